@@ -1,0 +1,1 @@
+"""What a GAN sees: images in folders and zips, unpaired batches, and small built-in datasets."""

@@ -1,0 +1,48 @@
+"""What can go wrong, as a tree.
+
+    GanasError                  everything ganas raises on purpose
+    ├── UserError               the user can mend it: one line, exit code 2, no traceback
+    │   ├── ConfigError         an option, a preset or a --set key
+    │   ├── DataError           images: missing, empty, unreadable
+    │   ├── ArchitectureError   an architecture file or a layout
+    │   ├── RunError            a run folder: in use, of another config, damaged
+    │   └── FeatureError        a feature network that cannot be had
+    ├── NonFiniteError          a loss or gradient is no longer a number: the run stopped, its checkpoints are good
+    └── Stopped                 SIGINT or SIGTERM: everything is saved, the same command goes on
+"""
+
+
+class GanasError(Exception):
+    """Root of every error ganas raises on purpose. The message is one line that names the value and the way out."""
+
+
+class UserError(GanasError):
+    """An error its user can mend."""
+
+
+class ConfigError(UserError):
+    """An option, a preset or a ``--set`` key that ganas cannot use."""
+
+
+class DataError(UserError):
+    """Images that are missing, too few or unreadable."""
+
+
+class ArchitectureError(UserError):
+    """An architecture file, or a layout, that ganas cannot build."""
+
+
+class RunError(UserError):
+    """A run folder that is in use, belongs to another config, or is damaged."""
+
+
+class FeatureError(UserError):
+    """A feature network that is unknown, or whose weights cannot be had."""
+
+
+class NonFiniteError(GanasError):
+    """A loss or a gradient is NaN or infinite. Nothing was saved after it."""
+
+
+class Stopped(GanasError):
+    """The run was asked to stop and has saved everything it needs to go on."""

@@ -1,0 +1,1 @@
+"""What a network is: ops, layouts, architectures, and one builder for supernets and final networks."""

@@ -1,0 +1,1 @@
+"""How architectures are found: search strategies and derivation."""
