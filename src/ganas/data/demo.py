@@ -1,0 +1,131 @@
+"""Two small real data sets out of photographs that the installed scikit-image already carries. Nothing is downloaded.
+
+Domain a is everyday colour photographs, domain b is stained tissue under a microscope: different enough in colour and
+texture for a CycleGAN to change an image visibly after minutes. Both are crops, at several scales, of very few
+photographs. That is enough to see every part of ganas work on real images, and far too little to measure anything.
+
+Of each photograph one box is held out, the part one would like to look at: test crops lie inside it, training crops
+touch none of it.
+"""
+
+import importlib.resources
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ganas.errors import DataError
+
+CROP_SIZE = 96  # side of every image written, in pixels
+SIDES = (96, 128, 176)  # sides of the squares cut out of a photograph, in its pixels: three scales
+MIN_CONTRAST = 24.0  # standard deviation of grey levels (0 to 255) below which a crop shows next to nothing
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom are outside
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """Where the demo images are."""
+
+    a: Path  # training images of domain a
+    b: Path
+    test_a: Path  # held-out images of domain a
+    test_b: Path
+    story: str  # one sentence: what a and b are
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    file: str  # in scikit-image's data folder
+    held_out: Box
+    train: int  # crops to make
+    test: int
+
+
+_DOMAIN_A = (
+    _Photograph("astronaut.png", held_out=(130, 0, 330, 200), train=24, test=6),
+    _Photograph("chelsea.png", held_out=(240, 40, 451, 300), train=24, test=6),
+    _Photograph("coffee.png", held_out=(170, 0, 410, 200), train=24, test=6),
+    _Photograph("motorcycle_left.png", held_out=(460, 60, 741, 470), train=24, test=6),
+)
+_DOMAIN_B = (_Photograph("ihc.png", held_out=(220, 270, 420, 512), train=160, test=32),)
+_STORY = (
+    "A is everyday photographs (an astronaut, a cat, a cup of coffee, a motorcycle), B is stained tissue under a "
+    "microscope"
+)
+
+
+def write_demo_data(folder: Path) -> DemoData:
+    """Writes ``trainA``, ``trainB``, ``testA`` and ``testB`` into ``folder``: RGB PNGs of 96 x 96 pixels.
+
+    96 and 160 training crops (unequal on purpose, as real domains are) and 24 and 32 held-out ones, the same each time.
+    A sub-folder that holds them already is used as it is. Raises DataError if it holds anything else, and if
+    scikit-image was installed without its photographs.
+    """
+    for letter, photographs in (("A", _DOMAIN_A), ("B", _DOMAIN_B)):
+        opened = [(photograph, _open(photograph.file)) for photograph in photographs]
+        for kind, held_out in (("train", False), ("test", True)):
+            crops = {name: crop for photograph, image in opened for name, crop in _crops(photograph, image, held_out)}
+            _write(folder / f"{kind}{letter}", crops)
+    return DemoData(folder / "trainA", folder / "trainB", folder / "testA", folder / "testB", _STORY)
+
+
+def _open(file: str) -> Image.Image:
+    """A photograph from scikit-image's own folder. Its loaders would download what they do not find there."""
+    try:
+        with (importlib.resources.files("skimage") / "data" / file).open("rb") as stream:
+            return Image.open(stream).convert("RGB")
+    except OSError as error:
+        raise DataError(
+            f"{file}: this installation of scikit-image lacks it; reinstall it with pip, or use your own images"
+        ) from error
+
+
+def _crops(photograph: _Photograph, image: Image.Image, held_out: bool) -> Iterator[tuple[str, Image.Image]]:
+    """(file name, crop) of one photograph, from inside its held-out box or from around it."""
+    # Raw words of PCG64 are the same on every platform and in every version of numpy.
+    words = np.random.PCG64(sum(photograph.file.encode()) * 2 + held_out)
+    area = photograph.held_out if held_out else (0, 0, *image.size)
+    wanted = photograph.test if held_out else photograph.train
+    found: set[Box] = set()
+    while len(found) < wanted:
+        box = _random_box(area, words.random_raw(3).tolist())
+        if box in found or (not held_out and _overlap(box, photograph.held_out)):
+            continue
+        crop = image.crop(box)
+        if np.asarray(crop.convert("L")).std() < MIN_CONTRAST:
+            continue
+        found.add(box)
+        name = f"{Path(photograph.file).stem}-x{box[0]:03}-y{box[1]:03}-s{box[2] - box[0]:03}.png"
+        yield name, crop.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
+
+
+def _random_box(area: Box, words: Sequence[int]) -> Box:
+    """A square of one of SIDES inside ``area``, chosen by three random words."""
+    left, top, right, bottom = area
+    side = SIDES[words[0] % len(SIDES)]
+    x = left + words[1] % (right - left - side + 1)
+    y = top + words[2] % (bottom - top - side + 1)
+    return x, y, x + side, y + side
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _write(folder: Path, crops: dict[str, Image.Image]) -> None:
+    """Writes all crops or none: a folder that exists is complete, or not ours."""
+    if folder.exists():
+        if {entry.name for entry in folder.iterdir()} != set(crops):
+            raise DataError(f"{folder}: exists and is not the demo data; remove it or choose another folder")
+        return
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for name, crop in crops.items():
+        crop.save(unfinished / name)
+    unfinished.rename(folder)

@@ -1,0 +1,251 @@
+"""From image sources to batches: resize, crop, flip, split, and unpaired batches that resume at any image.
+
+Time is counted in pairs seen. Which image comes at pair number n, how it is cropped and whether it is flipped are pure
+functions of (seed, domain, n): neither the number of workers, nor the cache, nor where a run was started changes a bit.
+They come from Philox counters (numpy promises that the raw stream never changes), not from numpy's distributions.
+"""
+
+import functools
+import itertools
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ganas.data.sources import ImageSource, in_threads
+from ganas.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+Draws = npt.NDArray[np.uint64]
+
+# Streams of random numbers: one key of Philox each. Domain a has 0 and 1, domain b has 2 and 3.
+_CROPS, _ORDER, _SPLIT = 0, 1, 4
+
+
+def to_network(images: Tensor) -> Tensor:
+    """uint8 [n, 3, h, w] -> float32 in [-1, 1], same shape: 0 is -1, 255 is 1."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def to_images(x: Tensor) -> Tensor:
+    """Float [n, 3, h, w] -> uint8, same shape: clamped to [-1, 1] and rounded. Undoes :func:`to_network` exactly."""
+    return x.detach().float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().to(torch.uint8)
+
+
+def split(count: int, validation: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(training, validation): indices below ``count``, sorted, disjoint, together all of them, fixed by ``seed``.
+
+    validation: the number of images to hold out. Raises DataError if that leaves none to train on.
+    """
+    if validation < 0:
+        raise ValueError(f"the number of validation images cannot be negative, got {validation=}")
+    if validation >= count:
+        images = "1 image" if count == 1 else f"{count} images"
+        raise DataError(f"holding out {validation} of {images} leaves none to train on; hold out fewer or add images")
+    order = np.argsort(_draws(seed, _SPLIT, 0, count)[:, 0], kind="stable").tolist()
+    return tuple(sorted(order[validation:])), tuple(sorted(order[:validation]))
+
+
+def centre_images(source: ImageSource, resolution: int) -> Tensor:
+    """All images of ``source`` as uint8 [n, 3, resolution, resolution].
+
+    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the centre is cut out. No randomness:
+    this is what validation and samples see. Raises DataError when a file has become unreadable.
+    """
+
+    def centre(index: int) -> Pixels:
+        pixels = _resized(source.read(index), resolution)  # [3, h, w]
+        top, left = ((side - resolution) // 2 for side in pixels.shape[1:])
+        return pixels[:, top : top + resolution, left : left + resolution]
+
+    images = np.empty((len(source), 3, resolution, resolution), np.uint8)
+    for index, pixels in enumerate(in_threads(centre, len(source))):
+        images[index] = pixels
+    return torch.from_numpy(images)
+
+
+class UnpairedBatches:
+    """Endless batches of unpaired images of two domains.
+
+    Each domain is walked in shuffled permutations of its own, so that within len(domain) images each is seen once; the
+    smaller domain starts over sooner. Each image is resized (shorter side to ``load_size``, bicubic, antialiased), cut
+    to a random square of ``resolution`` and, with ``flip``, mirrored half of the time.
+    """
+
+    def __init__(
+        self,
+        a: ImageSource,
+        b: ImageSource,
+        *,
+        resolution: int,  # side of the squares handed out, in pixels
+        load_size: int,  # shorter side before the crop, in pixels, at least resolution
+        flip: bool,  # mirror horizontally with probability 1/2
+        batch: int,  # pairs a batch
+        seed: int,
+        workers: int = 0,  # processes that decode ahead; only used when the images do not fit the cache
+        cache_bytes: int = 1 << 30,  # resized images are kept in memory if both domains fit in so much
+    ) -> None:
+        if load_size < resolution:
+            raise ValueError(f"load_size must be at least resolution, got {load_size=}, {resolution=}")
+        if batch < 1 or not len(a) or not len(b):
+            raise ValueError(f"a batch and both domains need at least one image, got {batch=}, {len(a)=}, {len(b)=}")
+        self._a = _Domain(a, seed, 0, resolution, load_size, flip)
+        self._b = _Domain(b, seed, 1, resolution, load_size, flip)
+        self._batch = batch
+        self._workers = workers
+        self._cache_bytes = cache_bytes
+
+    @property
+    def epoch_images(self) -> int:
+        """Pairs an epoch: the number of images of the larger domain."""
+        return max(len(self._a.source), len(self._b.source))
+
+    def from_image(self, nimg: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches from pair number ``nimg`` on: (a, b), each float32 [batch, 3, resolution, resolution] in [-1, 1].
+
+        ``from_image(k)`` goes on exactly where ``from_image(0)`` is after k pairs. The first call fills the cache.
+        Raises DataError when a file has become unreadable.
+        """
+        starts = itertools.count(nimg, self._batch)
+        pairs = _Pairs(self._a, self._b, self._batch, self._cached)
+        if self._cached is not None or self._workers == 0:
+            batches: Iterator[tuple[Tensor, Tensor] | DataError] = map(pairs.__getitem__, starts)
+        else:
+            batches = iter(_worker_loader(pairs, starts, self._workers))
+        for result in batches:
+            if isinstance(result, DataError):
+                raise result
+            a, b = result
+            yield to_network(a), to_network(b)
+
+    @functools.cached_property
+    def _cached(self) -> tuple[list[Pixels], list[Pixels]] | None:
+        """The resized images of both domains, or None if they are too many bytes."""
+        squares = 3 * self._a.load_size**2 * (len(self._a.source) + len(self._b.source))
+        if squares > self._cache_bytes:  # exact if all images are squares, too little for others
+            return None
+        cached_a = self._a.all_images(self._cache_bytes)
+        if cached_a is None:
+            return None
+        cached_b = self._b.all_images(self._cache_bytes - sum(pixels.nbytes for pixels in cached_a))
+        return None if cached_b is None else (cached_a, cached_b)
+
+
+@dataclass(frozen=True)
+class _Domain:
+    """One domain's endless walk. Position p is image p % len of permutation number p // len."""
+
+    source: ImageSource
+    seed: int
+    number: int  # 0 for a, 1 for b
+    resolution: int
+    load_size: int
+    flip: bool
+
+    def image(self, index: int) -> Pixels:
+        return _resized(self.source.read(index), self.load_size)
+
+    def all_images(self, limit: int) -> list[Pixels] | None:
+        """Every image resized, or None as soon as they exceed ``limit`` bytes."""
+        images: list[Pixels] = []
+        for pixels in in_threads(self.image, len(self.source)):
+            images.append(pixels)
+            limit -= pixels.nbytes
+            if limit < 0:
+                return None
+        return images
+
+    def batch(self, start: int, count: int, cached: Sequence[Pixels] | None) -> Tensor:
+        """Positions ``start`` to ``start + count``, as uint8 [count, 3, resolution, resolution]."""
+        side = self.resolution
+        draws = _draws(self.seed, 2 * self.number + _CROPS, start, count)
+        images = np.empty((count, 3, side, side), np.uint8)
+        for row, position in enumerate(range(start, start + count)):
+            index = self._index(position)
+            pixels = self.image(index) if cached is None else cached[index]
+            top = _below(draws[row, 0], pixels.shape[1] - side + 1)
+            left = _below(draws[row, 1], pixels.shape[2] - side + 1)
+            crop = pixels[:, top : top + side, left : left + side]
+            images[row] = crop[:, :, ::-1] if self.flip and _below(draws[row, 2], 2) else crop
+        return torch.from_numpy(images)
+
+    def _index(self, position: int) -> int:
+        epoch, entry = divmod(position, len(self.source))
+        return int(_permutation(self.seed, 2 * self.number + _ORDER, epoch, len(self.source))[entry])
+
+
+@dataclass(frozen=True)
+class _Pairs(Dataset[tuple[Tensor, Tensor] | DataError]):
+    """Batches by the number of their first pair.
+
+    A DataError is returned, not raised: on its way out of a worker, torch would wrap it in a page of traceback.
+    """
+
+    a: _Domain
+    b: _Domain
+    batch: int
+    cached: tuple[list[Pixels], list[Pixels]] | None
+
+    def __getitem__(self, start: int) -> tuple[Tensor, Tensor] | DataError:
+        cached_a, cached_b = self.cached or (None, None)
+        try:
+            return self.a.batch(start, self.batch, cached_a), self.b.batch(start, self.batch, cached_b)
+        except DataError as error:
+            return error
+
+
+def _worker_loader(pairs: _Pairs, starts: Iterator[int], workers: int) -> DataLoader[tuple[Tensor, Tensor] | DataError]:
+    """One item of ``starts`` is one batch. The workers live as long as the iterator over the loader."""
+    return DataLoader(
+        pairs,
+        batch_size=None,
+        sampler=starts,  # any iterable will do
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_ignore_interrupt,
+        generator=torch.Generator(),  # else starting a loader would advance the global one, which training draws from
+    )
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _ignore_interrupt(_worker: int) -> None:
+    """Ctrl-C reaches the workers, too: they must outlive it, so that the loop can finish its step and save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _resized(image: Image.Image, shorter: int) -> Pixels:
+    """RGB image -> uint8 [3, h, w] whose shorter side is ``shorter``, the other in proportion."""
+    scale = shorter / min(image.size)
+    width, height = (max(shorter, round(side * scale)) for side in image.size)
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+
+def _draws(seed: int, stream: int, start: int, count: int) -> Draws:
+    """Four random words for each of ``count`` positions from ``start`` on: uint64 [count, 4].
+
+    One step of Philox' counter makes four words, so position p has the same four wherever one starts.
+    """
+    key = (seed % 2**64) | (stream << 64)
+    return np.random.Philox(key=key, counter=start).random_raw(4 * count).reshape(count, 4)
+
+
+@functools.lru_cache(maxsize=8)
+def _permutation(seed: int, stream: int, epoch: int, count: int) -> npt.NDArray[np.intp]:
+    """The order of ``count`` images in one epoch. Each epoch has a stretch of the counter far from all others."""
+    return np.argsort(_draws(seed, stream, epoch << 128, count)[:, 0], kind="stable")
+
+
+def _below(draw: np.uint64, limit: int) -> int:
+    """A random word -> 0 ... limit - 1, uniform to one part in 2³² for limits such as image sides."""
+    return (int(draw) >> 32) * limit >> 32

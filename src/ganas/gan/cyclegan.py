@@ -1,0 +1,164 @@
+"""The four networks of a CycleGAN, their image pools, and the generator and discriminator losses of one batch.
+
+Generators are named by their direction, discriminators by the domain they judge. Images are float [n, 3, h, w] in
+[-1, 1]; n pairs are a batch, a and b unpaired.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganas.gan.losses import ADVERSARIAL, AdversarialName, reconstruction
+from ganas.nets.architecture import Architecture
+from ganas.nets.build import Network, build, mixture, one_op
+from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
+from ganas.nets.mixed import mixtures
+
+Terms = dict[str, Tensor]  # name of a loss term -> its weighted scalar; the loss is their sum
+
+
+class CycleGAN(nn.Module):
+    """Two generators and two discriminators: supernets, or the final networks of an architecture."""
+
+    generator_ab: Network
+    generator_ba: Network
+    discriminator_a: Network
+    discriminator_b: Network
+
+    def __init__(
+        self,
+        layout: Layout,  # what the four networks look like
+        architecture: Architecture | None,  # the op of every slot; None: supernets
+        width: float,  # of the generators: their encoders put out 4 × width channels
+        discriminator_width: float,  # the first slot's channels
+    ) -> None:
+        super().__init__()
+        for name in NETWORKS:
+            network = layout.network(name)
+            choose = one_op(network, architecture.ops(name)) if architecture else mixture
+            setattr(self, name, build(network, width if name in GENERATORS else discriminator_width, choose))
+
+    def network(self, name: str) -> Network:
+        """One of the four by its name."""
+        return getattr(self, name)  # type: ignore[no-any-return]
+
+    def alphas(self) -> dict[str, list[nn.Parameter]]:
+        """Architecture weights by network, from input to output: one [ops] parameter a searched slot."""
+        return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}
+
+
+def final_cyclegan(architecture: Architecture, width: float, discriminator_width: float) -> CycleGAN:
+    """The final networks of an architecture, freshly initialised."""
+    return CycleGAN(find_layout(architecture.layout), architecture, width, discriminator_width)
+
+
+class ImagePool:
+    """The last fakes shown to a discriminator (Shrivastava et al. 2017; 50 images a domain in Zhu et al. 2017).
+
+    Fills first and returns what it was given; afterwards each image is, with probability ½, exchanged for a stored one.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size  # images; 0: every image is returned as it came
+        self.images: list[Tensor] = []  # each [3, h, w]
+
+    def exchange(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images [n, 3, h, w] -> as many, some of them older."""
+        if self.size == 0:
+            return images
+        return torch.stack([self._exchange(image, generator) for image in images.detach()])
+
+    def _exchange(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        if len(self.images) < self.size:
+            self.images.append(image)
+            return image
+        keep, index = torch.rand(2, generator=generator).tolist()
+        if keep < 0.5:
+            return image
+        place = int(index * self.size)
+        older, self.images[place] = self.images[place], image
+        return older
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stored images, [n, 3, h, w], or an empty tensor."""
+        return {"images": torch.stack(self.images) if self.images else torch.empty(0)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.images = list(state["images"].unbind())
+
+
+class LossWeights(NamedTuple):
+    """λ of equation 4, in the paper's order."""
+
+    adversarial_ab: float = 1.0
+    adversarial_ba: float = 1.0
+    cycle: float = 10.0
+    identity_ab: float = 5.0
+    identity_ba: float = 5.0
+
+
+class Fakes(NamedTuple):
+    """What the generator phase made of one batch, without graph: the discriminators learn from it."""
+
+    a: Tensor  # [n, 3, h, w], b translated
+    b: Tensor  # [n, 3, h, w], a translated
+
+
+def generator_loss(
+    gan: CycleGAN,
+    a: Tensor,
+    b: Tensor,
+    *,
+    adversarial: AdversarialName,
+    weights: LossWeights,
+) -> tuple[Terms, Fakes]:
+    """Equation 4 as the generators see it: adversarial, cycle and identity terms of [n, 3, h, w] batches.
+
+    Translation and identity of one generator go through it as one batch: instance norm makes that exact.
+    """
+    fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
+    fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
+    fool = ADVERSARIAL[adversarial].generator
+    terms = {
+        "adversarial_ab": weights.adversarial_ab * fool(gan.discriminator_b(fake_b).float()),
+        "adversarial_ba": weights.adversarial_ba * fool(gan.discriminator_a(fake_a).float()),
+    }
+    if weights.cycle > 0:
+        terms["cycle_a"] = weights.cycle * reconstruction(gan.generator_ba(fake_b).float(), a)
+        terms["cycle_b"] = weights.cycle * reconstruction(gan.generator_ab(fake_a).float(), b)
+    if same_b is not None:
+        terms["identity_ab"] = weights.identity_ab * reconstruction(same_b.float(), b)
+    if same_a is not None:
+        terms["identity_ba"] = weights.identity_ba * reconstruction(same_a.float(), a)
+    return terms, Fakes(a=fake_a.detach(), b=fake_b.detach())
+
+
+def _translate(generator: Network, source: Tensor, target: Tensor, *, identity: bool) -> tuple[Tensor, Tensor | None]:
+    """The translated source and, for the identity loss, the target sent through the same generator."""
+    if not identity:
+        return generator(source), None
+    fake, same = generator(torch.cat((source, target))).split((len(source), len(target)))
+    return fake, same
+
+
+def discriminator_loss(
+    gan: CycleGAN,
+    a: Tensor,
+    b: Tensor,
+    fakes: Fakes,
+    *,
+    adversarial: AdversarialName,
+) -> Terms:
+    """Equation 1 as each discriminator sees it: reals of its domain against fakes, both [n, 3, h, w]."""
+    judge = ADVERSARIAL[adversarial].discriminator
+
+    def term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
+        scores = discriminator(torch.cat((real, fake.to(real)))).float()
+        return judge(*scores.split((len(real), len(fake))))
+
+    return {
+        "discriminator_a": term(gan.discriminator_a, a, fakes.a),
+        "discriminator_b": term(gan.discriminator_b, b, fakes.b),
+    }

@@ -1,0 +1,196 @@
+"""Using what was trained: a generator in one self-describing file, and translation of a file, a folder or a zip.
+
+A generator file is a safetensors file whose one metadata key holds JSON: network, layout, ops, width. No flag is
+needed to use it, and nothing in it is executed.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+from torch.nn import functional
+
+from ganas.data.loaders import to_images, to_network
+from ganas.data.sources import ImageSource, open_source
+from ganas.errors import DataError, RunError
+from ganas.nets.build import Network, build, one_op
+from ganas.nets.layout import find_layout
+from ganas.store import Run, write_atomically
+
+SCHEMA = 1
+METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
+
+Direction = Literal["ab", "ba"]
+
+
+def png(image: Tensor) -> bytes:
+    """uint8 [3, h, w] -> the bytes of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """What a generator file says of itself."""
+
+    network: str  # generator_ab or generator_ba
+    layout: str
+    ops: tuple[str, ...]
+    width: float
+    resolution: int  # pixels a side in training
+    images: int  # pairs seen when it was saved
+    architecture: str  # id
+
+
+def build_generator(info: GeneratorInfo) -> Network:
+    """The network that a generator file describes, its weights still random."""
+    layout = find_layout(info.layout)
+    return build(layout.generator, info.width, one_op(layout.generator, info.ops))
+
+
+def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
+    """Write one generator; equal weights and info give equal bytes."""
+    metadata = json.dumps({"schema": SCHEMA, **asdict(info)}, sort_keys=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path, save(tensors, metadata={METADATA_KEY: metadata}))
+
+
+def load_generator(path: Path) -> tuple[Network, GeneratorInfo]:
+    """Read one generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    try:
+        content = path.read_bytes()
+        info = _read_info(content)
+        network = build_generator(info)
+        network.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, struct.error) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise RunError(f"{str(path)!r} is no intact generator ({reason}): take another copy of it") from None
+    return network.eval(), info
+
+
+def _read_info(content: bytes) -> GeneratorInfo:
+    """The metadata of a safetensors file: eight bytes of length, then a JSON header."""
+    (length,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + length])
+    document: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+    schema = document.pop("schema")
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema}, this ganas reads {SCHEMA}")
+    return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})
+
+
+def find_generator(place: Path, direction: Direction) -> Path:
+    """The generator file of a run, of a model folder copied elsewhere, or the file itself."""
+    name = f"generator_{direction}.safetensors"
+    if place.is_file():
+        return place
+    for candidate in (Run(place).model / name, place / name):
+        if candidate.is_file():
+            return candidate
+    if not place.exists():
+        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas train wrote")
+    raise RunError(f"{str(place)!r} holds no {name}: give a folder that ganas train wrote, once it has a checkpoint")
+
+
+class Translator:
+    """One generator, ready for images of any size."""
+
+    def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
+        self.network = network.to(device)
+        self.multiple = multiple  # of the sizes the network takes
+        self.device = device
+        self.bf16 = bf16
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 [n, 3, h, w] -> uint8 [n, 3, h, w]: padded by reflection to what the layout takes, cropped back."""
+        height, width = images.shape[-2:]
+        x = _pad(to_network(images).to(self.device), self.multiple)
+        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.bf16):
+            y = self.network(x)
+        return to_images(y.float()[..., :height, :width].cpu())
+
+
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """Grow [n, 3, h, w] to the next multiple, at least four multiples: smaller maps leave nothing to normalise."""
+    height, width = (max(4 * multiple, -(-size // multiple) * multiple) for size in x.shape[-2:])
+    bottom, right = height - x.shape[-2], width - x.shape[-1]
+    if not bottom and not right:
+        return x
+    mode = "reflect" if bottom < x.shape[-2] and right < x.shape[-1] else "replicate"
+    return functional.pad(x, (0, right, 0, bottom), mode=mode)
+
+
+def output_names(source: ImageSource) -> list[str]:
+    """One PNG name per image, folders kept; where two images differ in their suffix alone, the suffix stays."""
+    stems = [str(Path(name).with_suffix("")) for name in source.names]
+    counts = {stem: stems.count(stem) for stem in stems} if len(set(stems)) < len(stems) else {}
+    return [
+        f"{name}.png" if counts.get(stem, 1) > 1 else f"{stem}.png"
+        for name, stem in zip(source.names, stems, strict=True)
+    ]
+
+
+def translate(
+    place: Path,
+    source: Path,
+    output: Path,
+    *,
+    direction: Direction,
+    device: str = "cpu",
+    bf16: bool = False,
+    skip_bad: bool = False,
+    batch_pixels: int = 1 << 20,  # images of one size are translated together up to about this many pixels
+) -> Iterator[tuple[int, int]]:
+    """Translate every image of a file, folder or zip into `output`, one PNG each; yields (done, of how many).
+
+    Raises `RunError` without a generator, `DataError` for bad images or an output that is not empty.
+    """
+    generator, info = load_generator(find_generator(place, direction))
+    images = open_source(source, skip_bad=skip_bad)
+    _check_output(output, source)
+    translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
+    names = output_names(images)
+    done = 0
+    for indices, pixels in _batches_of_one_size(images, batch_pixels):
+        for index, translated in zip(indices, translator(pixels), strict=True):
+            write_atomically(output / names[index], png(translated))
+        done += len(indices)
+        yield done, len(images)
+
+
+def _check_output(output: Path, source: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise DataError(f"the output {str(output)!r} is a file: give a folder, new or empty")
+    if output.is_dir() and any(output.iterdir()):
+        raise DataError(f"the output folder {str(output)!r} is not empty: give a new or an empty one")
+
+
+def _batches_of_one_size(images: ImageSource, batch_pixels: int) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """Neighbours of equal size together: (indices, uint8 [n, 3, h, w])."""
+    indices: list[int] = []
+    pending: list[Tensor] = []
+    for index in range(len(images)):
+        image = _tensor(images, index)
+        if pending and (image.shape != pending[0].shape or (len(pending) + 1) * image[0].numel() > batch_pixels):
+            yield indices, torch.stack(pending)
+            indices, pending = [], []
+        indices.append(index)
+        pending.append(image)
+    if pending:
+        yield indices, torch.stack(pending)
+
+
+def _tensor(images: ImageSource, index: int) -> Tensor:
+    return torch.from_numpy(np.array(images.read(index), dtype=np.uint8)).permute(2, 0, 1)

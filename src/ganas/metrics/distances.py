@@ -1,0 +1,88 @@
+"""Distances between two sets of features: FID and KID, by torch-fidelity's arithmetic in float64.
+
+Both compare distributions, so neither side needs to know which image belongs to which. FID (:func:`frechet`) is the
+number papers print, and biased upward for few images; KID (:func:`kernel`) is unbiased at any number, and may come out
+slightly negative for two sets of the same distribution. Both names belong to Inception features; on those of another
+network the arithmetic is the same and the numbers are not comparable, which the metric's key says.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Features = npt.NDArray[np.float64]  # [n, dimension]
+
+
+def frechet(real: Features, fake: Features) -> float:
+    """Fréchet distance of the Gaussians fitted to two sets of features: FID, Heusel et al. 2017
+    (https://arxiv.org/abs/1706.08500, equation 6).
+
+    real, fake    float64 [n, dimension] and [m, dimension], at least two rows each
+
+    Returns the squared distance, in squared units of the features. With n or m at or below the dimension a covariance
+    is singular: the value is still defined, and biased upward (:mod:`ganas.metrics.evaluate` warns).
+    """
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+
+    statistics = [fid_features_to_statistics(torch.from_numpy(features)) for features in (real, fake)]
+    return float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+
+
+def kernel(
+    real: Features,
+    fake: Features,
+    *,
+    subset_size: int | None = None,
+    subsets: int = 100,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Squared maximum mean discrepancy under the kernel (x·y / dimension + 1)³: KID, Bińkowski et al. 2018
+    (https://arxiv.org/abs/1801.01401).
+
+    real, fake     float64 [n, dimension] and [m, dimension], at least two rows each
+    subset_size    rows drawn from each side, without replacement, for one estimate; None: min(1000, n, m)
+    subsets        estimates that are averaged; one where a subset is the whole of both sides
+    seed           of the draws
+
+    Returns the mean of the estimates and its standard error, which says how far other n and m images of the same kind
+    would move it. It is not the spread between subsets that papers print: that one shrinks to zero as subsets become
+    whole sets, however few images there are.
+    Raises ValueError where a subset has fewer than two rows or more than a side.
+    """
+    from torch_fidelity.metric_kid import kernel_poly, mmd2
+
+    size = kernel_subset_size(real, fake) if subset_size is None else subset_size
+    if not 2 <= size <= min(len(real), len(fake)):
+        raise ValueError(f"subset_size must be from 2 to {min(len(real), len(fake))}, got {size}")
+    generator = np.random.default_rng(seed)
+    estimates, variances = [], []
+    for _ in range(1 if size == len(real) == len(fake) else subsets):
+        x = real[generator.choice(len(real), size, replace=False)]
+        y = fake[generator.choice(len(fake), size, replace=False)]
+        within_real, between, within_fake = kernel_poly(x, x), kernel_poly(x, y), kernel_poly(y, y)
+        estimates.append(mmd2(within_real, between, within_fake))
+        variances.append(
+            _variance_of_rows(within_real, between) / len(real) + _variance_of_rows(within_fake, between.T) / len(fake)
+        )
+    return float(np.mean(estimates)), math.sqrt(np.mean(variances))
+
+
+def kernel_subset_size(real: Features, fake: Features) -> int:
+    """How many rows of each side :func:`kernel` draws at a time, unless told: its paper's 1000, or all."""
+    return min(1000, len(real), len(fake))
+
+
+def _variance_of_rows(within: Features, between: Features) -> float:
+    """Variance of what one image of a side contributes to the squared discrepancy, from the kernel's matrices.
+
+    within     [size, size], of the side with itself
+    between    [size, size], of the side (rows) with the other
+
+    The leading term of the variance in Sutherland et al. 2017 (https://arxiv.org/abs/1611.04488): an image enters
+    through twice the difference of its mean kernel with its own side and with the other.
+    """
+    size = len(within)
+    own = (within.sum(axis=1) - within.diagonal()) / (size - 1)
+    return float(4 * np.var(own - between.mean(axis=1), ddof=1))

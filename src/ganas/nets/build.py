@@ -1,0 +1,109 @@
+"""One builder for supernets and final networks: `build(layout, width, choose)`.
+
+`choose` fills each slot: with a `MixedOp` it makes a supernet (`mixture`), with one op a final network (`one_op`).
+There are no twin classes: a supernet whose weights are one-hot is the final network.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ganas.nets.layout import Activation, Cell, NetworkLayout, Slot
+from ganas.nets.mixed import MixedOp
+from ganas.nets.ops import OPS
+
+Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
+
+LEAKY_SLOPE = 0.2
+WEIGHT_STD = 0.02  # N(0, 0.02), bias 0 (Zhu et al. 2017)
+
+
+def mixture(slot: Slot, c_in: int, c_out: int) -> nn.Module:
+    """Every op the slot may hold, mixed; a fixed slot holds its one op."""
+    if not slot.searched:
+        return OPS[slot.ops[0]](c_in, c_out, slot)
+    return MixedOp({op: OPS[op](c_in, c_out, slot) for op in slot.ops})
+
+
+def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:
+    """One op per searched slot, in order; fixed slots hold their own."""
+    chosen = dict(zip((slot.name for slot in layout.searched), ops, strict=True))
+    return lambda slot, c_in, c_out: OPS[chosen.get(slot.name, slot.ops[0])](c_in, c_out, slot)
+
+
+def build(layout: NetworkLayout, width: float, choose: Choose) -> "Network":
+    """A network with every slot filled by `choose`, its weights drawn from torch's global generator."""
+    network = Network(layout, width, choose)
+    network.apply(_initialise)
+    return network.apply(_normalise)  # last: its power iteration starts from the initial weights
+
+
+class Network(nn.Module):
+    """Cells in sequence: an image [n, 3, h, w] in [-1, 1] -> an image (generator) or raw scores [n, 1, h', w']."""
+
+    def __init__(self, layout: NetworkLayout, width: float, choose: Choose) -> None:
+        super().__init__()
+        self.cells = nn.Sequential(*(_FilledCell(cell, width, choose) for cell in layout.cells))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cells(x)  # type: ignore[no-any-return]
+
+
+class _FilledCell(nn.Module):
+    def __init__(self, cell: Cell, width: float, choose: Choose) -> None:
+        super().__init__()
+        self.residual = cell.residual
+        self.slots = nn.ModuleDict(
+            # "." separates modules in torch's names
+            {slot.name.replace(".", "_"): _FilledSlot(slot, width, choose) for slot in cell.slots}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for slot in self.slots.values():
+            y = slot(y)
+        return x + y if self.residual else y
+
+
+class _FilledSlot(nn.Module):
+    """Reflection padding, op, instance norm, activation; each as far as the slot asks for it."""
+
+    def __init__(self, slot: Slot, width: float, choose: Choose) -> None:
+        super().__init__()
+        self.reflect = slot.reflect
+        self.op = choose(slot, slot.c_in.at(width), slot.c_out.at(width))
+        self.norm = nn.InstanceNorm2d(slot.c_out.at(width)) if slot.norm else nn.Identity()
+        self.activation = slot.activation
+        self.spectral = slot.spectral
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reflect:
+            x = functional.pad(x, [self.reflect] * 4, mode="reflect")
+        return _activate(self.norm(self.op(x)), self.activation)
+
+
+def _activate(x: Tensor, activation: Activation | None) -> Tensor:
+    if activation == "relu":
+        return functional.relu(x)
+    if activation == "leaky_relu":
+        return functional.leaky_relu(x, LEAKY_SLOPE)
+    return torch.tanh(x) if activation == "tanh" else x
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, std=WEIGHT_STD)
+        assert module.bias is not None
+        module.bias.zero_()
+
+
+def _normalise(module: nn.Module) -> None:
+    """Spectral norm on the convolutions of a slot that asks for it, but not on the 1×1 behind a pool."""
+    if isinstance(module, _FilledSlot) and module.spectral:
+        for conv in list(module.op.modules()):
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
+                spectral_norm(conv)

@@ -1,0 +1,104 @@
+"""What a person sees while a run goes on: a bar with throughput and time left, or plain lines when piped.
+
+Everything goes to stderr; stdout belongs to results. Lines are kept in the run's ``log.txt`` too.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ganas.errors import Stopped
+
+PLAIN_SECONDS = 30.0  # between progress lines when piped
+
+
+class Reporter:
+    """Says lines and shows how far a run is."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._log = log
+        self._bar: Progress | None = None
+
+    def say(self, line: str) -> None:
+        """Print a line, and keep it in the log."""
+        self._console.print(line, markup=False)
+        if self._log:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+
+    @contextmanager
+    def bar(self, title: str, start: int, total: int) -> Iterator["Bar"]:
+        """Progress over images from `start` to `total`."""
+        if not self._console.is_terminal:
+            yield Bar(self, None, title, start, total)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            yield Bar(self, progress, title, start, total)
+
+
+class Bar:
+    """One piece of work: `reach` says how far it is."""
+
+    def __init__(self, reporter: Reporter, progress: Progress | None, title: str, start: int, total: int) -> None:
+        self._reporter, self._progress, self._title = reporter, progress, title
+        self._start, self._total = start, total
+        self._began = self._told = time.monotonic()
+        self._task = progress.add_task(title, total=total, completed=start, rate="") if progress else None
+
+    def reach(self, nimg: int) -> None:
+        """`nimg` images are done."""
+        now = time.monotonic()
+        rate = (nimg - self._start) / max(now - self._began, 1e-9)
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, completed=nimg, rate=f"{nimg}/{self._total} · {rate:.1f} images/s")
+        elif now - self._told > PLAIN_SECONDS:
+            self._told = now
+            left = readable_seconds((self._total - nimg) / max(rate, 1e-9))
+            self._reporter.say(f"{self._title}: {nimg} of {self._total} images, {rate:.1f} images/s, {left} left")
+
+
+def readable_seconds(seconds: float) -> str:
+    """45 s, 12 min, 3.4 h, 2.1 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+class StopSignal:
+    """SIGINT and SIGTERM ask once, politely: `check` raises `Stopped` at the next safe place. A second one is obeyed."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def check(self) -> None:
+        """Raise `Stopped` if the run was asked to stop."""
+        if self.received:
+            raise Stopped(f"stopped by {self.received.name}")
+
+    @contextmanager
+    def listening(self) -> Iterator["StopSignal"]:
+        """Take the two signals over; the previous handlers come back afterwards."""
+        previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+        print("\nstopping: saving what is needed to go on …", file=sys.stderr, flush=True)

@@ -1,0 +1,69 @@
+"""Differentiable search (CycleGANAS section 3.3): a strategy is a list of phases for the training loop.
+
+- of   one step over alphas and weights on everything (Algorithm 1); the paper's default
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from ganas.config import RunConfig
+from ganas.nets.architecture import Architecture
+from ganas.nets.layout import find_layout
+from ganas.progress import Reporter, StopSignal
+from ganas.searching.derive import derive, read_choices, records, summarise
+from ganas.store import Run, write_atomically
+from ganas.training.opening import claim, kept_choices, open_domains
+from ganas.training.phases import joint_phases
+from ganas.training.session import PhaseBuilder, Session
+
+import json
+
+STRATEGIES: Mapping[str, PhaseBuilder] = {"of": joint_phases}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found."""
+
+    architecture: Architecture
+    settled: int  # slots whose leading op weighs at least twice the second
+    slots: int
+    median_entropy: float  # of the slots, 1 at the start and 0 when decided
+    images: int  # pairs seen
+
+
+def search(config: RunConfig, out: Path) -> SearchResult:
+    """Search the architectures of a CycleGAN; the same call again resumes or returns what was found.
+
+    Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
+    """
+    assert config.search is not None, "a search has a search section"
+    layout = find_layout(config.nets.layout)
+    run = Run(out)
+    with run.lock(), StopSignal().listening() as stop:
+        reporter = Reporter(run.log)
+        config, domains = open_domains(kept_choices(run, config), layout)
+        claim(run, config)
+        session = Session(run, config, layout, None, domains, STRATEGIES[config.search.strategy], reporter)
+
+        def choices():  # type: ignore[no-untyped-def]
+            return read_choices(layout, session.gan.alphas())
+
+        def log() -> dict[str, Any]:
+            current = choices()
+            return {"search": summarise(current), "slots": records(current)}
+
+        session.extra_log = log
+        session.resume()
+        session.go("search", [], stop)
+        final = choices()
+        architecture = derive(layout, final)
+        run.write_text(run.architecture, architecture.to_json())
+        summary = summarise(final)
+        run.write_text(run.result, json.dumps({"architecture": architecture.id, **summary, "slots": records(final)}))
+        write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
+        return SearchResult(architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg)

@@ -1,0 +1,152 @@
+"""A run is a folder, and this file alone knows the names in it.
+
+    RUN/
+      config.yaml             everything the run was told, resolved
+      architecture.json       train: what is trained; search: what was found
+      result.json             written last: how the run ended
+      metrics.jsonl           a line per log interval and per evaluation
+      checkpoints/state-N.pt  everything a resume needs after N images; the last two are kept
+      model/*.safetensors     the generators to use; this folder alone is enough to translate with
+      samples/N.png           what the generators do after N images
+      tensorboard/, log.txt, lock
+
+Every write goes to a temporary file beside its target and is renamed: a reader never sees half a file, and a kill at
+any moment leaves the old one.
+"""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ganas.errors import RunError
+
+KEPT_CHECKPOINTS = 2
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, its folder made if need be; safe against a kill and a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Run:
+    """The names in a run folder, and the only reader and writer of most of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.architecture = path / "architecture.json"
+        self.result = path / "result.json"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+        self.supernet = path / "supernet.safetensors"
+        self.samples = path / "samples"
+        self.tensorboard = path / "tensorboard"
+        self.log = path / "log.txt"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; raises `RunError` when another one does. A killed process holds nothing."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{str(self.path)!r} is in use by another process: wait for it, or choose another --out") from None
+        try:
+            self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def _sweep(self) -> None:
+        """Remove temporary files that a killed process left behind."""
+        for folder in (self.path, self.checkpoints, self.model, self.samples):
+            for leftover in folder.glob(".*.*"):
+                if leftover.is_file():
+                    leftover.unlink()
+
+    # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def checkpoint_paths(self) -> list[Path]:
+        """Checkpoints, the newest last."""
+        return sorted(self.checkpoints.glob("state-*.pt"))
+
+    def save_checkpoint(self, nimg: int, state: Mapping[str, Any]) -> None:
+        """Write the state after `nimg` images and drop all but the last `KEPT_CHECKPOINTS`."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        write_atomically(self.checkpoints / f"state-{nimg:012d}.pt", buffer.getvalue())
+        for old in self.checkpoint_paths()[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The newest state, or None; raises `RunError` when it is damaged, naming the way out. Never unpickles code."""
+        import torch
+
+        paths = self.checkpoint_paths()
+        if not paths:
+            return None
+        newest = paths[-1]
+        try:
+            return torch.load(newest, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+        except Exception as error:  # whatever a damaged file makes of torch's reader
+            reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+            before = f"to go on from {paths[-2].name}" if len(paths) > 1 else "to start over"
+            raise RunError(f"checkpoint {str(newest)!r} is damaged ({reason}): remove it {before}") from None
+
+    # ── lines of metrics ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add one line to ``metrics.jsonl``."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every complete line of ``metrics.jsonl``; one cut off by a kill is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                continue
+        return lines
+
+    def rewind_metrics(self, nimg: int) -> None:
+        """Drop the lines of `nimg` images and later: a resumed run writes them again."""
+        kept = [line for line in self.read_metrics() if line["nimg"] < nimg]
+        write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Write one of the run's small text files atomically."""
+        write_atomically(path, text.encode())
+
+    def read_result(self) -> dict[str, Any] | None:
+        """How the run ended, or None while it has not."""
+        if not self.result.exists():
+            return None
+        return json.loads(self.result.read_text(encoding="utf-8"))  # type: ignore[no-any-return]

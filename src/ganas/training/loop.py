@@ -1,0 +1,169 @@
+"""The loop: for each batch, for each phase, loss and step; then the events that are due.
+
+Everything random in a step comes from a generator made of (seed, images seen), so a resumed run repeats the draws of
+one that never stopped, and no random state has to be saved.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from ganas.config import RunConfig
+from ganas.errors import NonFiniteError
+from ganas.gan.cyclegan import CycleGAN, Terms
+from ganas.nets.layout import NETWORKS
+from ganas.nets.mixed import draw
+from ganas.progress import Bar, StopSignal
+from ganas.training.phases import Phase, freeze_all_but
+from ganas.training.schedules import learning_rate_factor, temperature
+from ganas.training.state import Average, Meters
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to do each time another `every` images were seen, and at the end."""
+
+    name: str
+    every: int  # images
+    act: Callable[[int], None]  # given the images seen
+
+    def due(self, nimg: int, batch: int, total: int) -> bool:
+        """Whether the step that ended at `nimg` images crossed a multiple of `every`."""
+        return nimg > 0 and (nimg // self.every > (nimg - batch) // self.every or nimg >= total)
+
+
+class Loop:
+    """Steps and events; `nimg` is the one clock."""
+
+    def __init__(self, gan: CycleGAN, phases: Sequence[Phase], average: Average | None, config: RunConfig) -> None:
+        self.gan = gan
+        self.phases = phases
+        self.average = average
+        self.config = config
+        self.nimg = 0
+        self.meters = Meters()
+        self.done: dict[str, int] = {}  # event -> images seen when it last ran: a resume does not repeat it
+        self.step_seconds = 0.0  # spent in steps since the last log
+
+    def run(
+        self,
+        batches: Iterator[tuple[Tensor, Tensor]],
+        events: Sequence[Event],
+        stop: StopSignal,
+        bar: Bar,
+    ) -> None:
+        """Go on to the end; raises `Stopped` when asked to stop, `NonFiniteError` when a number is lost."""
+        total = self.config.total_images
+        self._fire(events, stop)
+        while self.nimg < total:
+            stop.check()
+            a, b = next(batches)
+            began = time.perf_counter()
+            self.step(a, b)
+            self.step_seconds += time.perf_counter() - began
+            bar.reach(self.nimg)
+            self._fire(events, stop)
+
+    def _fire(self, events: Sequence[Event], stop: StopSignal) -> None:
+        for event in events:
+            if event.due(self.nimg, self.config.training.batch, self.config.total_images):
+                if self.done.get(event.name) != self.nimg:
+                    stop.check()
+                    self.done[event.name] = self.nimg
+                    try:
+                        event.act(self.nimg)
+                    except BaseException:
+                        self.done.pop(event.name)
+                        raise
+
+    def step(self, a: Tensor, b: Tensor) -> None:
+        """One batch through every phase: [n, 3, h, w] each, in [-1, 1]."""
+        device = self.config.training.device
+        a, b = a.to(device), b.to(device)
+        generator = step_generator(self.config.seed, self.nimg)
+        for phase in self.phases:
+            freeze_all_but(self.gan, phase.networks)
+            self._draw(generator)
+            with parametrize.cached(), autocast(self.config):
+                terms = phase.terms(a, b, generator)
+            self._descend(phase, terms)
+            self.meters.add(terms)
+        self.nimg += len(a)
+        if self.average:
+            self.average.update(self.nimg)
+
+    def _draw(self, generator: torch.Generator) -> None:
+        """One draw of mixture weights per network and optimiser step; final networks have none."""
+        search = self.config.search
+        if search is None:
+            return
+        tau = temperature(
+            self.nimg, total=self.config.total_images, start=search.temperature_start, end=search.temperature_end
+        )
+        for name in NETWORKS:
+            draw(self.gan.network(name), search.sampling, tau, generator)
+
+    def _descend(self, phase: Phase, terms: Terms) -> None:
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            self._refuse(next(name for name, term in terms.items() if not torch.isfinite(term)), "loss")
+        phase.optimizer.zero_grad()
+        loss.backward()
+        for name in phase.networks:
+            parameters = self.gan.network(name).parameters()
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if not torch.isfinite(norm):
+                self._refuse(name, "gradient")
+        factor = learning_rate_factor(
+            self.nimg, total=self.config.total_images, decay=self.config.training.decay
+        )
+        for group in phase.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        phase.optimizer.step()
+
+    def _refuse(self, name: str, what: str) -> None:
+        step = self.nimg // self.config.training.batch + 1
+        raise NonFiniteError(
+            f"the {what} of {name} is not finite at step {step} (image {self.nimg}): the run stopped and its last "
+            f"checkpoint is intact; try a lower training.lr, or training.precision=float32, in a new run"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "nimg": self.nimg,
+            "done": dict(self.done),
+            "gan": self.gan.state_dict(),
+            "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
+            "average": self.average.state_dict() if self.average else None,
+            "meters": self.meters.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.nimg = state["nimg"]
+        self.done = dict(state["done"])
+        self.gan.load_state_dict(state["gan"])
+        for phase in self.phases:
+            phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.meters.load_state_dict(state["meters"])
+
+
+def step_generator(seed: int, nimg: int) -> torch.Generator:
+    """The random numbers of the step that starts at `nimg` images."""
+    digest = hashlib.sha256(f"step {seed} {nimg}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def autocast(config: RunConfig) -> torch.autocast:
+    """bf16 inside the networks where the config says so; losses and weights stay float32."""
+    device = config.training.device.split(":")[0]
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=config.training.precision == "bf16")

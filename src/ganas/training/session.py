@@ -1,0 +1,196 @@
+"""One run, put together out of its config: data, networks, loop, and what is written down on the way.
+
+`search` and `train` are the same session with different networks; `ganas.searching.oneshot` and
+`ganas.training.translator` say in what they differ.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganas.config import RunConfig
+from ganas.data.loaders import UnpairedBatches, centre_images, split
+from ganas.data.sources import ImageSource
+from ganas.errors import Stopped
+from ganas.gan.cyclegan import CycleGAN, ImagePool
+from ganas.inference import Translator, png
+from ganas.nets.architecture import Architecture
+from ganas.nets.build import Network
+from ganas.nets.layout import Layout
+from ganas.nets.mixed import settle
+from ganas.progress import Reporter, StopSignal
+from ganas.store import Run, write_atomically
+from ganas.training.loop import Event, Loop
+from ganas.training.phases import Phase
+from ganas.training.samples import sample_grid
+from ganas.training.state import Average, averaged_or_current
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+SAMPLES = 6  # images a domain in a sample grid
+
+PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Both domains, each split into images to learn from and images to look at."""
+
+    a: ImageSource
+    b: ImageSource
+    held_a: ImageSource
+    held_b: ImageSource
+
+
+def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
+    """Hold out up to `data.validation` images a domain, at most a tenth of it."""
+
+    def halves(source: ImageSource) -> tuple[ImageSource, ImageSource]:
+        learn, hold = split(len(source), min(config.data.validation, len(source) // 10), config.seed)
+        return source.subset(learn), source.subset(hold)
+
+    (train_a, held_a), (train_b, held_b) = halves(a), halves(b)
+    return Domains(train_a, train_b, held_a, held_b)
+
+
+class Session:
+    """Networks, data, loop and records of one run; `go` runs it to its end."""
+
+    def __init__(
+        self,
+        run: Run,
+        config: RunConfig,
+        layout: Layout,
+        architecture: Architecture | None,  # None: supernets
+        domains: Domains,
+        phases: PhaseBuilder,
+        reporter: Reporter,
+    ) -> None:
+        self.run, self.config, self.layout, self.domains, self.reporter = run, config, layout, domains, reporter
+        torch.set_num_threads(config.training.threads or 1)
+        torch.manual_seed(config.seed)
+        nets = config.nets
+        self.gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width).to(config.training.device)
+        self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
+        half_life = config.training.ema_half_life
+        self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
+        self.loop = Loop(self.gan, phases(self.gan, self.pools, config), self.average, config)
+        self.batches = UnpairedBatches(
+            domains.a,
+            domains.b,
+            resolution=config.data.resolution,
+            load_size=round(config.data.resolution * config.data.load_scale),
+            flip=config.data.flip,
+            batch=config.training.batch,
+            seed=config.seed,
+            workers=config.data.workers,
+            cache_bytes=config.data.cache_mib << 20,
+        )
+        self.extra_state: dict[str, Any] = {}  # of events that remember: saved and restored with the rest
+        self.extra_log: Callable[[], dict[str, Any]] = dict  # what a log line holds beside the losses
+        self._board: SummaryWriter | None = None
+        self._samples = (self._look_at(domains.held_a, domains.a), self._look_at(domains.held_b, domains.b))
+
+    def _look_at(self, held: ImageSource, otherwise: ImageSource) -> Tensor:
+        source = held if len(held) >= SAMPLES else otherwise
+        return centre_images(source.subset(range(min(SAMPLES, len(source)))), self.config.data.resolution)
+
+    def resume(self) -> bool:
+        """Take up the newest checkpoint, if there is one."""
+        state = self.run.load_checkpoint()
+        if state is None:
+            self.run.rewind_metrics(0)
+            return False
+        self.loop.load_state_dict(state["loop"])
+        for domain, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][domain])
+        self.extra_state = state["extra"]
+        self.run.rewind_metrics(self.loop.nimg + 1)
+        return True
+
+    def save(self, nimg: int) -> None:
+        """Write a checkpoint."""
+        pools = {domain: pool.state_dict() for domain, pool in self.pools.items()}
+        self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "pools": pools, "extra": self.extra_state})
+
+    def go(self, title: str, events: Sequence[Event], stop: StopSignal) -> None:
+        """Run to the end; when asked to stop, save and raise `Stopped`."""
+        training = self.config.training
+        # log first and checkpoint last: a checkpoint knows which events are done
+        everything = [
+            Event("log", training.log_every, self._write_log),
+            Event("sample", training.sample_every, self._write_sample),
+            *events,
+            Event("checkpoint", training.checkpoint_every, self.save),
+        ]
+        batches = self.batches.from_image(self.loop.nimg)
+        with self.reporter.bar(title, self.loop.nimg, self.config.total_images) as bar:
+            try:
+                self.loop.run(batches, everything, stop, bar)
+            except Stopped as stopped:
+                self.save(self.loop.nimg)
+                raise Stopped(
+                    f"{stopped} after {self.loop.nimg} of {self.config.total_images} images, and saved: "
+                    f"the same command goes on from there"
+                ) from None
+            finally:
+                if self._board:
+                    self._board.close()
+
+    def generators(self) -> dict[str, Network]:
+        """The generators to look at: averaged if the run keeps an average."""
+        return averaged_or_current(self.gan, self.average)
+
+    def translators(self) -> dict[str, Translator]:
+        """The generators by direction, ready for uint8 images; a supernet's mixtures without noise."""
+        training = self.config.training
+        generators = self.generators()
+        for generator in generators.values():
+            settle(generator)
+        return {
+            name.removeprefix("generator_"): Translator(
+                generator,
+                self.layout.generator_multiple,
+                device=training.device or "cpu",
+                bf16=training.precision == "bf16",
+            )
+            for name, generator in generators.items()
+        }
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write_log(self, nimg: int) -> None:
+        losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
+        seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
+        self.record({"nimg": nimg, "time": round(time.time(), 3), "step_seconds": round(seconds, 3), "loss": losses})
+
+    def record(self, line: dict[str, Any]) -> None:
+        """One line of metrics, to the file and to TensorBoard."""
+        if "loss" in line:
+            line |= self.extra_log()
+        self.run.append_metrics(line)
+        with suppress(Exception):  # TensorBoard is a convenience: it never ends a run
+            for group in ("loss", "scores", "search"):
+                for name, value in line.get(group, {}).items():
+                    if isinstance(value, int | float):
+                        self._summary_writer().add_scalar(f"{group}/{name}", value, line["nimg"])
+
+    def _summary_writer(self) -> "SummaryWriter":
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.run.tensorboard), purge_step=self.loop.nimg)
+        return self._board
+
+    def _write_sample(self, nimg: int) -> None:
+        translators = self.translators()
+        grid = sample_grid(*self._samples, translators["ab"], translators["ba"])
+        write_atomically(self.run.samples / f"{nimg:09d}.png", png(grid))
+        with suppress(Exception):
+            self._summary_writer().add_image("samples", grid, nimg)

@@ -1,0 +1,131 @@
+"""Distances whose answers are known beforehand."""
+
+from itertools import permutations, product
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from ganas.metrics.distances import Features, frechet, kernel
+
+
+def gaussian_features(
+    count: int, mean: npt.ArrayLike, covariance: Features, generator: np.random.Generator
+) -> Features:
+    """Points whose *sample* mean and covariance are exactly the given ones, so that closed forms hold to rounding."""
+    points = generator.standard_normal((count, len(covariance)))
+    points -= points.mean(axis=0)
+    points = points @ np.linalg.inv(np.linalg.cholesky(np.cov(points, rowvar=False))).T
+    return np.asarray(mean) + points @ np.linalg.cholesky(covariance).T
+
+
+def random_covariance(dimension: int, generator: np.random.Generator) -> Features:
+    factor = generator.standard_normal((dimension, 2 * dimension))
+    return factor @ factor.T / dimension
+
+
+def square_root(matrix: Features) -> Features:
+    """Of a symmetric positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    root: Features = (vectors * np.sqrt(values)) @ vectors.T
+    return root
+
+
+def test_frechet_of_one_dimension_is_the_difference_of_means_and_deviations_squared() -> None:
+    generator = np.random.default_rng(0)
+    # One dimension twice, as NumPy's covariance of a single column is no matrix.
+    real = gaussian_features(50, [1.0, 0.0], np.diag([4.0, 1.0]), generator)
+    fake = gaussian_features(70, [4.0, 0.0], np.diag([9.0, 1.0]), generator)
+    assert frechet(real, fake) == pytest.approx(3.0**2 + (2.0 - 3.0) ** 2, rel=1e-9)
+
+
+def test_frechet_of_gaussians_that_do_not_commute() -> None:
+    generator = np.random.default_rng(1)
+    one, other = random_covariance(6, generator), random_covariance(6, generator)
+    shift = generator.standard_normal(6)
+    real = gaussian_features(60, np.zeros(6), one, generator)
+    fake = gaussian_features(40, shift, other, generator)
+    root = square_root(one)
+    expected = shift @ shift + np.trace(one) + np.trace(other) - 2 * np.trace(square_root(root @ other @ root))
+    assert frechet(real, fake) == pytest.approx(expected, rel=1e-9)
+    assert frechet(fake, real) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [200, 20])  # more and fewer than dimensions
+def test_frechet_of_a_set_and_itself_is_zero(count: int) -> None:
+    features = np.random.default_rng(2).standard_normal((count, 64))
+    assert frechet(features, features) == pytest.approx(0, abs=1e-4)
+
+
+def test_frechet_of_singular_covariances_ignores_the_directions_in_which_nothing_happens() -> None:
+    generator = np.random.default_rng(3)
+    real, fake = generator.standard_normal((10, 4)), generator.standard_normal((12, 4)) + 1
+    rotation, _ = np.linalg.qr(generator.standard_normal((64, 64)))
+    embedded = [np.pad(features, ((0, 0), (0, 60))) @ rotation for features in (real, fake)]
+    assert frechet(*embedded) == pytest.approx(frechet(real, fake), rel=1e-5)
+
+
+def test_kernel_is_its_definition() -> None:
+    generator = np.random.default_rng(4)
+    real, fake = generator.standard_normal((5, 3)), generator.standard_normal((5, 3))
+
+    def k(x: Features, y: Features) -> float:
+        return float((x @ y / 3 + 1) ** 3)
+
+    expected = (
+        np.mean([k(x, y) for x, y in permutations(real, 2)])
+        + np.mean([k(x, y) for x, y in permutations(fake, 2)])
+        - 2 * np.mean([k(x, y) for x, y in product(real, fake)])
+    )
+    assert kernel(real, fake)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_kernel_agrees_with_torch_fidelity() -> None:
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    generator = np.random.default_rng(5)
+    real, fake = generator.standard_normal((40, 16)), generator.standard_normal((40, 16)) + 0.3
+    settings = {"kid_subsets": 1, "kid_subset_size": 40, "verbose": False}
+    theirs = kid_features_to_metric(torch.from_numpy(real), torch.from_numpy(fake), **settings)
+    assert kernel(real, fake)[0] == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=1e-12)
+
+
+def test_kernel_is_unbiased_over_random_halves() -> None:
+    generator = np.random.default_rng(6)
+    features = generator.standard_normal((80, 16))
+    halves = (np.split(generator.permutation(features), 2) for _ in range(400))
+    means = np.array([kernel(one, other)[0] for one, other in halves])
+    assert abs(means.mean()) < 4 * means.std() / np.sqrt(len(means))
+
+
+def test_kernel_of_subsets_estimates_what_whole_sets_do() -> None:
+    generator = np.random.default_rng(7)
+    real, fake = generator.standard_normal((300, 8)), generator.standard_normal((300, 8)) + 0.5
+    whole, part = kernel(real, fake), kernel(real, fake, subset_size=100, subsets=50)
+    assert part[0] == pytest.approx(whole[0], rel=0.1)
+    # The standard error is that of the sets, however large the subsets are through which it is seen.
+    assert part[1] == pytest.approx(whole[1], rel=0.1)
+
+
+def test_the_standard_error_of_kernel_is_how_much_it_varies_from_draw_to_draw() -> None:
+    generator = np.random.default_rng(8)
+    draws = np.array(
+        [kernel(generator.standard_normal((60, 8)), generator.standard_normal((60, 8)) + 0.6) for _ in range(300)]
+    )
+    estimates, standard_errors = draws.T
+    assert np.median(standard_errors) == pytest.approx(estimates.std(), rel=0.25)
+
+
+def test_kernel_of_sets_of_different_size_repeats_with_its_seed() -> None:
+    generator = np.random.default_rng(9)
+    real, fake = generator.standard_normal((90, 8)), generator.standard_normal((30, 8))
+    assert kernel(real, fake, seed=1) == kernel(real, fake, seed=1)
+    assert kernel(real, fake, seed=1) != kernel(real, fake, seed=2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 31])
+def test_kernel_refuses_subsets_that_cannot_be_drawn(size: int) -> None:
+    features = np.zeros((30, 4))
+    with pytest.raises(ValueError, match=f"from 2 to 30, got {size}"):
+        kernel(features, features, subset_size=size)

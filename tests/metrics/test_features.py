@@ -1,0 +1,321 @@
+"""Feature networks: the right numbers out of them, and one line about what is wrong with a file."""
+
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganas.errors import FeatureError
+from ganas.metrics.features import FeatureNetwork, clean_resize, extract, load_features
+
+
+def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, height, width), generator=generator, dtype=torch.uint8)
+
+
+class ListSource:
+    """Images of a list, as an image source."""
+
+    def __init__(self, images: list[Image.Image]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> Image.Image:
+        return self.images[index]
+
+
+class ChannelMeans:
+    """A feature network that can be checked by eye."""
+
+    name, preprocessing, size, dimension, digest = "means", "clean", 16, 3, "0"
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
+
+
+@pytest.fixture(scope="module")
+def squeezenet_weights() -> dict[str, Tensor]:
+    """A whole torchvision network, randomly initialised."""
+    from torchvision.models import squeezenet1_1
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return dict(squeezenet1_1().state_dict())
+
+
+@pytest.fixture(scope="module")
+def squeezenet_file(squeezenet_weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.safetensors"
+    prefix = "features."
+    save_file({key.removeprefix(prefix): v for key, v in squeezenet_weights.items() if key.startswith(prefix)}, path)
+    return path
+
+
+# Resizing
+
+
+def test_clean_resize_takes_arrays_and_images_alike() -> None:
+    array = random_images(1, 40, 50)[0].numpy()
+    image = Image.fromarray(array.transpose(1, 2, 0))
+    resized = clean_resize(array, 24)
+    assert resized.shape == (3, 24, 24)
+    assert resized.dtype == np.float32
+    np.testing.assert_array_equal(clean_resize(image, 24), resized)
+
+
+def test_clean_resize_averages_what_it_shrinks_and_does_not_round() -> None:
+    stripes = np.zeros((3, 64, 64), np.uint8)
+    stripes[:, :, ::2] = 255
+    shrunk = clean_resize(stripes, 8)  # a filter of fixed width would alias to black or white
+    np.testing.assert_allclose(shrunk, 127.5, atol=6)
+    assert (shrunk != shrunk.round()).any()
+
+
+def test_clean_resize_clips_the_overshoot_of_bicubic_filters() -> None:
+    edge = np.zeros((3, 8, 8), np.uint8)
+    edge[..., 4:] = 255
+    enlarged = clean_resize(edge, 64)
+    assert (enlarged.min(), enlarged.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("size", [37, 150])
+def test_clean_resize_agrees_with_clean_fid(size: int) -> None:
+    resize = pytest.importorskip("cleanfid.resize", reason="clean-fid is a peer that only developers install")
+    array = random_images(1, 60, 80)[0].numpy()
+    theirs = resize.make_resizer("PIL", False, "bicubic", (size, size))(array.transpose(1, 2, 0))
+    np.testing.assert_allclose(clean_resize(array, size), theirs.transpose(2, 0, 1), atol=1e-4)
+
+
+# Extracting
+
+
+def test_extract_keeps_the_order_and_the_mean_colour() -> None:
+    levels = np.arange(70)
+    images = torch.from_numpy(levels.astype(np.uint8))[:, None, None, None].expand(-1, 3, 20, 30)
+    features = extract(ChannelMeans(), images, batch=16)
+    assert features.dtype == np.float64
+    np.testing.assert_allclose(features, np.repeat(levels[:, None], 3, axis=1), atol=1e-3)
+
+
+def test_extract_reads_sources_of_mixed_sizes() -> None:
+    colours = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
+    source = ListSource([Image.new("RGB", (30 + 9 * i, 20), colour) for i, colour in enumerate(colours)])
+    np.testing.assert_allclose(extract(ChannelMeans(), source, batch=2), colours, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(3, 8, 8).byte()]
+)
+def test_extract_refuses_tensors_that_are_not_images(images: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"uint8 \[n, 3, h, w\], got"):
+        extract(ChannelMeans(), images)
+
+
+def test_an_error_while_reading_reaches_the_caller() -> None:
+    class Broken(ListSource):
+        def read(self, index: int) -> Image.Image:
+            raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone"):
+        extract(ChannelMeans(), Broken([Image.new("RGB", (8, 8))] * 5), batch=2)
+
+
+# SqueezeNet
+
+
+def test_squeezenet_is_torchvisions_on_normalised_images(
+    squeezenet_file: Path, squeezenet_weights: dict[str, Tensor]
+) -> None:
+    from torchvision.models import squeezenet1_1
+    from torchvision.transforms.functional import normalize
+
+    network = load_features(f"squeezenet:{squeezenet_file}")
+    assert (network.name, network.preprocessing, network.size, network.dimension) == ("squeezenet", "clean", 128, 512)
+    images = random_images(3, 128, 128).float()
+    reference = squeezenet1_1().eval()
+    reference.load_state_dict(squeezenet_weights)
+    with torch.no_grad():
+        normalised = normalize(images / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        expected = reference.features(normalised).mean(dim=(2, 3))
+    torch.testing.assert_close(network.features(images), expected, rtol=1e-3, atol=1e-4)
+    assert expected.std() > 0.01
+
+
+def test_features_do_not_depend_on_the_batch(squeezenet_file: Path) -> None:
+    network = load_features(f"squeezenet:{squeezenet_file}")
+    images = random_images(7, 40, 40)
+    np.testing.assert_allclose(
+        extract(network, images, batch=1), extract(network, images, batch=5), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_squeezenet_from_the_whole_networks_pth_is_the_same_network(
+    squeezenet_file: Path, squeezenet_weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    torch.save(squeezenet_weights, tmp_path / "whole.pth")
+    whole, part = load_features(f"squeezenet:{tmp_path / 'whole.pth'}"), load_features(f"squeezenet:{squeezenet_file}")
+    images = random_images(2, 128, 128).float()
+    assert torch.equal(whole.features(images), part.features(images))
+    assert whole.digest == part.digest
+
+
+def test_the_digest_tells_weights_apart(squeezenet_file: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    weights = load_file(squeezenet_file)
+    weights["0.bias"][0] += 1e-3
+    save_file(weights, tmp_path / "other.safetensors")
+    assert (
+        load_features(f"squeezenet:{tmp_path / 'other.safetensors'}").digest
+        != load_features(f"squeezenet:{squeezenet_file}").digest
+    )
+
+
+def test_loading_does_not_move_the_random_numbers_of_training(squeezenet_file: Path) -> None:
+    state = torch.random.get_rng_state()
+    load_features(f"squeezenet:{squeezenet_file}")
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None:
+    network = load_features(f"squeezenet:{squeezenet_file}")
+    images = random_images(2, 128, 128).float()
+    expected = network.features(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(network.features(images), expected)
+
+
+# What can be wrong with a specification or a file
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("vgg", "unknown feature network 'vgg': give squeezenet:PATH, inception or inception:PATH"),
+        ("", "unknown feature network ''"),
+        ("squeezenet", "give squeezenet:PATH"),
+        ("squeezenet:", "give squeezenet:PATH"),
+        ("squeezenet:/no/such/file.safetensors", "no feature network at /no/such/file.safetensors: give the file"),
+        ("inception:/no/such/file.pth", "no feature network at /no/such/file.pth: give the file"),
+    ],
+)
+def test_specifications_that_name_nothing(spec: str, message: str) -> None:
+    with pytest.raises(FeatureError, match=message) as caught:
+        load_features(spec)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "inception"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_damaged_files(network: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(b"not weights at all")
+    with pytest.raises(FeatureError, match=f"{path} cannot be read as weights: give a") as caught:
+        load_features(f"{network}:{path}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "inception"])
+def test_weights_of_another_network(network: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"layer.weight": torch.zeros(3, 3)}, path)
+    with pytest.raises(FeatureError, match=f"{path} does not hold the weights of") as caught:
+        load_features(f"{network}:{path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_something_else_than_tensors(tmp_path: Path) -> None:
+    torch.save([1, 2, 3], tmp_path / "list.pth")
+    with pytest.raises(FeatureError, match="holds something else than weights"):
+        load_features(f"squeezenet:{tmp_path / 'list.pth'}")
+
+
+class Malicious:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (self.victim,)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "inception"])
+def test_code_in_a_weights_file_is_refused_and_not_run(network: str, tmp_path: Path) -> None:
+    path, victim = tmp_path / "weights.pth", tmp_path / "victim"
+    torch.save({"0.weight": Malicious(victim)}, path)
+    with pytest.raises(FeatureError, match="cannot be read as weights"):
+        load_features(f"{network}:{path}")
+    assert not victim.exists()
+    torch.load(path, weights_only=False)
+    assert victim.exists(), "the file would not have run anything: it proves nothing"
+
+
+# Inception
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty torch hub cache."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return tmp_path / "hub" / "checkpoints"
+
+
+def test_inception_offline_says_where_to_get_it(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*arguments: object, **options: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(FeatureError, match=r"fetch https://.*inception.*and give inception:PATH, or") as caught:
+        load_features("inception")
+    assert "\n" not in str(caught.value)
+
+
+def test_inception_in_the_cache_is_not_downloaded(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*arguments: object, **options: object) -> None:
+        pytest.fail("downloaded what is there")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", forbidden)
+    hub.mkdir(parents=True)
+    (hub / "weights-inception-2015-12-05-6726825d.pth").write_bytes(b"damaged")
+    with pytest.raises(FeatureError, match=r"2015-12-05-6726825d\.pth cannot be read"):
+        load_features("inception")
+
+
+@pytest.mark.slow
+def test_inception_is_torch_fidelitys_on_images_of_its_size(tmp_path: Path) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
+        def load_state_dict(self, *arguments: object) -> None:
+            """Its constructor insists on a file; this one's weights stay random."""
+
+    torch.save({}, tmp_path / "empty.pth")
+    reference = Untrained("reference", ["2048"], feature_extractor_weights_path=str(tmp_path / "empty.pth"))
+    generator = torch.Generator().manual_seed(0)
+    for module in reference.modules():
+        if isinstance(module, torch.nn.Conv2d):  # so scaled that a signal survives all layers
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+    torch.save(reference.state_dict(), tmp_path / "inception.pth")
+
+    network: FeatureNetwork = load_features(f"inception:{tmp_path / 'inception.pth'}")
+    assert (network.name, network.preprocessing, network.size, network.dimension) == ("inception", "clean", 299, 2048)
+    images = random_images(2, 299, 299)  # already at 299 px: its resize has nothing to do
+    (expected,) = reference(images)
+    torch.testing.assert_close(network.features(images.float()), expected, rtol=1e-4, atol=1e-5)
+    assert (expected[0] - expected[1]).abs().max() > 0.01
+
+
+def test_importing_this_module_imports_neither_torchvision_nor_torch_fidelity() -> None:
+    program = "import sys, ganas.metrics.evaluate; sys.exit(bool({'torchvision', 'torch_fidelity'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
