@@ -1,14 +1,14 @@
 """What can go wrong, as a tree.
 
-    GanasError                  everything ganas raises on purpose
-    ├── UserError               the user can mend it: one line, exit code 2, no traceback
-    │   ├── ConfigError         an option, a preset or a --set key
-    │   ├── DataError           images: missing, empty, unreadable
-    │   ├── ArchitectureError   an architecture file or a layout
-    │   ├── RunError            a run folder: in use, of another config, damaged
-    │   └── FeatureError        a feature network that cannot be had
-    ├── NonFiniteError          a loss or gradient is no longer a number: the run stopped, its checkpoints are good
-    └── Stopped                 SIGINT or SIGTERM: everything is saved, the same command goes on
+GanasError                  everything ganas raises on purpose
+├── UserError               the user can mend it: one line, exit code 2, no traceback
+│   ├── ConfigError         an option, a preset or a --set key
+│   ├── DataError           images: missing, empty, unreadable
+│   ├── ArchitectureError   an architecture file or a layout
+│   ├── RunError            a run folder: in use, of another config, damaged
+│   └── FeatureError        a feature network that cannot be had
+├── NonFiniteError          a loss or gradient is no longer a number: the run stopped, its checkpoints are good
+└── Stopped                 SIGINT or SIGTERM: everything is saved, the same command goes on
 """
 
 

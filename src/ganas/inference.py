@@ -25,6 +25,7 @@ from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError
 from ganas.nets.build import Network, build, one_op
 from ganas.nets.layout import find_layout
+from ganas.progress import Reporter
 from ganas.store import Run, write_atomically
 
 SCHEMA = 1
@@ -148,26 +149,27 @@ def translate(
     output: Path,
     *,
     direction: Direction,
-    device: str = "cpu",
+    device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
     batch_pixels: int = 1 << 20,  # images of one size are translated together up to about this many pixels
-) -> Iterator[tuple[int, int]]:
-    """Translate every image of a file, folder or zip into `output`, one PNG each; yields (done, of how many).
+) -> int:
+    """Translate every image of a file, folder or zip into `output`, one PNG each; returns how many.
 
     Raises `RunError` without a generator, `DataError` for bad images or an output that is not empty.
     """
     generator, info = load_generator(find_generator(place, direction))
     images = open_source(source, skip_bad=skip_bad)
     _check_output(output, source)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
     names = output_names(images)
-    done = 0
-    for indices, pixels in _batches_of_one_size(images, batch_pixels):
-        for index, translated in zip(indices, translator(pixels), strict=True):
-            write_atomically(output / names[index], png(translated))
-        done += len(indices)
-        yield done, len(images)
+    with Reporter().bar("translate", 0, len(images)) as bar:
+        for indices, pixels in _batches_of_one_size(images, batch_pixels):
+            for index, translated in zip(indices, translator(pixels), strict=True):
+                write_atomically(output / names[index], png(translated))
+            bar.reach(indices[-1] + 1)
+    return len(images)
 
 
 def _check_output(output: Path, source: Path) -> None:

@@ -41,7 +41,12 @@ class Reporter:
         if not self._console.is_terminal:
             yield Bar(self, None, title, start, total)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self._console, transient=True) as progress:
             yield Bar(self, progress, title, start, total)
 
@@ -77,7 +82,7 @@ def readable_seconds(seconds: float) -> str:
 
 
 class StopSignal:
-    """SIGINT and SIGTERM ask once, politely: `check` raises `Stopped` at the next safe place. A second one is obeyed."""
+    """SIGINT and SIGTERM ask once, politely: `check` then raises `Stopped` at a safe place. A second one is obeyed."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None

@@ -70,7 +70,9 @@ class Run:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"{str(self.path)!r} is in use by another process: wait for it, or choose another --out") from None
+            raise RunError(
+                f"{str(self.path)!r} is in use by another process: wait for it, or choose another --out"
+            ) from None
         try:
             self._sweep()
             yield

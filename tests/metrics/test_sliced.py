@@ -45,9 +45,8 @@ def plain_reading(real: Tensor, fake: Tensor, patches: int, seed: int) -> dict[s
             for top, left in places
         ]
         stacked = np.stack(cut)
-        standardised = (stacked - stacked.mean(axis=(0, 2, 3), keepdims=True)) / stacked.std(
-            axis=(0, 2, 3), keepdims=True
-        )
+        mean, deviation = (measure(axis=(0, 2, 3), keepdims=True) for measure in (stacked.mean, stacked.std))
+        standardised: Array = (stacked - mean) / deviation
         return standardised.transpose(0, 2, 3, 1).reshape(len(stacked), -1)
 
     sets = [[image.astype(np.float64) for image in images.numpy()] for images in (real, fake)]

@@ -287,7 +287,7 @@ def _decode(encoded: bytes) -> tuple[Image.Image, str]:
         with _quiet_pillow():
             image = Image.open(BytesIO(encoded), formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(image.width, image.height)
+                raise Image.DecompressionBombError
             image.load()
             turn = _TURNS.get(_orientation(image))
             rgb = _to_rgb(image)
@@ -345,7 +345,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError):
-        return "too many pixels"
+        return f"more than {MAX_PIXELS // 1_000_000} million pixels"
     if isinstance(error, FileNotFoundError):
         return "missing file"
     if isinstance(error, OSError) and error.strerror:
@@ -353,10 +353,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, EOFError | struct.error) or "truncated" in text.lower():
         return "truncated"
     return f"damaged: {text[:80]}" if text else "damaged"
-
-
-def _too_large(width: int, height: int) -> _UnreadableError:
-    return _UnreadableError(f"too many pixels: {width}x{height}")
 
 
 _quiet_lock = threading.Lock()

@@ -4,6 +4,7 @@ Generators are named by their direction, discriminators by the domain they judge
 [-1, 1]; n pairs are a batch, a and b unpaired.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ganas.gan.losses import ADVERSARIAL, AdversarialName, reconstruction
 from ganas.nets.architecture import Architecture
-from ganas.nets.build import Network, build, mixture, one_op
+from ganas.nets.build import Network, build, mixture, one_op, slot_modules
 from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
 from ganas.nets.mixed import mixtures
 
@@ -51,6 +52,27 @@ class CycleGAN(nn.Module):
 def final_cyclegan(architecture: Architecture, width: float, discriminator_width: float) -> CycleGAN:
     """The final networks of an architecture, freshly initialised."""
     return CycleGAN(find_layout(architecture.layout), architecture, width, discriminator_width)
+
+
+def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Copy a supernet's weights of the chosen ops into final networks wherever shapes agree: (copied, of all tensors).
+
+    `supernet` is the state dict of the supernets of the same layout, of any width.
+    """
+    chosen = {
+        f"{network}.{place}": op
+        for network in NETWORKS
+        for place, op in slot_modules(find_layout(architecture.layout).network(network), architecture.ops(network))
+    }
+    state = gan.state_dict()
+    copied = {}
+    for name, tensor in state.items():
+        place = next((place for place in chosen if name.startswith(f"{place}.")), None)
+        source = f"{place}.ops.{chosen[place]}{name.removeprefix(place)}" if place else name
+        if source in supernet and supernet[source].shape == tensor.shape:
+            copied[name] = supernet[source]
+    gan.load_state_dict(state | copied)
+    return len(copied), len(state)
 
 
 class ImagePool:

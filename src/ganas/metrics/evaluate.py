@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,10 @@ from PIL import Image
 from torch import Tensor
 
 import ganas
+from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
 from ganas.metrics.distances import frechet, kernel, kernel_subset_size
-from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, resized_batches
+from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, load_features, resized_batches
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 
 BATCH = 32  # images that go through the network at once: half a gigabyte for Inception
@@ -231,6 +233,23 @@ def evaluate(
 ) -> Measurement:
     """The distance of ``fake`` from ``real`` by every one of ``metrics``; arguments and errors as in Reference."""
     return Reference(real, metrics, features, seed=seed).measure(fake)
+
+
+def evaluate_folders(
+    real: Path,
+    fake: Path,
+    *,
+    metrics: Sequence[str] | None,  # None: all that `features` allows
+    features: str | None,  # NAME[:PATH] of a feature network
+) -> Measurement:
+    """The distance of the images under ``fake`` (folder or zip) from those under ``real``; errors as in Reference."""
+    for name in metrics or ():
+        if name not in METRICS:
+            raise ConfigError(f"unknown metric {name!r}: choose from {', '.join(METRICS)}")
+    sources = open_source(real, minimum=2), open_source(fake, minimum=2)
+    network = load_features(features) if features else None
+    possible = [name for name, metric in METRICS.items() if network is not None or not metric.needs_features]
+    return evaluate(*sources, metrics=metrics or possible, features=network)
 
 
 def _checked(metrics: Sequence[str], features: FeatureNetwork | None) -> list[str]:

@@ -72,7 +72,9 @@ class Architecture:
             raise ArchitectureError(f"{origin} is no architecture: it holds a {type(document).__name__}, not an object")
         schema, kind = document.get("schema"), document.get("kind")
         if isinstance(schema, int) and schema > SCHEMA:
-            raise ArchitectureError(f"{origin} has schema {schema}, newer than this ganas knows ({SCHEMA}): update ganas")
+            raise ArchitectureError(
+                f"{origin} has schema {schema}, newer than this ganas knows ({SCHEMA}): update ganas"
+            )
         if schema != SCHEMA:
             raise ArchitectureError(f"{origin} has schema {schema!r}: this ganas reads schema {SCHEMA}")
         if kind != KIND:

@@ -4,7 +4,7 @@
 There are no twin classes: a supernet whose weights are one-hot is the final network.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,19 @@ def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:
     return lambda slot, c_in, c_out: OPS[chosen.get(slot.name, slot.ops[0])](c_in, c_out, slot)
 
 
+def slot_modules(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """For every searched slot: the name, within a network, of the module that holds its op; and the op chosen."""
+    chosen = iter(ops)
+    for number, cell in enumerate(layout.cells):
+        for slot in cell.slots:
+            if slot.searched:
+                yield f"cells.{number}.slots.{_key(slot)}.op", next(chosen)
+
+
+def _key(slot: Slot) -> str:
+    return slot.name.replace(".", "_")  # "." separates modules in torch's names
+
+
 def build(layout: NetworkLayout, width: float, choose: Choose) -> "Network":
     """A network with every slot filled by `choose`, its weights drawn from torch's global generator."""
     network = Network(layout, width, choose)
@@ -56,10 +69,7 @@ class _FilledCell(nn.Module):
     def __init__(self, cell: Cell, width: float, choose: Choose) -> None:
         super().__init__()
         self.residual = cell.residual
-        self.slots = nn.ModuleDict(
-            # "." separates modules in torch's names
-            {slot.name.replace(".", "_"): _FilledSlot(slot, width, choose) for slot in cell.slots}
-        )
+        self.slots = nn.ModuleDict({_key(slot): _FilledSlot(slot, width, choose) for slot in cell.slots})
 
     def forward(self, x: Tensor) -> Tensor:
         y = x

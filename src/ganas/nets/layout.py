@@ -104,7 +104,9 @@ class Layout:
     name: str
     generator: NetworkLayout
     discriminator: NetworkLayout
-    multiple: int  # height and width are multiples of this in search and training: stride-2 ops then agree on their sizes
+    multiple: (
+        int  # height and width are multiples of this in search and training: stride-2 ops then agree on their sizes
+    )
     minimum: int  # below, a discriminator's map shrinks to nothing, or to the 1×1 that instance norm refuses
     generator_multiple: int = 4  # all that a generator alone needs: translation pads to it
 

@@ -28,7 +28,7 @@ class MixedOp(nn.Module):
         self.weights: Tensor = torch.softmax(self.alpha.detach(), dim=0)
 
     def forward(self, x: Tensor) -> Tensor:
-        terms = (weight * op(x) for weight, op in zip(self.weights, self.ops.values(), strict=True))
+        terms: Iterator[Tensor] = (weight * op(x) for weight, op in zip(self.weights, self.ops.values(), strict=True))
         total = next(terms)
         for term in terms:
             total = total + term

@@ -32,9 +32,7 @@ def _pool(pool: Callable[[int], nn.Module]) -> Make:
 
 def _resize(**options: Any) -> Make:
     """Interpolation ×2, then 1×1."""
-    return lambda c_in, c_out, slot: nn.Sequential(
-        nn.Upsample(scale_factor=2, **options), nn.Conv2d(c_in, c_out, 1)
-    )
+    return lambda c_in, c_out, slot: nn.Sequential(nn.Upsample(scale_factor=2, **options), nn.Conv2d(c_in, c_out, 1))
 
 
 def _deconv3(c_in: int, c_out: int, slot: Slot) -> nn.Module:

@@ -3,6 +3,7 @@
 - of   one step over alphas and weights on everything (Algorithm 1); the paper's default
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,11 @@ from ganas.config import RunConfig
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter, StopSignal
-from ganas.searching.derive import derive, read_choices, records, summarise
+from ganas.searching.derive import Choice, derive, read_choices, records, summarise
 from ganas.store import Run, write_atomically
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import joint_phases
 from ganas.training.session import PhaseBuilder, Session
-
-import json
 
 STRATEGIES: Mapping[str, PhaseBuilder] = {"of": joint_phases}
 
@@ -35,6 +34,16 @@ class SearchResult:
     median_entropy: float  # of the slots, 1 at the start and 0 when decided
     images: int  # pairs seen
 
+    @property
+    def verdict(self) -> str:
+        """Whether to trust the choices, in one line: settled when half of the slots or more are."""
+        state = "settled" if 2 * self.settled >= self.slots else "not settled"
+        advice = "" if state == "settled" else "; a longer search, or a higher search.alpha_lr, would settle more"
+        return (
+            f"{state}: in {self.settled} of {self.slots} slots the leading op weighs at least twice the second, "
+            f"median entropy {self.median_entropy:.2f}{advice}"
+        )
+
 
 def search(config: RunConfig, out: Path) -> SearchResult:
     """Search the architectures of a CycleGAN; the same call again resumes or returns what was found.
@@ -42,15 +51,16 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
     assert config.search is not None, "a search has a search section"
+    phases = STRATEGIES[config.search.strategy]
     layout = find_layout(config.nets.layout)
     run = Run(out)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         config, domains = open_domains(kept_choices(run, config), layout)
         claim(run, config)
-        session = Session(run, config, layout, None, domains, STRATEGIES[config.search.strategy], reporter)
+        session = Session(run, config, layout, None, domains, phases, reporter)
 
-        def choices():  # type: ignore[no-untyped-def]
+        def choices() -> list[Choice]:
             return read_choices(layout, session.gan.alphas())
 
         def log() -> dict[str, Any]:
@@ -64,6 +74,9 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         architecture = derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
         summary = summarise(final)
-        run.write_text(run.result, json.dumps({"architecture": architecture.id, **summary, "slots": records(final)}))
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
-        return SearchResult(architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg)
+        result = {"architecture": architecture.id, **summary, "choices": records(final)}
+        run.write_text(run.result, json.dumps(result, indent=1))
+        return SearchResult(
+            architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg
+        )

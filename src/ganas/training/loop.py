@@ -114,15 +114,13 @@ class Loop:
         if not torch.isfinite(loss):
             self._refuse(next(name for name, term in terms.items() if not torch.isfinite(term)), "loss")
         phase.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for name in phase.networks:
             parameters = self.gan.network(name).parameters()
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             if not torch.isfinite(norm):
                 self._refuse(name, "gradient")
-        factor = learning_rate_factor(
-            self.nimg, total=self.config.total_images, decay=self.config.training.decay
-        )
+        factor = learning_rate_factor(self.nimg, total=self.config.total_images, decay=self.config.training.decay)
         for group in phase.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         phase.optimizer.step()

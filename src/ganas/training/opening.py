@@ -18,7 +18,7 @@ MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 def fast_bf16() -> bool:
     """Whether this machine multiplies bf16 natively, so that it is faster than float32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     capability = torch.backends.cpu.get_cpu_capability()
     flags = _cpu_flags()
     return "AVX512" in capability and bool({"avx512_bf16", "amx_bf16"} & flags)
@@ -42,15 +42,15 @@ def cores() -> int:
 def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]:
     """Check the resolution, find and check every image, and settle what depends on them and on the machine."""
     layout.check_resolution(config.data.resolution)
-    sources = [
+    a, b = (
         open_source(path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES)
         for path in (config.data.a, config.data.b)
-    ]
-    domains = split_domains(*sources, config)
+    )
+    domains = split_domains(a, b, config)
     settled = resolve(
         config,
         epoch_images=max(len(domains.a), len(domains.b)),
-        digests=(sources[0].digest(), sources[1].digest()),
+        digests=(a.digest(), b.digest()),
         cores=cores(),
         cuda=torch.cuda.is_available(),
         fast_bf16=fast_bf16(),

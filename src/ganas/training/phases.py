@@ -51,9 +51,7 @@ def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig) -> torch.optim.Adam:
     """One Adam over weights and alphas; "initial_lr" is what the schedule scales."""
     networks = [gan.network(name) for name in names]
-    alphas = [
-        module.alpha for network in networks for module in network.modules() if isinstance(module, MixedOp)
-    ]
+    alphas = [module.alpha for network in networks for module in network.modules() if isinstance(module, MixedOp)]
     known = {id(alpha) for alpha in alphas}
     weights = [p for network in networks for p in network.parameters() if id(p) not in known]
     lr = config.training.lr

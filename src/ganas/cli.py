@@ -1,0 +1,299 @@
+"""The command line: parse, call, print. What a user can mend ends in one line on stderr and exit code 2."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from ganas.errors import ConfigError, GanasError, Stopped, UserError
+
+app = typer.Typer(
+    name="ganas",
+    help="GAN architecture search: find, train and use the GAN that fits your images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+DomainA = Annotated[Path, typer.Option("--a", metavar="DIR|ZIP", help="Images of domain A.", show_default=False)]
+DomainB = Annotated[Path, typer.Option("--b", metavar="DIR|ZIP", help="Images of domain B.", show_default=False)]
+Out = Annotated[
+    Path,
+    typer.Option("--out", metavar="RUN", help="Folder of the run; the same command again resumes.", show_default=False),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper, reference. [fits the machine]"),
+]
+Resolution = Annotated[int | None, typer.Option("--resolution", metavar="PIXELS", help="Side of the training images.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other value of the config; may be repeated."),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of everything random.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the config and what the run would cost; do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="NAME[:PATH]",
+        help="Feature network to measure with: squeezenet:PATH, inception or inception:PATH.",
+    ),
+]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put it.")] = Path("ganas-demo"),
+) -> None:
+    """The whole story on built-in photographs, in minutes: search, train, translate, evaluate."""
+    from ganas.demo import run_demo
+
+    print(run_demo(out))
+
+
+@app.command()
+def search(
+    a: DomainA,
+    b: DomainB,
+    out: Out,
+    layout: Annotated[
+        str | None, typer.Option("--layout", metavar="NAME", help="Search space: framed, paper or reference. [framed]")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", metavar="NAME", help="How alphas and weights are learned: of. [of]")
+    ] = None,
+    preset: Preset = None,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Find the architectures of a CycleGAN for two folders of images.
+
+    Example: ganas search --a paintings --b photos --out runs/search
+    """
+    from ganas.config import make_config
+    from ganas.searching.oneshot import STRATEGIES
+    from ganas.searching.oneshot import search as run_search
+
+    flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
+    config = make_config("search", preset=preset or _default_preset(), flags=flags, settings=settings or ())
+    assert config.search is not None
+    if dry_run:
+        _print_cost(config, None, STRATEGIES[config.search.strategy])
+        return
+    result = run_search(config, out)
+    _print_choices(result.architecture)
+    print(result.architecture)
+    print(result.verdict)
+    print(f"next: ganas train {out} --a {a} --b {b} --out {out}-train")
+
+
+@app.command()
+def train(
+    architecture: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCH|RUN|resnet9", help="An architecture.json, a search's run, or a hand-made network."
+        ),
+    ],
+    a: DomainA,
+    b: DomainB,
+    out: Out,
+    width: Annotated[
+        float | None, typer.Option("--width", metavar="W", help="Of the generators; encoders put out 4 W channels.")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train N times, seed after seed.")] = 1,
+    features: Features = None,
+    preset: Preset = None,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Train the translator of one architecture.
+
+    Example: ganas train runs/search --a paintings --b photos --out runs/train
+    """
+    from ganas.config import make_config
+    from ganas.training.phases import joint_phases
+    from ganas.training.translator import find_architecture, train_repeats
+
+    found = find_architecture(architecture)
+    flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
+    flags["nets.layout"] = found.layout
+    config = make_config("train", preset=preset or _default_preset(), flags=flags, settings=settings or ())
+    if dry_run:
+        _print_cost(config, found, joint_phases)
+        return
+    result = train_repeats(config, found, out, repeats)
+    for line in result.lines():
+        print(line)
+    print(f"next: ganas translate {out} {a} translated --direction ab")
+
+
+@app.command()
+def translate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas train, or its model folder.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, a folder or a zip.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new folder: one PNG per image, names kept.")],
+    direction: Annotated[
+        str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
+    ],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+) -> None:
+    """Translate images of any size."""
+    from ganas.inference import translate as run_translation
+
+    if direction not in ("ab", "ba"):
+        raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
+    done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
+    print(f"{done} images in {output}")
+
+
+@app.command()
+def evaluate(
+    real: Annotated[Path, typer.Option("--real", metavar="DIR|ZIP", help="Real images.", show_default=False)],
+    fake: Annotated[Path, typer.Option("--fake", metavar="DIR|ZIP", help="Images to judge.", show_default=False)],
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="NAMES", help="Of fid, kid, swd. [those that can be had]")
+    ] = None,
+    features: Features = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how far images are from real ones; each key names its protocol."""
+    from ganas.metrics.evaluate import evaluate_folders
+
+    measurement = evaluate_folders(real, fake, metrics=metrics.split(",") if metrics else None, features=features)
+    for warning in measurement.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"scores": measurement.scores, "protocol": measurement.protocol}))
+        return
+    for key, value in measurement.scores.items():
+        print(f"{key:40} {value:.6g}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine has, and what that means for a run."""
+    from ganas.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps({finding.name: finding.value for finding in findings}))
+        return
+    for finding in findings:
+        print(f"{finding.name:12} {finding.value:40} {finding.meaning}")
+
+
+@data_app.command("check")
+def data_check(
+    places: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
+    as_json: AsJson = False,
+) -> None:
+    """Count images, find broken files, and say how unequal two domains are."""
+    from ganas.data.sources import check_source
+
+    reports = [check_source(place) for place in places]
+    if as_json:
+        print(json.dumps([report.as_json() for report in reports]))
+    else:
+        for report in reports:
+            print(report)
+        if len(reports) == 2:
+            print(_balance(reports[0].count, reports[1].count))
+
+
+def _balance(a: int, b: int) -> str:
+    small, large = sorted((a, b))
+    if small == large:
+        return f"both domains have {a} images: an epoch is {a} pairs"
+    ratio = f"{large / small:.1f} times the images of the other" if small else "all of the images"
+    return f"one domain has {ratio}: an epoch is {large} pairs, and the smaller domain is walked more often"
+
+
+def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
+    return {"data.a": str(a), "data.b": str(b), "data.resolution": resolution, "seed": seed}
+
+
+def _default_preset() -> str:
+    """What suits the machine: gpu with one, else small."""
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "small"
+
+
+def _print_choices(architecture: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("slot", "A→B / D_A", "B→A / D_B", box=None)
+    for row in architecture.table():
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def _print_cost(config: Any, architecture: Any, phases: Any) -> None:
+    from ganas.training.cost import describe, measure_run
+
+    resolved, cost = measure_run(config, architecture, phases)
+    print(resolved.to_yaml())
+    for line in describe(cost):
+        print(line)
+
+
+def main() -> NoReturn:
+    """Entry point: every error a user can cause becomes one line and exit code 2."""
+    sys.exit(run(lambda: app(standalone_mode=False)))
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Call a command and turn its exceptions into an exit code; the one boundary where this happens."""
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        return _fail(str(error), 2)
+    except USAGE_ERROR as error:
+        return _fail(f"{error}; see --help", 2)
+    except Stopped as stopped:
+        return _fail(str(stopped), 130)
+    except GanasError as error:
+        return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(_describe_os_error(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+# click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
+USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
+
+
+def _describe_os_error(error: OSError) -> str:
+    import errno
+
+    where = f" {str(error.filename)!r}" if error.filename else ""
+    ways_out = {
+        errno.ENOSPC: "free some space; the same command goes on from the last checkpoint",
+        errno.EACCES: "choose a place you may write to",
+        errno.EROFS: "choose a place that can be written to",
+        errno.ENOTDIR: "a part of the path is a file; choose another place",
+        errno.EEXIST: "a file is in the way; choose another place",
+    }
+    way_out = ways_out.get(error.errno or 0, "check the path and try again")
+    return f"{error.strerror or error}{where}: {way_out}"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"ganas: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,62 @@
+"""`ganas demo`: a search, a training, a translation and its measurement, on photographs that are already installed."""
+
+from pathlib import Path
+
+import torch
+
+from ganas.config import RunConfig, make_config
+from ganas.data.demo import DemoData, write_demo_data
+from ganas.data.loaders import centre_images
+from ganas.data.sources import open_source
+from ganas.inference import png, translate
+from ganas.metrics.evaluate import evaluate_folders
+from ganas.progress import Reporter
+from ganas.searching.oneshot import search
+from ganas.store import write_atomically
+from ganas.training.samples import tile
+from ganas.training.translator import train
+
+SHOWN = 8  # photographs in the final picture
+RESOLUTION = 96  # pixels a side of the photographs in it
+
+
+def run_demo(out: Path) -> str:
+    """Run the whole story under `out`; the same call again resumes it. Returns the path of the picture to look at."""
+    reporter = Reporter()
+    data = write_demo_data(out / "data")
+    reporter.say(data.story)
+    reporter.say("1/4 searching two generators and two discriminators …")
+    found = search(_config("search", data), out / "search")
+    reporter.say(f"    {found.architecture}")
+    reporter.say(f"    {found.verdict}")
+    reporter.say("2/4 training what was found, at twice the width …")
+    trained = train(_config("train", data), found.architecture, out / "train")
+    for line in trained.lines():
+        reporter.say(f"    {line}")
+    reporter.say("3/4 translating photographs that were held out …")
+    translated = out / "translated"
+    if not translated.exists():
+        translate(out / "train", data.test_a, translated, direction="ab")
+    reporter.say("4/4 measuring: how far from domain B, before and after …")
+    for name, folder in (("before", data.test_a), ("after", translated)):
+        measurement = evaluate_folders(data.test_b, folder, metrics=["swd"], features=None)
+        for key, value in measurement.scores.items():
+            reporter.say(f"    {name:7} {key} {value:.4f}")
+    picture = out / "demo.png"
+    write_atomically(picture, png(_picture(data.test_a, translated)))
+    return f"{picture}: photographs above, their translations below"
+
+
+def _config(kind: str, data: DemoData) -> RunConfig:
+    flags = {"data.a": str(data.a), "data.b": str(data.b)}
+    assert kind in ("search", "train")
+    settings = ["training.images=320"] if kind == "search" else ["training.images=700", "training.batch=1"]
+    return make_config("search" if kind == "search" else "train", preset="tiny", flags=flags, settings=settings)
+
+
+def _picture(before: Path, after: Path) -> torch.Tensor:
+    originals, translations = open_source(before), open_source(after)
+    count = min(SHOWN, len(originals))
+    step = len(originals) // count
+    chosen = range(0, step * count, step)
+    return tile(tuple(centre_images(source.subset(chosen), RESOLUTION) for source in (originals, translations)))

@@ -1,0 +1,58 @@
+"""What this machine has, and what that means for a run."""
+
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from ganas.training.opening import cores, fast_bf16
+
+LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
+ENOUGH_DISK = 5 << 30  # bytes: a run at 256² with its checkpoints and samples
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact about the machine."""
+
+    name: str
+    value: str
+    meaning: str  # for a run
+
+
+def examine() -> list[Finding]:
+    """Device, threads, bf16, libraries, free disk."""
+    return [_device(), _threads(), _bf16(), _libraries(), _disk()]
+
+
+def _device() -> Finding:
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return Finding("device", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB", "default preset: gpu (256×256)")
+    return Finding("device", f"CPU, {platform.machine()}", "default preset: small (64×64, half an hour on two cores)")
+
+
+def _threads() -> Finding:
+    return Finding("threads", f"{cores()} cores", "training.threads: kept in the run, a resume uses the same number")
+
+
+def _bf16() -> Finding:
+    if fast_bf16():
+        return Finding("bf16", "fast", "training.precision=auto takes bf16 in the networks, float32 in the losses")
+    return Finding("bf16", "slow or missing", "training.precision=auto takes float32")
+
+
+def _libraries() -> Finding:
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return Finding(
+        "libraries", f"Python {platform.python_version()}, {versions}", "runs resume bit for bit on the same"
+    )
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    enough = "enough for any run" if free > ENOUGH_DISK else "little: write runs elsewhere with --out"
+    return Finding("free disk", f"{free / 2**30:.0f} GiB here", enough)

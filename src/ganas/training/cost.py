@@ -1,0 +1,127 @@
+"""What a run would cost, measured on this machine: parameters, MACs, memory, seconds a step, total time."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganas.config import RunConfig
+from ganas.gan.cyclegan import CycleGAN, ImagePool
+from ganas.nets.architecture import Architecture
+from ganas.nets.layout import NETWORKS, Layout, find_layout
+from ganas.progress import readable_seconds
+from ganas.training.loop import Loop
+from ganas.training.opening import open_domains
+from ganas.training.phases import Phase
+
+STEPS = 3  # timed, after one to warm up
+PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """Size and work of one network; three different numbers that are easily mixed up."""
+
+    width: float
+    parameters: int
+    bytes: int  # of the parameters in float32
+    macs: int  # multiply-accumulates of one image at the run's resolution
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run needs."""
+
+    networks: Mapping[str, NetworkCost]
+    memory_bytes: int  # an estimate: weights, gradients, Adam's moments and what the backward pass needs
+    step_seconds: float  # median on this machine
+    images: int  # pairs in all
+    total_seconds: float  # steps alone
+
+
+def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None, phases: PhaseBuilder) -> Cost:
+    """Build the run's networks and take a few real steps on noise. `config` is resolved."""
+    training, nets = config.training, config.nets
+    torch.set_num_threads(training.threads or 1)
+    torch.manual_seed(config.seed)
+    gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width).to(training.device)
+    widths = {name: nets.width if "generator" in name else nets.discriminator_width for name in NETWORKS}
+    networks = {name: _network_cost(gan.network(name), widths[name], config.data.resolution) for name in NETWORKS}
+    loop = Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)
+    size = (training.batch, 3, config.data.resolution, config.data.resolution)
+    a, b = torch.rand(size) * 2 - 1, torch.rand(size) * 2 - 1
+    activations = _saved_bytes(lambda: loop.step(a, b))
+    seconds = median(_seconds(lambda: loop.step(a, b), training.device or "cpu") for _ in range(STEPS))
+    weights = sum(network.bytes for network in networks.values())
+    return Cost(
+        networks=networks,
+        memory_bytes=4 * weights + activations,
+        step_seconds=seconds,
+        images=config.total_images,
+        total_seconds=seconds * config.total_images / training.batch,
+    )
+
+
+def _network_cost(network: nn.Module, width: float, resolution: int) -> NetworkCost:
+    parameters = [*network.parameters()]
+    image = torch.zeros(1, 3, resolution, resolution, device=parameters[0].device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image)
+    return NetworkCost(
+        width=width,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        macs=counter.get_total_flops() // 2,
+    )
+
+
+def _saved_bytes(step: Callable[[], None]) -> int:
+    """Bytes of the distinct tensors that autograd keeps for the backward passes of a step, all phases together."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def unpack(tensor: Any) -> Any:
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        step()
+    return sum(storages.values())
+
+
+def _seconds(step: Callable[[], None], device: str) -> float:
+    began = time.perf_counter()
+    step()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def measure_run(config: RunConfig, architecture: Architecture | None, phases: PhaseBuilder) -> tuple[RunConfig, Cost]:
+    """Open the data as the run would, settle its config, and measure; nothing is written."""
+    layout = find_layout(config.nets.layout)
+    resolved, _ = open_domains(config, layout)
+    return resolved, measure_cost(resolved, layout, architecture, phases)
+
+
+def describe(cost: Cost) -> list[str]:
+    """For people, a line a fact."""
+    lines = [
+        f"{name:16} width {network.width:g}, {network.parameters:,} parameters, {network.bytes / 2**20:.1f} MiB, "
+        f"{network.macs / 1e9:.2f} GMACs an image"
+        for name, network in cost.networks.items()
+    ]
+    return [
+        *lines,
+        f"memory           about {cost.memory_bytes / 2**20:,.0f} MiB",
+        f"a step           {cost.step_seconds:.2f} s, measured here",
+        f"in all           {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
+    ]

@@ -1,0 +1,474 @@
+"""Sources: every image comes out right, or is named in one line before anything else happens."""
+
+import os
+import pickle
+import struct
+import threading
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageOps
+
+from ganas.data import sources
+from ganas.data.sources import ImageSource, check_source, in_threads, open_source
+from ganas.errors import DataError
+
+RED = (255, 0, 0)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    stream = BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def plain(colour: tuple[int, int, int] = RED, size: tuple[int, int] = (8, 6)) -> bytes:
+    return encoded(Image.new("RGB", size, colour))
+
+
+def noise(size: tuple[int, int] = (64, 48), seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def png(width: int, height: int, bits: int, colour_type: int, rows: bytes) -> bytes:
+    """A PNG by hand: what Pillow cannot write (16-bit colour) or should not (a bomb)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def zip_of(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # ZipInfo keeps a name as it is
+    return path
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """The message of the DataError that ``call`` ends in: one printable line."""
+    with pytest.raises(DataError) as caught:
+        call()
+    message = str(caught.value)
+    assert message.isprintable() and message
+    return message
+
+
+def pixels(image: Image.Image) -> npt.NDArray[np.int64]:
+    return np.asarray(image).astype(np.int64)
+
+
+def read_one(folder: Path, name: str, content: bytes) -> Image.Image:
+    image = open_source(folder_of(folder, {name: content})).read(0)
+    assert image.mode == "RGB"
+    return image
+
+
+# Finding images
+
+
+FILES = {
+    "b.png": plain(),
+    "a.JPG": encoded(noise(), "JPEG"),
+    "deep/er/a street at night.webp": encoded(noise(), "WEBP"),
+    "deep/žluťoučký kůň.PNG": plain(),
+    ".hidden.png": b"junk",
+    ".git/x.png": b"junk",
+    "__MACOSX/b.png": b"junk",
+    "deep/__MACOSX/._b.png": b"junk",
+    "notes.txt": b"junk",
+    "Thumbs.db": b"junk",
+}
+NAMES = ("a.JPG", "b.png", "deep/er/a street at night.webp", "deep/žluťoučký kůň.PNG")
+
+
+@pytest.mark.parametrize("make", [folder_of, zip_of], ids=["folder", "zip"])
+def test_finds_nested_names_and_ignores_the_rest(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]
+) -> None:
+    source = open_source(make(tmp_path / "images.zip", FILES))  # a folder may be called so, too
+    assert source.names == NAMES
+    assert len(source) == 4
+    for index, name in enumerate(NAMES):
+        expected = Image.open(BytesIO(FILES[name])).convert("RGB")
+        assert np.array_equal(pixels(source.read(index)), pixels(expected))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"])
+def test_every_known_suffix_is_read(tmp_path: Path, suffix: str) -> None:
+    kind = {"": "", ".jpg": "JPEG", ".tif": "TIFF", ".pgm": "PPM"}.get(suffix, suffix[1:].upper())
+    image = read_one(tmp_path, f"x{suffix}", encoded(Image.new("L", (8, 8), 200).convert("RGB"), kind))
+    assert abs(pixels(image) - 200).max() <= 2
+
+
+def test_one_file_is_a_source(tmp_path: Path) -> None:
+    folder_of(tmp_path, {"only me.png": plain(), "other.png": b"junk"})
+    source = open_source(str(tmp_path / "only me.png"))
+    assert source.names == ("only me.png",)
+    assert source.read(0).getpixel((0, 0)) == RED
+
+
+def test_a_zip_needs_no_suffix_and_a_suffix_needs_no_truth(tmp_path: Path) -> None:
+    assert len(open_source(zip_of(tmp_path / "archive", {"x.png": plain()}))) == 1
+    assert read_one(tmp_path / "f", "really a png.jpg", plain()).getpixel((0, 0)) == RED
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    elsewhere = folder_of(tmp_path / "elsewhere", {"x.png": plain()})
+    folder = folder_of(tmp_path / "images", {"sub/y.png": plain()})
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "sub" / "up").symlink_to(folder)
+    (folder / "sub" / "self").symlink_to(folder / "sub")
+    assert open_source(folder).names == ("linked/x.png", "sub/y.png")
+
+
+def test_a_folder_may_look_like_an_image(tmp_path: Path) -> None:
+    assert open_source(folder_of(tmp_path / "cats.jpg", {"dir.png/x.png": plain()})).names == ("dir.png/x.png",)
+
+
+def test_refuses_paths_without_images(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    folder_of(tmp_path, {"notes.txt": b"hello", "fake.zip": b"hello", "only text/x.txt": b"hello"})
+    assert "nowhere: no such file or folder" in refusal(lambda: open_source(tmp_path / "nowhere"))
+    assert "notes.txt: neither a folder, a zip nor an image" in refusal(lambda: open_source(tmp_path / "notes.txt"))
+    assert "fake.zip: cannot be read as a zip" in refusal(lambda: open_source(tmp_path / "fake.zip"))
+    for name in ("empty", "only text"):
+        assert f"{name}: no images in it; ganas reads .jpg" in refusal(lambda: open_source(tmp_path / name))  # noqa: B023
+    assert "no images in it" in refusal(lambda: open_source(zip_of(tmp_path / "x.zip", {"x.txt": b""})))
+    assert "no images in it" in refusal(lambda: check_source(tmp_path / "empty"))
+
+
+def test_minimum(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {"x.png": plain()})
+    assert "1 usable image, 2 needed" in refusal(lambda: open_source(folder, minimum=2))
+    assert len(open_source(folder, minimum=1)) == 1
+
+
+# Zips
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.png", "a/../../x.png", "/etc/x.png", "..\\x.png", "C:\\x.png", "C:/x.png", "../"]
+)
+def test_a_zip_that_leads_out_is_refused_whole(tmp_path: Path, name: str) -> None:
+    path = zip_of(tmp_path / "evil.zip", {"fine.png": plain(), name: plain() if name != "../" else b""})
+    message = refusal(lambda: open_source(path, skip_bad=True))
+    assert "evil.zip: refused" in message and repr(name)[1:-1].replace("\\\\", "\\") in message
+
+
+def test_dots_within_a_name_lead_nowhere(tmp_path: Path) -> None:
+    names = ("./c.png", "a..b.png", "sub../x.png")
+    assert open_source(zip_of(tmp_path / "x.zip", {name: plain() for name in names})).names == names
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "secret.zip", {"x.png": plain()})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the central directory
+    path.write_bytes(content)
+    assert "secret.zip: encrypted" in refusal(lambda: open_source(path))
+
+
+def test_a_damaged_member_is_broken_not_fatal(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "x.zip", {"good.png": plain(), "bad.png": plain((1, 2, 3))})
+    content = bytearray(path.read_bytes())
+    content[content.index(plain((1, 2, 3))) + 50] ^= 255
+    path.write_bytes(content)
+    assert "1 of 2 images cannot be read (bad.png: damaged: Bad CRC-32" in refusal(lambda: open_source(path))
+    assert open_source(path, skip_bad=True).names == ("good.png",)
+
+
+def test_a_member_that_inflates_too_far_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.png", bytes(100_000))
+    folder_of(tmp_path / "folder", {"x.png": bytes(100_000)})
+    assert "x.png: file too large" in refusal(lambda: open_source(tmp_path / "x.zip"))
+    assert "x.png: file too large" in refusal(lambda: open_source(tmp_path / "folder"))
+
+
+# Modes
+
+
+def grey16() -> npt.NDArray[np.uint16]:
+    return np.array([[0, 257, 32768, 65535]], np.uint16)
+
+
+def palette_with_transparency() -> bytes:
+    image = Image.new("P", (4, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putdata([0, 1, 0, 1])
+    return encoded(image, "PNG", transparency=1)
+
+
+def rgb_with_colour_key() -> bytes:
+    image = Image.new("RGB", (2, 1), RED)
+    image.putpixel((1, 0), (0, 0, 255))
+    return encoded(image, "PNG", transparency=(0, 0, 255))
+
+
+GREY16_AS_8 = [0, 1, 128, 255]
+MODES: dict[
+    str, tuple[str, bytes, Sequence[int | tuple[int, int, int]]]
+] = {  # case: (file name, content, expected pixels of the first row)
+    "1 bit": ("x.png", encoded(Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1")), [0, 255]),
+    "grey": ("x.png", encoded(Image.fromarray(np.array([[0, 7, 255]], np.uint8))), [0, 7, 255]),
+    "grey + alpha": ("x.png", encoded(Image.new("LA", (1, 1), (0, 128))), [127]),
+    "palette": ("x.gif", encoded(Image.new("P", (2, 2), 0), "GIF"), [0, 0]),
+    "palette + transparency": ("x.png", palette_with_transparency(), [RED, (255, 255, 255)] * 2),
+    "colour key": ("x.png", rgb_with_colour_key(), [RED, (255, 255, 255)]),
+    "rgba": ("x.png", encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 0))), [255]),
+    "rgba, half": ("x.png", encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 128))), [(255, 127, 127)]),
+    "cmyk": ("x.tif", encoded(Image.new("CMYK", (1, 1), (0, 255, 255, 0)), "TIFF"), [RED]),
+    "16-bit png": ("x.png", encoded(Image.fromarray(grey16())), GREY16_AS_8),
+    "16-bit tiff": ("x.tif", encoded(Image.fromarray(grey16()), "TIFF"), GREY16_AS_8),
+    "16-bit big-endian": ("x.pgm", b"P5 4 1 65535\n" + grey16().astype(">u2").tobytes(), GREY16_AS_8),
+    "32-bit": ("x.tif", encoded(Image.fromarray(grey16().astype(np.int32)), "TIFF"), GREY16_AS_8),
+    "float to 1": ("x.tif", encoded(Image.fromarray(np.array([[0, 0.5, 1]], np.float32)), "TIFF"), [0, 128, 255]),
+    "float to 255": ("x.tif", encoded(Image.fromarray(np.array([[0, 7, 255]], np.float32)), "TIFF"), [0, 7, 255]),
+    "float to 65535": ("x.tif", encoded(Image.fromarray(grey16().astype(np.float32)), "TIFF"), GREY16_AS_8),
+    "16-bit colour": ("x.png", png(1, 1, 16, 2, b"\0" + struct.pack(">3H", 65535, 32768, 0)), [(255, 128, 0)]),
+}
+
+
+@pytest.mark.parametrize("case", MODES)
+def test_every_mode_becomes_rgb(tmp_path: Path, case: str) -> None:
+    name, content, expected = MODES[case]
+    row = pixels(read_one(tmp_path, name, content))[0]
+    assert row.tolist() == [[value] * 3 if isinstance(value, int) else list(value) for value in expected]
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    image = read_one(tmp_path, "x.jpg", encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+    assert abs(pixels(image) - RED).max() < 8
+
+
+@pytest.mark.parametrize("values", [[-1.0, 0.0], [0.0, 70000.0], [0.0, np.nan]])
+def test_values_of_no_known_range_are_refused(tmp_path: Path, values: list[float]) -> None:
+    folder = folder_of(tmp_path, {"x.tif": encoded(Image.fromarray(np.array([values], np.float32)), "TIFF")})
+    assert "neither 8 nor 16 bits" in refusal(lambda: open_source(folder))
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, (0, 0, 255))]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert read_one(tmp_path, "x.gif", content).getpixel((0, 0)) == RED
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_exif_orientation(tmp_path: Path, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = noise((16, 8)).resize((64, 32), Image.Resampling.NEAREST)
+    content = encoded(upright, kind, exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(content)))
+    image = read_one(tmp_path, f"x.{kind.lower()}", content)
+    assert image.size == ((64, 32) if orientation < 5 else (32, 64))
+    assert np.array_equal(pixels(image), pixels(expected.convert("RGB")))
+
+
+def test_damaged_exif_says_nothing_against_the_pixels(tmp_path: Path) -> None:
+    for number, exif in enumerate(
+        [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0junk", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"]
+    ):
+        content = encoded(noise(), "JPEG", exif=exif)
+        assert read_one(tmp_path / str(number), "x.jpg", content).size == (64, 48)
+
+
+# Broken images
+
+
+BROKEN = {
+    "empty.png": (b"", "empty file"),
+    "text.jpg": (b"<html>404 not found</html>", "not an image"),
+    "cut.jpg": (encoded(noise(), "JPEG")[:-700], "truncated"),
+    "cut.png": (encoded(noise())[:-700], "truncated"),
+    "header.png": (plain()[:20], "truncated|not an image"),
+    "bomb.png": (png(60000, 60000, 8, 2, b""), "more than 178 million pixels"),
+    "big.png": (png(14000, 13000, 8, 2, b""), "more than 178 million pixels"),
+    "damaged.png": (plain()[:45] + b"\xff" * 8 + plain()[53:], "damaged|truncated"),
+}
+
+
+@pytest.mark.parametrize("make", [folder_of, zip_of], ids=["folder", "zip"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_images_are_found_up_front(
+    tmp_path: Path, name: str, make: Callable[[Path, dict[str, bytes]], Path]
+) -> None:
+    content, reason = BROKEN[name]
+    path = make(tmp_path / "x.zip", {"good.png": plain(), name: content})
+    message = refusal(lambda: open_source(path))
+    assert any(f"({name}: {each}" in message for each in reason.split("|")), message
+    assert open_source(path, skip_bad=True).names == ("good.png",)
+    unread = open_source(path, verify=False)
+    assert len(unread) == 2
+    assert f"x.zip/{name}: " in refusal(lambda: unread.read(unread.names.index(name)))
+
+
+def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {f"{number}.png": plain() for number in range(3)}
+    folder_of(tmp_path / "cats", files | {"x.jpg": encoded(noise(), "JPEG")[:-700], "y.png": b""})
+    assert refusal(lambda: open_source("cats")) == (
+        "cats: 2 of 5 images cannot be read (x.jpg: truncated; y.png: empty file); "
+        "repair or remove them, or pass --set data.skip_bad=true to go on with the other 3"
+    )
+    folder_of(tmp_path / "cats", {f"z{number}.png": b"" for number in range(6)})
+    message = refusal(lambda: open_source("cats"))
+    assert "8 of 11 images" in message and "z2.png: empty file; and 3 more)" in message and "z3" not in message
+    assert "skip_bad" not in refusal(lambda: open_source("cats", minimum=4)), "that way leads into the next refusal"
+    assert "cats: 3 usable images, 4 needed" in refusal(lambda: open_source("cats", minimum=4, skip_bad=True))
+
+
+def test_a_message_stays_on_one_line_whatever_a_file_is_called(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "two\nlines", {"new\nline\x1b[31m.png": b""})
+    assert "new\\nline\\x1b[31m.png: empty file" in refusal(lambda: open_source(folder))
+    undecodable = folder / os.fsdecode(b"\xff.png")
+    undecodable.write_bytes(plain())
+    assert open_source(undecodable).digest()
+
+
+def test_links_to_nothing_and_pipes_are_broken_files(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "(gone.png: missing file; pipe.png: not a regular file)" in refusal(lambda: open_source(tmp_path))
+
+
+def test_a_file_that_vanishes_later_is_named(tmp_path: Path) -> None:
+    source = open_source(folder_of(tmp_path, {"x.png": plain()}))
+    (tmp_path / "x.png").unlink()
+    assert f"{tmp_path}/x.png: missing file" in refusal(lambda: source.read(0))
+    assert "missing file" in refusal(source.digest)
+
+
+def test_pillow_warnings_stay_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would warn of each of these 'bombs'; many threads read, and the filters are as before."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    folder_of(tmp_path, {f"{number}.png": plain() for number in range(64)})
+    before = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        source = open_source(tmp_path)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(source.read, range(64)))
+    assert not caught and list(warnings.filters) == before
+    monkeypatch.setattr(sources, "MAX_PIXELS", 47)  # below Pillow's own refusal, above its warning
+    assert "pixels" in refusal(lambda: open_source(tmp_path))
+
+
+# Digest, subset, processes and threads
+
+
+def test_digest_is_of_names_and_bytes(tmp_path: Path) -> None:
+    files = {"a.png": plain(), "sub/b.png": plain((1, 2, 3))}
+    digest = open_source(folder_of(tmp_path / "one", files)).digest()
+    assert len(digest) == 16 and int(digest, 16) >= 0
+    assert open_source(zip_of(tmp_path / "one.zip", files)).digest() == digest
+    renamed = {"a.png": plain(), "sub/c.png": plain((1, 2, 3))}
+    swapped = {"a.png": plain((1, 2, 3)), "sub/b.png": plain()}
+    fewer = {"a.png": plain()}
+    digests = [
+        open_source(folder_of(tmp_path / f"other{number}", other)).digest()
+        for number, other in enumerate((renamed, swapped, fewer))
+    ]
+    assert len({digest, *digests}) == 4
+
+
+def test_subset_keeps_order(tmp_path: Path) -> None:
+    source = open_source(folder_of(tmp_path, {f"{number}.png": plain((number, 0, 0)) for number in range(4)}))
+    subset = source.subset([3, 1])
+    assert subset.names == ("3.png", "1.png")
+    assert subset.read(0).getpixel((0, 0)) == (3, 0, 0)
+    assert len(source) == 4 and len(source.subset([])) == 0
+
+
+def test_sources_are_values(tmp_path: Path) -> None:
+    source = open_source(zip_of(tmp_path / "x.zip", {"x.png": plain()}))
+    source.read(0)  # opens the zip
+    copy: ImageSource = pickle.loads(pickle.dumps(source))
+    assert copy == source and hash(copy) == hash(source)
+    assert copy.read(0).getpixel((0, 0)) == RED
+
+
+def test_a_zip_is_read_by_many_threads_and_by_forked_processes(tmp_path: Path) -> None:
+    files = {f"{number:02}.png": encoded(noise(seed=number)) for number in range(40)}
+    source = open_source(zip_of(tmp_path / "x.zip", files))
+    expected = [pixels(noise(seed=number)).tolist() for number in range(40)]
+
+    def read_all() -> bool:
+        return all(pixels(source.read(index)).tolist() == expected[index] for index in range(40))
+
+    source.read(0)  # a handle that a forked child must not share
+    with ThreadPoolExecutor(4) as pool:
+        assert all([future.result() for future in [pool.submit(read_all) for _ in range(4)]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python >= 3.12 warns of fork() beside threads
+        children = []
+        for _ in range(2):
+            child = os.fork()
+            if not child:
+                os._exit(0 if read_all() else 1)
+            children.append(child)
+    assert read_all()
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+
+
+def test_in_threads_keeps_order_and_stops_early() -> None:
+    assert list(in_threads(lambda index: index * index, 1000)) == [index * index for index in range(1000)]
+    assert list(in_threads(lambda index: index, 0)) == []
+    calls = []
+    gate = threading.Event()
+
+    def slow(index: int) -> int:
+        calls.append(index)
+        gate.wait(0.001)
+        return index
+
+    results = in_threads(slow, 100_000)
+    assert next(results) == 0
+    results.close()  # type: ignore[attr-defined]
+    assert len(calls) < 10_000, "what nobody waits for is not computed"
+
+
+# Reports
+
+
+def test_check_source_reports_what_is_there(tmp_path: Path) -> None:
+    files = {
+        "a.png": plain(size=(10, 40)),
+        "b.png": plain(size=(20, 30)),
+        "c.png": plain(size=(30, 20)),
+        "grey.png": encoded(Image.new("L", (90, 1))),
+        "bad.png": b"junk",
+        "empty.png": b"",
+    }
+    report = check_source(str(folder_of(tmp_path, files)))
+    assert report.path == tmp_path and report.count == 4
+    assert report.broken == (("bad.png", "not an image"), ("empty.png", "empty file"))
+    assert report.sizes == {"min": (10, 1), "median": (20, 20), "max": (90, 40)}
+    assert report.modes == {"RGB": 3, "L": 1}
+    assert report.bytes == sum(len(content) for content in files.values())
+
+
+def test_check_source_of_nothing_usable(tmp_path: Path) -> None:
+    report = check_source(folder_of(tmp_path, {"x.png": b""}))
+    assert (report.count, report.sizes, report.modes) == (0, {}, {})
