@@ -1,8 +1,9 @@
 """Loaders: batches are a pure function of (seed, domain, position), whatever reads them."""
 
-import gc
 import itertools
 import multiprocessing
+import os
+import signal
 import time
 import zipfile
 from collections import Counter
@@ -103,7 +104,7 @@ def test_every_level_survives_the_way_to_the_network_and_back() -> None:
 
 
 def test_images_are_clamped_and_rounded() -> None:
-    x = torch.tensor([-7.0, -1.0, 0.0, 1 / 127.5 * 0.49 - 1, 1 / 127.5 * 0.51 - 1, 1.0, 7.0], requires_grad=True)
+    x = torch.tensor([-7.0, -1.0, 0.0, 1 / 127.5 * 0.3 - 1, 1 / 127.5 * 0.7 - 1, 1.0, 7.0], requires_grad=True)
     images = to_images(x)
     assert images.tolist() == [0, 0, 128, 0, 1, 255, 255] and images.dtype == torch.uint8
     assert to_images(x.half()).tolist() == images.tolist()
@@ -123,7 +124,7 @@ def test_a_split_is_sorted_disjoint_and_complete(count: int, data: st.DataObject
 
 
 def test_a_split_is_pinned() -> None:
-    assert split(20, 5, seed=0)[1] == PINNED_SPLIT
+    assert split(20, 5, seed=0)[1] == (1, 5, 9, 10, 12)
     assert len({split(100, 10, seed)[1] for seed in range(50)}) == 50
 
 
@@ -175,7 +176,7 @@ def test_batches_have_the_promised_shape(noise_a: ImageSource, noise_b: ImageSou
     for a, b in itertools.islice(loader.from_image(0), 9):
         for images in (a, b):
             assert images.shape == (3, 3, 16, 16) and images.dtype == torch.float32
-            assert images.min() >= -1 and images.max() <= 1 and images.std() > 0.3
+            assert images.min() >= -1 and images.max() <= 1 and images.std() > 0.1
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["uncached", "cached"])
@@ -233,10 +234,10 @@ def test_each_epoch_of_a_domain_shows_each_image_once(tmp_path: Path) -> None:
 
 
 def test_the_walk_is_pinned(tmp_path: Path) -> None:
-    """No platform, no version of numpy and no refactoring may change it: a resumed run would go on with other images."""
+    """No platform, version of numpy or refactoring may change it: resumed runs would go on with other images."""
     taken_a, taken_b = take(batches(write_flat(tmp_path / "a", 6), write_flat(tmp_path / "b", 9), seed=0), 12)
-    assert numbers(taken_a) == PINNED_A
-    assert numbers(taken_b) == PINNED_B
+    assert numbers(taken_a) == [4, 3, 2, 1, 5, 0, 1, 0, 3, 4, 2, 5]
+    assert numbers(taken_b) == [4, 1, 3, 6, 0, 5, 2, 7, 8, 1, 2, 4]
 
 
 def test_domains_are_unpaired_and_independent(tmp_path: Path) -> None:
@@ -280,10 +281,10 @@ def test_load_size_may_equal_resolution(noise_a: ImageSource, noise_b: ImageSour
 def test_global_random_states_are_left_alone(
     noise_a: ImageSource, noise_b: ImageSource, workers: int, cache_bytes: int
 ) -> None:
-    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
     take(batches(noise_a, noise_b, workers=workers, cache_bytes=cache_bytes), 12)
     assert torch.equal(torch.get_rng_state(), torch_before)
-    assert (np.random.get_state()[1] == numpy_before).all()
+    assert (np.random.get_state(legacy=False)["state"]["key"] == numpy_before).all()
 
 
 @forks
@@ -297,16 +298,36 @@ def test_a_file_that_breaks_later_is_named_in_one_line(tmp_path: Path, workers: 
 
 
 @forks
-def test_workers_end_with_their_iterator(noise_a: ImageSource, noise_b: ImageSource) -> None:
+@pytest.mark.parametrize("end", ["dropped", "closed", "broken"])
+def test_workers_end_with_their_iterator(tmp_path: Path, end: str) -> None:
+    others = set(multiprocessing.active_children())
+    a, b = write_flat(tmp_path / "a", 4), write_flat(tmp_path / "b", 4)
+    iterator = batches(a, b, workers=2, cache_bytes=0).from_image(0)
+    next(iterator)
+    assert len(set(multiprocessing.active_children()) - others) == 2
+    start = time.monotonic()
+    if end == "dropped":
+        del iterator
+    elif end == "closed":
+        iterator.close()
+    else:
+        (tmp_path / "b" / "002.png").write_bytes(b"")
+        with pytest.raises(DataError):
+            list(itertools.islice(iterator, 100))
+    assert not set(multiprocessing.active_children()) - others
+    assert time.monotonic() - start < 5, "torch waits so long for each worker that does not hear of the end"
+
+
+@forks
+def test_workers_outlive_ctrl_c(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    """A terminal sends it to every process; the loop still wants the batches of the step it is in."""
+    others = set(multiprocessing.active_children())
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
     next(iterator)
-    assert len(multiprocessing.active_children()) == 2
-    del iterator
-    gc.collect()
-    deadline = time.monotonic() + 5
-    while multiprocessing.active_children() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not multiprocessing.active_children()
+    for worker in set(multiprocessing.active_children()) - others:
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGINT)
+    assert len(list(itertools.islice(iterator, 20))) == 20
 
 
 def test_impossible_batches_are_a_bug(noise_a: ImageSource, noise_b: ImageSource) -> None:
@@ -316,8 +337,3 @@ def test_impossible_batches_are_a_bug(noise_a: ImageSource, noise_b: ImageSource
         batches(noise_a, noise_b, batch=0)
     with pytest.raises(ValueError, match=r"len\(b\)=0"):
         batches(noise_a, noise_b.subset([]))
-
-
-PINNED_SPLIT = ()
-PINNED_A: list[int] = []
-PINNED_B: list[int] = []

@@ -286,12 +286,11 @@ def test_exif_orientation(tmp_path: Path, kind: str, orientation: int) -> None:
     assert np.array_equal(pixels(image), pixels(expected.convert("RGB")))
 
 
-def test_damaged_exif_says_nothing_against_the_pixels(tmp_path: Path) -> None:
-    for number, exif in enumerate(
-        [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0junk", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"]
-    ):
-        content = encoded(noise(), "JPEG", exif=exif)
-        assert read_one(tmp_path / str(number), "x.jpg", content).size == (64, 48)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("exif", [b"junk", b"MM\0*", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff\x12\x01"])
+def test_damaged_exif_says_nothing_against_the_pixels(tmp_path: Path, kind: str, exif: bytes) -> None:
+    content = encoded(noise(), kind, exif=b"Exif\0\0" + exif)
+    assert read_one(tmp_path, "x.jpg", content).size == (64, 48)
 
 
 # Broken images
@@ -299,6 +298,7 @@ def test_damaged_exif_says_nothing_against_the_pixels(tmp_path: Path) -> None:
 
 BROKEN = {
     "empty.png": (b"", "empty file"),
+    "other format.png": (encoded(noise(), "PCX"), "not an image"),
     "text.jpg": (b"<html>404 not found</html>", "not an image"),
     "cut.jpg": (encoded(noise(), "JPEG")[:-700], "truncated"),
     "cut.png": (encoded(noise())[:-700], "truncated"),

@@ -1,4 +1,4 @@
-"""From image sources to batches: resize, crop, flip, split, and unpaired batches that resume at any image.
+"""From image sources to tensors: resize, crop, flip, split, and unpaired batches that resume at any pair.
 
 Time is counted in pairs seen. Which image comes at pair number n, how it is cropped and whether it is flipped are pure
 functions of (seed, domain, n): neither the number of workers, nor the cache, nor where a run was started changes a bit.
@@ -8,7 +8,7 @@ They come from Philox counters (numpy promises that the raw stream never changes
 import functools
 import itertools
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ _CROPS, _ORDER, _SPLIT = 0, 1, 4
 
 def to_network(images: Tensor) -> Tensor:
     """uint8 [n, 3, h, w] -> float32 in [-1, 1], same shape: 0 is -1, 255 is 1."""
-    return images.float().div_(127.5).sub_(1.0)
+    return images.float().div(127.5).sub_(1.0)
 
 
 def to_images(x: Tensor) -> Tensor:
@@ -107,11 +107,11 @@ class UnpairedBatches:
         """Pairs an epoch: the number of images of the larger domain."""
         return max(len(self._a.source), len(self._b.source))
 
-    def from_image(self, nimg: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def from_image(self, nimg: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Batches from pair number ``nimg`` on: (a, b), each float32 [batch, 3, resolution, resolution] in [-1, 1].
 
-        ``from_image(k)`` goes on exactly where ``from_image(0)`` is after k pairs. The first call fills the cache.
-        Raises DataError when a file has become unreadable.
+        ``from_image(k)`` goes on exactly where ``from_image(0)`` is after k pairs. The first batch fills the cache.
+        Worker processes end with the iterator. Raises DataError when a file has become unreadable.
         """
         starts = itertools.count(nimg, self._batch)
         pairs = _Pairs(self._a, self._b, self._batch, self._cached)
@@ -119,11 +119,15 @@ class UnpairedBatches:
             batches: Iterator[tuple[Tensor, Tensor] | DataError] = map(pairs.__getitem__, starts)
         else:
             batches = iter(_worker_loader(pairs, starts, self._workers))
-        for result in batches:
-            if isinstance(result, DataError):
-                raise result
-            a, b = result
-            yield to_network(a), to_network(b)
+        try:
+            for result in batches:
+                if isinstance(result, DataError):
+                    raise result
+                a, b = result
+                yield to_network(a), to_network(b)
+        finally:
+            # Ends the workers now. Held by a traceback until that is collected, they would take seconds to end.
+            del batches
 
     @functools.cached_property
     def _cached(self) -> tuple[list[Pixels], list[Pixels]] | None:

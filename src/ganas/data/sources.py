@@ -20,10 +20,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -129,6 +129,17 @@ class SourceReport:
     sizes: dict[str, tuple[int, int]]  # "min", "median", "max" -> (width, height) in pixels, each side by itself
     modes: dict[str, int]  # Pillow mode as stored -> images, most frequent first
     bytes: int  # size of all image files as stored
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON can hold it."""
+        return {**asdict(self), "path": str(self.path)}
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
+        modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
+        lines = [f"{self.path}: {_images(self.count)}, {self.bytes / 2**20:.1f} MiB", f"  sizes: {sizes}; modes: {modes}"]
+        return "\n".join([*lines, *(f"  broken: {name}: {reason}" for name, reason in self.broken)])
 
 
 def open_source(path: Path | str, *, skip_bad: bool = False, minimum: int = 1, verify: bool = True) -> ImageSource:

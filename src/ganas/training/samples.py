@@ -16,8 +16,8 @@ def sample_grid(images_a: Tensor, images_b: Tensor, ab: Translator, ba: Translat
 
 
 def tile(rows: tuple[Tensor, ...]) -> Tensor:
-    """Rows of uint8 [n, 3, r, r] images -> one uint8 [3, H, W] picture on white."""
-    count, height, width = len(rows[0]), rows[0].shape[-2], rows[0].shape[-1]
+    """Rows of uint8 [n, 3, r, r] images -> one uint8 [3, H, W] picture on white; n may differ from row to row."""
+    count, (height, width) = max(map(len, rows)), rows[0].shape[-2:]
     canvas = torch.full((3, len(rows) * (height + GAP) - GAP, count * (width + GAP) - GAP), 255, dtype=torch.uint8)
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
