@@ -1,3 +1,67 @@
-"""ganas: GAN architecture search. Find, train and use the GAN that fits your images."""
+"""GAN architecture search: find, train and use the GAN that fits your images.
+
+    import ganas
+    config = ganas.make_config("search", preset="tiny", flags={"data.a": "paintings", "data.b": "photos"})
+    found = ganas.search(config, Path("runs/search"))
+
+Everything public is in ``__all__`` and comes when it is asked for: ``import ganas`` itself imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganas.config import RunConfig, make_config
+    from ganas.data.sources import ImageSource, open_source
+    from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
+    from ganas.inference import translate
+    from ganas.metrics.evaluate import Measurement, evaluate, evaluate_folders
+    from ganas.nets.architecture import Architecture, load_architecture
+    from ganas.searching.oneshot import SearchResult, search
+    from ganas.training.translator import TrainResult, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Architecture",
+    "GanasError",
+    "ImageSource",
+    "Measurement",
+    "NonFiniteError",
+    "RunConfig",
+    "SearchResult",
+    "Stopped",
+    "TrainResult",
+    "UserError",
+    "evaluate",
+    "evaluate_folders",
+    "load_architecture",
+    "make_config",
+    "open_source",
+    "search",
+    "train",
+    "translate",
+]
+
+_HOMES = {
+    "ganas.config": ("RunConfig", "make_config"),
+    "ganas.data.sources": ("ImageSource", "open_source"),
+    "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
+    "ganas.inference": ("translate",),
+    "ganas.metrics.evaluate": ("Measurement", "evaluate", "evaluate_folders"),
+    "ganas.nets.architecture": ("Architecture", "load_architecture"),
+    "ganas.searching.oneshot": ("SearchResult", "search"),
+    "ganas.training.translator": ("TrainResult", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name out of its module, imported now (PEP 562)."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'ganas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

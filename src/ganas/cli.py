@@ -1,6 +1,7 @@
 """The command line: parse, call, print. What a user can mend ends in one line on stderr and exit code 2."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -264,19 +265,33 @@ def run(command: Callable[[], Any]) -> int:
     except UserError as error:
         return _fail(str(error), 2)
     except USAGE_ERROR as error:
-        return _fail(f"{error}; see --help", 2)
+        message = getattr(error, "format_message", error.__str__)()  # names the option, which str() does not
+        return _fail(f"{message.rstrip('.')}; see --help", 2)
     except Stopped as stopped:
         return _fail(str(stopped), 130)
     except GanasError as error:
         return _fail(str(error), 1)
+    except BrokenPipeError:  # ganas … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may Python's last flush complain
+        return 141
     except OSError as error:
         return _fail(_describe_os_error(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Exception as error:
+        if _is_out_of_memory(error):
+            return _fail("out of memory: choose a smaller --resolution, training.batch or width", 2)
+        raise
 
 
 # click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
 USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's, CUDA's or the CPU allocator's; asked without importing torch."""
+    names = {base.__name__ for base in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -52,6 +52,7 @@ class NetsConfig(Section):
     layout: str = "framed"
     width: Annotated[float, Field(ge=1, le=1024)] = 16.0  # of the generators; their encoders put out 4 × width channels
     discriminator_width: Annotated[float, Field(ge=1, le=1024)] = 64.0  # channels of the discriminators' first slot
+    mixing: Literal["merged", "naive"] = "merged"  # a supernet's linear ops as one convolution, or each by itself
 
 
 class LossConfig(Section):

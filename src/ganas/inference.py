@@ -159,8 +159,10 @@ def translate(
     Raises `RunError` without a generator, `DataError` for bad images or an output that is not empty.
     """
     generator, info = load_generator(find_generator(place, direction))
+    if info.network != f"generator_{direction}":
+        raise RunError(f"{str(place)!r} is a {info.network}: it translates --direction {info.network[-2:]} alone")
+    _check_output(output)
     images = open_source(source, skip_bad=skip_bad)
-    _check_output(output, source)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
     names = output_names(images)
@@ -172,7 +174,7 @@ def translate(
     return len(images)
 
 
-def _check_output(output: Path, source: Path) -> None:
+def _check_output(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise DataError(f"the output {str(output)!r} is a file: give a folder, new or empty")
     if output.is_dir() and any(output.iterdir()):

@@ -3,8 +3,8 @@
 Everything goes to stderr; stdout belongs to results. Lines are kept in the run's ``log.txt`` too.
 """
 
+import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,4 +106,5 @@ class StopSignal:
         if self.received:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
-        print("\nstopping: saving what is needed to go on …", file=sys.stderr, flush=True)
+        # not print: the signal may have come in the middle of one, and a buffer cannot be entered twice
+        os.write(2, "\nstopping: saving what is needed to go on …\n".encode())

@@ -19,19 +19,20 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ganas.errors import RunError
 
 KEPT_CHECKPOINTS = 2
+PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed begin and end
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, its folder made if need be; safe against a kill and a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL[0], suffix=PARTIAL[1])
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -39,8 +40,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where
         raise
 
 
@@ -62,9 +65,14 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; raises `RunError` when another one does. A killed process holds nothing."""
+        """Hold the run for this process; raises `RunError` when another one does, or when it is no run of ganas.
+
+        A killed process holds nothing. A folder in which nothing was begun is left as it was found.
+        """
         from filelock import FileLock, Timeout
 
+        new = not self.path.exists()
+        self._refuse_strangers()
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "lock")
         try:
@@ -77,14 +85,35 @@ class Run:
             self._sweep()
             yield
         finally:
+            if not self.config.exists():
+                with suppress(OSError):
+                    (self.path / "lock").unlink()
             lock.release()
+            if new and not self.config.exists():
+                with suppress(OSError):  # not empty: another process came in between
+                    self.path.rmdir()
+
+    def _refuse_strangers(self) -> None:
+        """Somebody else's files are neither locked, nor swept, nor mixed with a run."""
+        if self.config.exists() or not self.path.is_dir():
+            return
+        for path in sorted(self.path.iterdir()):
+            if path.name not in ("lock", "log.txt") and not _is_partial(path):
+                raise RunError(
+                    f"{str(self.path)!r} is not empty and no run of ganas (it holds {path.name!r}): choose a new --out"
+                )
 
     def _sweep(self) -> None:
         """Remove temporary files that a killed process left behind."""
         for folder in (self.path, self.checkpoints, self.model, self.samples):
-            for leftover in folder.glob(".*.*"):
-                if leftover.is_file():
+            for leftover in folder.glob("*"):
+                if _is_partial(leftover):
                     leftover.unlink()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was learned here that another config must not be mixed with."""
+        return bool(self.checkpoint_paths() or self.read_metrics())
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,3 +181,7 @@ class Run:
         if not self.result.exists():
             return None
         return json.loads(self.result.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _is_partial(path: Path) -> bool:
+    return path.name.startswith(PARTIAL[0]) and path.name.endswith(PARTIAL[1])

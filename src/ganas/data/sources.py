@@ -77,7 +77,7 @@ class ImageSource:
         try:
             return _decode(self._encoded(name))[0]
         except _UnreadableError as error:
-            raise DataError(f"{_shown(self._place(name))}: {error}; repair or remove it") from error
+            raise self._refusal(name, error) from error
 
     def digest(self) -> str:
         """16 hex digits that change when a name or a byte of an image does. A folder and its zip have the same."""
@@ -86,7 +86,7 @@ class ImageSource:
             try:
                 content = hashlib.sha256(self._encoded(name)).digest()
             except _UnreadableError as error:
-                raise DataError(f"{_shown(self._place(name))}: {error}; repair or remove it") from error
+                raise self._refusal(name, error) from error
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
         return total.hexdigest()[:16]
 
@@ -94,8 +94,9 @@ class ImageSource:
         """The images at ``indices``, in that order."""
         return ImageSource(self.path, tuple(self.names[index] for index in indices))
 
-    def _place(self, name: str) -> str:
-        return str(self.path) if _is_image_name(self.path.name) and self.path.is_file() else f"{self.path}/{name}"
+    def _refusal(self, name: str, error: "_UnreadableError") -> DataError:
+        place = self.path if name == self.path.name else f"{self.path}/{name}"
+        return DataError(f"{_shown(place)}: {error}; repair or remove it")
 
     def _encoded(self, name: str) -> bytes:
         """The bytes of one file, at most MAX_BYTES. Raises _UnreadableError."""
@@ -105,8 +106,6 @@ class ImageSource:
             if _is_image_name(self.path.name):
                 return _file_bytes(self.path)
             return _member_bytes(self._zip(), name)
-        except _UnreadableError:
-            raise
         except Exception as error:  # files, zips and their codecs fail in a dozen ways; all mean the same to the user
             raise _UnreadableError(_reason(error)) from error
 
@@ -138,7 +137,10 @@ class SourceReport:
         """A few lines for people."""
         sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
         modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
-        lines = [f"{self.path}: {_images(self.count)}, {self.bytes / 2**20:.1f} MiB", f"  sizes: {sizes}; modes: {modes}"]
+        lines = [
+            f"{self.path}: {_images(self.count)}, {self.bytes / 2**20:.1f} MiB",
+            f"  sizes: {sizes}; modes: {modes}",
+        ]
         return "\n".join([*lines, *(f"  broken: {name}: {reason}" for name, reason in self.broken)])
 
 
@@ -146,7 +148,7 @@ def open_source(path: Path | str, *, skip_bad: bool = False, minimum: int = 1, v
     """The images under ``path``: a folder with its sub-folders, a zip, or one image file.
 
     Files count by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` do not. With ``verify`` each
-    image is decoded once (about a second for a thousand images of 256² on two cores).
+    image is decoded once (thousands of images of 256² a second on two cores).
 
     skip_bad: leave out images that cannot be read, instead of refusing the source.
     minimum: the number of usable images that must remain.
@@ -227,9 +229,9 @@ def _names_in_folder(folder: Path) -> set[str]:
             folders.clear()  # a link that leads back up would be walked forever
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        names.update((Path(here) / file).relative_to(folder).as_posix() for file in files)
-    return {name for name in names if _is_wanted(name)}
+        folders[:] = sorted(name for name in folders if not _is_ignored(name))
+        names.update((Path(here) / file).relative_to(folder).as_posix() for file in files if _is_wanted(file))
+    return names
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
@@ -261,8 +263,11 @@ def _leads_out(name: str) -> bool:
 
 
 def _is_wanted(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return _is_image_name(name) and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return _is_image_name(name) and not any(_is_ignored(part) for part in PurePosixPath(name).parts)
+
+
+def _is_ignored(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
 
 
 def _is_image_name(name: str) -> bool:
@@ -303,8 +308,6 @@ def _decode(encoded: bytes) -> tuple[Image.Image, str]:
             turn = _TURNS.get(_orientation(image))
             rgb = _to_rgb(image)
             return (rgb if turn is None else rgb.transpose(turn)), image.mode
-    except _UnreadableError:
-        raise
     except Exception as error:  # each decoder has its own: OSError, SyntaxError, struct.error, EOFError, ValueError ...
         raise _UnreadableError(_reason(error)) from error
 
@@ -351,8 +354,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """A few words for an exception of Pillow's, zipfile's or the file system's."""
+    """A few words for an exception of ours, Pillow's, zipfile's or the file system's."""
     text = " ".join(str(error).split())
+    if isinstance(error, _UnreadableError):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError):
@@ -363,7 +368,7 @@ def _reason(error: Exception) -> str:
         return error.strerror.lower()
     if isinstance(error, EOFError | struct.error) or "truncated" in text.lower():
         return "truncated"
-    return f"damaged: {text[:80]}" if text else "damaged"
+    return f"damaged: {_shown(text[:80])}" if text else "damaged"
 
 
 _quiet_lock = threading.Lock()

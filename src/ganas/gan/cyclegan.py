@@ -14,7 +14,7 @@ from ganas.gan.losses import ADVERSARIAL, AdversarialName, reconstruction
 from ganas.nets.architecture import Architecture
 from ganas.nets.build import Network, build, mixture, one_op, slot_modules
 from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
-from ganas.nets.mixed import mixtures
+from ganas.nets.mixed import Mixing, mixtures
 
 Terms = dict[str, Tensor]  # name of a loss term -> its weighted scalar; the loss is their sum
 
@@ -33,11 +33,12 @@ class CycleGAN(nn.Module):
         architecture: Architecture | None,  # the op of every slot; None: supernets
         width: float,  # of the generators: their encoders put out 4 × width channels
         discriminator_width: float,  # the first slot's channels
+        mixing: Mixing = "merged",  # of supernets
     ) -> None:
         super().__init__()
         for name in NETWORKS:
             network = layout.network(name)
-            choose = one_op(network, architecture.ops(name)) if architecture else mixture
+            choose = one_op(network, architecture.ops(name)) if architecture else mixture(mixing)
             setattr(self, name, build(network, width if name in GENERATORS else discriminator_width, choose))
 
     def network(self, name: str) -> Network:

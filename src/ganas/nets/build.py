@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganas.nets.layout import Activation, Cell, NetworkLayout, Slot
-from ganas.nets.mixed import MixedOp
+from ganas.nets.mixed import MixedOp, Mixing
 from ganas.nets.ops import OPS
 
 Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
@@ -21,11 +21,14 @@ LEAKY_SLOPE = 0.2
 WEIGHT_STD = 0.02  # N(0, 0.02), bias 0 (Zhu et al. 2017)
 
 
-def mixture(slot: Slot, c_in: int, c_out: int) -> nn.Module:
-    """Every op the slot may hold, mixed; a fixed slot holds its one op."""
-    if not slot.searched:
-        return OPS[slot.ops[0]](c_in, c_out, slot)
-    return MixedOp({op: OPS[op](c_in, c_out, slot) for op in slot.ops})
+def mixture(mixing: Mixing) -> Choose:
+    """Every op a slot may hold, mixed; a fixed slot holds its one op."""
+
+    def choose(slot: Slot, c_in: int, c_out: int) -> nn.Module:
+        ops = {op: OPS[op](c_in, c_out, slot) for op in slot.ops}
+        return MixedOp(ops, mixing) if slot.searched else ops[slot.ops[0]]
+
+    return choose
 
 
 def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:

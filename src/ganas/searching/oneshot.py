@@ -67,7 +67,11 @@ def search(config: RunConfig, out: Path) -> SearchResult:
             current = choices()
             return {"search": summarise(current), "slots": records(current)}
 
-        session.extra_log = log
+        def words() -> str:
+            summary = summarise(choices())
+            return "; {settled} of {slots} slots settled, median entropy {median_entropy:.3f}".format(**summary)
+
+        session.extra_log, session.extra_words = log, words
         session.resume()
         session.go("search", [], stop)
         final = choices()

@@ -89,8 +89,8 @@ class Loop:
         generator = step_generator(self.config.seed, self.nimg)
         for phase in self.phases:
             freeze_all_but(self.gan, phase.networks)
-            self._draw(generator)
             with parametrize.cached(), autocast(self.config):
+                self._draw(generator)
                 terms = phase.terms(a, b, generator)
             self._descend(phase, terms)
             self.meters.add(terms)

@@ -7,8 +7,8 @@ import torch
 
 from ganas.config import RunConfig, load_config, resolve
 from ganas.data.sources import open_source
-from ganas.errors import RunError
-from ganas.nets.layout import Layout
+from ganas.errors import ArchitectureError, ConfigError, RunError
+from ganas.nets.layout import LAYOUTS, Layout
 from ganas.store import Run
 from ganas.training.session import Domains, split_domains
 
@@ -42,6 +42,10 @@ def cores() -> int:
 def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]:
     """Check the resolution, find and check every image, and settle what depends on them and on the machine."""
     layout.check_resolution(config.data.resolution)
+    if config.kind == "search" and layout.size == 1:
+        choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
+        raise ArchitectureError(f"layout {layout.name!r} leaves nothing to search: choose one of {choices}, or train it")
+    check_device(config.training.device)
     a, b = (
         open_source(path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES)
         for path in (config.data.a, config.data.b)
@@ -56,6 +60,19 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         fast_bf16=fast_bf16(),
     )
     return settled, domains
+
+
+def check_device(name: str) -> None:
+    """Raise `ConfigError` unless this machine has the device."""
+    try:
+        device = torch.device("cpu" if name == "auto" else name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"training.device: there is no device {name!r}: choose auto, cpu, cuda or cuda:N")
+    found = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= found:
+        raise ConfigError(f"training.device: {name!r} is not here, this machine has {found} CUDA devices: choose cpu")
 
 
 def kept_choices(run: Run, config: RunConfig) -> RunConfig:
@@ -73,13 +90,11 @@ def kept_choices(run: Run, config: RunConfig) -> RunConfig:
 
 
 def claim(run: Run, config: RunConfig) -> None:
-    """Make the run's folder this config's, or see that it is; raises `RunError` that names the difference."""
-    if not run.config.exists():
-        strangers = [path.name for path in run.path.iterdir() if path.name not in ("lock", "log.txt")]
-        if strangers:
-            raise RunError(
-                f"{str(run.path)!r} is not empty and no run of ganas (it holds {strangers[0]!r}): choose a new --out"
-            )
+    """Make the run's folder this config's, or see that it is; raises `RunError` that names the difference.
+
+    A run in which nothing was learned yet (it ended at once, by a wrong option say) takes the new config.
+    """
+    if not run.config.exists() or not run.begun:
         run.write_text(run.config, config.to_yaml())
         return
     stored = load_config(run.config.read_text(encoding="utf-8"), str(run.config))

@@ -76,7 +76,8 @@ class Session:
         torch.set_num_threads(config.training.threads or 1)
         torch.manual_seed(config.seed)
         nets = config.nets
-        self.gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width).to(config.training.device)
+        gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing)
+        self.gan = gan.to(config.training.device)
         self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
         half_life = config.training.ema_half_life
         self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
@@ -94,6 +95,7 @@ class Session:
         )
         self.extra_state: dict[str, Any] = {}  # of events that remember: saved and restored with the rest
         self.extra_log: Callable[[], dict[str, Any]] = dict  # what a log line holds beside the losses
+        self.extra_words: Callable[[], str] = str  # the same for people
         self._board: SummaryWriter | None = None
         self._samples = (self._look_at(domains.held_a, domains.a), self._look_at(domains.held_b, domains.b))
 
@@ -119,6 +121,21 @@ class Session:
         pools = {domain: pool.state_dict() for domain, pool in self.pools.items()}
         self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "pools": pools, "extra": self.extra_state})
 
+    def introduce(self) -> None:
+        """Say what is about to happen: images, epochs, machine."""
+        domains, training = self.domains, self.config.training
+        epoch = self.batches.epoch_images
+        self.reporter.say(
+            f"A has {len(domains.a)} images and B {len(domains.b)}, with {len(domains.held_a)} and "
+            f"{len(domains.held_b)} more held out; an epoch is {epoch} pairs, the run "
+            f"{self.config.total_images} pairs or {self.config.total_images / epoch:.1f} epochs"
+        )
+        self.reporter.say(
+            f"{training.device}, {training.precision}, {training.threads} threads, batch {training.batch}, "
+            f"{self.config.data.resolution}×{self.config.data.resolution} pixels"
+            + (f"; going on after {self.loop.nimg} images" if self.loop.nimg else "")
+        )
+
     def go(self, title: str, events: Sequence[Event], stop: StopSignal) -> None:
         """Run to the end; when asked to stop, save and raise `Stopped`."""
         training = self.config.training
@@ -129,6 +146,7 @@ class Session:
             *events,
             Event("checkpoint", training.checkpoint_every, self.save),
         ]
+        self.introduce()
         batches = self.batches.from_image(self.loop.nimg)
         with self.reporter.bar(title, self.loop.nimg, self.config.total_images) as bar:
             try:
@@ -168,12 +186,15 @@ class Session:
     def _write_log(self, nimg: int) -> None:
         losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
         seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
-        self.record({"nimg": nimg, "time": round(time.time(), 3), "step_seconds": round(seconds, 3), "loss": losses})
+        line = {"nimg": nimg, "time": round(time.time(), 3), "step_seconds": round(seconds, 3), "loss": losses}
+        self.record(line | self.extra_log())
+        said = ", ".join(
+            f"{name} {_total(losses, name):.3f}" for name in ("adversarial", "cycle", "identity", "discriminator")
+        )
+        self.reporter.say(f"{nimg} images: {said}{self.extra_words()}")
 
     def record(self, line: dict[str, Any]) -> None:
         """One line of metrics, to the file and to TensorBoard."""
-        if "loss" in line:
-            line |= self.extra_log()
         self.run.append_metrics(line)
         with suppress(Exception):  # TensorBoard is a convenience: it never ends a run
             for group in ("loss", "scores", "search"):
@@ -194,3 +215,8 @@ class Session:
         write_atomically(self.run.samples / f"{nimg:09d}.png", png(grid))
         with suppress(Exception):
             self._summary_writer().add_image("samples", grid, nimg)
+
+
+def _total(losses: dict[str, float], name: str) -> float:
+    """The sum of the terms whose names begin alike."""
+    return sum(value for term, value in losses.items() if term.startswith(name))
