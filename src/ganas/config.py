@@ -130,6 +130,12 @@ class RunConfig(Section):
         assert self.training.images is not None
         return self.training.images
 
+    @property
+    def device(self) -> str:
+        """Where the networks are; known once resolved."""
+        assert self.training.device != "auto"
+        return self.training.device
+
     def to_yaml(self) -> str:
         """The text of a run's ``config.yaml``."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)

@@ -93,10 +93,11 @@ def _read_info(content: bytes) -> GeneratorInfo:
 
 def find_generator(place: Path, direction: Direction) -> Path:
     """The generator file of a run, of a model folder copied elsewhere, or the file itself."""
-    name = f"generator_{direction}.safetensors"
     if place.is_file():
         return place
-    for candidate in (Run(place).model / name, place / name):
+    in_run = Run(place).generator(direction)
+    name = in_run.name
+    for candidate in (in_run, place / name):
         if candidate.is_file():
             return candidate
     if not place.exists():

@@ -94,7 +94,10 @@ class StopSignal:
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
-        """Take the two signals over; the previous handlers come back afterwards."""
+        """Take the two signals over; the previous handlers come back afterwards. Only a main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self

@@ -63,6 +63,10 @@ class Run:
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.txt"
 
+    def generator(self, direction: str) -> Path:
+        """The file of one direction's generator, ``ab`` or ``ba``."""
+        return self.model / f"generator_{direction}.safetensors"
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process; raises `RunError` when another one does, or when it is no run of ganas.
@@ -175,6 +179,10 @@ class Run:
     def write_text(self, path: Path, text: str) -> None:
         """Write one of the run's small text files atomically."""
         write_atomically(path, text.encode())
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write how the run ended."""
+        self.write_text(self.result, json.dumps(result, indent=1) + "\n")
 
     def read_result(self) -> dict[str, Any] | None:
         """How the run ended, or None while it has not."""

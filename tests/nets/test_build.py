@@ -12,7 +12,7 @@ from ganas.gan.cyclegan import CycleGAN, final_cyclegan, inherit
 from ganas.nets.architecture import Architecture
 from ganas.nets.build import Network, build, mixture, one_op, slot_modules
 from ganas.nets.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
-from ganas.nets.mixed import MixedOp, mixtures
+from ganas.nets.mixed import MixedOp, Mixing, draw, mixtures
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 every_network = pytest.mark.parametrize("kind", ["generator", "discriminator"])
@@ -58,7 +58,7 @@ def test_patchgan_has_as_many_parameters_as_zhu_et_al_s() -> None:
 @every_layout
 def test_the_residual_cells_of_256_pixels_see_maps_of_64(layout: Layout) -> None:
     with torch.device("meta"):
-        network = build(layout.generator, 2.5, mixture)
+        network = build(layout.generator, 2.5, mixture("naive"))
         seen: list[torch.Size] = []
         for cell, declared in zip(network.cells, layout.generator.cells, strict=True):
             if declared.residual:
@@ -71,7 +71,7 @@ def test_the_residual_cells_of_256_pixels_see_maps_of_64(layout: Layout) -> None
 @pytest.mark.parametrize("name, side", [("paper", 16), ("framed", 16), ("reference", 28), ("resnet9", 30)])
 def test_a_discriminator_scores_256_pixels_on_a_map(name: str, side: int) -> None:
     with torch.device("meta"):
-        network = build(LAYOUTS[name].discriminator, 1, mixture)
+        network = build(LAYOUTS[name].discriminator, 1, mixture("naive"))
         assert network(torch.empty(2, 3, 256, 256)).shape == (2, 1, side, side)
 
 
@@ -111,7 +111,7 @@ def test_a_generator_alone_takes_any_multiple_of_its_own(layout: Layout) -> None
 @every_layout
 def test_a_generator_puts_out_images_and_a_discriminator_raw_scores(layout: Layout) -> None:
     torch.manual_seed(0)
-    generator, discriminator = (build(n, 2, mixture) for n in (layout.generator, layout.discriminator))
+    generator, discriminator = (build(n, 2, mixture("merged")) for n in (layout.generator, layout.discriminator))
     for network in (generator, discriminator):
         for parameter in network.parameters():  # weights so large that tanh saturates and scores leave [-1, 1]
             nn.init.normal_(parameter, std=10)
@@ -122,9 +122,9 @@ def test_a_generator_puts_out_images_and_a_discriminator_raw_scores(layout: Layo
 # One builder
 
 
-def set_one_hot(network: Network, ops: tuple[str, ...]) -> None:
+def use_one_hot(network: Network, ops: tuple[str, ...]) -> None:
     for mixed, op in zip(mixtures(network), ops, strict=True):
-        mixed.weights = torch.tensor([float(name == op) for name in mixed.ops], dtype=mixed.alpha.dtype)
+        mixed.use(torch.tensor([float(name == op) for name in mixed.ops], dtype=mixed.alpha.dtype))
 
 
 def assert_close(one: Tensor | None, other: Tensor | None) -> None:
@@ -136,19 +136,20 @@ def assert_close(one: Tensor | None, other: Tensor | None) -> None:
 
 @every_layout
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("mixing", ["naive", "merged"])
 @pytest.mark.parametrize("seed", range(2))
-def test_a_one_hot_mixture_is_the_final_network(layout: Layout, dtype: torch.dtype, seed: int) -> None:
+def test_a_one_hot_mixture_is_the_final_network(layout: Layout, dtype: torch.dtype, mixing: Mixing, seed: int) -> None:
     """Outputs, gradients of the image, and gradients of the weights of the chosen ops."""
     torch.manual_seed(seed)
     architecture = random_architecture(layout, seed)
-    supernets = CycleGAN(layout, None, 2, 2)
+    supernets = CycleGAN(layout, None, 2, 2, mixing)
     finals = final_cyclegan(architecture, 2, 2)
     copied, total = inherit(finals, architecture, supernets.state_dict())
     assert copied == total
     supernets, finals = supernets.to(dtype).eval(), finals.to(dtype).eval()
     for name in NETWORKS:
         supernet, final, ops = supernets.network(name), finals.network(name), architecture.ops(name)
-        set_one_hot(supernet, ops)
+        use_one_hot(supernet, ops)
         x, same = (noise(layout.minimum, dtype, count=2).requires_grad_() for _ in range(2))
         y, expected = supernet(x), final(same)
         assert_close(y, expected)
@@ -162,6 +163,30 @@ def test_a_one_hot_mixture_is_the_final_network(layout: Layout, dtype: torch.dty
             source = key.replace(place, f"{place}.ops.{places[place]}") if place else key
             if parameter.ndim > 1:  # instance norm leaves biases nothing but rounding
                 assert_close(parameters[source].grad, parameter.grad)
+
+
+@pytest.mark.parametrize(
+    "layout", [layout for layout in LAYOUTS.values() if layout.size > 1], ids=lambda layout: layout.name
+)
+@every_network
+def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
+    """Outputs, and gradients of the image, the alphas and the weights of every op; twice with one draw."""
+    results = []
+    for mixing in ("naive", "merged"):
+        torch.manual_seed(0)
+        network = build(getattr(layout, kind), 2, mixture(mixing)).double().eval()
+        for mixed in mixtures(network):
+            nn.init.normal_(mixed.alpha)
+        draw(network, "gumbel", 1.0, torch.Generator().manual_seed(0))
+        x = noise(layout.minimum, torch.float64, count=2).requires_grad_()
+        y = network(x) + network(x.flip(3)).square()
+        y.square().sum().backward()
+        results.append({"output": y, "image": x.grad} | {name: p.grad for name, p in network.named_parameters()})
+    naive, merged = results
+    assert naive.keys() == merged.keys()
+    for name, expected in naive.items():
+        if not name.endswith("bias"):
+            assert_close(merged[name], expected)
 
 
 def test_a_wider_network_inherits_what_fits_and_keeps_the_rest() -> None:
@@ -181,7 +206,7 @@ def test_networks_are_drawn_from_the_global_seed(layout: Layout) -> None:
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(build(layout.discriminator, 2, mixture).state_dict())
+        states.append(build(layout.discriminator, 2, mixture("merged")).state_dict())
     first, same, other = states
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -196,7 +221,7 @@ def convolutions(network: nn.Module) -> Iterator[nn.Conv2d]:
 
 @every_layout
 def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(layout: Layout) -> None:
-    generator, discriminator = (build(n, 2, mixture) for n in (layout.generator, layout.discriminator))
+    generator, discriminator = (build(n, 2, mixture("merged")) for n in (layout.generator, layout.discriminator))
     assert not any(map(parametrize.is_parametrized, convolutions(generator)))
     if layout.name != "reference":
         assert not any(map(parametrize.is_parametrized, convolutions(discriminator)))
@@ -213,7 +238,7 @@ def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(lay
 
 def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
     torch.manual_seed(0)
-    discriminator = build(LAYOUTS["reference"].discriminator, 4, mixture)
+    discriminator = build(LAYOUTS["reference"].discriminator, 4, mixture("merged"))
     with torch.no_grad():
         for _ in range(30):  # an iteration for each reading in training mode
             weights = [conv.weight for conv in convolutions(discriminator) if parametrize.is_parametrized(conv)]

@@ -17,7 +17,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def supernet() -> nn.Module:
     torch.manual_seed(0)
-    network = build(LAYOUTS["framed"].discriminator, 1, mixture)
+    network = build(LAYOUTS["framed"].discriminator, 1, mixture("merged"))
     with torch.no_grad():
         for mixed in mixtures(network):
             mixed.alpha.normal_()
@@ -30,8 +30,8 @@ def weights(network: nn.Module) -> Tensor:
 
 
 def test_a_mixture_is_the_weighted_sum_of_its_ops() -> None:
-    mixed = MixedOp({"identity": nn.Identity(), "relu": nn.ReLU()})
-    mixed.weights = torch.tensor([0.25, 2.0])
+    mixed = MixedOp({"identity": nn.Identity(), "relu": nn.ReLU()}, "naive")
+    mixed.use(torch.tensor([0.25, 2.0]))
     assert mixed(torch.tensor([-4.0, 3.0])).tolist() == [-1.0, 6.75]
 
 

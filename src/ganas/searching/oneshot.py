@@ -3,7 +3,6 @@
 - of   one step over alphas and weights on everything (Algorithm 1); the paper's default
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +53,9 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     phases = STRATEGIES[config.search.strategy]
     layout = find_layout(config.nets.layout)
     run = Run(out)
+    config, domains = open_domains(kept_choices(run, config), layout)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        config, domains = open_domains(kept_choices(run, config), layout)
         claim(run, config)
         session = Session(run, config, layout, None, domains, phases, reporter)
 
@@ -79,8 +78,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         run.write_text(run.architecture, architecture.to_json())
         summary = summarise(final)
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
-        result = {"architecture": architecture.id, **summary, "choices": records(final)}
-        run.write_text(run.result, json.dumps(result, indent=1))
+        run.write_result({"architecture": architecture.id, **summary, "choices": records(final)})
         return SearchResult(
             architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg
         )

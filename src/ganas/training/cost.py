@@ -56,7 +56,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     size = (training.batch, 3, config.data.resolution, config.data.resolution)
     a, b = torch.rand(size) * 2 - 1, torch.rand(size) * 2 - 1
     activations = _saved_bytes(lambda: loop.step(a, b))
-    seconds = median(_seconds(lambda: loop.step(a, b), training.device or "cpu") for _ in range(STEPS))
+    seconds = median(_seconds(lambda: loop.step(a, b), training.device) for _ in range(STEPS))
     weights = sum(network.bytes for network in networks.values())
     return Cost(
         networks=networks,

@@ -84,7 +84,7 @@ class Loop:
 
     def step(self, a: Tensor, b: Tensor) -> None:
         """One batch through every phase: [n, 3, h, w] each, in [-1, 1]."""
-        device = self.config.training.device
+        device = self.config.device
         a, b = a.to(device), b.to(device)
         generator = step_generator(self.config.seed, self.nimg)
         for phase in self.phases:
@@ -163,5 +163,5 @@ def step_generator(seed: int, nimg: int) -> torch.Generator:
 
 def autocast(config: RunConfig) -> torch.autocast:
     """bf16 inside the networks where the config says so; losses and weights stay float32."""
-    device = config.training.device.split(":")[0]
+    device = config.device.split(":")[0]
     return torch.autocast(device, dtype=torch.bfloat16, enabled=config.training.precision == "bf16")

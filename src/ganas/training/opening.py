@@ -44,7 +44,9 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
     layout.check_resolution(config.data.resolution)
     if config.kind == "search" and layout.size == 1:
         choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
-        raise ArchitectureError(f"layout {layout.name!r} leaves nothing to search: choose one of {choices}, or train it")
+        raise ArchitectureError(
+            f"layout {layout.name!r} leaves nothing to search: choose one of {choices}, or train it"
+        )
     check_device(config.training.device)
     a, b = (
         open_source(path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES)

@@ -77,7 +77,7 @@ class Session:
         torch.manual_seed(config.seed)
         nets = config.nets
         gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing)
-        self.gan = gan.to(config.training.device)
+        self.gan = gan.to(config.device)
         self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
         half_life = config.training.ema_half_life
         self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
@@ -175,7 +175,7 @@ class Session:
             name.removeprefix("generator_"): Translator(
                 generator,
                 self.layout.generator_multiple,
-                device=training.device or "cpu",
+                device=training.device,
                 bf16=training.precision == "bf16",
             )
             for name, generator in generators.items()

@@ -1,7 +1,5 @@
 """Training the translator of one architecture: the loop, a checkpoint chosen for each direction, repeats."""
 
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,11 @@ from ganas.errors import ArchitectureError, RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, save_generator
 from ganas.metrics.evaluate import Reference
-from ganas.metrics.features import load_features
+from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.nets.architecture import Architecture, handmade, load_architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter, StopSignal
-from ganas.store import Run
+from ganas.store import Run, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import joint_phases
@@ -92,22 +90,22 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
     nets = config.nets.model_copy(update={"layout": layout.name})
     config = config.model_copy(update={"architecture": architecture.id, "nets": nets})
     run = Run(out)
+    config, domains = open_domains(kept_choices(run, config), layout)
+    # whatever can be wrong is found before the run's folder is made
+    features = load_features(config.metrics.features, device=config.device) if config.metrics.features else None
+    supernet = _supernet(config.training.inherit) if config.training.inherit else None
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        config, domains = open_domains(kept_choices(run, config), layout)
         claim(run, config)
         run.write_text(run.architecture, architecture.to_json())
         session = Session(run, config, layout, architecture, domains, joint_phases, reporter)
-        if not session.resume() and config.training.inherit:
-            copied, total = inherit(session.gan, architecture, _supernet(config.training.inherit))
+        if not session.resume() and supernet:
+            copied, total = inherit(session.gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
-        session.go("train", [_keeping(session, architecture, reporter)], stop)
+        session.go("train", [_keeping(session, architecture, features, reporter)], stop)
         best = session.extra_state.get("best", {})
-        result = TrainResult(architecture.id, session.loop.nimg, best)
-        run.write_text(
-            run.result, json.dumps({"architecture": result.architecture, "images": result.images, "best": best})
-        )
-        return result
+        run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "best": best})
+        return TrainResult(architecture.id, session.loop.nimg, best)
 
 
 def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repeats: int) -> TrainResult:
@@ -117,19 +115,22 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
     """
     if repeats == 1:
         return train(config, architecture, out)
-    seeds = range(config.seed, config.seed + repeats)
-    runs = {seed: out / "repeats" / str(seed) for seed in seeds}
-    results = {seed: train(config.model_copy(update={"seed": seed}), architecture, path) for seed, path in runs.items()}
-    best: dict[str, Mapping[str, Any]] = {}
+    runs = {seed: Run(out / "repeats" / str(seed)) for seed in range(config.seed, config.seed + repeats)}
+    results = {
+        seed: train(config.model_copy(update={"seed": seed}), architecture, run.path) for seed, run in runs.items()
+    }
+    whole, best = Run(out), {}
     for direction in DIRECTIONS:
-        scored = [seed for seed in seeds if direction in results[seed].best]
-        winner = min(scored, key=lambda seed: results[seed].best[direction]["score"]) if scored else config.seed
+        scored = {seed: result.best[direction] for seed, result in results.items() if direction in result.best}
+        winner = min(scored, key=lambda seed: scored[seed]["score"]) if scored else config.seed
         if scored:
-            best[direction] = {**results[winner].best[direction], "seed": winner}
-        name = f"generator_{direction}.safetensors"
-        (out / "model").mkdir(exist_ok=True)
-        shutil.copyfile(Run(runs[winner]).model / name, Run(out).model / name)
-    return TrainResult(architecture.id, results[config.seed].images, best, tuple(r.best for r in results.values()))
+            best[direction] = {**scored[winner], "seed": winner}
+        kept = runs[winner].generator(direction)
+        write_atomically(whole.generator(direction), kept.read_bytes())
+    whole.write_text(whole.architecture, architecture.to_json())
+    images = results[config.seed].images
+    whole.write_result({"architecture": architecture.id, "images": images, "best": best, "repeats": repeats})
+    return TrainResult(architecture.id, images, best, tuple(result.best for result in results.values()))
 
 
 def _supernet(place: Path) -> dict[str, Tensor]:
@@ -142,12 +143,14 @@ def _supernet(place: Path) -> dict[str, Tensor]:
 # ── which generators are kept ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _keeping(session: Session, architecture: Architecture, reporter: Reporter) -> Event:
+def _keeping(
+    session: Session, architecture: Architecture, features: FeatureNetwork | None, reporter: Reporter
+) -> Event:
     """The event that fills the model folder: the best by a metric, or the last where none can be had."""
     training, domains = session.config.training, session.domains
     held = min(len(domains.held_a), len(domains.held_b))
     if session.config.metrics.select != "last" and held >= MINIMUM_HELD:
-        selection = Selection(session, architecture)
+        selection = Selection(session, architecture, features)
         return Event("evaluate", training.evaluate_every, selection.measure)
     if session.config.metrics.select != "last":
         reporter.say(f"only {held} images are held out: too few to choose a checkpoint by, so the last one is kept")
@@ -162,15 +165,12 @@ def _keeping(session: Session, architecture: Architecture, reporter: Reporter) -
 class Selection:
     """Translates held-out images and keeps, for each direction, the generator whose translations are the closest."""
 
-    def __init__(self, session: Session, architecture: Architecture) -> None:
+    def __init__(self, session: Session, architecture: Architecture, features: FeatureNetwork | None) -> None:
         config, domains = session.config, session.domains
         self._session = session
         self._architecture = architecture
         self._metric = config.metrics.select
         self._held = {"ab": self._look(domains.held_a), "ba": self._look(domains.held_b)}
-        features = (
-            load_features(config.metrics.features, device=config.training.device) if config.metrics.features else None
-        )
         metrics = ["fid", "kid"] if features and self._metric != "swd" else [self._metric]
         self._references = {
             direction: Reference(self._look(target, REFERENCE_IMAGES), metrics, features)
@@ -207,4 +207,4 @@ def keep(session: Session, architecture: Architecture, direction: str, nimg: int
         images=nimg,
         architecture=architecture.id,
     )
-    save_generator(session.run.model / f"{name}.safetensors", session.generators()[name], info)
+    save_generator(session.run.generator(direction), session.generators()[name], info)
