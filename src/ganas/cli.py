@@ -206,7 +206,7 @@ def data_check(
 
     reports = [check_source(place) for place in places]
     if as_json:
-        print(json.dumps([report.as_json() for report in reports]))
+        print(json.dumps({"sources": [report.as_json() for report in reports]}))
     else:
         for report in reports:
             print(report)

@@ -5,6 +5,7 @@ Everything goes to stderr; stdout belongs to results. Lines are kept in the run'
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,7 @@
 """Layouts: the search spaces of the papers, and the sizes that networks say they accept."""
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_the_number_of_searched_slots(name: str, generator: int, discriminator: 
 def test_channels_of_neighbouring_slots_fit_and_images_come_in_and_out(name: str) -> None:
     for network in (LAYOUTS[name].generator, LAYOUTS[name].discriminator):
         slots = network.slots
-        assert all(one.c_out == other.c_in for one, other in zip(slots, slots[1:], strict=False))
+        assert all(one.c_out == other.c_in for one, other in pairwise(slots))
         assert slots[0].c_in.fixed == 3
         assert len({slot.name for slot in slots}) == len(slots)
     assert LAYOUTS[name].generator.slots[-1].c_out.fixed == 3

@@ -6,7 +6,7 @@ from math import exp, log
 def learning_rate_factor(nimg: int, *, total: int, decay: float) -> float:
     """1 at first, then linear to 0 over the last `decay` (0 to 1) of `total` images (100 + 100 epochs: decay ½)."""
     start = total * (1 - decay)
-    if nimg <= start:
+    if nimg <= start or start >= total:
         return 1.0
     return max(0.0, (total - nimg) / (total - start))
 
