@@ -13,7 +13,8 @@ import yaml
 
 from ganas.cli import app, run
 from ganas.errors import GanasError, Stopped, UserError
-from tiny import FLAGS, GANAS, ganas, write_domains, write_images
+from kill_and_resume import write_images
+from tiny import FLAGS, GANAS, ganas, write_domains
 
 # Scripts rely on these: a change here is a change in CHANGELOG.md.
 CONTRACT = {
@@ -134,7 +135,7 @@ def test_dry_run_prints_config_and_cost_and_does_nothing(tmp_path: Path, capsys:
         for word in ("generator_ab", "discriminator_b", "parameters", "GMACs", "MiB", "a step", "measured", "4 pairs"):
             assert word in cost
         assert not (tmp_path / "run").exists()
-    assert document["nets"]["width"] == 3
+    assert document["nets"]["width"] == 2, "--set is stronger than --width"
 
 
 # ── exit codes ───────────────────────────────────────────────────────────────────────────────────────────────────────

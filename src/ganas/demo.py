@@ -1,6 +1,7 @@
 """`ganas demo`: a search, a training, a translation and its measurement, on photographs that are already installed."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -47,11 +48,8 @@ def run_demo(out: Path) -> str:
     return f"{picture}: photographs above, their translations below"
 
 
-def _config(kind: str, data: DemoData) -> RunConfig:
-    flags = {"data.a": str(data.a), "data.b": str(data.b)}
-    assert kind in ("search", "train")
-    settings = ["training.images=320"] if kind == "search" else ["training.images=700", "training.batch=1"]
-    return make_config("search" if kind == "search" else "train", preset="tiny", flags=flags, settings=settings)
+def _config(kind: Literal["search", "train"], data: DemoData) -> RunConfig:
+    return make_config(kind, preset="tiny", flags={"data.a": str(data.a), "data.b": str(data.b)})
 
 
 def _picture(before: Path, after: Path) -> torch.Tensor:

@@ -146,7 +146,7 @@ class Run:
         try:
             return torch.load(newest, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
         except Exception as error:  # whatever a damaged file makes of torch's reader
-            reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0][:80] if str(error) else "cut off"
             before = f"to go on from {paths[-2].name}" if len(paths) > 1 else "to start over"
             raise RunError(f"checkpoint {str(newest)!r} is damaged ({reason}): remove it {before}") from None
 

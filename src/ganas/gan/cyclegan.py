@@ -90,7 +90,8 @@ class ImagePool:
         """Images [n, 3, h, w] -> as many, some of them older."""
         if self.size == 0:
             return images
-        return torch.stack([self._exchange(image, generator) for image in images.detach()])
+        # a resumed pool was read on the CPU
+        return torch.stack([self._exchange(image, generator).to(images.device) for image in images.detach()])
 
     def _exchange(self, image: Tensor, generator: torch.Generator) -> Tensor:
         if len(self.images) < self.size:
@@ -101,7 +102,7 @@ class ImagePool:
             return image
         place = int(index * self.size)
         older, self.images[place] = self.images[place], image
-        return older
+        return older.to(image.device)  # a restored pool is on the CPU
 
     def state_dict(self) -> dict[str, Any]:
         """The stored images, [n, 3, h, w], or an empty tensor."""

@@ -96,11 +96,12 @@ class Architecture:
 
     def __str__(self) -> str:
         """One readable line: runs of the same op are counted, as in ``5×conv3``."""
-        return f"{self.layout}:{self.id} " + " | ".join(
+        networks = " | ".join(
             f"{name.removeprefix('generator_').replace('discriminator_', 'd_')} {_condense(self.ops(name))}"
             for name in NETWORKS
             if self.ops(name)
         )
+        return f"{self.layout}:{self.id} {networks}".rstrip()
 
     def table(self) -> list[tuple[str, ...]]:
         """Rows (slot, op of A→B, op of B→A), then those of the discriminators; for printing."""

@@ -112,7 +112,8 @@ class Loop:
     def _descend(self, phase: Phase, terms: Terms) -> None:
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            self._refuse(next(name for name, term in terms.items() if not torch.isfinite(term)), "loss")
+            lost = (name for name, term in terms.items() if not torch.isfinite(term))
+            self._refuse(next(lost, phase.name), "loss")  # the sum alone may overflow
         phase.optimizer.zero_grad()
         torch.autograd.backward(loss)
         for name in phase.networks:

@@ -159,7 +159,8 @@ class Session:
                 ) from None
             finally:
                 if self._board:
-                    self._board.close()
+                    with suppress(Exception):
+                        self._board.close()
 
     def generators(self) -> dict[str, Network]:
         """The generators to look at: averaged if the run keeps an average."""

@@ -1,0 +1,483 @@
+"""What users do: each mistake ends in one clear line on stderr and exit code 2, and costs nothing that was there."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ganas.store import Run
+from kill_and_resume import contents, differences, write_images
+from tiny import FLAGS, GANAS, ganas, write_domains
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two domains, a finished search and a finished training; tests that change one of them copy it first."""
+    home = tmp_path_factory.mktemp("home")
+    domains = write_domains(home)
+    assert ganas("search", *domains, *FLAGS, "--out", home / "search") == 0
+    assert ganas("train", home / "search", *domains, *FLAGS, "--out", home / "train") == 0
+    return home
+
+
+@pytest.fixture
+def domains(home: Path) -> tuple[str | Path, ...]:
+    return "--a", home / "a", "--b", home / "b"
+
+
+@pytest.fixture
+def refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Calls ganas, sees that it refuses in one line and leaves every file as it was, and returns the line."""
+    capsys.readouterr()
+
+    def call(*arguments: str | Path) -> str:
+        before = contents(home), contents(tmp_path)
+        code = ganas(*arguments)
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, ""), err
+        assert err.startswith("ganas: ") and err.count("\n") == 1 and err.endswith("\n")
+        assert len(err) < 500 and "Traceback" not in err
+        assert (contents(home), contents(tmp_path)) == before
+        return err
+
+    return call
+
+
+# ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _png_that_claims(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header promises width × height pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+BROKEN = {
+    "empty file": b"",
+    "not an image": b"Dear diary, today I named a text file .jpg",
+    "more than 178 million pixels": _png_that_claims(60_000, 60_000),
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_a_broken_image_is_named_with_its_reason(
+    reason: str, home: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_images(tmp_path / "images", 3, seed=2)
+    (folder / "odd one.jpg").write_bytes(BROKEN[reason])
+    said = f"images: 1 of 4 images cannot be read (odd one.jpg: {reason}); repair or remove them"
+    assert said in refused("search", "--a", folder, "--b", home / "b", *FLAGS, "--out", tmp_path / "run")
+    assert said in refused("translate", home / "train", folder, tmp_path / "out", "--direction", "ab")
+    assert said in refused("evaluate", "--real", home / "a", "--fake", folder)
+    assert ganas("data", "check", folder) == 0, "looking for broken files is no mistake"
+    assert "odd one.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["link to nowhere", "pipe", "no permission"])
+def test_an_unreadable_file_is_named(kind: str, home: Path, tmp_path: Path, refused: Refused) -> None:
+    folder = write_images(tmp_path / "images", 3, seed=2)
+    odd = folder / "odd.png"
+    if kind == "link to nowhere":
+        odd.symlink_to("nowhere.png")
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    elif os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    else:
+        shutil.copyfile(folder / "000.png", odd)
+        odd.chmod(0)
+    reasons = {"link to nowhere": "missing file", "pipe": "not a regular file", "no permission": "permission denied"}
+    assert f"odd.png: {reasons[kind]}" in refused("evaluate", "--real", home / "a", "--fake", folder)
+    odd.unlink()  # a pipe among the leftovers would make others wait
+
+
+@pytest.mark.parametrize("command", ["search", "train", "translate", "evaluate", "data check"])
+@pytest.mark.parametrize("place", ["missing", "empty", "text.txt", "text.zip", "leads-out.zip"])
+def test_a_place_without_images_is_named(
+    command: str, place: str, home: Path, tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("no image")
+    (tmp_path / "text.zip").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "leads-out.zip", "w") as archive:
+        archive.writestr("../../evil.png", (home / "a" / "000.png").read_bytes())
+    said = {
+        "missing": "missing: no such file or folder; check the path",
+        "empty": "empty: no images in it; ganas reads .jpg .jpeg .png",
+        "text.txt": "text.txt: neither a folder, a zip nor an image",
+        "text.zip": "text.zip: cannot be read as a zip",
+        "leads-out.zip": "refused, it names a member outside itself (../../evil.png)",
+    }
+    bad = tmp_path / place
+    arguments: dict[str, tuple[str | Path, ...]] = {
+        "search": ("search", "--a", home / "a", "--b", bad, *FLAGS, "--out", tmp_path / "run"),
+        "train": ("train", home / "search", "--a", bad, "--b", home / "b", *FLAGS, "--out", tmp_path / "run"),
+        "translate": ("translate", home / "train", bad, tmp_path / "out", "--direction", "ab"),
+        "evaluate": ("evaluate", "--real", home / "a", "--fake", bad),
+        "data check": ("data", "check", home / "a", bad),
+    }
+    assert said[place] in refused(*arguments[command])
+
+
+def test_a_single_image_is_no_domain(home: Path, tmp_path: Path, refused: Refused) -> None:
+    alone = write_images(tmp_path / "alone", 1, seed=2)
+    for single in (alone, alone / "000.png"):
+        line = refused("search", "--a", single, "--b", home / "b", *FLAGS, "--out", tmp_path / "run")
+        assert f"{single}: 1 usable image, 2 needed; add images" in line
+        assert "2 needed" in refused("evaluate", "--real", single, "--fake", home / "b")
+
+
+# ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--preset", "huge"], "unknown preset 'huge': choose one of tiny, small, gpu"),
+        (["--layout", "unet"], "unknown layout 'unet': choose one of framed, paper, reference"),
+        (["--layout", "resnet9"], "'resnet9'"),  # 16 pixels do not fit, and there is nothing to search
+        (
+            ["--layout", "resnet9", "--resolution", "32"],
+            "layout 'resnet9' leaves nothing to search: choose one of fram",
+        ),
+        (["--strategy", "annealing"], "search.strategy: input should be 'of', got 'annealing'"),
+        (["--resolution", "0"], "data.resolution: input should be greater than or equal to 1, got 0"),
+        (["--resolution", "100"], "resolution 100 does not fit layout 'framed': it takes multiples of 16"),
+        (["--resolution", "8"], "try --resolution 16"),
+        (["--resolution", "big"], "Invalid value for '--resolution'"),
+        (["--seed", "-1"], "seed: input should be greater than or equal to 0, got -1"),
+        (["--set", "training.speed=9"], "unknown key 'training.speed': training has images, epochs, batch"),
+        (["--set", "speed=9"], "unknown key 'speed'"),
+        (["--set", "seed.x=9"], "unknown key 'seed.x'"),
+        (["--set", "training.batch"], "--set takes section.key=value, as in --set training.lr=1e-4; got 'training.bat"),
+        (["--set", "training.batch=["], "--set training.batch: cannot read the value '['"),
+        (["--set", "training.batch=two"], "training.batch: input should be a valid integer"),
+        (["--set", "training.batch=0"], "training.batch: input should be greater than or equal to 1, got 0"),
+        (["--set", "training.lr=nan"], "training.lr: input should be"),
+        (["--set", "training.images=null"], "give training.images or training.epochs, one of the two"),
+        (["--set", "training.device=gpu"], "training.device: there is no device 'gpu': choose auto, cpu, cuda or cud"),
+        (["--set", "training.device=cuda:99"], "training.device: 'cuda:99' is not here"),
+        (["--set", "nets.width=-4"], "nets.width: input should be greater than or equal to 1, got -4"),
+        (["--set", "nets=wide"], "nets: input should be"),
+        (["--set", "data.flip=perhaps"], "data.flip: input should be a valid boolean"),
+        (["--set", "metrics.select=best"], "metrics.select: input should be 'auto', 'fid', 'kid', 'swd' or 'last', go"),
+        (["--fast"], "No such option: --fast"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_is_refused_by_its_name(
+    flags: list[str], said: str, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+) -> None:
+    assert said in refused("search", *domains, *FLAGS, "--out", tmp_path / "run", *flags)
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--width", "-1"], "nets.width: input should be greater than or equal to 1, got -1"),
+        (["--repeats", "0"], "Invalid value for '--repeats'"),
+        (["--features", "vgg:x"], "vgg"),
+        (["--features", "squeezenet:nowhere"], "nowhere"),
+        (["--set", "training.inherit=nowhere"], "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_of_train_is_refused_by_its_name(
+    flags: list[str],
+    said: str,
+    domains: tuple[str | Path, ...],
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags_without_width = [flag for flag in FLAGS if "nets.width" not in flag] if "--width" in flags else list(FLAGS)
+    if "--width" in flags:
+        flags_without_width.remove("--set")
+    begin = ("train", home / "search", *domains, "--out", tmp_path / "run")
+    assert ganas(*begin, *flags_without_width, *flags) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert ganas(*begin, *FLAGS) == 0, "nothing was learned under the wrong option, so the right one is welcome"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "Usage"),
+        (["serach"], "No such command 'serach'"),
+        (["search"], "Missing option '--a'"),
+        (["search", "--a"], "Option '--a' requires an argument"),
+        (["data"], "Usage"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_is_refused_by_its_name(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = ganas(*arguments)
+    out, err = capsys.readouterr()
+    if said == "Usage":
+        assert said in out + err
+        return
+    assert code == 2 and err.startswith(f"ganas: {said}") and err.endswith("; see --help\n") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("metric", ["fréchet", "fid,fréchet", ""])
+def test_an_unknown_metric_is_named(metric: str, home: Path, refused: Refused) -> None:
+    sides = ("--real", home / "a", "--fake", home / "b")
+    if metric:
+        assert "unknown metric 'fréchet': choose from fid, kid, swd" in refused("evaluate", *sides, "--metrics", metric)
+    else:
+        assert "unknown metric ''" in refused("evaluate", *sides, "--metrics", ",swd")
+    assert "fid needs a feature network: give --features" in refused("evaluate", *sides, "--metrics", "fid")
+
+
+# ── architectures ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "edit, said",
+    [
+        (lambda text: text[: len(text) // 2], "is not complete JSON"),
+        (lambda text: "", "is not complete JSON"),
+        (lambda text: "[]", "is no architecture: it holds a list"),
+        (
+            lambda text: text.replace('"schema": 1', '"schema": 7'),
+            "has schema 7, newer than this ganas knows (1): updat",
+        ),
+        (lambda text: text.replace('"cyclegan"', '"growth"'), "is of kind 'growth'"),
+        (lambda text: text.replace('"framed"', '"unet"'), "unknown layout 'unet'"),
+        (lambda text: text.replace("conv3", "conv9"), "conv9"),
+        (lambda text: _with(text, id="0123456789"), "was edited: its id '0123456789' is not that of its ops"),
+        (lambda text: _without(text, "generator_ba"), "lacks 'generator_ba'"),
+        (lambda text: _with(text, generator_ab=["conv3"]), "generator_ab has 1 ops where layout 'framed' has 22 slots"),
+    ],
+    ids=["truncated", "empty", "a list", "newer schema", "other kind", "layout", "op", "id", "lacks one", "too short"],
+)
+def test_an_architecture_that_is_none_is_named(
+    edit: Callable[[str], str], said: str, home: Path, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+) -> None:
+    text = (home / "search" / "architecture.json").read_text()
+    file = tmp_path / "architecture.json"
+    file.write_text(edit(text))
+    line = refused("train", file, *domains, *FLAGS, "--out", tmp_path / "run")
+    assert said in line and str(file) in line
+
+
+def _with(text: str, **values: object) -> str:
+    return json.dumps(json.loads(text) | values)
+
+
+def _without(text: str, key: str) -> str:
+    return json.dumps({name: value for name, value in json.loads(text).items() if name != key})
+
+
+def test_a_place_without_architecture_is_named(
+    home: Path, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(home / "search", begun)
+    (begun / "architecture.json").unlink()
+    image = tmp_path / "image.json"
+    shutil.copyfile(home / "a" / "000.png", image)
+    cases = {
+        "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search's run, or resnet9",
+        str(home / "a"): "holds no architecture.json; it is no run",
+        str(begun): "its search has not ended yet: run the same ganas search again",
+        str(image): "it is not text",
+    }
+    for place, said in cases.items():
+        assert said in refused("train", place, *domains, *FLAGS, "--out", tmp_path / "run")
+
+
+# ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def searched(home: Path, tmp_path: Path) -> Path:
+    """A copy of the finished search, to be damaged."""
+    return Path(shutil.copytree(home / "search", tmp_path / "searched"))
+
+
+def test_another_config_is_refused_with_the_difference(
+    home: Path, domains: tuple[str | Path, ...], searched: Path, tmp_path: Path, refused: Refused
+) -> None:
+    begin = ("search", *domains, *FLAGS, "--out", searched)
+    said = "is a run of another config (seed: 0 → 5): give the same options to go on with it, or choose another --out"
+    assert said in refused(*begin, "--seed", "5")
+    assert "(training.images: 4 → 8)" in refused(*begin, "--set", "training.images=8")
+    assert "more)" in refused(*begin, "--preset", "small", "--layout", "paper", "--seed", "3")
+    assert "kind: search → train" in refused("train", searched, *domains, *FLAGS, "--out", searched)
+    other = write_images(tmp_path / "other", 3, seed=7)
+    assert f"data.a: {home}/a → {other}" in refused("search", "--a", other, *domains[2:], *FLAGS, "--out", searched)
+
+
+def test_images_that_changed_are_another_config(home: Path, tmp_path: Path, refused: Refused) -> None:
+    domains = write_domains(tmp_path)
+    run = shutil.copytree(home / "search", tmp_path / "run")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(home), str(tmp_path)))
+    write_images(tmp_path / "a", 1, seed=9)
+    assert "data.digest_a: " in refused("search", *domains, *FLAGS, "--out", run)
+
+
+def test_a_run_in_use_is_refused(home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused) -> None:
+    with Run(searched).lock():
+        line = refused("search", *domains, *FLAGS, "--out", searched)
+    assert f"'{searched}' is in use by another process: wait for it, or choose another --out" in line
+    assert ganas("search", *domains, *FLAGS, "--out", searched) == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
+    damage: str, home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused
+) -> None:
+    before, newest = sorted((searched / "checkpoints").iterdir())
+    content = newest.read_bytes()
+    newest.write_bytes({"truncated": content[: len(content) // 2], "overwritten": b"\0" * 999, "empty": b""}[damage])
+    line = refused("search", *domains, *FLAGS, "--out", searched)
+    assert f"checkpoint '{newest}' is damaged" in line and f"remove it to go on from {before.name}" in line
+    newest.unlink()
+    (searched / "architecture.json").unlink()
+    assert ganas("search", *domains, *FLAGS, "--out", searched) == 0
+    assert not differences(searched, home / "search"), "as if nothing had happened"
+
+
+@pytest.mark.parametrize("text", ["", "data: [", "schema: 1\n", "schema: 9\n", "seed: 0\n"])
+def test_a_damaged_config_is_named(
+    text: str, domains: tuple[str | Path, ...], searched: Path, refused: Refused
+) -> None:
+    (searched / "config.yaml").write_text(text)
+    assert f"{searched}/config.yaml" in refused("search", *domains, *FLAGS, "--out", searched)
+
+
+def test_somebody_elses_folder_is_left_alone(domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    for name in (".notes.txt", ".git.config", "thesis.tex"):
+        (folder / name).write_text("years of work")
+    said = "is not empty and no run of ganas (it holds '.git.config'): choose a new --out"
+    assert said in refused("search", *domains, *FLAGS, "--out", folder)
+    assert "a file is in the way" in refused("search", *domains, *FLAGS, "--out", folder / "thesis.tex")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux' /proc")
+@pytest.mark.parametrize("place", ["/proc/ganas", "/dev/null/ganas"])
+def test_a_place_that_cannot_be_written_is_named(
+    place: str, home: Path, domains: tuple[str | Path, ...], refused: Refused
+) -> None:
+    assert place in refused("search", *domains, *FLAGS, "--out", place)
+    assert place in refused("translate", home / "train", home / "a", place, "--direction", "ab")
+    assert place in refused("demo", "--out", place)
+
+
+# ── translation ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_translate_overwrites_nothing(home: Path, tmp_path: Path, refused: Refused) -> None:
+    precious = tmp_path / "out" / "precious.txt"
+    precious.parent.mkdir()
+    precious.write_text("years of work")
+    begin = ("translate", home / "train", home / "a")
+    assert f"the output folder '{precious.parent}' is not empty" in refused(
+        *begin, precious.parent, "--direction", "ab"
+    )
+    assert f"the output '{precious}' is a file: give a folder" in refused(*begin, precious, "--direction", "ab")
+    assert f"the output folder '{home}/a' is not empty" in refused(*begin, home / "a", "--direction", "ab")
+
+
+def test_translate_needs_a_model(home: Path, tmp_path: Path, refused: Refused) -> None:
+    end = (home / "a", tmp_path / "out", "--direction", "ab")
+    assert "there is no run 'nowhere': give the folder that ganas train wrote" in refused("translate", "nowhere", *end)
+    for place in (home / "search", home / "a"):
+        assert f"'{place}' holds no generator_ab.safetensors" in refused("translate", place, *end)
+    assert "is no intact generator" in refused("translate", home / "train" / "config.yaml", *end)
+
+
+def test_translate_takes_one_direction(home: Path, tmp_path: Path, refused: Refused) -> None:
+    images, out = home / "a", tmp_path / "out"
+    said = "unknown direction 'a2b': choose ab (A to B) or ba (B to A)"
+    assert said in refused("translate", home / "train", images, out, "--direction", "a2b")
+    generator = home / "train" / "model" / "generator_ab.safetensors"
+    said = "is a generator_ab: it translates --direction ab alone"
+    assert said in refused("translate", generator, images, out, "--direction", "ba")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "without metadata", "newer"])
+def test_a_damaged_generator_is_named(damage: str, home: Path, tmp_path: Path, refused: Refused) -> None:
+    model = Path(shutil.copytree(home / "train" / "model", tmp_path / "model"))
+    file = model / "generator_ab.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(
+        {
+            "truncated": content[:-100],
+            "empty": b"",
+            "without metadata": content.replace(b"__metadata__", b"__metabata__"),
+            "newer": content.replace(rb"\"schema\": 1", rb"\"schema\": 9"),
+        }[damage]
+    )
+    assert file.read_bytes() != content
+    line = refused("translate", model, home / "a", tmp_path / "out", "--direction", "ab")
+    assert f"'{file}' is no intact generator" in line
+
+
+# ── a full disk, and true processes ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Two megabytes, where this user may mount them."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no permission to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
+    home: Path, domains: tuple[str | Path, ...], small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin = ("search", *domains, *FLAGS, "--out", small_disk / "run")
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"\0" * (1 << 20))
+    capsys.readouterr()
+    assert ganas(*begin) == 2
+    out, err = capsys.readouterr()
+    last = err.splitlines()[-1]
+    assert last.startswith(f"ganas: No space left on device '{small_disk}/run/") and not out
+    assert last.endswith("free some space; the same command goes on from the last checkpoint")
+    assert not [name for name in contents(small_disk) if name.endswith(".partial")], (
+        "half a file would fill it for good"
+    )
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert ganas(*begin) == 0
+    assert not differences(small_disk / "run", home / "search")
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["data", "check", "nowhere"], "ganas: nowhere: no such file or folder; check the path\n"),
+        (["translate", "nowhere", "a", "b", "--direction", "ab"], "ganas: there is no run 'nowhere': give the folder"),
+    ],
+    ids=["data check", "translate"],
+)
+def test_the_command_itself_says_one_line_and_ends_with_2(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = subprocess.run([GANAS, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
+    assert not contents(tmp_path)

@@ -1,0 +1,200 @@
+"""A run that is stopped, killed or refused goes on to the bit where one that never was ends."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganas import store
+from ganas.training.loop import Loop
+from kill_and_resume import differences, last_checkpoint
+from tiny import FLAGS, GANAS, ganas, write_domains
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_and_resume.py"
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+Arguments = list[str | Path]
+
+
+@dataclass
+class Whole:
+    """A run that nobody disturbed, and the command that makes another one like it."""
+
+    begin: Arguments  # all of the command but --out
+    run: Path
+
+    def into(self, out: Path) -> Arguments:
+        return [*self.begin, "--out", out]
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Whole]:
+    """A search, and a training of what it found: averaged, with the generators kept by a metric."""
+    home = tmp_path_factory.mktemp("whole")
+    domains = write_domains(home, 100, 110)
+    search = ["search", *domains, *FLAGS, "--set", "training.images=20"]
+    train = ["train", home / "search", *domains, *FLAGS, "--set", "training.images=60"]
+    train += ["--set", "training.ema_half_life=8", "--set", "training.evaluate_every=6"]
+    wholes = {"search": Whole(search, home / "search"), "train": Whole(train, home / "train")}
+    for whole in wholes.values():
+        assert ganas(*whole.into(whole.run)) == 0
+    return wholes
+
+
+# ── a true process that is asked to stop ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind, number", [("search", signal.SIGTERM), ("train", signal.SIGINT)])
+def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
+    kind: str,
+    number: signal.Signals,
+    wholes: dict[str, Whole],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, command = tmp_path / "run", wholes[kind].into(tmp_path / "run")
+    process = subprocess.Popen([GANAS, *command], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    _wait_for(lambda: (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_bytes().count(b"\n") >= 2)
+    capsys.readouterr()
+    assert ganas(*command) == 2, "two processes on one run would ruin each other"
+    assert f"'{run}' is in use by another process" in capsys.readouterr().err
+    process.send_signal(number)
+    asked = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - asked < 10, "seconds, not a checkpoint interval"
+    saved = last_checkpoint(run)["loop"]["nimg"]
+    assert 4 <= saved < 60
+    assert "stopping: saving what is needed to go on" in said
+    total = 20 if kind == "search" else 60
+    assert said.splitlines()[-1] == (
+        f"ganas: stopped by {number.name} after {saved} of {total} images, and saved: the same command goes on from there"
+    )
+    assert not (run / "result.json").exists()
+    assert ganas(*command) == 0
+    assert f"going on after {saved} images" in capsys.readouterr().err
+    assert not differences(run, wholes[kind].run)
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "the process does not get under way"
+        time.sleep(0.005)
+
+
+# ── moments that a random kill seldom meets ──────────────────────────────────────────────────────────────────────────
+
+
+class Killed(BaseException):
+    """Instead of SIGKILL, in this process."""
+
+
+def test_a_kill_at_any_write_costs_nothing(
+    wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The k-th file is cut off half-way and never gets its name; for every k there is."""
+    short = [*wholes["train"].begin, "--set", "training.images=8", "--set", "training.evaluate_every=4"]
+    assert ganas(*short, "--out", tmp_path / "whole") == 0
+    writes, kill_at = 0, 0
+    replace = os.replace
+
+    def dying(temporary: str, target: Path) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == kill_at:
+            shutil.copyfile(temporary, f"{temporary}.kept")
+            Path(temporary).write_bytes(Path(f"{temporary}.kept").read_bytes()[:-10])
+            Path(f"{temporary}.kept").rename(temporary.replace(".partial", "_.partial"))  # outlives the clean-up
+            raise Killed
+        replace(temporary, target)
+
+    monkeypatch.setattr(store.os, "replace", dying)
+    assert ganas(*short, "--out", tmp_path / "counted") == 0
+    total = writes
+    assert total >= 14, "config, architecture, metrics, result, and per interval: checkpoint, samples, generators"
+    for kill_at in range(1, total + 1):
+        run, writes = tmp_path / f"killed-{kill_at}", 0
+        with pytest.raises(Killed):
+            ganas(*short, "--out", run)
+        assert list(run.rglob("*.partial"))
+        writes = -(10**6)
+        assert ganas(*short, "--out", run) == 0
+        assert not differences(run, tmp_path / "whole"), f"killed at write {kill_at} of {total}"
+        assert not list(run.rglob("*.partial")), "what a killed process leaves behind is cleared away"
+
+
+def test_half_a_line_of_metrics_is_dropped(wholes: dict[str, Whole], tmp_path: Path) -> None:
+    whole = wholes["search"]
+    run = Path(shutil.copytree(whole.run, tmp_path / "run"))
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"nimg": 20, "loss": {"adver')
+    assert ganas(*whole.into(run)) == 0
+    assert not differences(run, whole.run)
+
+
+def test_a_second_interrupt_is_obeyed_at_once(
+    wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step, run = Loop.step, tmp_path / "run"
+
+    def interrupted_twice(loop: Loop, a: torch.Tensor, b: torch.Tensor) -> None:
+        step(loop, a, b)
+        if loop.nimg == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "step", interrupted_twice)
+        assert ganas(*wholes["train"].into(run)) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "ganas: interrupted"
+    assert last_checkpoint(run)["loop"]["nimg"] == 6, "it does not wait for another save"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert ganas(*wholes["train"].into(run)) == 0
+    assert not differences(run, wholes["train"].run)
+
+
+def test_a_finished_run_is_left_as_it_is(wholes: dict[str, Whole], tmp_path: Path) -> None:
+    for name, whole in wholes.items():
+        run = Path(shutil.copytree(whole.run, tmp_path / name))
+        assert ganas(*whole.into(run)) == 0
+        assert not differences(run, whole.run)
+
+
+def test_a_number_that_is_lost_ends_the_run_with_1_and_keeps_the_last_checkpoint(
+    wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    command = [*wholes["train"].begin, "--set", "training.lr=1e30", "--out", run]
+    for _ in range(2):  # again, it goes on from the checkpoint, and comes to the same
+        assert ganas(*command) == 1
+        out, err = capsys.readouterr()
+        last = err.splitlines()[-1]
+        assert last.startswith("ganas: the ") and "is not finite at step 2 (image 2)" in last and not out
+        assert "its last checkpoint is intact; try a lower training.lr" in last
+        state = last_checkpoint(run)
+        assert state["loop"]["nimg"] == 2 and not (run / "result.json").exists()
+        assert all(_finite(value) for value in state["loop"]["gan"].values())
+
+
+def _finite(value: Any) -> bool:
+    return not torch.is_tensor(value) or bool(torch.isfinite(value).all())
+
+
+# ── kill -9, at random moments ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing() -> None:
+    done = subprocess.run([sys.executable, SCRIPT, "--kills", "4"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("4 kills") == 2 and done.stdout.count("the same in every byte") == 2
