@@ -30,25 +30,23 @@ def test_a_file_is_written_whole_and_its_folder_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("breaks", ["fsync", "replace"])
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "stopped"]
-)
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_writing_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: str, error: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: str, error: type[BaseException]
 ) -> None:
     path = tmp_path / "file.bin"
     write_atomically(path, b"old")
 
     def fail(*_: Any) -> None:
-        raise error
+        raise error(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(type(error)) as caught:
+    with monkeypatch.context() as patch, pytest.raises(error) as caught:
         patch.setattr(os, breaks, fail)
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file.bin"]
     if isinstance(caught.value, OSError):
-        assert caught.value.filename == str(path)
+        assert caught.value.filename == str(path), "a full disk does not say where"
 
 
 # Checkpoints

@@ -75,9 +75,9 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
     saved = last_checkpoint(run)["loop"]["nimg"]
     assert 4 <= saved < 60
     assert "stopping: saving what is needed to go on" in said
-    total = 20 if kind == "search" else 60
     assert said.splitlines()[-1] == (
-        f"ganas: stopped by {number.name} after {saved} of {total} images, and saved: the same command goes on from there"
+        f"ganas: stopped by {number.name} after {saved} of {20 if kind == 'search' else 60} images, and saved: "
+        f"the same command goes on from there"
     )
     assert not (run / "result.json").exists()
     assert ganas(*command) == 0
@@ -103,7 +103,7 @@ def test_a_kill_at_any_write_costs_nothing(
     wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The k-th file is cut off half-way and never gets its name; for every k there is."""
-    short = [*wholes["train"].begin, "--set", "training.images=8", "--set", "training.evaluate_every=4"]
+    short = [*wholes["train"].begin, "--set", "training.images=6", "--set", "training.evaluate_every=4"]
     assert ganas(*short, "--out", tmp_path / "whole") == 0
     writes, kill_at = 0, 0
     replace = os.replace
@@ -112,16 +112,15 @@ def test_a_kill_at_any_write_costs_nothing(
         nonlocal writes
         writes += 1
         if writes == kill_at:
-            shutil.copyfile(temporary, f"{temporary}.kept")
-            Path(temporary).write_bytes(Path(f"{temporary}.kept").read_bytes()[:-10])
-            Path(f"{temporary}.kept").rename(temporary.replace(".partial", "_.partial"))  # outlives the clean-up
+            content = Path(temporary).read_bytes()
+            Path(f"{temporary}.partial").write_bytes(content[:-10])  # under another name, to outlive the clean-up
             raise Killed
         replace(temporary, target)
 
     monkeypatch.setattr(store.os, "replace", dying)
     assert ganas(*short, "--out", tmp_path / "counted") == 0
     total = writes
-    assert total >= 14, "config, architecture, metrics, result, and per interval: checkpoint, samples, generators"
+    assert total > 12, "config, metrics, architecture, result, and at each interval checkpoint, samples, generators"
     for kill_at in range(1, total + 1):
         run, writes = tmp_path / f"killed-{kill_at}", 0
         with pytest.raises(Killed):

@@ -261,6 +261,8 @@ def run(command: Callable[[], Any]) -> int:
     """Call a command and turn its exceptions into an exit code; the one boundary where this happens."""
     try:
         result = command()
+        if result == INTERRUPTED:
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except UserError as error:
         return _fail(str(error), 2)
@@ -268,7 +270,7 @@ def run(command: Callable[[], Any]) -> int:
         message = getattr(error, "format_message", error.__str__)()  # names the option, which str() does not
         return _fail(f"{message.rstrip('.')}; see --help", 2)
     except Stopped as stopped:
-        return _fail(str(stopped), 130)
+        return _fail(str(stopped), INTERRUPTED)
     except GanasError as error:
         return _fail(str(error), 1)
     except BrokenPipeError:  # ganas … | head
@@ -276,13 +278,15 @@ def run(command: Callable[[], Any]) -> int:
         return 141
     except OSError as error:
         return _fail(_describe_os_error(error), 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", INTERRUPTED)
     except Exception as error:
         if _is_out_of_memory(error):
             return _fail("out of memory: choose a smaller --resolution, training.batch or width", 2)
         raise
 
+
+INTERRUPTED = 130  # exit code; typer returns it for a KeyboardInterrupt, or raises Abort, as its version has it
 
 # click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
 USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")

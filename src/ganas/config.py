@@ -74,6 +74,7 @@ class SearchConfig(Section):
     sampling: Literal["softmax", "gumbel"] = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
+    warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: from the first
     alpha_lr: Rate | None = None  # Adam's, for the alphas; None: that of the weights, as in the paper
 
 
@@ -170,7 +171,8 @@ def _tiny(kind: str) -> Values:
             "training.batch": 4,
             "training.images": 400,
             "training.decay": 0,
-            "search.alpha_lr": 0.02,
+            "search.warmup": 0.5,
+            "search.alpha_lr": 0.03,
         }
     return common | {"nets.width": 16, "training.images": 1200, "training.ema_half_life": 100}
 
@@ -190,9 +192,10 @@ def _small(kind: str) -> Values:
         return common | {
             "nets.width": 8,
             "training.batch": 4,
-            "training.images": 3200,
+            "training.images": 4000,
             "training.decay": 0,
-            "search.alpha_lr": 0.02,
+            "search.warmup": 0.5,  # alphas that learn from the first step choose what the crudest fakes need
+            "search.alpha_lr": 0.03,
         }
     return common | {"nets.width": 16, "training.images": 9600, "training.ema_half_life": 500}
 

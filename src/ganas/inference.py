@@ -7,6 +7,7 @@ needed to use it, and nothing in it is executed.
 import io
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +23,14 @@ from torch.nn import functional
 
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, open_source
-from ganas.errors import DataError, RunError
+from ganas.errors import ArchitectureError, DataError, RunError
 from ganas.nets.build import Network, build, one_op
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter
 from ganas.store import Run, write_atomically
 
 SCHEMA = 1
+MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
 
 Direction = Literal["ab", "ba"]
@@ -74,7 +76,7 @@ def load_generator(path: Path) -> tuple[Network, GeneratorInfo]:
         info = _read_info(content)
         network = build_generator(info)
         network.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (SafetensorError, ArchitectureError, *MALFORMED) as error:
         reason = str(error).splitlines()[0][:100]
         raise RunError(f"{str(path)!r} is no intact generator ({reason}): take another copy of it") from None
     return network.eval(), info
@@ -137,11 +139,11 @@ def _pad(x: Tensor, multiple: int) -> Tensor:
 def output_names(source: ImageSource) -> list[str]:
     """One PNG name per image, folders kept; where two images differ in their suffix alone, the suffix stays."""
     stems = [str(Path(name).with_suffix("")) for name in source.names]
-    counts = {stem: stems.count(stem) for stem in stems} if len(set(stems)) < len(stems) else {}
-    return [
-        f"{name}.png" if counts.get(stem, 1) > 1 else f"{stem}.png"
-        for name, stem in zip(source.names, stems, strict=True)
-    ]
+    counts = Counter(stems)
+    pairs = list(zip(source.names, stems, strict=True))
+    names = [f"{name}.png" if counts[stem] > 1 else f"{stem}.png" for name, stem in pairs]
+    # a.jpg and a.png keep their suffixes, and so take the name of a.jpg.tif: then all keep theirs
+    return names if len(set(names)) == len(names) else [f"{name}.png" for name in source.names]
 
 
 def translate(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganas.gan.cyclegan import CycleGAN, Fakes, ImagePool, LossWeights, discriminator_loss, generator_loss
 from ganas.gan.losses import ADVERSARIAL, reconstruction
-from ganas.nets.layout import LAYOUTS, Layout
+from ganas.nets.layout import LAYOUTS, NETWORKS, Layout
 from ganas.nets.mixed import draw
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -114,6 +114,26 @@ def test_images_that_share_a_batch_have_the_losses_of_separate_passes(layout: La
             "discriminator_b": judge(gan.discriminator_b(b), gan.discriminator_b(fake_b)),
         },
     )
+
+
+@pytest.mark.parametrize(
+    "term, learning",
+    [
+        ("adversarial_ab", {"generator_ab", "discriminator_b"}),
+        ("adversarial_ba", {"generator_ba", "discriminator_a"}),
+        ("cycle_a", {"generator_ab", "generator_ba"}),
+        ("cycle_b", {"generator_ab", "generator_ba"}),
+        ("identity_ab", {"generator_ab"}),
+        ("identity_ba", {"generator_ba"}),
+    ],
+)
+def test_a_term_teaches_every_network_its_images_went_through(term: str, learning: set[str]) -> None:
+    gan, a, b = small_gan(LAYOUTS["resnet6"])
+    terms, _ = generator_loss(gan, a, b, adversarial="lsgan", weights=LossWeights())
+    terms[term].backward()
+    # what reaches a network at all reaches its first convolution
+    assert {name for name in NETWORKS if next(gan.network(name).parameters()).grad is not None} == learning
+    assert all(next(gan.network(name).parameters()).grad.any() for name in learning)
 
 
 def close(found: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -119,6 +119,80 @@ def test_a_generator_puts_out_images_and_a_discriminator_raw_scores(layout: Layo
     assert discriminator(noise(layout.minimum)).abs().max() > 1
 
 
+# Against the hand-made networks
+
+
+def conv(c_in: int, c_out: int, kernel: int, stride: int = 1, reflect: int = 0, zeros: int = 0) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(reflect), nn.Conv2d(c_in, c_out, kernel, stride, zeros)]
+
+
+class Block(nn.Sequential):
+    """Zhu et al.'s residual block: nothing after the sum."""
+
+    def __init__(self, c: int) -> None:
+        half = [*conv(c, c, 3, reflect=1), nn.InstanceNorm2d(c)]
+        super().__init__(*half, nn.ReLU(), *conv(c, c, 3, reflect=1), nn.InstanceNorm2d(c))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+def hand_made_generator(w: int) -> nn.Sequential:
+    def up(c_in: int, c_out: int) -> list[nn.Module]:
+        deconv = nn.ConvTranspose2d(c_in, c_out, 3, stride=2, padding=1, output_padding=1)
+        return [deconv, nn.InstanceNorm2d(c_out), nn.ReLU()]
+
+    return nn.Sequential(
+        *(*conv(3, w, 7, reflect=3), nn.InstanceNorm2d(w), nn.ReLU()),
+        *(*conv(w, 2 * w, 3, stride=2, zeros=1), nn.InstanceNorm2d(2 * w), nn.ReLU()),
+        *(*conv(2 * w, 4 * w, 3, stride=2, zeros=1), nn.InstanceNorm2d(4 * w), nn.ReLU()),
+        *(Block(4 * w) for _ in range(6)),
+        *(*up(4 * w, 2 * w), *up(2 * w, w)),
+        *(*conv(w, 3, 7, reflect=3), nn.Tanh()),
+    )
+
+
+def hand_made_discriminator(w: int, strides: tuple[int, ...]) -> nn.Sequential:
+    """4×4 convolutions; no norm on the first, nothing after the last."""
+    widths = [3, *(w * 2**number for number in range(len(strides) - 1)), 1]
+    layers: list[nn.Module] = []
+    for c_in, c_out, stride in zip(widths[:-1], widths[1:], strides, strict=True):
+        layers += conv(c_in, c_out, 4, stride, zeros=1)
+        layers += [nn.InstanceNorm2d(c_out)] if c_in != 3 and c_out != 1 else []
+        layers += [nn.LeakyReLU(0.2)] if c_out != 1 else []
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    "network, ops, expected",
+    [
+        (LAYOUTS["resnet6"].generator, (), hand_made_generator(2)),
+        (LAYOUTS["resnet6"].discriminator, (), hand_made_discriminator(2, (2, 2, 2, 1, 1))),
+        (LAYOUTS["paper"].discriminator, ("conv4",) * 4, hand_made_discriminator(2, (2, 2, 2, 2))),
+    ],
+    ids=["generator", "patchgan", "paper's discriminator"],
+)
+def test_with_its_weights_a_hand_made_network_is_the_same(
+    network: NetworkLayout, ops: tuple[str, ...], expected: nn.Sequential
+) -> None:
+    built = build(network, 2, one_op(network, ops))
+    for parameter, weight in zip(expected.parameters(), built.parameters(), strict=True):
+        nn.init.normal_(weight)
+        parameter.data.copy_(weight)
+    torch.testing.assert_close(built(noise(32)), expected(noise(32)))
+
+
+@every_layout
+@every_network
+def test_weights_start_as_zhu_et_al_s(layout: Layout, kind: str) -> None:
+    """N(0, 0.02), and biases at zero."""
+    torch.manual_seed(0)
+    network = build(getattr(layout, kind), 4, mixture("merged"))
+    weights = torch.cat([p.flatten() for name, p in network.named_parameters() if p.ndim > 1])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not any(p.any() for name, p in network.named_parameters() if name.endswith("bias"))
+
+
 # One builder
 
 

@@ -123,7 +123,7 @@ class Loop:
                 self._refuse(name, "gradient")
         factor = learning_rate_factor(self.nimg, total=self.config.total_images, decay=self.config.training.decay)
         for group in phase.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+            group["lr"] = group["initial_lr"] * factor if self.nimg >= group["begins"] else 0.0
         phase.optimizer.step()
 
     def _refuse(self, name: str, what: str) -> None:

@@ -49,16 +49,17 @@ def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) 
 
 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig) -> torch.optim.Adam:
-    """One Adam over weights and alphas; "initial_lr" is what the schedule scales."""
+    """One Adam over weights and alphas; "initial_lr" is what the schedule scales, "begins" the image to learn from."""
     networks = [gan.network(name) for name in names]
     alphas = [module.alpha for network in networks for module in network.modules() if isinstance(module, MixedOp)]
     known = {id(alpha) for alpha in alphas}
     weights = [p for network in networks for p in network.parameters() if id(p) not in known]
     lr = config.training.lr
-    groups: list[dict[str, object]] = [{"params": weights, "lr": lr, "initial_lr": lr}]
+    groups: list[dict[str, object]] = [{"params": weights, "lr": lr, "initial_lr": lr, "begins": 0.0}]
     if alphas and config.search:
         alpha_lr = config.search.alpha_lr or lr
-        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr})
+        begins = config.search.warmup * config.total_images
+        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "begins": begins})
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 

@@ -1,0 +1,127 @@
+"""Search, train, translate, evaluate: the commands one after the other, as a user gives them."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganas import demo
+from ganas.config import RunConfig
+from kill_and_resume import contents, write_images
+from tiny import FLAGS, ganas, write_domains
+
+SHARED = Path(__file__).parents[2] / "shared"  # real images and weights, where somebody has put them
+DATA = SHARED / "data"
+SQUEEZENET = SHARED / "weights" / "squeezenet1_1_features.safetensors"
+
+Capture = pytest.CaptureFixture[str]
+
+
+def scores(capsys: Capture, real: Path, fake: Path, *more: str) -> dict[str, float]:
+    """What `ganas evaluate` says."""
+    capsys.readouterr()
+    assert ganas("evaluate", "--real", real, "--fake", fake, "--json", *more) == 0
+    found: dict[str, float] = json.loads(capsys.readouterr().out)["scores"]
+    return found
+
+
+def test_from_two_folders_to_a_score(tmp_path: Path, capsys: Capture) -> None:
+    domains, search, train = write_domains(tmp_path, 5, 7), tmp_path / "search", tmp_path / "train"
+    assert ganas("search", *domains, *FLAGS, "--out", search) == 0
+    found = json.loads((search / "result.json").read_text())
+    assert found["slots"] == 52 and len(found["choices"]) == 52, "22 in each generator, 4 in each discriminator"
+    assert json.loads((search / "architecture.json").read_text())["id"] == found["architecture"]
+    assert ganas("train", search, *domains, *FLAGS, "--out", train) == 0
+    assert json.loads((train / "result.json").read_text())["architecture"] == found["architecture"]
+    assert (train / "architecture.json").read_bytes() == (search / "architecture.json").read_bytes()
+    with Image.open(train / "samples" / "000000004.png") as grid:
+        assert grid.mode == "RGB" and min(grid.size) > 16
+
+    odd = write_images(tmp_path / "odd" / "night 1", 2, seed=3, sides=(37, 21)).parent  # no multiple of anything
+    write_images(odd, 1, seed=4, sides=(9, 50))
+    (odd / "notes.txt").write_text("no image")
+    assert ganas("translate", train, odd, tmp_path / "translated", "--direction", "ab") == 0
+    assert "3 images in" in capsys.readouterr().out
+    assert {name for name in contents(tmp_path / "translated") if name.endswith(".png")} == {
+        *("000.png", "night 1/000.png", "night 1/001.png"),
+    }
+    for name, size in (("000.png", (9, 50)), ("night 1/001.png", (37, 21))):
+        with Image.open(tmp_path / "translated" / name) as image:
+            assert image.size == size and image.mode == "RGB"
+    (key,) = scores(capsys, tmp_path / "b", tmp_path / "translated")
+    assert key.startswith("swd@laplacian-clean-")
+
+
+def test_the_model_folder_alone_is_enough(tmp_path: Path) -> None:
+    domains = write_domains(tmp_path)
+    assert ganas("train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", tmp_path / "run") == 0
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for file in (tmp_path / "a").iterdir():
+            archive.write(file, f"a/{file.name}")
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "elsewhere" / "copy")
+    shutil.move(tmp_path / "run", tmp_path / "gone")
+    ways = {
+        "run": (tmp_path / "gone", tmp_path / "a"),
+        "copy": (tmp_path / "elsewhere" / "copy", tmp_path / "a"),
+        "file": (tmp_path / "elsewhere" / "copy" / "generator_ba.safetensors", tmp_path / "a"),
+        "zip": (tmp_path / "gone", tmp_path / "a.zip"),
+    }
+    for name, (model, images) in ways.items():
+        assert ganas("translate", model, images, tmp_path / name, "--direction", "ba") == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "copy") == contents(tmp_path / "file")
+    assert contents(tmp_path / "zip" / "a") == contents(tmp_path / "copy")
+    assert len(contents(tmp_path / "copy")) == 3
+
+
+def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    config = demo._config
+
+    def short(kind: str, data: object) -> RunConfig:
+        made = config(kind, data)  # type: ignore[arg-type]
+        training = {"images": 4, "batch": 2, "threads": 1}
+        return made.model_copy(
+            update={
+                "training": made.training.model_copy(update=training),
+                "nets": made.nets.model_copy(update={"width": 2.0, "discriminator_width": 2.0}),
+                "data": made.data.model_copy(update={"resolution": 16}),
+            }
+        )
+
+    monkeypatch.setattr(demo, "_config", short)
+    for _ in range(2):  # again, it finds what is there
+        assert ganas("demo", "--out", tmp_path) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith(f"{tmp_path}/demo.png") and out.count("\n") == 1
+        assert all(f"{step}/4" in err for step in range(1, 5))
+        before, after = (line for line in err.splitlines() if "swd@" in line and ("before" in line or "after" in line))
+        assert before.split()[1] == after.split()[1], "the same measure on both"
+    with Image.open(tmp_path / "demo.png") as picture:
+        pixels = np.asarray(picture)
+    half = pixels.shape[0] // 2
+    assert np.ptp(pixels[:half]) > 100 and np.ptp(pixels[half:]) > 10, "photographs above, translations below"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs real images in ../shared/data")
+@pytest.mark.parametrize("name", ["monet2photo", "cat2dog"])
+def test_on_real_images(name: str, tmp_path: Path, capsys: Capture) -> None:
+    """Not that it is good after so few images; that every part of it works on real, uneven data."""
+    data = DATA / name
+    domains = ("--a", data / "trainA", "--b", data / "trainB", "--preset", "tiny", "--resolution", "32")
+    features = ("--features", f"squeezenet:{SQUEEZENET}") if SQUEEZENET.is_file() else ()
+    small = ("--set", "nets.width=4", "--set", "nets.discriminator_width=8", "--set", "training.images=48")
+    assert ganas("search", *domains, *small, "--out", tmp_path / "search") == 0
+    assert ganas("train", tmp_path / "search", *domains, *small, *features, "--out", tmp_path / "train") == 0
+    out = capsys.readouterr().out
+    assert ("kid@squeezenet-clean-128" if features else "swd@") in out
+    for direction, source, target in (("ab", "testA", "testB"), ("ba", "testB", "testA")):
+        translated = tmp_path / direction
+        assert ganas("translate", tmp_path / "train", data / source, translated, "--direction", direction) == 0
+        assert sum(path.suffix == ".png" for path in translated.rglob("*")) == len(list((data / source).iterdir()))
+        measured = scores(capsys, data / target, translated, *features)
+        assert all(np.isfinite(value) for value in measured.values())
+        assert len(measured) == (4 if features else 1)
