@@ -52,6 +52,7 @@ class NetsConfig(Section):
     layout: str = "framed"
     width: Annotated[float, Field(ge=1, le=1024)] = 16.0  # of the generators; their encoders put out 4 × width channels
     discriminator_width: Annotated[float, Field(ge=1, le=1024)] = 64.0  # channels of the discriminators' first slot
+    discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
     mixing: Literal["merged", "naive"] = "merged"  # a supernet's linear ops as one convolution, or each by itself
 
 
@@ -174,14 +175,18 @@ def _tiny(kind: str) -> Values:
             "search.warmup": 0.5,
             "search.alpha_lr": 0.03,
         }
-    return common | {"nets.width": 16, "training.images": 1200, "training.ema_half_life": 100}
+    return common | {
+        "nets.width": 16,
+        "nets.discriminator": "patchgan",
+        "training.images": 1200,
+        "training.ema_half_life": 100,
+    }
 
 
 def _small(kind: str) -> Values:
     """Half an hour on two cores for a search or a training, any images."""
     common: Values = {
         "data.resolution": 64,
-        "nets.discriminator_width": 32,
         "training.lr": 6e-4,  # narrow networks bear it, and short runs need it
         "training.log_every": 200,
         "training.checkpoint_every": 800,
@@ -191,13 +196,19 @@ def _small(kind: str) -> Values:
     if kind == "search":
         return common | {
             "nets.width": 8,
+            "nets.discriminator_width": 32,
             "training.batch": 4,
             "training.images": 4000,
             "training.decay": 0,
             "search.warmup": 0.5,  # alphas that learn from the first step choose what the crudest fakes need
             "search.alpha_lr": 0.03,
         }
-    return common | {"nets.width": 16, "training.images": 9600, "training.ema_half_life": 500}
+    return common | {
+        "nets.width": 16,
+        "nets.discriminator": "patchgan",  # a search this short fits discriminators to its own crude fakes (LOG.md)
+        "training.images": 8000,
+        "training.ema_half_life": 500,
+    }
 
 
 def _gpu(kind: str) -> Values:

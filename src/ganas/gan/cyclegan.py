@@ -5,16 +5,19 @@ Generators are named by their direction, discriminators by the domain they judge
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganas.gan.losses import ADVERSARIAL, AdversarialName, reconstruction
 from ganas.nets.architecture import Architecture
-from ganas.nets.build import Network, build, mixture, one_op, slot_modules
-from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
+from ganas.nets.build import Choose, Network, build, mixture, one_op, slot_modules
+from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.nets.mixed import Mixing, mixtures
+
+DiscriminatorName = Literal["searched", "patchgan"]
+PATCHGAN = find_layout("resnet9").discriminator  # 70×70, Zhu et al. 2017
 
 Terms = dict[str, Tensor]  # name of a loss term -> its weighted scalar; the loss is their sum
 
@@ -34,12 +37,17 @@ class CycleGAN(nn.Module):
         width: float,  # of the generators: their encoders put out 4 × width channels
         discriminator_width: float,  # the first slot's channels
         mixing: Mixing = "merged",  # of supernets
+        discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones in place of the architecture's
     ) -> None:
         super().__init__()
-        for name in NETWORKS:
-            network = layout.network(name)
-            choose = one_op(network, architecture.ops(name)) if architecture else mixture(mixing)
-            setattr(self, name, build(network, width if name in GENERATORS else discriminator_width, choose))
+        for name in GENERATORS:
+            setattr(self, name, build(layout.generator, width, _choose(layout, architecture, name, mixing)))
+        for name in DISCRIMINATORS:
+            if discriminator == "patchgan":
+                network, choose = PATCHGAN, one_op(PATCHGAN, ())
+            else:
+                network, choose = layout.discriminator, _choose(layout, architecture, name, mixing)
+            setattr(self, name, build(network, discriminator_width, choose))
 
     def network(self, name: str) -> Network:
         """One of the four by its name."""
@@ -48,6 +56,10 @@ class CycleGAN(nn.Module):
     def alphas(self) -> dict[str, list[nn.Parameter]]:
         """Architecture weights by network, from input to output: one [ops] parameter a searched slot."""
         return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}
+
+
+def _choose(layout: Layout, architecture: Architecture | None, name: str, mixing: Mixing) -> Choose:
+    return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(mixing)
 
 
 def final_cyclegan(architecture: Architecture, width: float, discriminator_width: float) -> CycleGAN:

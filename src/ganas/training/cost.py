@@ -49,7 +49,8 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     training, nets = config.training, config.nets
     torch.set_num_threads(training.threads or 1)
     torch.manual_seed(config.seed)
-    gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing).to(training.device)
+    gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing, nets.discriminator)
+    gan = gan.to(training.device)
     widths = {name: nets.width if "generator" in name else nets.discriminator_width for name in NETWORKS}
     networks = {name: _network_cost(gan.network(name), widths[name], config.data.resolution) for name in NETWORKS}
     loop = Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)

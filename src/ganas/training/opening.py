@@ -8,7 +8,7 @@ import torch
 from ganas.config import RunConfig, load_config, resolve
 from ganas.data.sources import open_source
 from ganas.errors import ArchitectureError, ConfigError, RunError
-from ganas.nets.layout import LAYOUTS, Layout
+from ganas.nets.layout import LAYOUTS, Layout, find_layout
 from ganas.store import Run
 from ganas.training.session import Domains, split_domains
 
@@ -42,6 +42,12 @@ def cores() -> int:
 def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]:
     """Check the resolution, find and check every image, and settle what depends on them and on the machine."""
     layout.check_resolution(config.data.resolution)
+    if config.nets.discriminator == "patchgan":
+        if config.kind == "search":
+            raise ConfigError(
+                "nets.discriminator=patchgan is for ganas train: a search finds its discriminators itself"
+            )
+        find_layout("resnet9").check_resolution(config.data.resolution)
     if config.kind == "search" and layout.size == 1:
         choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
         raise ArchitectureError(

@@ -76,7 +76,7 @@ class Session:
         torch.set_num_threads(config.training.threads or 1)
         torch.manual_seed(config.seed)
         nets = config.nets
-        gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing)
+        gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing, nets.discriminator)
         self.gan = gan.to(config.device)
         self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
         half_life = config.training.ema_half_life
