@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganas.gan.cyclegan import CycleGAN, Fakes, ImagePool, LossWeights, discriminator_loss, generator_loss
 from ganas.gan.losses import ADVERSARIAL, reconstruction
+from ganas.nets.architecture import Architecture
 from ganas.nets.layout import LAYOUTS, NETWORKS, Layout
 from ganas.nets.mixed import draw
 
@@ -206,3 +207,14 @@ def test_a_restored_pool_shows_its_images_on_the_device_of_the_new_ones() -> Non
     pool.load_state_dict({"images": numbered(1, 2, 3)})
     somewhere_else = numbered(*range(20)).to("meta")
     assert pool.exchange(somewhere_else, generator).device.type == "meta"
+
+
+def test_hand_made_discriminators_may_judge_searched_generators() -> None:
+    layout = LAYOUTS["framed"]
+    first_ops = {name: tuple(slot.ops[0] for slot in layout.network(name).searched) for name in NETWORKS}
+    architecture = Architecture("framed", **first_ops)
+    gan = CycleGAN(layout, architecture, 2, 64, discriminator="patchgan")
+    assert sum(parameter.numel() for parameter in gan.discriminator_a.parameters()) == 2_764_737
+    assert gan.discriminator_b(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)
+    ours = CycleGAN(layout, architecture, 2, 64).generator_ab.state_dict()
+    assert {k: v.shape for k, v in gan.generator_ab.state_dict().items()} == {k: v.shape for k, v in ours.items()}

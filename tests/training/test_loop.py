@@ -238,3 +238,19 @@ def test_an_event_that_fails_is_tried_again() -> None:
         with pytest.raises(OSError, match="disk full"), Reporter().bar("test", 0, 12) as bar:
             loop.run(iter([noise(loop.config)] * 6), [Event("keep", BATCH, fail)], StopSignal(), bar)
     assert tries == [2, 2]
+
+
+def test_alphas_rest_during_the_warm_up_and_learn_after_it() -> None:
+    config = small_config("framed", SearchConfig(warmup=0.5, alpha_lr=0.1))
+    loop, _ = small_loop(config)
+    initial = [mixed.alpha.detach().clone() for mixed in mixtures(loop.gan)]
+
+    def moved() -> set[bool]:
+        now = [mixed.alpha for mixed in mixtures(loop.gan)]
+        return {not torch.equal(old, new) for old, new in zip(initial, now, strict=True)}
+
+    while loop.nimg < config.total_images / 2:
+        loop.step(*noise(config, loop.nimg))
+        assert moved() == {False}
+    loop.step(*noise(config, loop.nimg))
+    assert moved() == {True}
