@@ -133,7 +133,7 @@ def train(
     flags["nets.layout"] = found.layout
     config = make_config("train", preset=preset or _default_preset(), flags=flags, settings=settings or ())
     if dry_run:
-        _print_cost(config, found, joint_phases)
+        _print_cost(config, found, joint_phases, repeats)
         return
     result = train_repeats(config, found, out, repeats)
     for line in result.lines():
@@ -243,12 +243,12 @@ def _print_choices(architecture: Any) -> None:
     Console(highlight=False).print(table)
 
 
-def _print_cost(config: Any, architecture: Any, phases: Any) -> None:
+def _print_cost(config: Any, architecture: Any, phases: Any, repeats: int = 1) -> None:
     from ganas.training.cost import describe, measure_run
 
     resolved, cost = measure_run(config, architecture, phases)
     print(resolved.to_yaml())
-    for line in describe(cost):
+    for line in describe(cost, repeats):
         print(line)
 
 

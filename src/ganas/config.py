@@ -22,6 +22,8 @@ Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Section(BaseModel):
@@ -38,6 +40,7 @@ class DataConfig(Section):
     resolution: Positive = 64  # pixels a side in training
     load_scale: Annotated[float, Field(ge=1, le=16)] = 1.12  # shorter side: resolution × this, before the random crop
     flip: bool = True  # mirror half of the images
+    split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
     validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
     skip_bad: bool = False  # go on without the files that cannot be read
     cache_mib: Count = 2048  # decoded images are kept in memory up to here; beyond, workers decode them again
@@ -86,7 +89,7 @@ class TrainingConfig(Section):
     epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
     batch: Positive = 1
     lr: Rate = 2e-4
-    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    betas: tuple[Momentum, Momentum] = (0.5, 0.999)
     decay: Fraction = 0.5  # the share of the images, at the end, over which the learning rate falls to zero
     ema_half_life: Rate | None = None  # images; None: no moving average of the generators
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 where the machine is fast at it
@@ -117,7 +120,7 @@ class RunConfig(Section):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     kind: Literal["search", "train"]
-    seed: Count = 0
+    seed: Seed = 0
     architecture: str | None = None  # train: the id of the architecture; its ops lie beside, in architecture.json
     data: DataConfig
     nets: NetsConfig = NetsConfig()
@@ -131,6 +134,11 @@ class RunConfig(Section):
         """Length of the run in pairs; known once resolved."""
         assert self.training.images is not None
         return self.training.images
+
+    @property
+    def split_seed(self) -> int:
+        """What decides which images are held out."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
 
     @property
     def device(self) -> str:
@@ -178,7 +186,7 @@ def _tiny(kind: str) -> Values:
     return common | {
         "nets.width": 16,
         "nets.discriminator": "patchgan",
-        "training.images": 1200,
+        "training.images": 1500,
         "training.ema_half_life": 100,
     }
 
@@ -270,12 +278,27 @@ def make_config(
     values = PRESETS[preset](kind)
     values.update({key: value for key, value in flags.items() if value is not None})
     overrides = dict(parse_setting(setting) for setting in settings)
+    for key in overrides:
+        _refuse_foreign(kind, key)
     for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
         if one in overrides and other not in overrides:
             values.pop(other, None)
     values.update(overrides)
     document = _nest({"kind": kind, **({"search": {}} if kind == "search" else {})}, values)
     return _validate(document)
+
+
+FOREIGN = {"search": ("metrics", "training.inherit", "training.evaluate_every"), "train": ("search",)}
+
+
+def _refuse_foreign(kind: str, key: str) -> None:
+    """A key that the command would ignore, or that is not the user's to set, is an error."""
+    if key.split(".")[0] in ("kind", "schema", "architecture"):
+        raise ConfigError(f"--set cannot change {key}: it follows from the command")
+    if any(key == name or key.startswith(f"{name}.") for name in FOREIGN[kind]):
+        raise ConfigError(f"{key} has no meaning for ganas {kind}: leave it out")
+    if key in ("search", "data", "nets", "loss", "training", "metrics"):
+        raise ConfigError(f"--set {key} names a whole section: set its keys, as in {key}.KEY=VALUE")
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
@@ -285,7 +308,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         raise ConfigError(f"--set takes section.key=value, as in --set training.lr=1e-4; got {setting!r}")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {key}: cannot read the value {text!r}") from None
     return key.strip(), _number(value)
 
@@ -300,11 +323,11 @@ def _number(value: Any) -> Any:
     return value
 
 
-def load_config(text: str, origin: str) -> RunConfig:
+def load_config(text: str | bytes, origin: str) -> RunConfig:
     """Read a ``config.yaml``; raises `ConfigError` that names `origin`."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{origin} is not readable YAML: take an intact copy of it") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{origin} holds no config: take an intact copy of it")
@@ -339,6 +362,8 @@ def resolve(
             "digest_b": digests[1],
         }
     )
+    inherit = training.inherit.absolute() if training.inherit else None
+    features = _absolute_features(config.metrics.features)
     length = ceil(images / training.batch) * training.batch
     return config.model_copy(
         update={
@@ -350,11 +375,18 @@ def resolve(
                     "device": device,
                     "precision": precision,
                     "threads": training.threads or cores,
+                    "inherit": inherit,
                 }
             ),
-            "metrics": config.metrics.model_copy(update={"select": select}),
+            "metrics": config.metrics.model_copy(update={"select": select, "features": features}),
         }
     )
+
+
+def _absolute_features(features: str | None) -> str | None:
+    """NAME:PATH with an absolute path, so that the same command from another folder means the same."""
+    name, separator, path = (features or "").partition(":")
+    return f"{name}:{Path(path).absolute()}" if separator else features
 
 
 def _nest(document: dict[str, Any], values: Values) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`ganas demo`: a search, a training, a translation and its measurement, on photographs that are already installed."""
 
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -38,10 +37,7 @@ def run_demo(out: Path) -> str:
     reporter.say("3/4 translating photographs that were held out …")
     translated = out / "translated"
     if not translated.exists():
-        unfinished = out / "translated.partial"  # renamed once whole: a demo that was killed here does it again
-        shutil.rmtree(unfinished, ignore_errors=True)
-        translate(out / "train", data.test_a, unfinished, direction="ab")
-        unfinished.rename(translated)
+        translate(out / "train", data.test_a, translated, direction="ab")
     reporter.say("4/4 measuring: how far from domain B, before and after …")
     for name, folder in (("before", data.test_a), ("after", translated)):
         measurement = evaluate_folders(data.test_b, folder, metrics=["swd"], features=None)

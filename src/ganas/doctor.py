@@ -40,7 +40,7 @@ def _threads() -> Finding:
 
 
 def _bf16() -> Finding:
-    if fast_bf16():
+    if fast_bf16("auto"):
         return Finding("bf16", "fast", "training.precision=auto takes bf16 in the networks, float32 in the losses")
     return Finding("bf16", "slow or missing", "training.precision=auto takes float32")
 

@@ -6,6 +6,7 @@ needed to use it, and nothing in it is executed.
 
 import io
 import json
+import shutil
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from ganas.store import Run, write_atomically
 
 SCHEMA = 1
 MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
+BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
 
 Direction = Literal["ab", "ba"]
@@ -120,6 +122,11 @@ class Translator:
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [n, 3, h, w] -> uint8 [n, 3, h, w]: padded by reflection to what the layout takes, cropped back."""
         height, width = images.shape[-2:]
+        at_once = max(1, BATCH_PIXELS // (height * width))
+        return torch.cat([self._translate(chunk) for chunk in torch.split(images, at_once)])
+
+    def _translate(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
         x = _pad(to_network(images).to(self.device), self.multiple)
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.bf16):
             y = self.network(x)
@@ -155,7 +162,6 @@ def translate(
     device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
-    batch_pixels: int = 1 << 20,  # images of one size are translated together up to about this many pixels
 ) -> int:
     """Translate every image of a file, folder or zip into `output`, one PNG each; returns how many.
 
@@ -169,11 +175,16 @@ def translate(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
     names = output_names(images)
+    unfinished = output.with_name(f".{output.name}.unfinished")  # becomes the output once it is whole
+    shutil.rmtree(unfinished, ignore_errors=True)
     with Reporter().bar("translate", 0, len(images)) as bar:
-        for indices, pixels in _batches_of_one_size(images, batch_pixels):
+        for indices, pixels in _batches_of_one_size(images):
             for index, translated in zip(indices, translator(pixels), strict=True):
-                write_atomically(output / names[index], png(translated))
+                write_atomically(unfinished / names[index], png(translated))
             bar.reach(indices[-1] + 1)
+    if output.exists():
+        output.rmdir()
+    unfinished.rename(output)
     return len(images)
 
 
@@ -184,13 +195,13 @@ def _check_output(output: Path) -> None:
         raise DataError(f"the output folder {str(output)!r} is not empty: give a new or an empty one")
 
 
-def _batches_of_one_size(images: ImageSource, batch_pixels: int) -> Iterator[tuple[Sequence[int], Tensor]]:
+def _batches_of_one_size(images: ImageSource) -> Iterator[tuple[Sequence[int], Tensor]]:
     """Neighbours of equal size together: (indices, uint8 [n, 3, h, w])."""
     indices: list[int] = []
     pending: list[Tensor] = []
     for index in range(len(images)):
         image = _tensor(images, index)
-        if pending and (image.shape != pending[0].shape or (len(pending) + 1) * image[0].numel() > batch_pixels):
+        if pending and (image.shape != pending[0].shape or (len(pending) + 1) * image[0].numel() > BATCH_PIXELS):
             yield indices, torch.stack(pending)
             indices, pending = [], []
         indices.append(index)

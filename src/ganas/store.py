@@ -6,6 +6,8 @@
       result.json             written last: how the run ended
       metrics.jsonl           a line per log interval and per evaluation
       checkpoints/state-N.pt  everything a resume needs after N images; the last two are kept
+      supernet.safetensors    search: all weights at its end, for training.inherit
+      repeats/SEED/           train --repeats: one run each
       model/*.safetensors     the generators to use; this folder alone is enough to translate with
       samples/N.png           what the generators do after N images
       tensorboard/, log.txt, lock
@@ -62,6 +64,10 @@ class Run:
         self.samples = path / "samples"
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.txt"
+
+    def repeat(self, seed: int) -> "Run":
+        """The run of one repeat of a training."""
+        return Run(self.path / "repeats" / str(seed))
 
     def generator(self, direction: str) -> Path:
         """The file of one direction's generator, ``ab`` or ``ba``."""

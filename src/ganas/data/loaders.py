@@ -213,7 +213,7 @@ def _worker_loader(pairs: _Pairs, starts: Iterator[int], workers: int) -> DataLo
         sampler=starts,  # any iterable will do
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator(),  # else starting a loader would advance the global one, which training draws from
     )
 
@@ -222,9 +222,10 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _ignore_interrupt(_worker: int) -> None:
-    """Ctrl-C reaches the workers, too: they must outlive it, so that the loop can finish its step and save."""
+def _ignore_signals(_worker: int) -> None:
+    """Ctrl-C and a group's SIGTERM reach the workers, too: they must outlive it, so that the loop can save."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _resized(image: Image.Image, shorter: int) -> Pixels:

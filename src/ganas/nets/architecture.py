@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ganas.errors import ArchitectureError
-from ganas.nets.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, find_layout
+from ganas.nets.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, find_layout
 
 SCHEMA = 1
 KIND = "cyclegan"
@@ -107,7 +107,7 @@ class Architecture:
         """Rows (slot, op of A→B, op of B→A), then those of the discriminators; for printing."""
         layout = find_layout(self.layout)
         rows: list[tuple[str, ...]] = []
-        for kind, names in (("G", GENERATORS), ("D", NETWORKS[2:])):
+        for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS)):
             slots = layout.network(names[0]).searched
             rows += [
                 (f"{kind} {slot.name}", *choice)

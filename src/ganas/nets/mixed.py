@@ -33,6 +33,10 @@ class MixedOp(nn.Module):
         self.alpha = nn.Parameter(ALPHA_STD * torch.randn(len(ops)))
         linear = [name for name, op in ops.items() if _as_conv(op)] if mixing == "merged" else []
         self._linear = linear if len(linear) > 1 else []  # names of the ops that are merged
+        convs = [_conv_of(ops[name]) for name in self._linear]
+        self._stride = convs[0].stride if convs else 1
+        self._padding = max((conv.padding for conv in convs), default=0)  # of the merged convolution
+        self._footprint = max((self._padding - conv.padding + conv.footprint for conv in convs), default=0)
         self._kernel: Tensor | None = None
         self._bias: Tensor | None = None
         self.weights = softmax_weights(self.alpha.detach())
@@ -51,13 +55,11 @@ class MixedOp(nn.Module):
         """The kernel [c_out, c_in, F, F] and bias [c_out] of Σ weights · op over the linear ops."""
         weights = dict(zip(self.ops, self.weights, strict=True))
         convs = {name: _conv_of(self.ops[name]) for name in self._linear}
-        padding = max(conv.padding for conv in convs.values())
-        footprint = max(padding - conv.padding + conv.footprint for conv in convs.values())
         first = next(iter(convs.values())).kernel
-        kernel = first.new_zeros(*first.shape[:2], footprint, footprint)
+        kernel = first.new_zeros(*first.shape[:2], self._footprint, self._footprint)
         bias = first.new_zeros(first.shape[0])
         for name, conv in convs.items():
-            start = padding - conv.padding  # where this op's first tap lies within the common footprint
+            start = self._padding - conv.padding  # where this op's first tap lies within the common footprint
             taps = slice(start, start + conv.footprint, conv.dilation)
             kernel[:, :, taps, taps] += weights[name] * conv.kernel
             bias = bias + weights[name] * conv.bias
@@ -68,10 +70,8 @@ class MixedOp(nn.Module):
         if self._linear:
             if self._kernel is None:
                 self.use(self.weights)
-            conv = _conv_of(self.ops[self._linear[0]])
-            padding = max(_conv_of(self.ops[name]).padding for name in self._linear)
             assert self._kernel is not None
-            total = functional.conv2d(x, self._kernel, self._bias, conv.stride, padding)
+            total = functional.conv2d(x, self._kernel, self._bias, self._stride, self._padding)
         for name, weight in zip(self.ops, self.weights, strict=True):
             if name not in self._linear:
                 term = weight * self.ops[name](x)

@@ -78,7 +78,9 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         run.write_text(run.architecture, architecture.to_json())
         summary = summarise(final)
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
-        run.write_result({"architecture": architecture.id, **summary, "choices": records(final)})
-        return SearchResult(
+        result = SearchResult(
             architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg
         )
+        verdict = {"verdict": result.verdict, "images": result.images}
+        run.write_result({"architecture": architecture.id, **verdict, **summary, "choices": records(final)})
+        return result

@@ -13,14 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.config import RunConfig
 from ganas.gan.cyclegan import CycleGAN, ImagePool
 from ganas.nets.architecture import Architecture
-from ganas.nets.layout import NETWORKS, Layout, find_layout
+from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
 from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
 from ganas.training.opening import open_domains
-from ganas.training.phases import Phase
+from ganas.training.session import PhaseBuilder
 
 STEPS = 3  # timed, after one to warm up
-PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     torch.manual_seed(config.seed)
     gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing, nets.discriminator)
     gan = gan.to(training.device)
-    widths = {name: nets.width if "generator" in name else nets.discriminator_width for name in NETWORKS}
+    widths = {name: nets.width if name in GENERATORS else nets.discriminator_width for name in NETWORKS}
     networks = {name: _network_cost(gan.network(name), widths[name], config.data.resolution) for name in NETWORKS}
     loop = Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)
     size = (training.batch, 3, config.data.resolution, config.data.resolution)
@@ -113,7 +112,7 @@ def measure_run(config: RunConfig, architecture: Architecture | None, phases: Ph
     return resolved, measure_cost(resolved, layout, architecture, phases)
 
 
-def describe(cost: Cost) -> list[str]:
+def describe(cost: Cost, repeats: int = 1) -> list[str]:
     """For people, a line a fact."""
     lines = [
         f"{name:16} width {network.width:g}, {network.parameters:,} parameters, {network.bytes / 2**20:.1f} MiB, "
@@ -125,4 +124,5 @@ def describe(cost: Cost) -> list[str]:
         f"memory           about {cost.memory_bytes / 2**20:,.0f} MiB",
         f"a step           {cost.step_seconds:.2f} s, measured here",
         f"in all           {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
+        *([f"{repeats} repeats       {readable_seconds(repeats * cost.total_seconds)}"] if repeats > 1 else []),
     ]

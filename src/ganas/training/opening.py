@@ -15,10 +15,10 @@ from ganas.training.session import Domains, split_domains
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 
 
-def fast_bf16() -> bool:
-    """Whether this machine multiplies bf16 natively, so that it is faster than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+def fast_bf16(device: str) -> bool:
+    """Whether a device (``auto``: the one a run would take) multiplies bf16 natively, faster than float32."""
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capability = torch.backends.cpu.get_cpu_capability()
     flags = _cpu_flags()
     return "AVX512" in capability and bool({"avx512_bf16", "amx_bf16"} & flags)
@@ -65,7 +65,7 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         digests=(a.digest(), b.digest()),
         cores=cores(),
         cuda=torch.cuda.is_available(),
-        fast_bf16=fast_bf16(),
+        fast_bf16=fast_bf16(config.training.device),
     )
     return settled, domains
 
@@ -87,7 +87,7 @@ def kept_choices(run: Run, config: RunConfig) -> RunConfig:
     """Take what an existing run settled by itself (device, precision, threads) where the command leaves it open."""
     if not run.config.exists():
         return config
-    stored = load_config(run.config.read_text(encoding="utf-8"), str(run.config))
+    stored = load_config(run.config.read_bytes(), str(run.config))
     mine, kept = config.training, stored.training
     update = {
         "device": kept.device if mine.device == "auto" else mine.device,
@@ -105,7 +105,7 @@ def claim(run: Run, config: RunConfig) -> None:
     if not run.config.exists() or not run.begun:
         run.write_text(run.config, config.to_yaml())
         return
-    stored = load_config(run.config.read_text(encoding="utf-8"), str(run.config))
+    stored = load_config(run.config.read_bytes(), str(run.config))
     if differences := stored.changed(config):
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise RunError(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganas.config import RunConfig
 from ganas.gan.cyclegan import CycleGAN, Fakes, ImagePool, LossWeights, Terms, discriminator_loss, generator_loss
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS
-from ganas.nets.mixed import MixedOp
+from ganas.nets.mixed import mixtures
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig) -> torch.optim.Adam:
     """One Adam over weights and alphas; "initial_lr" is what the schedule scales, "begins" the image to learn from."""
     networks = [gan.network(name) for name in names]
-    alphas = [module.alpha for network in networks for module in network.modules() if isinstance(module, MixedOp)]
+    alphas = [mixed.alpha for network in networks for mixed in mixtures(network)]
     known = {id(alpha) for alpha in alphas}
     weights = [p for network in networks for p in network.parameters() if id(p) not in known]
     lr = config.training.lr

@@ -52,7 +52,7 @@ def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
     """Hold out up to `data.validation` images a domain, at most a tenth of it."""
 
     def halves(source: ImageSource) -> tuple[ImageSource, ImageSource]:
-        learn, hold = split(len(source), min(config.data.validation, len(source) // 10), config.seed)
+        learn, hold = split(len(source), min(config.data.validation, len(source) // 10), config.split_seed)
         return source.subset(learn), source.subset(hold)
 
     (train_a, held_a), (train_b, held_b) = halves(a), halves(b)
@@ -96,6 +96,7 @@ class Session:
         self.extra_state: dict[str, Any] = {}  # of events that remember: saved and restored with the rest
         self.extra_log: Callable[[], dict[str, Any]] = dict  # what a log line holds beside the losses
         self.extra_words: Callable[[], str] = str  # the same for people
+        self.stop = StopSignal()  # events that take long ask it now and then
         self._board: SummaryWriter | None = None
         self._samples = (self._look_at(domains.held_a, domains.a), self._look_at(domains.held_b, domains.b))
 
@@ -146,6 +147,7 @@ class Session:
             *events,
             Event("checkpoint", training.checkpoint_every, self.save),
         ]
+        self.stop = stop
         self.introduce()
         batches = self.batches.from_image(self.loop.nimg)
         with self.reporter.bar(title, self.loop.nimg, self.config.total_images) as bar:
@@ -207,7 +209,7 @@ class Session:
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.run.tensorboard), purge_step=self.loop.nimg)
+            self._board = SummaryWriter(str(self.run.tensorboard), purge_step=self.loop.nimg + 1)
         return self._board
 
     def _write_sample(self, nimg: int) -> None:

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isnan
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ganas.config import RunConfig
 from ganas.data.loaders import centre_images
 from ganas.data.sources import ImageSource
-from ganas.errors import ArchitectureError, RunError
+from ganas.errors import ArchitectureError, ConfigError, RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, save_generator
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.nets.architecture import Architecture, handmade, load_architecture
-from ganas.nets.layout import find_layout
+from ganas.nets.layout import Layout, find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, write_atomically
 from ganas.training.loop import Event
@@ -92,8 +94,11 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
     run = Run(out)
     config, domains = open_domains(kept_choices(run, config), layout)
     # whatever can be wrong is found before the run's folder is made
+    if config.metrics.select in ("fid", "kid") and not config.metrics.features:
+        raise ConfigError(f"metrics.select={config.metrics.select} needs a feature network: give --features")
     features = load_features(config.metrics.features, device=config.device) if config.metrics.features else None
-    supernet = _supernet(config.training.inherit) if config.training.inherit else None
+    fresh = config.training.inherit is not None and not run.checkpoint_paths()
+    supernet = _supernet(config.training.inherit, layout) if config.training.inherit and fresh else None
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -115,29 +120,53 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
     """
     if repeats == 1:
         return train(config, architecture, out)
-    runs = {seed: Run(out / "repeats" / str(seed)) for seed in range(config.seed, config.seed + repeats)}
-    results = {
-        seed: train(config.model_copy(update={"seed": seed}), architecture, run.path) for seed, run in runs.items()
-    }
-    whole, best = Run(out), {}
+    whole = Run(out)
+    if whole.config.exists():
+        raise RunError(f"{str(out)!r} is a run of one training: choose another --out for {repeats} repeats")
+    # the same images are held out in all repeats, or their scores could not be compared
+    data = config.data.model_copy(update={"split_seed": config.split_seed})
+    config = config.model_copy(update={"data": data})
+    runs = {seed: whole.repeat(seed) for seed in range(config.seed, config.seed + repeats)}
+    with whole.lock():
+        results = {
+            seed: train(config.model_copy(update={"seed": seed}), architecture, run.path) for seed, run in runs.items()
+        }
+        return _best_of(whole, runs, results, architecture)
+
+
+def _best_of(
+    whole: Run, runs: Mapping[int, Run], results: Mapping[int, TrainResult], architecture: Architecture
+) -> TrainResult:
+    """Copy the best generator of each direction into the whole run, and sum the repeats up."""
+    best: dict[str, Mapping[str, Any]] = {}
+    first = min(runs)
     for direction in DIRECTIONS:
         scored = {seed: result.best[direction] for seed, result in results.items() if direction in result.best}
-        winner = min(scored, key=lambda seed: scored[seed]["score"]) if scored else config.seed
+        winner = min(scored, key=lambda seed: scored[seed]["score"]) if scored else first
         if scored:
             best[direction] = {**scored[winner], "seed": winner}
         kept = runs[winner].generator(direction)
         write_atomically(whole.generator(direction), kept.read_bytes())
     whole.write_text(whole.architecture, architecture.to_json())
-    images = results[config.seed].images
-    whole.write_result({"architecture": architecture.id, "images": images, "best": best, "repeats": repeats})
+    images = results[first].images
+    whole.write_result({"architecture": architecture.id, "images": images, "best": best, "repeats": len(runs)})
     return TrainResult(architecture.id, images, best, tuple(result.best for result in results.values()))
 
 
-def _supernet(place: Path) -> dict[str, Tensor]:
-    path = Run(place).supernet
-    if not path.is_file():
-        raise RunError(f"{str(place)!r} holds no {path.name} to inherit from: give the run of a finished search")
-    return load_file(path)
+def _supernet(place: Path, layout: Layout) -> dict[str, Tensor]:
+    """The supernets of a finished search of the same layout; raises `RunError`."""
+    run = Run(place)
+    if not run.supernet.is_file():
+        raise RunError(
+            f"{str(place)!r} holds no {run.supernet.name} to inherit from: give the run of a finished search"
+        )
+    found = load_architecture(run.architecture).layout
+    if found != layout.name:
+        raise RunError(f"{str(place)!r} searched layout {found!r}, and weights of {layout.name!r} are wanted")
+    try:
+        return load_file(run.supernet)
+    except SafetensorError as error:
+        raise RunError(f"{str(run.supernet)!r} is damaged ({error}): search again, or train without it") from None
 
 
 # ── which generators are kept ────────────────────────────────────────────────────────────────────────────────────────
@@ -186,12 +215,14 @@ class Selection:
         best: dict[str, Any] = self._session.extra_state.setdefault("best", {})
         scores: dict[str, float] = {}
         for direction, translator in self._session.translators().items():
+            self._session.stop.check()
             measured = self._references[direction].measure(translator(self._held[direction])).scores
             scores |= {f"{direction}/{key}": value for key, value in measured.items()}
             key = next(key for key in measured if key.startswith(f"{self._metric}@"))
-            if direction not in best or measured[key] < best[direction]["score"]:
+            score = inf if isnan(measured[key]) else measured[key]
+            if direction not in best or score < best[direction]["score"]:
                 keep(self._session, self._architecture, direction, nimg)
-                best[direction] = {"metric": key, "score": measured[key], "nimg": nimg}
+                best[direction] = {"metric": key, "score": score, "nimg": nimg}
         self._session.record({"nimg": nimg, "scores": scores})
 
 
