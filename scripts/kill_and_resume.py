@@ -28,8 +28,9 @@ CLOCK = ("time", "step_seconds")  # keys in which two lines of metrics.jsonl dif
 IMAGES = 110  # a domain: eleven are held out, so that the generators kept are chosen by a metric
 TINY = (
     *("--preset", "tiny", "--resolution", "16", "--set", "nets.width=2", "--set", "nets.discriminator_width=2"),
-    *("--set", "training.batch=2", "--set", "training.threads=1", "--set", "training.checkpoint_every=2"),
-    *("--set", "training.log_every=4", "--set", "training.sample_every=10", "--set", "training.evaluate_every=6"),
+    *("--set", "nets.discriminator=searched", "--set", "training.batch=2", "--set", "training.threads=1"),
+    *("--set", "training.checkpoint_every=2", "--set", "training.log_every=4"),
+    *("--set", "training.sample_every=10", "--set", "training.evaluate_every=6"),
 )
 LENGTH = {
     "search": ("--set", "training.images=50"),

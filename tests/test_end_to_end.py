@@ -87,7 +87,7 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.Monk
             update={
                 "training": made.training.model_copy(update=training),
                 "nets": made.nets.model_copy(update={"width": 2.0, "discriminator_width": 2.0}),
-                "data": made.data.model_copy(update={"resolution": 16}),
+                "data": made.data.model_copy(update={"resolution": 32}),
             }
         )
 

@@ -10,7 +10,7 @@ GANAS = Path(sysconfig.get_path("scripts")) / "ganas"  # the command itself, whe
 
 FLAGS = (
     *("--preset", "tiny", "--resolution", "16"),
-    *("--set", "nets.width=2", "--set", "nets.discriminator_width=2"),
+    *("--set", "nets.width=2", "--set", "nets.discriminator_width=2", "--set", "nets.discriminator=searched"),
     *("--set", "training.images=4", "--set", "training.batch=2", "--set", "training.threads=1"),
     *("--set", "training.checkpoint_every=2", "--set", "training.log_every=2", "--set", "training.sample_every=4"),
 )

@@ -201,19 +201,26 @@ def use_one_hot(network: Network, ops: tuple[str, ...]) -> None:
         mixed.use(torch.tensor([float(name == op) for name in mixed.ops], dtype=mixed.alpha.dtype))
 
 
-def gradients(network: Network) -> dict[str, Tensor]:
-    """Of each convolution's weight and bias together: behind instance norm a bias alone has nothing but rounding."""
+def gradients(network: Network, ndim: int) -> dict[str, Tensor]:
+    """Of each convolution's weight (4 dimensions) or bias (1)."""
     return {
-        name: torch.cat([parameter.grad.flatten() for parameter in module.parameters() if parameter.grad is not None])
+        name: parameter.grad
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        for parameter in module.parameters()
+        if parameter.ndim == ndim and parameter.grad is not None
     }
 
 
-def assert_close(one: Tensor, other: Tensor) -> None:
-    """To 1e-5 of the largest value in float32, 1e-10 in float64."""
+def assert_close(one: Tensor, other: Tensor, size: Tensor | None = None) -> None:
+    """To 1e-5 of the largest value in float32, 1e-10 in float64; `size` where the largest is to be sought elsewhere."""
     tolerance = 1e-5 if one.dtype == torch.float32 else 1e-10
-    assert (one - other).abs().max() <= tolerance * other.abs().max()
+    assert (one - other).abs().max() <= tolerance * (other if size is None else size).abs().max()
+
+
+def all_of(tensors: dict[str, Tensor]) -> Tensor:
+    """For the size of biases' gradients: behind instance norm one alone is nothing but rounding."""
+    return torch.cat([tensor.flatten() for tensor in tensors.values()])
 
 
 @every_layout
@@ -237,11 +244,13 @@ def test_a_one_hot_mixture_is_the_final_network(layout: Layout, dtype: torch.dty
         y.square().sum().backward()
         expected.square().sum().backward()
         assert_close(x.grad, same.grad)
-        found, places = gradients(supernet), dict(slot_modules(layout.network(name), ops))
-        for module, gradient in gradients(final).items():
-            place = next((place for place in places if f"{module}.".startswith(f"{place}.")), None)
-            source = module.replace(place, f"{place}.ops.{places[place]}") if place else module
-            assert_close(found[source], gradient)
+        places = dict(slot_modules(layout.network(name), ops))
+        for ndim in (4, 1):
+            found, wanted = gradients(supernet, ndim), gradients(final, ndim)
+            for module, gradient in wanted.items():
+                place = next((place for place in places if f"{module}.".startswith(f"{place}.")), None)
+                source = module.replace(place, f"{place}.ops.{places[place]}") if place else module
+                assert_close(found[source], gradient, all_of(wanted) if ndim == 1 else None)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +270,8 @@ def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
         y = network(x) + network(x.flip(3)).square()
         y.square().sum().backward()
         alphas = {f"alpha {number}": mixed.alpha.grad for number, mixed in enumerate(mixtures(network))}
-        results.append({"output": y, "image": x.grad} | alphas | gradients(network))
+        biases = {"biases": all_of(gradients(network, 1))}
+        results.append({"output": y, "image": x.grad} | alphas | gradients(network, 4) | biases)
     naive, merged = results
     assert naive.keys() == merged.keys()
     for name, expected in naive.items():
