@@ -30,11 +30,13 @@ TINY = (
     *("--preset", "tiny", "--resolution", "16", "--set", "nets.width=2", "--set", "nets.discriminator_width=2"),
     *("--set", "nets.discriminator=searched", "--set", "training.batch=2", "--set", "training.threads=1"),
     *("--set", "training.checkpoint_every=2", "--set", "training.log_every=4"),
-    *("--set", "training.sample_every=10", "--set", "training.evaluate_every=6"),
+    *("--set", "training.sample_every=10"),
 )
 LENGTH = {
     "search": ("--set", "training.images=50"),
-    "train": ("--set", "training.images=120", "--set", "training.ema_half_life=20"),
+    "train": (
+        *("--set", "training.images=120", "--set", "training.evaluate_every=6", "--set", "training.ema_half_life=20"),
+    ),
 }
 
 

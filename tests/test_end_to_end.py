@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganas import demo
+from ganas import demo, inference
 from ganas.config import RunConfig
 from kill_and_resume import contents, write_images
 from tiny import FLAGS, ganas, write_domains
@@ -75,6 +75,28 @@ def test_the_model_folder_alone_is_enough(tmp_path: Path) -> None:
     assert contents(tmp_path / "run") == contents(tmp_path / "copy") == contents(tmp_path / "file")
     assert contents(tmp_path / "zip" / "a") == contents(tmp_path / "copy")
     assert len(contents(tmp_path / "copy")) == 3
+
+
+def test_a_translation_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """The output may be the working folder, or a mount: nothing beside it is touched."""
+    domains, written = write_domains(tmp_path), 0
+    assert ganas("train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", tmp_path / "run") == 0
+    out, write = tmp_path / "deep" / "out", inference.write_atomically
+    out.mkdir(parents=True)
+    monkeypatch.chdir(out)
+
+    def write_two(path: Path, content: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written == 3:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(inference, "write_atomically", write_two)
+    assert ganas("translate", tmp_path / "run", tmp_path / "b", ".", "--direction", "ba") == 130
+    assert not list(out.glob("*.png")) and list(out.parent.iterdir()) == [out]
+    assert ganas("translate", tmp_path / "run", tmp_path / "b", ".", "--direction", "ba") == 0
+    assert sorted(contents(out)) == ["000.png", "001.png", "002.png", "003.png"]
 
 
 def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -33,6 +33,9 @@ from ganas.store import Run, write_atomically
 SCHEMA = 1
 MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
 BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
+UNFINISHED = (
+    ".ganas-unfinished"  # in a translation's output until all are there; in it, as it may be a mount of its own
+)
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
 
 Direction = Literal["ab", "ba"]
@@ -175,23 +178,24 @@ def translate(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
     names = output_names(images)
-    unfinished = output.with_name(f".{output.name}.unfinished")  # becomes the output once it is whole
+    unfinished = output / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     with Reporter().bar("translate", 0, len(images)) as bar:
         for indices, pixels in _batches_of_one_size(images):
             for index, translated in zip(indices, translator(pixels), strict=True):
                 write_atomically(unfinished / names[index], png(translated))
             bar.reach(indices[-1] + 1)
-    if output.exists():
-        output.rmdir()
-    unfinished.rename(output)
+    for name in names:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (unfinished / name).rename(output / name)
+    shutil.rmtree(unfinished)
     return len(images)
 
 
 def _check_output(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise DataError(f"the output {str(output)!r} is a file: give a folder, new or empty")
-    if output.is_dir() and any(output.iterdir()):
+    if output.is_dir() and any(path.name != UNFINISHED for path in output.iterdir()):
         raise DataError(f"the output folder {str(output)!r} is not empty: give a new or an empty one")
 
 

@@ -94,7 +94,7 @@ def with_terms(terms: dict[str, Any]) -> Any:
 
         def phase(name: str) -> Phase:
             learning = [p for network in networks[name] for p in gan.network(network).parameters()]
-            optimizer = torch.optim.SGD([{"params": learning, "lr": 0.0, "initial_lr": 0.0}])
+            optimizer = torch.optim.SGD([{"params": learning, "lr": 0.0, "initial_lr": 0.0, "begins": 0}])
             return Phase(name, optimizer, networks[name], lambda a, b, _: terms[name](gan, a, b))
 
         return [phase(name) for name in terms]

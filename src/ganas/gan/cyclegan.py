@@ -114,7 +114,7 @@ class ImagePool:
             return image
         place = int(index * self.size)
         older, self.images[place] = self.images[place], image
-        return older.to(image.device)  # a restored pool is on the CPU
+        return older
 
     def state_dict(self) -> dict[str, Any]:
         """The stored images, [n, 3, h, w], or an empty tensor."""
