@@ -160,8 +160,12 @@ def survive(kind: str, arguments: list[str], folder: Path, kills: int, seed: int
     log = folder / f"{kind}.log"
     whole = folder / f"{kind}-whole"
     began = time.monotonic()
-    finish(start([*arguments, "--out", str(whole)], log), log)
-    longest = max(1.0, 3 * (time.monotonic() - began) / kills)  # seconds of life
+    process = start([*arguments, "--out", str(whole)], log)
+    while not _images_saved(whole) and time.monotonic() - began < 60:
+        time.sleep(0.005)
+    first = time.monotonic() - began
+    finish(process, log)
+    longest = first + 4 * (time.monotonic() - began - first) / kills  # seconds of a life: half of them get somewhere
     resumed: list[int] = []  # images in the newest checkpoint at each death
     found: list[str] = []
     rounds = 0
@@ -173,6 +177,8 @@ def survive(kind: str, arguments: list[str], folder: Path, kills: int, seed: int
             resumed.append(_images_saved(broken))
         finish(start(command, log), log)
         found += differences(whole, broken)
+    if not any(resumed):
+        found.append("nothing: no life reached a checkpoint, give fewer --kills")
     print(
         f"{kind}: {len(resumed)} kills in {rounds} run{'s'[: rounds > 1]}, after {' '.join(map(str, resumed))} images; "
         f"{'the same in every byte' if not found else 'DIFFERENT: ' + ', '.join(found[:5])}; "

@@ -14,7 +14,8 @@ SHOWN = [line.partition("#")[0].split()[1:] for block in BLOCKS for line in bloc
 
 
 def test_it_shows_the_whole_way() -> None:
-    assert {words[0] for words in SHOWN} >= {"demo", "data", "search", "train", "translate", "evaluate"}
+    assert "scripts/demo" in README
+    assert {words[0] for words in SHOWN} >= {"data", "search", "train", "translate", "evaluate"}
 
 
 @pytest.mark.parametrize("words", SHOWN, ids=" ".join)
@@ -36,6 +37,11 @@ def test_its_files_are_there() -> None:
 
 
 def test_its_setup_is_what_ci_runs() -> None:
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "pip install -e '.[dev]'" in README and "-e '.[dev]'" in script
-    assert "scripts/test" in README and "scripts/test" in script
+    setup = "pip install -e '.[dev]'"
+    assert setup in README and setup.removeprefix("pip ") in (ROOT / "scripts" / "environment").read_text(
+        encoding="utf-8"
+    )
+    for script in ("demo", "test"):
+        assert f"scripts/{script}" in README
+        assert ". scripts/environment" in (ROOT / "scripts" / script).read_text(encoding="utf-8")
+    assert "scripts/test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
