@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,26 +133,42 @@ def start(arguments: list[str], log: Path) -> int:
     os._exit(code)
 
 
-def finish(process: int, log: Path) -> None:
-    """Wait for a process that must end well."""
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if code:
-        sys.exit(f"ganas ended with {code}:\n{log.read_text()[-2000:]}")
-
-
-def kill_after(process: int, seconds: float, log: Path) -> bool:
-    """SIGKILL after so many seconds; False if the process ended well before."""
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
+def live(process: int, enough: Callable[[float], bool], log: Path) -> tuple[bool, float]:
+    """Watch a process until it has ended, well (True), or has had `enough` seconds (False); and the seconds it had."""
+    began, seconds = time.monotonic(), 0.0
+    while True:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             if code := os.waitstatus_to_exitcode(status):
-                sys.exit(f"ganas ended with {code} after it was resumed:\n{log.read_text()[-2000:]}")
-            return False
-        time.sleep(min(left, 0.005))
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    return True
+                sys.exit(f"ganas ended with {code}:\n{log.read_text()[-2000:]}")
+            return True, seconds
+        seconds = _computed(process, began)
+        if enough(seconds):
+            return False, seconds
+        time.sleep(0.005)
+
+
+def _computed(process: int, began: float) -> float:
+    """Seconds that a process had a core for, so that other work on the machine changes nothing; else wall time."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic() - began
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def finish(process: int, log: Path) -> float:
+    """Wait for a process that must end well; returns the seconds it computed."""
+    return live(process, lambda _: False, log)[1]
+
+
+def kill_after(process: int, seconds: float, log: Path) -> bool:
+    """SIGKILL once it has computed for so many seconds; False if it ended well before."""
+    ended, _ = live(process, lambda had: had >= seconds, log)
+    if not ended:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    return not ended
 
 
 def survive(kind: str, arguments: list[str], folder: Path, kills: int, seed: int) -> list[str]:
@@ -161,11 +178,8 @@ def survive(kind: str, arguments: list[str], folder: Path, kills: int, seed: int
     whole = folder / f"{kind}-whole"
     began = time.monotonic()
     process = start([*arguments, "--out", str(whole)], log)
-    while not _images_saved(whole) and time.monotonic() - began < 60:
-        time.sleep(0.005)
-    first = time.monotonic() - began
-    finish(process, log)
-    longest = first + 4 * (time.monotonic() - began - first) / kills  # seconds of a life: half of them get somewhere
+    _, first = live(process, lambda _: _images_saved(whole) > 0, log)
+    longest = first + 4 * (finish(process, log) - first) / kills  # seconds of a life: most get somewhere
     resumed: list[int] = []  # images in the newest checkpoint at each death
     found: list[str] = []
     rounds = 0

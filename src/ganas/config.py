@@ -186,7 +186,7 @@ def _tiny(kind: str) -> Values:
     return common | {
         "nets.width": 16,
         "nets.discriminator": "patchgan",
-        "training.images": 1500,
+        "training.images": 1200,
         "training.ema_half_life": 100,
     }
 

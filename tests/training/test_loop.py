@@ -17,7 +17,7 @@ from ganas.config import RunConfig, SearchConfig
 from ganas.errors import NonFiniteError, Stopped
 from ganas.gan.cyclegan import CycleGAN, ImagePool, Terms
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS
-from ganas.nets.mixed import mixtures
+from ganas.nets.mixed import Mixing, mixtures
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 from ganas.training.loop import Event, Loop
@@ -102,7 +102,8 @@ def with_terms(terms: dict[str, Any]) -> Any:
     return phases
 
 
-def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_normalised_once() -> None:
+@pytest.mark.parametrize("mixing", ["merged", "naive"])
+def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_normalised_once(mixing: Mixing) -> None:
     drawn: list[list[Tensor]] = []
 
     def scores(gan: CycleGAN, a: Tensor, b: Tensor) -> Terms:
@@ -113,7 +114,9 @@ def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_nor
         assert used[0].equal(used[2])
         return {"score": torch.stack(used).sum()}
 
-    loop, _ = small_loop(small_config("reference", GUMBEL), phases=with_terms({"discriminators": scores}))
+    config = small_config("reference", GUMBEL)
+    config = config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})})
+    loop, _ = small_loop(config, phases=with_terms({"discriminators": scores}))
     expected = []
     for module in loop.gan.discriminator_a.modules():
         if parametrize.is_parametrized(module):
