@@ -192,7 +192,7 @@ def _tiny(kind: str) -> Values:
 
 
 def _small(kind: str) -> Values:
-    """Half an hour on two cores for a search or a training, any images."""
+    """Ten minutes of search and twenty of training on one core (docs/results), any images."""
     common: Values = {
         "data.resolution": 64,
         "training.lr": 6e-4,  # narrow networks bear it, and short runs need it
