@@ -32,7 +32,9 @@ def _device() -> Finding:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return Finding("device", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB", "default preset: gpu (256×256)")
-    return Finding("device", f"CPU, {platform.machine()}", "default preset: small (64×64, half an hour in all on two cores)")
+    return Finding(
+        "device", f"CPU, {platform.machine()}", "default preset: small (64×64, half an hour in all on two cores)"
+    )
 
 
 def _threads() -> Finding:
