@@ -135,7 +135,8 @@ def test_on_real_images(name: str, tmp_path: Path, capsys: Capture) -> None:
     data = DATA / name
     domains = ("--a", data / "trainA", "--b", data / "trainB", "--preset", "tiny", "--resolution", "32")
     features = ("--features", f"squeezenet:{SQUEEZENET}") if SQUEEZENET.is_file() else ()
-    small = ("--set", "nets.width=4", "--set", "nets.discriminator_width=8", "--set", "training.images=48")
+    small = ("--set", "nets.width=4", "--set", "nets.discriminator_width=8")
+    small += ("--set", "training.images=48", "--set", "training.threads=1")
     assert ganas("search", *domains, *small, "--out", tmp_path / "search") == 0
     assert ganas("train", tmp_path / "search", *domains, *small, *features, "--out", tmp_path / "train") == 0
     out = capsys.readouterr().out
