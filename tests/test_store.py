@@ -1,6 +1,5 @@
 """The run folder: a reader never sees half a file, nothing in a file is executed, and one process holds a run."""
 
-import json
 import os
 import subprocess
 import sys
@@ -151,13 +150,6 @@ def test_rewinding_drops_what_a_resumed_run_writes_again(tmp_path: Path) -> None
     run.rewind_metrics(300)
     run.append_metrics({"nimg": 300, "again": True})
     assert run.read_metrics() == [{"nimg": 100}, {"nimg": 200}, {"nimg": 300, "again": True}]
-
-
-def test_a_run_has_a_result_once_it_is_written(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    assert run.read_result() is None
-    run.write_text(run.result, json.dumps({"images": 3}))
-    assert run.read_result() == {"images": 3}
 
 
 # Locks

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,7 +96,8 @@ def search(
     _print_choices(result.architecture)
     print(result.architecture)
     print(result.verdict)
-    print(f"next: ganas train {out} --a {a} --b {b} --out {out}-train")
+    scale = ["--preset", preset] if preset else []
+    _print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *scale)
 
 
 @app.command()
@@ -138,7 +140,7 @@ def train(
     result = train_repeats(config, found, out, repeats)
     for line in result.lines():
         print(line)
-    print(f"next: ganas translate {out} {a} translated --direction ab")
+    _print_next("translate", out, a, "translated", "--direction", "ab")
 
 
 @app.command()
@@ -231,6 +233,11 @@ def _default_preset() -> str:
     import torch
 
     return "gpu" if torch.cuda.is_available() else "small"
+
+
+def _print_next(*arguments: object) -> None:
+    """The command to go on with, ready to be pasted."""
+    print(f"next: {shlex.join(['ganas', *map(str, arguments)])}")
 
 
 def _print_choices(architecture: Any) -> None:

@@ -10,6 +10,7 @@ import shutil
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,9 +34,7 @@ from ganas.store import Run, write_atomically
 SCHEMA = 1
 MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
 BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
-UNFINISHED = (
-    ".ganas-unfinished"  # in a translation's output until all are there; in it, as it may be a mount of its own
-)
+UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
 
 Direction = Literal["ab", "ba"]
@@ -59,6 +58,8 @@ class GeneratorInfo:
     resolution: int  # pixels a side in training
     images: int  # pairs seen when it was saved
     architecture: str  # id
+    metric: str | None = None  # key of what it was chosen by; None: it is the last one
+    score: float | None = None  # on held-out images; None: not a number
 
 
 def build_generator(info: GeneratorInfo) -> Network:
@@ -76,15 +77,28 @@ def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
 
 def load_generator(path: Path) -> tuple[Network, GeneratorInfo]:
     """Read one generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
-    try:
-        content = path.read_bytes()
+    content = path.read_bytes()
+    with _intact(path):
         info = _read_info(content)
         network = build_generator(info)
         network.load_state_dict(load(content))
+    return network.eval(), info
+
+
+def read_generator_info(path: Path) -> GeneratorInfo:
+    """What a generator file says of itself; errors as in `load_generator`."""
+    content = path.read_bytes()
+    with _intact(path):
+        return _read_info(content)
+
+
+@contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (SafetensorError, ArchitectureError, *MALFORMED) as error:
         reason = str(error).splitlines()[0][:100]
         raise RunError(f"{str(path)!r} is no intact generator ({reason}): take another copy of it") from None
-    return network.eval(), info
 
 
 def _read_info(content: bytes) -> GeneratorInfo:

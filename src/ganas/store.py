@@ -42,11 +42,22 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say where
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, where the system can open folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class Run:
@@ -72,6 +83,11 @@ class Run:
     def generator(self, direction: str) -> Path:
         """The file of one direction's generator, ``ab`` or ``ba``."""
         return self.model / f"generator_{direction}.safetensors"
+
+    def forget_model(self) -> None:
+        """Remove the generators: those of a run that is begun anew would be compared with its own."""
+        for direction in ("ab", "ba"):
+            self.generator(direction).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -189,12 +205,6 @@ class Run:
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write how the run ended."""
         self.write_text(self.result, json.dumps(result, indent=1) + "\n")
-
-    def read_result(self) -> dict[str, Any] | None:
-        """How the run ended, or None while it has not."""
-        if not self.result.exists():
-            return None
-        return json.loads(self.result.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def _is_partial(path: Path) -> bool:

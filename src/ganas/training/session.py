@@ -93,7 +93,6 @@ class Session:
             workers=config.data.workers,
             cache_bytes=config.data.cache_mib << 20,
         )
-        self.extra_state: dict[str, Any] = {}  # of events that remember: saved and restored with the rest
         self.extra_log: Callable[[], dict[str, Any]] = dict  # what a log line holds beside the losses
         self.extra_words: Callable[[], str] = str  # the same for people
         self.stop = StopSignal()  # events that take long ask it now and then
@@ -113,14 +112,13 @@ class Session:
         self.loop.load_state_dict(state["loop"])
         for domain, pool in self.pools.items():
             pool.load_state_dict(state["pools"][domain])
-        self.extra_state = state["extra"]
         self.run.rewind_metrics(self.loop.nimg + 1)
         return True
 
     def save(self, nimg: int) -> None:
         """Write a checkpoint."""
         pools = {domain: pool.state_dict() for domain, pool in self.pools.items()}
-        self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "pools": pools, "extra": self.extra_state})
+        self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "pools": pools})
 
     def introduce(self) -> None:
         """Say what is about to happen: images, epochs, machine."""

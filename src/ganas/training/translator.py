@@ -16,7 +16,7 @@ from ganas.data.loaders import centre_images
 from ganas.data.sources import ImageSource
 from ganas.errors import ArchitectureError, ConfigError, RunError
 from ganas.gan.cyclegan import inherit
-from ganas.inference import GeneratorInfo, save_generator
+from ganas.inference import GeneratorInfo, read_generator_info, save_generator
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.nets.architecture import Architecture, handmade, load_architecture
@@ -107,8 +107,9 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         if not session.resume() and supernet:
             copied, total = inherit(session.gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
-        session.go("train", [_keeping(session, architecture, features, reporter)], stop)
-        best = session.extra_state.get("best", {})
+        selection = _selection(session, architecture, features, reporter)
+        session.go("train", [_keeping(session, architecture, selection)], stop)
+        best = selection.best() if selection else {}
         run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "best": best})
         return TrainResult(architecture.id, session.loop.nimg, best)
 
@@ -172,27 +173,37 @@ def _supernet(place: Path, layout: Layout) -> dict[str, Tensor]:
 # ── which generators are kept ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _keeping(
+def _selection(
     session: Session, architecture: Architecture, features: FeatureNetwork | None, reporter: Reporter
-) -> Event:
-    """The event that fills the model folder: the best by a metric, or the last where none can be had."""
-    training, domains = session.config.training, session.domains
-    held = min(len(domains.held_a), len(domains.held_b))
-    if session.config.metrics.select != "last" and held >= MINIMUM_HELD:
-        selection = Selection(session, architecture, features)
-        return Event("evaluate", training.evaluate_every, selection.measure)
-    if session.config.metrics.select != "last":
+) -> "Selection | None":
+    """What chooses the generators to keep; None where the last ones are kept."""
+    held = min(len(session.domains.held_a), len(session.domains.held_b))
+    if session.config.metrics.select == "last":
+        return None
+    if held < MINIMUM_HELD:
         reporter.say(f"only {held} images are held out: too few to choose a checkpoint by, so the last one is kept")
+        return None
+    return Selection(session, architecture, features)
+
+
+def _keeping(session: Session, architecture: Architecture, selection: "Selection | None") -> Event:
+    """The event that fills the model folder: the best by a metric, or the last where none can be had."""
+    if selection:
+        return Event("evaluate", session.config.training.evaluate_every, selection.measure)
 
     def keep_both(nimg: int) -> None:
         for direction in DIRECTIONS:
             keep(session, architecture, direction, nimg)
 
-    return Event("keep", training.checkpoint_every, keep_both)
+    return Event("keep", session.config.training.checkpoint_every, keep_both)
 
 
 class Selection:
-    """Translates held-out images and keeps, for each direction, the generator whose translations are the closest."""
+    """Translates held-out images and keeps, for each direction, the generator whose translations are the closest.
+
+    Which one is the best so far is read from the generator files themselves, so that they and what is said of them
+    cannot differ, wherever a run was killed.
+    """
 
     def __init__(self, session: Session, architecture: Architecture, features: FeatureNetwork | None) -> None:
         config, domains = session.config, session.domains
@@ -212,21 +223,40 @@ class Selection:
 
     def measure(self, nimg: int) -> None:
         """Translate, measure, and keep a generator that is the best so far."""
-        best: dict[str, Any] = self._session.extra_state.setdefault("best", {})
         scores: dict[str, float] = {}
         for direction, translator in self._session.translators().items():
             self._session.stop.check()
             measured = self._references[direction].measure(translator(self._held[direction])).scores
             scores |= {f"{direction}/{key}": value for key, value in measured.items()}
             key = next(key for key in measured if key.startswith(f"{self._metric}@"))
-            score = inf if isnan(measured[key]) else measured[key]
-            if direction not in best or score < best[direction]["score"]:
-                keep(self._session, self._architecture, direction, nimg)
-                best[direction] = {"metric": key, "score": score, "nimg": nimg}
+            score = None if isnan(measured[key]) else measured[key]
+            kept = self._kept(direction)
+            if kept is None or kept.score is None or (score is not None and score < kept.score):
+                keep(self._session, self._architecture, direction, nimg, metric=key, score=score)
         self._session.record({"nimg": nimg, "scores": scores})
 
+    def best(self) -> dict[str, Any]:
+        """Direction -> metric, score and nimg of the generator kept."""
+        kept = {direction: self._kept(direction) for direction in DIRECTIONS}
+        return {
+            direction: {"metric": info.metric, "score": inf if info.score is None else info.score, "nimg": info.images}
+            for direction, info in kept.items()
+            if info
+        }
 
-def keep(session: Session, architecture: Architecture, direction: str, nimg: int) -> None:
+    def _kept(self, direction: str) -> GeneratorInfo | None:
+        path = self._session.run.generator(direction)
+        return read_generator_info(path) if path.exists() else None
+
+
+def keep(
+    session: Session,
+    architecture: Architecture,
+    direction: str,
+    nimg: int,
+    metric: str | None = None,
+    score: float | None = None,
+) -> None:
     """Write one direction's generator into the run's model folder."""
     name = f"generator_{direction}"
     info = GeneratorInfo(
@@ -237,5 +267,7 @@ def keep(session: Session, architecture: Architecture, direction: str, nimg: int
         resolution=session.config.data.resolution,
         images=nimg,
         architecture=architecture.id,
+        metric=metric,
+        score=score,
     )
     save_generator(session.run.generator(direction), session.generators()[name], info)
