@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small import BATCH, noise, small_config, small_loop
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from ganas.config import RunConfig, SearchConfig
 from ganas.errors import NonFiniteError, Stopped
 from ganas.gan.cyclegan import CycleGAN, ImagePool, Terms
-from ganas.nets.layout import DISCRIMINATORS, GENERATORS
+from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.nets.mixed import Mixing, mixtures
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
@@ -95,7 +95,7 @@ def with_terms(terms: dict[str, Any]) -> Any:
         def phase(name: str) -> Phase:
             learning = [p for network in networks[name] for p in gan.network(network).parameters()]
             optimizer = torch.optim.SGD([{"params": learning, "lr": 0.0, "initial_lr": 0.0, "begins": 0}])
-            return Phase(name, optimizer, networks[name], lambda a, b, _: terms[name](gan, a, b))
+            return Phase(name, optimizer, networks[name], NETWORKS, lambda a, b, _: terms[name](gan, a, b))
 
         return [phase(name) for name in terms]
 
@@ -243,17 +243,25 @@ def test_an_event_that_fails_is_tried_again() -> None:
     assert tries == [2, 2]
 
 
+def alphas_of(loop: Loop) -> list[nn.Parameter]:
+    return [mixed.alpha for mixed in mixtures(loop.gan)]
+
+
+def moments(loop: Loop) -> list[Tensor]:
+    return [parameter for phase in loop.phases for parameter in phase.optimizer.state]
+
+
 def test_alphas_rest_during_the_warm_up_and_learn_after_it() -> None:
     config = small_config("framed", SearchConfig(warmup=0.5, alpha_lr=0.1))
     loop, _ = small_loop(config)
-    initial = [mixed.alpha.detach().clone() for mixed in mixtures(loop.gan)]
+    initial = [alpha.detach().clone() for alpha in alphas_of(loop)]
 
     def moved() -> set[bool]:
-        now = [mixed.alpha for mixed in mixtures(loop.gan)]
-        return {not torch.equal(old, new) for old, new in zip(initial, now, strict=True)}
+        return {not torch.equal(old, new) for old, new in zip(initial, alphas_of(loop), strict=True)}
 
     while loop.nimg < config.total_images / 2:
         loop.step(*noise(config, loop.nimg))
         assert moved() == {False}
+    assert not {*alphas_of(loop)} & {*moments(loop)}, "gradients of the warm-up leave no trace in Adam's moments"
     loop.step(*noise(config, loop.nimg))
     assert moved() == {True}

@@ -17,7 +17,6 @@ from torch.nn.utils import parametrize
 from ganas.config import RunConfig
 from ganas.errors import NonFiniteError
 from ganas.gan.cyclegan import CycleGAN, Terms
-from ganas.nets.layout import NETWORKS
 from ganas.nets.mixed import draw
 from ganas.progress import Bar, StopSignal
 from ganas.training.phases import Phase, freeze_all_but
@@ -90,7 +89,7 @@ class Loop:
         for phase in self.phases:
             freeze_all_but(self.gan, phase.networks)
             with parametrize.cached(), autocast(self.config):
-                self._draw(generator)
+                self._draw(phase.uses, generator)
                 terms = phase.terms(a, b, generator)
             self._descend(phase, terms)
             self.meters.add(terms)
@@ -98,7 +97,7 @@ class Loop:
         if self.average:
             self.average.update(self.nimg)
 
-    def _draw(self, generator: torch.Generator) -> None:
+    def _draw(self, names: Sequence[str], generator: torch.Generator) -> None:
         """One draw of mixture weights per network and optimiser step; final networks have none."""
         search = self.config.search
         if search is None:
@@ -106,7 +105,7 @@ class Loop:
         tau = temperature(
             self.nimg, total=self.config.total_images, start=search.temperature_start, end=search.temperature_end
         )
-        for name in NETWORKS:
+        for name in names:
             draw(self.gan.network(name), search.sampling, tau, generator)
 
     def _descend(self, phase: Phase, terms: Terms) -> None:
@@ -123,7 +122,10 @@ class Loop:
                 self._refuse(name, "gradient")
         factor = learning_rate_factor(self.nimg, total=self.config.total_images, decay=self.config.training.decay)
         for group in phase.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor if self.nimg >= group["begins"] else 0.0
+            group["lr"] = group["initial_lr"] * factor
+            if self.nimg < group["begins"]:
+                for parameter in group["params"]:
+                    parameter.grad = None  # Adam passes it over, its moments too
         phase.optimizer.step()
 
     def _refuse(self, name: str, what: str) -> None:

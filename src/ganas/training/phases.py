@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganas.config import RunConfig
 from ganas.gan.cyclegan import CycleGAN, Fakes, ImagePool, LossWeights, Terms, discriminator_loss, generator_loss
-from ganas.nets.layout import DISCRIMINATORS, GENERATORS
+from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.nets.mixed import mixtures
 
 
@@ -19,6 +19,7 @@ class Phase:
     name: str  # of the optimiser's state, and in messages
     optimizer: torch.optim.Optimizer
     networks: tuple[str, ...]  # whose parameters learn; all others are frozen meanwhile
+    uses: tuple[str, ...]  # all that the terms send images through, those that learn included
     terms: Callable[[Tensor, Tensor, torch.Generator], Terms]
 
 
@@ -43,8 +44,8 @@ def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) 
         return discriminator_loss(gan, a, b, fakes, adversarial=config.loss.adversarial)
 
     return [
-        Phase("generators", _adam(gan, GENERATORS, config), GENERATORS, generators),
-        Phase("discriminators", _adam(gan, DISCRIMINATORS, config), DISCRIMINATORS, discriminators),
+        Phase("generators", _adam(gan, GENERATORS, config), GENERATORS, NETWORKS, generators),
+        Phase("discriminators", _adam(gan, DISCRIMINATORS, config), DISCRIMINATORS, DISCRIMINATORS, discriminators),
     ]
 
 
