@@ -208,7 +208,10 @@ def _small(kind: str) -> Values:
             "training.batch": 4,
             "training.images": 4000,
             "training.decay": 0,
-            "search.warmup": 0.5,  # alphas that learn from the first step choose what the crudest fakes need
+            "search.sampling": "gumbel",  # tries ops nearly one by one: a short softmax search ends in pooling (LOG.md)
+            "search.temperature_start": 1.0,
+            "search.temperature_end": 0.3,
+            "search.warmup": 0.25,  # alphas that learn from the first step choose what the crudest fakes need
             "search.alpha_lr": 0.03,
         }
     return common | {
