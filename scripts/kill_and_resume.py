@@ -2,6 +2,7 @@
 
     python scripts/kill_and_resume.py --kills 20                 a search, and a training of what it found
     python scripts/kill_and_resume.py --kills 20 --only train --seed 3
+    python scripts/kill_and_resume.py --kills 20 --layout reference --sampling gumbel --threads 2
 
 SIGKILL leaves a process no time for anything: what lies in the run folder is all there is. Every byte of both runs has
 to be the same in the end (networks, optimisers, averages, pools, scores, samples), but for the clock and TensorBoard.
@@ -28,11 +29,12 @@ from PIL import Image
 CLOCK = ("time", "step_seconds")  # keys in which two lines of metrics.jsonl differ though they are the same
 IMAGES = 110  # a domain: eleven are held out, so that the generators kept are chosen by a metric
 TINY = (
-    *("--preset", "tiny", "--resolution", "16", "--set", "nets.width=2", "--set", "nets.discriminator_width=2"),
-    *("--set", "nets.discriminator=searched", "--set", "training.batch=2", "--set", "training.threads=1"),
+    *("--preset", "tiny", "--set", "nets.width=2", "--set", "nets.discriminator_width=2"),
+    *("--set", "nets.discriminator=searched", "--set", "training.batch=2"),
     *("--set", "training.checkpoint_every=2", "--set", "training.log_every=4"),
     *("--set", "training.sample_every=10"),
 )
+RESOLUTION = {"framed": "16", "paper": "16", "reference": "40"}  # the least that each layout takes
 LENGTH = {
     "search": ("--set", "training.images=50"),
     "train": (
@@ -211,6 +213,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="of each kind of run")
     parser.add_argument("--only", choices=("search", "train"), help="train still needs a search, which is left alone")
+    parser.add_argument("--layout", choices=tuple(RESOLUTION), default="framed")
+    parser.add_argument("--sampling", choices=("softmax", "gumbel"), default="softmax")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each run")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments of the kills")
     options = parser.parse_args()
 
@@ -224,13 +229,15 @@ def main() -> int:
             *("--b", str(write_images(folder / "b", IMAGES, seed=1))),
         ]
         found = []
-        search = ["search", *domains, *TINY, *LENGTH["search"]]
+        common = [*TINY, "--resolution", RESOLUTION[options.layout], "--set", f"training.threads={options.threads}"]
+        search = ["search", *domains, *common, *LENGTH["search"], "--layout", options.layout]
+        search += ["--set", f"search.sampling={options.sampling}"]
         if options.only == "train":
             finish(start([*search, "--out", str(folder / "search-whole")], folder / "log"), folder / "log")
         else:
             found += survive("search", search, folder, options.kills, options.seed)
         if options.only != "search":
-            train = ["train", str(folder / "search-whole"), *domains, *TINY, *LENGTH["train"]]
+            train = ["train", str(folder / "search-whole"), *domains, *common, *LENGTH["train"]]
             found += survive("train", train, folder, options.kills, options.seed)
     return 1 if found else 0
 

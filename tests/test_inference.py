@@ -269,6 +269,16 @@ def test_a_folder_without_generators_and_one_that_is_not_there_are_refused(tmp_p
         translate(tmp_path / "nowhere", tmp_path, tmp_path / "out", direction="ab")
 
 
+def test_an_image_too_large_for_the_memory_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(self: Translator, images: Tensor) -> Tensor:
+        raise MemoryError
+
+    write_image(tmp_path / "images" / "000.png", 20, 40)
+    monkeypatch.setattr(Translator, "__call__", exhausted)
+    with pytest.raises(DataError, match=r"'000.png' \(40×20 pixels\) does not fit the memory .* shrink it"):
+        translate(run.path, tmp_path / "images", tmp_path / "out", direction="ab")
+
+
 def test_an_output_folder_that_holds_something_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
     write_image(tmp_path / "image.png", 20, 30)
     write_image(tmp_path / "out" / "image.png", 8, 8)

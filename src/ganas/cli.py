@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ganas.errors import ConfigError, GanasError, Stopped, UserError
+from ganas.errors import ConfigError, GanasError, Stopped, UserError, is_out_of_memory
 
 app = typer.Typer(
     name="ganas",
@@ -288,7 +288,7 @@ def run(command: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             return _fail("out of memory: choose a smaller --resolution, training.batch or width", 2)
         raise
 
@@ -297,12 +297,6 @@ INTERRUPTED = 130  # exit code; typer returns it for a KeyboardInterrupt, or rai
 
 # click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
 USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Python's, CUDA's or the CPU allocator's; asked without importing torch."""
-    names = {base.__name__ for base in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -46,3 +46,9 @@ class NonFiniteError(GanasError):
 
 class Stopped(GanasError):
     """The run was asked to stop and has saved everything it needs to go on."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, CUDA's or the CPU allocator's; asked without importing torch."""
+    names = {base.__name__ for base in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, open_source
-from ganas.errors import ArchitectureError, DataError, RunError
+from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory
 from ganas.nets.build import Network, build, one_op
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter
@@ -196,7 +196,9 @@ def translate(
     shutil.rmtree(unfinished, ignore_errors=True)
     with Reporter().bar("translate", 0, len(images)) as bar:
         for indices, pixels in _batches_of_one_size(images):
-            for index, translated in zip(indices, translator(pixels), strict=True):
+            with _fits_memory(images.names[indices[0]], pixels):
+                translations = translator(pixels)
+            for index, translated in zip(indices, translations, strict=True):
                 write_atomically(unfinished / names[index], png(translated))
             bar.reach(indices[-1] + 1)
     for name in names:
@@ -204,6 +206,17 @@ def translate(
         (unfinished / name).rename(output / name)
     shutil.rmtree(unfinished)
     return len(images)
+
+
+@contextmanager
+def _fits_memory(name: str, pixels: Tensor) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = f"{pixels.shape[-1]}×{pixels.shape[-2]}"
+        raise DataError(f"{name!r} ({size} pixels) does not fit the memory of this machine: shrink it first") from None
 
 
 def _check_output(output: Path) -> None:
