@@ -1,7 +1,9 @@
 """For all tests."""
 
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ganas", deadline=None)  # a busy machine is no failure
@@ -9,3 +11,11 @@ settings.load_profile("ganas")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their child processes too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the user's is read or written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -40,7 +40,7 @@ def run_demo(out: Path) -> str:
         translate(out / "train", data.test_a, translated, direction="ab")
     reporter.say("4/4 measuring: how far from domain B, before and after …")
     for name, folder in (("before", data.test_a), ("after", translated)):
-        measurement = evaluate_folders(data.test_b, folder, metrics=["swd"], features=None)
+        (measurement,) = evaluate_folders(data.test_b, [folder], metrics=["swd"], features=None)
         for key, value in measurement.scores.items():
             reporter.say(f"    {name:7} {key} {value:.4f}")
     picture = out / "demo.png"

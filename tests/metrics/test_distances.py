@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from ganas.metrics.distances import Features, frechet, kernel
+from ganas.metrics.distances import Features, fit, frechet, inception_score, kernel, precision_recall
 
 
 def gaussian_features(
@@ -140,3 +140,67 @@ def test_kernel_refuses_subsets_that_cannot_be_drawn(size: int) -> None:
     features = np.zeros((30, 4))
     with pytest.raises(ValueError, match=f"from 2 to 30, got {size}"):
         kernel(features, features, subset_size=size)
+
+
+# Precision and recall
+
+
+def test_precision_and_recall_of_a_generator_that_dropped_a_mode() -> None:
+    """Fakes lie all on one of two real clusters: each is believable, and half of the real images are out of reach."""
+    generator = np.random.default_rng(20)
+    here, there = generator.standard_normal((2, 40, 3)) + np.array([[[0.0]], [[100.0]]])
+    fake = generator.standard_normal((40, 3)) * 0.1
+    precision, recall = precision_recall(np.concatenate([here, there]), fake)
+    assert precision == 1.0 and recall < 0.5
+    wide = np.concatenate([here, there, here + 1000])  # and one that invents: every real image is covered
+    precision, recall = precision_recall(here, wide)
+    assert precision == pytest.approx(1 / 3) and recall == 1.0
+
+
+def test_precision_and_recall_by_hand() -> None:
+    """On a line, neighbours one apart: every ball of the third nearest neighbour is known."""
+    real, fake = np.arange(8.0)[:, None], np.array([[9.5], [11.0], [12.0], [13.0], [50.0]])
+    # real balls: 3 at the ends (0 and 7), 2 within; 9.5 is 2.5 from 7, whose ball has 3, and farther from all others
+    # fake balls: 9.5 reaches 13 (3.5), so 6 and 7; 11 reaches 13 (2); 50 reaches 11 (39), so everything from 11
+    precision, recall = precision_recall(real, fake)
+    assert precision == pytest.approx(1 / 5)
+    assert recall == pytest.approx(2 / 8)
+
+
+def test_precision_and_recall_need_more_images_than_neighbours() -> None:
+    with pytest.raises(ValueError, match="need 4 images a side, got 3 and 9"):
+        precision_recall(np.zeros((3, 2)), np.zeros((9, 2)))
+
+
+# Inception score
+
+
+def test_the_inception_score_of_sure_and_even_classes_is_their_number() -> None:
+    logits = 1000.0 * np.eye(5)[np.arange(50) % 5]
+    assert inception_score(logits, splits=1) == pytest.approx((5.0, 0.0))
+
+
+def test_the_inception_score_of_images_that_all_look_alike_is_one() -> None:
+    assert inception_score(np.tile([1.0, 2.0, 3.0], (30, 1))) == pytest.approx((1.0, 0.0))
+
+
+def test_the_inception_score_of_two_distributions_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    marginal = probabilities.mean(axis=0)
+    expected = np.exp((probabilities * np.log(probabilities / marginal)).sum(axis=1).mean())
+    assert inception_score(np.log(probabilities), splits=1)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_inception_score_is_torch_fidelitys() -> None:
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    logits = np.random.default_rng(0).standard_normal((103, 7))
+    expected = isc_features_to_metric(torch.from_numpy(logits), splits=10, shuffle=True, rng_seed=4)
+    assert inception_score(logits, seed=4) == tuple(expected.values())
+
+
+def test_what_was_fitted_before_changes_nothing() -> None:
+    generator = np.random.default_rng(30)
+    for counts in ((20, 30), (80, 90)):  # fewer and more than dimensions
+        real, fake = (generator.standard_normal((count, 64)) for count in counts)
+        assert frechet(real, fake, fitted=fit(real)) == frechet(real, fake)

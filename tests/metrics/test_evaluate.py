@@ -1,17 +1,29 @@
 """Measurements: keys, protocol and warnings; and that they notice what a person would."""
 
 import json
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from ganas.data.demo import write_demo_data
+from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
 from ganas.metrics.distances import frechet, kernel
-from ganas.metrics.evaluate import METRICS, Reference, evaluate
-from ganas.metrics.features import load_features
+from ganas.metrics.evaluate import (
+    Reference,
+    Summary,
+    evaluate,
+    metric_of,
+    possible_metrics,
+    summarise,
+)
+from ganas.metrics.features import Activations, PreprocessingName, load_features
 from ganas.metrics.sliced import sliced_wasserstein
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -20,14 +32,23 @@ SHARED = Path(__file__).parents[3] / "shared"
 class Pixels:
     """A feature network that counts the images it sees: an image's features are its pixels."""
 
-    name, preprocessing, size, dimension, digest = "pixels", "clean", 4, 48, "abc"
+    name: str = "pixels"
+    preprocessing: PreprocessingName = "clean"
+    size, dimension, digest = 4, 48, "abc"
+    classes: int | None = None
+    classifier_digest: str | None = None
+    device = "cpu"
 
     def __init__(self) -> None:
         self.seen = 0
 
-    def features(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Activations:
         self.seen += len(images)
-        return images.flatten(1) / 255
+        features = images.flatten(1) / 255
+        return Activations(features, 8 * features[:, : self.classes] if self.classes else None)
+
+
+ALL = ["fid", "kid", "pr", "swd"]
 
 
 class ListSource:
@@ -48,6 +69,11 @@ def random_images(count: int, side: int, seed: int) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
 
 
+def by_content(images: Tensor) -> Tensor:
+    """In the order of their bytes' digests, whatever order they came in."""
+    return images[sorted(range(len(images)), key=lambda index: sha256(images[index].numpy()).digest())]
+
+
 def as_source(images: Tensor) -> ListSource:
     return ListSource([Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images])
 
@@ -56,6 +82,7 @@ def test_scores_are_those_of_the_distances_under_keys_that_say_the_protocol() ->
     real, fake = random_images(60, 4, 0), random_images(50, 4, 1)
     measurement = evaluate(real, fake, metrics=["fid", "kid"], features=Pixels(), seed=3)
     x, y = (images.flatten(1).double().numpy() / 255 for images in (real, fake))
+    x, y = (side[np.lexsort(side.T[::-1])] for side in (x, y))  # the order that draws start from
     mean, standard_error = kernel(x, y, seed=3)
     assert measurement.scores == pytest.approx(
         {
@@ -70,7 +97,7 @@ def test_scores_are_those_of_the_distances_under_keys_that_say_the_protocol() ->
 def test_swd_needs_no_network() -> None:
     real, fake = random_images(8, 32, 0), random_images(8, 32, 1)
     measurement = evaluate(real, fake, metrics=["swd"], features=None)
-    levels = sliced_wasserstein(real, fake)
+    levels = sliced_wasserstein(by_content(real), by_content(fake))
     assert measurement.scores == {"swd@laplacian-clean-32": levels.pop("mean")}
     assert measurement.protocol["swd_levels"] == levels
     assert measurement.protocol["swd_images"] == 8
@@ -92,8 +119,8 @@ def test_swd_draws_from_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch)
 
 def test_sources_and_tensors_score_alike() -> None:
     real, fake = random_images(20, 16, 0), random_images(12, 16, 1)
-    tensors = evaluate(real, fake, metrics=list(METRICS), features=Pixels())
-    sources = evaluate(as_source(real), as_source(fake), metrics=list(METRICS), features=Pixels())
+    tensors = evaluate(real, fake, metrics=ALL, features=Pixels())
+    sources = evaluate(as_source(real), as_source(fake), metrics=ALL, features=Pixels())
     assert sources.scores == tensors.scores
     assert sources.warnings == tensors.warnings
 
@@ -103,11 +130,11 @@ def test_every_image_goes_through_the_network_once_for_all_metrics_and_the_real_
 ):
     network = Pixels()
     real, fake = random_images(20, 16, 0), random_images(12, 16, 1)
-    reference = Reference(real, ["fid", "kid", "swd"], network)
+    reference = Reference(real, ALL, network)
     assert network.seen == 20
     first, second = reference.measure(fake), reference.measure(fake)
     assert network.seen == 20 + 2 * 12
-    assert first.scores == second.scores == evaluate(real, fake, metrics=list(METRICS), features=Pixels()).scores
+    assert first.scores == second.scores == evaluate(real, fake, metrics=ALL, features=Pixels()).scores
 
 
 def test_one_reference_measures_fakes_of_different_sizes() -> None:
@@ -129,7 +156,7 @@ def test_the_protocol_says_what_the_keys_cannot() -> None:
     }
     assert protocol["network_digest"] == "abc"
     assert protocol["kid_subset_size"] == 3
-    assert set(protocol["versions"]) == {"ganas", "torch", "torch-fidelity"}
+    assert set(protocol["versions"]) == {"ganas", "torch", "torch-fidelity", "pillow"}
     assert protocol["seconds"] >= 0
     assert json.loads(json.dumps(protocol)) == protocol
 
@@ -164,9 +191,9 @@ def test_enlarging_one_side_only_is_flagged_with_the_way_out() -> None:
 @pytest.mark.parametrize(
     "metrics, message",
     [
-        (["swd", "is"], "unknown metric 'is': choose from fid, kid, swd"),
+        (["swd", "inception"], "unknown metric 'inception': choose from fid, kid, pr, is, swd"),
         (["swd", "kid"], "kid needs a feature network: give --features squeezenet:PATH or inception"),
-        ([], "no metric asked for: choose from fid, kid, swd"),
+        ([], "no metric asked for: choose from fid, kid, pr, is, swd"),
     ],
 )
 def test_metrics_that_cannot_be_had(metrics: list[str], message: str) -> None:
@@ -217,3 +244,173 @@ def test_blurred_photographs_are_further_from_photographs_by_every_metric() -> N
         assert untouched[key] < soft[key] < blurred[key]
     # Of 40 images in 512 dimensions FID is mostly bias, which a little blur even lowers: it takes more to be seen.
     assert untouched["fid@squeezenet-clean-128"] < blurred["fid@squeezenet-clean-128"]
+
+
+# What a score must not depend on
+
+
+@pytest.mark.parametrize("metric", [*ALL, "is"])
+def test_scores_do_not_depend_on_order_batches_or_threads(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Pixels()
+    network.classes = 5
+    real, fake = random_images(40, 16, 0), random_images(30, 16, 1)
+    expected = evaluate(real, fake, metrics=[metric], features=network).scores
+    shuffled = evaluate(real.flip(0), fake.roll(7, 0), metrics=[metric], features=network).scores
+    monkeypatch.setattr("ganas.metrics.evaluate.BATCH", 7)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        batched = evaluate(real, fake, metrics=[metric], features=network).scores
+    finally:
+        torch.set_num_threads(threads)
+    assert shuffled == pytest.approx(expected, rel=1e-12) and batched == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["fid", "swd"])
+def test_identical_sets_are_no_distance_apart(metric: str) -> None:
+    images = random_images(60, 16, 0)
+    (score,) = evaluate(images, images, metrics=[metric], features=Pixels()).scores.values()
+    assert score == pytest.approx(0, abs=1e-6)
+
+
+def test_kid_of_random_halves_of_one_set_is_zero_on_the_average() -> None:
+    images, generator = random_images(80, 4, 0), torch.Generator().manual_seed(0)
+    scores = []
+    for _ in range(60):
+        order = torch.randperm(80, generator=generator)
+        measured = evaluate(images[order[:40]], images[order[40:]], metrics=["kid"], features=Pixels())
+        scores.append(measured.scores["kid@pixels-clean-4"])
+    summary = Summary.of(scores)
+    assert abs(summary.mean) < 3 * summary.standard_error and summary.standard_error > 0
+
+
+# Few of them, intervals, repeats
+
+
+def test_a_number_of_fakes_is_drawn_and_told() -> None:
+    fake = random_images(30, 8, 1)
+    measured = Reference(random_images(30, 8, 0), ["kid"], Pixels()).measure(fake, count=12)
+    assert set(measured.scores) == {"kid12@pixels-clean-4", "kid_stderr12@pixels-clean-4"}
+    assert measured.protocol["fake_images"] == 12
+    assert measured.scores == Reference(random_images(30, 8, 0), ["kid"], Pixels()).measure(fake, count=12).scores
+    with pytest.raises(DataError, match="cannot draw 31 of 30 images: give a number from 2 to 30"):
+        Reference(fake, ["kid"], Pixels()).measure(fake, count=31)
+
+
+@pytest.mark.parametrize(
+    "key, metric",
+    [
+        ("fid@inception-clean-299", "fid"),
+        ("fid10k@inception-clean-299", "fid"),
+        ("kid_stderr12@x-clean-1", "kid_stderr"),
+    ],
+)
+def test_a_key_says_its_metric(key: str, metric: str) -> None:
+    assert metric_of(key) == metric
+
+
+def test_thousands_are_written_as_papers_write_them() -> None:
+    images = torch.zeros(2000, 3, 1, 1, dtype=torch.uint8)
+    (key,) = (key for key in Reference(images, ["fid"], Pixels()).measure(images, count=2000).scores)
+    assert key == "fid2k@pixels-clean-4"
+
+
+def test_bootstrap_intervals_are_as_wide_as_other_draws_of_images_would_scatter() -> None:
+    """Of fakes that differ from the real ones; the truth is the mean over many draws, as KID has no bias."""
+    intervals, scores = [], []
+    for trial in range(60):
+        real, fake = random_images(60, 4, 2 * trial), random_images(60, 4, 2 * trial + 1) // 2
+        measured = evaluate(real, fake, metrics=["kid"], features=Pixels(), bootstrap=30)
+        intervals += measured.intervals.values()
+        scores.append(measured.scores["kid@pixels-clean-4"])
+    assert measured.protocol["bootstrap"] == 30
+    assert sum(low <= np.mean(scores) <= high for low, high in intervals) >= 51
+    widths = [high - low for low, high in intervals]
+    assert 0.7 < np.mean(widths) / (2 * 1.96 * np.std(scores, ddof=1)) < 1.4
+
+
+def test_every_metric_has_an_interval_and_nothing_goes_through_the_network_again() -> None:
+    network = Pixels()
+    network.classes = 5
+    real, fake = random_images(20, 16, 0), random_images(12, 16, 1)
+    measured = evaluate(real, fake, metrics=[*ALL, "is"], features=network, bootstrap=5)
+    assert network.seen == 32
+    metrics = {metric_of(key) for key in measured.intervals}
+    assert metrics == {"fid", "kid", "precision", "recall", "is", "swd"}
+
+
+def test_repeats_have_a_mean_a_range_and_a_standard_error() -> None:
+    reference = Reference(random_images(20, 8, 0), ["kid"], Pixels())
+    measured = [reference.measure(random_images(15, 8, seed)) for seed in (1, 2, 3)]
+    values = [one.scores["kid@pixels-clean-4"] for one in measured]
+    (summary,) = summarise(measured).values()
+    assert (summary.mean, summary.low, summary.high) == (pytest.approx(np.mean(values)), min(values), max(values))
+    assert summary.standard_error == pytest.approx(np.std(values, ddof=1) / np.sqrt(3))
+    assert np.isnan(Summary.of([1.0]).standard_error)
+
+
+def test_scores_of_different_protocols_are_not_put_side_by_side() -> None:
+    real, fake, network = random_images(20, 8, 0), random_images(15, 8, 1), Pixels()
+    measured = Reference(real, ["kid"], network).measure(fake)
+    other_network = Pixels()
+    other_network.digest = "other"
+    others = {
+        "fake_images 15 and 14": Reference(real, ["kid"], network).measure(fake[:14]),
+        "real_digest": Reference(real.flip(0), ["kid"], network).measure(fake),
+        "network_digest abc and other": Reference(real, ["kid"], other_network).measure(fake),
+        "split given and test": Reference(real, ["kid"], network, split="test").measure(fake),
+        "keys kid": Reference(real, ["fid"], network).measure(fake),
+    }
+    assert summarise([measured, measured])
+    for reason, other in others.items():
+        with pytest.raises(ConfigError, match=f"different protocols cannot be put side by side: {reason}"):
+            summarise([measured, measured, other])
+
+
+# What cannot be had
+
+
+def test_is_needs_a_classifier() -> None:
+    images = random_images(4, 8, 0)
+    with pytest.raises(ConfigError, match="is needs a classifier, and the weights of pixels have none"):
+        evaluate(images, images, metrics=["is"], features=Pixels())
+    assert possible_metrics(None) == ["swd"]
+    assert possible_metrics(Pixels()) == ["fid", "kid", "pr", "swd"]
+
+
+def test_pr_needs_more_than_three_images() -> None:
+    with pytest.raises(DataError, match="pr needs at least 4 fake images, got 3: leave pr out"):
+        evaluate(random_images(9, 8, 0), random_images(3, 8, 1), metrics=["pr"], features=Pixels())
+
+
+def test_is_of_few_images_is_flagged() -> None:
+    network = Pixels()
+    network.classes = 5
+    images = random_images(49, 4, 0)
+    measured = evaluate(images, images, metrics=["is"], features=network)
+    assert measured.warnings == ("is: 4 images a split for 5 classes: biased downward",)
+    assert evaluate(images, random_images(50, 4, 0), metrics=["is"], features=network).warnings == ()
+
+
+def test_swd_of_photographs_grows_with_noise_blur_and_compression(tmp_path: Path) -> None:
+    photographs = open_source(write_demo_data(tmp_path).a)
+    images = [photographs.read(index).resize((64, 64)) for index in range(60)]
+    reference = Reference(ListSource(images[::2]), ["swd"], None)
+
+    def noisy(image: Image.Image, level: int) -> Image.Image:
+        pixels = np.asarray(image) + 15 * level * np.random.default_rng(0).standard_normal((64, 64, 3))
+        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+    def compressed(image: Image.Image, level: int) -> Image.Image:
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=90 - 40 * level)
+        return Image.open(buffer).convert("RGB")
+
+    damages = {"noise": noisy, "blur": lambda image, level: image.filter(ImageFilter.GaussianBlur(level))}
+    for name, damage in (damages | {"jpeg": compressed}).items():
+        scores = [
+            reference.measure(ListSource([damage(image, level) for image in images[1::2]])).scores
+            for level in (0, 1, 2)
+        ]
+        values = [score["swd@laplacian-clean-64"] for score in scores]
+        assert values[0] < values[1] < values[2], name

@@ -1,5 +1,6 @@
 """Feature networks: the right numbers out of them, and one line about what is wrong with a file."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganas.errors import FeatureError
-from ganas.metrics.features import FeatureNetwork, clean_resize, extract, load_features
+from ganas.metrics.features import Activations, FeatureNetwork, PreprocessingName, clean_resize, extract, load_features
 
 
 def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -37,10 +38,15 @@ class ListSource:
 class ChannelMeans:
     """A feature network that can be checked by eye."""
 
-    name, preprocessing, size, dimension, digest = "means", "clean", 16, 3, "0"
+    name: str = "means"
+    preprocessing: PreprocessingName = "clean"
+    size, dimension, digest = 16, 3, "0"
+    classes: int | None = None
+    classifier_digest: str | None = None
+    device = "cpu"
 
-    def features(self, images: Tensor) -> Tensor:
-        return images.mean(dim=(2, 3))
+    def __call__(self, images: Tensor) -> Activations:
+        return Activations(images.mean(dim=(2, 3)), None)
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +108,15 @@ def test_clean_resize_agrees_with_clean_fid(size: int) -> None:
 def test_extract_keeps_the_order_and_the_mean_colour() -> None:
     levels = np.arange(70)
     images = torch.from_numpy(levels.astype(np.uint8))[:, None, None, None].expand(-1, 3, 20, 30)
-    features = extract(ChannelMeans(), images, batch=16)
-    assert features.dtype == np.float64
+    features = extract(ChannelMeans(), images, batch=16).features
+    assert features.dtype == torch.float32
     np.testing.assert_allclose(features, np.repeat(levels[:, None], 3, axis=1), atol=1e-3)
 
 
 def test_extract_reads_sources_of_mixed_sizes() -> None:
     colours = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
     source = ListSource([Image.new("RGB", (30 + 9 * i, 20), colour) for i, colour in enumerate(colours)])
-    np.testing.assert_allclose(extract(ChannelMeans(), source, batch=2), colours, atol=1e-3)
+    np.testing.assert_allclose(extract(ChannelMeans(), source, batch=2).features, colours, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,7 @@ def test_squeezenet_is_torchvisions_on_normalised_images(
     with torch.no_grad():
         normalised = normalize(images / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         expected = reference.features(normalised).mean(dim=(2, 3))
-    torch.testing.assert_close(network.features(images), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(network(images).features, expected, rtol=1e-3, atol=1e-4)
     assert expected.std() > 0.01
 
 
@@ -155,7 +161,7 @@ def test_features_do_not_depend_on_the_batch(squeezenet_file: Path) -> None:
     network = load_features(f"squeezenet:{squeezenet_file}")
     images = random_images(7, 40, 40)
     np.testing.assert_allclose(
-        extract(network, images, batch=1), extract(network, images, batch=5), rtol=1e-4, atol=1e-5
+        extract(network, images, batch=1).features, extract(network, images, batch=5).features, rtol=1e-4, atol=1e-5
     )
 
 
@@ -165,7 +171,7 @@ def test_squeezenet_from_the_whole_networks_pth_is_the_same_network(
     torch.save(squeezenet_weights, tmp_path / "whole.pth")
     whole, part = load_features(f"squeezenet:{tmp_path / 'whole.pth'}"), load_features(f"squeezenet:{squeezenet_file}")
     images = random_images(2, 128, 128).float()
-    assert torch.equal(whole.features(images), part.features(images))
+    assert torch.equal(whole(images).features, part(images).features)
     assert whole.digest == part.digest
 
 
@@ -190,9 +196,50 @@ def test_loading_does_not_move_the_random_numbers_of_training(squeezenet_file: P
 def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None:
     network = load_features(f"squeezenet:{squeezenet_file}")
     images = random_images(2, 128, 128).float()
-    expected = network.features(images)
+    expected = network(images).features
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(network.features(images), expected)
+        assert torch.equal(network(images).features, expected)
+
+
+# Any classifier of torchvision
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "densenet121"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_classifier_gives_what_its_last_layer_is_given_and_what_it_makes_of_it(
+    name: str, suffix: str, tmp_path: Path
+) -> None:
+    from torchvision.models import get_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        reference = get_model(name, weights=None).eval()
+    path = tmp_path / f"weights{suffix}"
+    weights = dict(reference.state_dict())
+    if name == "densenet121":  # as the published file calls them
+        weights = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): v for key, v in weights.items()}
+    (save_file if suffix == ".safetensors" else torch.save)(weights, path)
+    network = load_features(f"{name}-clean-64:{path}")
+    images = random_images(2, 64, 64).float()
+    given: list[Tensor] = []
+    last = [module for module in reference.modules() if isinstance(module, torch.nn.Linear)][-1]
+    last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    with torch.no_grad():
+        mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        logits = reference((images / 255 - mean[:, None, None]) / deviation[:, None, None])
+    found = network(images)
+    torch.testing.assert_close(found.features, given[0], rtol=1e-3, atol=1e-4)
+    assert found.logits is not None
+    torch.testing.assert_close(found.logits, logits, rtol=1e-3, atol=1e-4)
+    assert (network.name, network.size, network.dimension, network.classes) == (name, 64, last.in_features, 1000)
+
+
+def test_squeezenet_has_logits_where_its_file_has_the_classifier(
+    squeezenet_weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    save_file(squeezenet_weights, tmp_path / "whole.safetensors")
+    assert load_features(f"squeezenet:{tmp_path / 'whole.safetensors'}").classes == 1000
+    assert load_features(f"squeezenet1_1:{tmp_path / 'whole.safetensors'}").size == 224
 
 
 # What can be wrong with a specification or a file
@@ -201,10 +248,11 @@ def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None
 @pytest.mark.parametrize(
     "spec, message",
     [
-        ("vgg", "unknown feature network 'vgg': give squeezenet:PATH, inception or inception:PATH"),
-        ("", "unknown feature network ''"),
-        ("squeezenet", "give squeezenet:PATH"),
-        ("squeezenet:", "give squeezenet:PATH"),
+        ("vgg", "unknown feature network 'vgg': give inception, squeezenet, or a classifier of torchvision"),
+        ("", "cannot read the feature network ''"),
+        ("inception-clean-299-1", "cannot read the feature network"),
+        ("inception-dirty", r"give NETWORK\[-clean\|-legacy\[-SIZE\]\]\[:PATH\]"),
+        ("inception-clean-128", "inception takes images of 299 px, got 128: leave the size out"),
         ("squeezenet:/no/such/file.safetensors", "no feature network at /no/such/file.safetensors: give the file"),
         ("inception:/no/such/file.pth", "no feature network at /no/such/file.pth: give the file"),
     ],
@@ -312,7 +360,7 @@ def test_inception_is_torch_fidelitys_on_images_of_its_size(tmp_path: Path) -> N
     assert (network.name, network.preprocessing, network.size, network.dimension) == ("inception", "clean", 299, 2048)
     images = random_images(2, 299, 299)  # already at 299 px: its resize has nothing to do
     (expected,) = reference(images)
-    torch.testing.assert_close(network.features(images.float()), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(images.float()).features, expected, rtol=1e-4, atol=1e-5)
     assert (expected[0] - expected[1]).abs().max() > 0.01
 
 

@@ -1,24 +1,33 @@
 """How far generated images are from real ones, and by which measure exactly.
 
 A score without its protocol cannot be compared with another, so every key says it:
-``METRIC@NETWORK-PREPROCESSING-SIZE``, as in
+``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
 
     fid@squeezenet-clean-128         :func:`ganas.metrics.distances.frechet` of SqueezeNet's features at 128 px
+    fid10k@inception-clean-299       the same of Inception's, with 10,000 fakes drawn from all
     kid@squeezenet-clean-128         :func:`ganas.metrics.distances.kernel` of the same features
     kid_stderr@squeezenet-clean-128  its standard error
+    precision@…, recall@…            :func:`ganas.metrics.distances.precision_recall` of the same features
+    is@…, is_std@…                   :func:`ganas.metrics.distances.inception_score` of the network's logits
     swd@laplacian-clean-64           :func:`ganas.metrics.sliced.sliced_wasserstein` at 64 px: no network
 
-Lower is better for all of them. Numbers under different keys are never compared; what else they depend on (how many
-images of which sizes, weights, versions) stands beside them in :attr:`Measurement.protocol`.
+What else a score depends on (how many images of which sizes, weights, split, versions) stands beside it in
+:attr:`Measurement.protocol`, and :func:`summarise` refuses to put scores of different protocols side by side. No score
+depends on the order in which images come (but for which are drawn, where N or SWD_MOST_IMAGES are fewer than all), nor
+on batches or threads beyond the rounding of float32.
 """
 
+import hashlib
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from statistics import mean, stdev
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,27 +38,55 @@ from torch import Tensor
 import ganas
 from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
-from ganas.metrics.distances import frechet, kernel, kernel_subset_size
+from ganas.metrics.distances import (
+    NEIGHBOURS,
+    Features,
+    Gaussian,
+    fit,
+    frechet,
+    inception_score,
+    kernel,
+    kernel_subset_size,
+    precision_recall,
+)
 from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, load_features, resized_batches
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
+from ganas.metrics.statistics import Cache, Statistics
+from ganas.progress import Reporter
 
 BATCH = 32  # images that go through the network at once: half a gigabyte for Inception
 SWD_LARGEST_SIDE = 256  # pixels
 SWD_MOST_IMAGES = 8192  # of each side: at 256 pixels they hold 1.5 GiB
+SPLITS = 10  # of the inception score, as papers print it
+CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a normal distribution
+
+Split = Literal["given", "training", "validation", "test"]
 
 
 @dataclass(frozen=True)
 class Measurement:
     """Scores, and all that is needed to tell whether two of them may be compared.
 
-    scores      key (module docstring) -> value, lower is better
+    scores      key (module docstring) -> value
     protocol    facts of this measurement that its keys have no room for; JSON can hold them
     warnings    one line each: why a score should be read with care
+    intervals   key -> (low, high), 95 % bootstrap intervals where they were asked for
     """
 
     scores: dict[str, float]
     protocol: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
+        return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
+
+
+@runtime_checkable
+class _Digestible(Protocol):
+    def digest(self) -> str: ...
 
 
 class Side:
@@ -58,15 +95,27 @@ class Side:
     images     an image source, or uint8 [n, 3, h, w]
     name       ``real`` or ``fake``, for messages
     network    None where no metric needs features
+    cache      where statistics of these images may be found and kept
+    reporter   shows how far it is
 
     Raises DataError where there are fewer than two images: no distribution has a spread then.
     """
 
-    def __init__(self, images: Images | Tensor, name: str, network: FeatureNetwork | None) -> None:
+    def __init__(
+        self,
+        images: Images | Tensor,
+        name: str,
+        network: FeatureNetwork | None,
+        cache: Cache | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
         if len(images) < 2:
             raise DataError(f"{len(images)} {name} images are too few: metrics compare two sets of at least 2")
+        self.name = name
         self._images = TensorImages(images) if isinstance(images, Tensor) else images
         self._network = network
+        self._cache = cache
+        self._reporter = reporter
         self._lengths: dict[int, tuple[int, int]] = {}  # image index -> width and height, once it was read
         self._resized: tuple[int, Tensor] | None = None  # the last size asked for
 
@@ -79,6 +128,11 @@ class Side:
         self._lengths[index] = image.size
         return image
 
+    @cached_property
+    def digest(self) -> str | None:
+        """Of the images, where they can tell."""
+        return self._images.digest() if isinstance(self._images, _Digestible) else None
+
     @property
     def network(self) -> FeatureNetwork:
         """What :attr:`features` come from."""
@@ -86,26 +140,88 @@ class Side:
         return self._network
 
     @cached_property
-    def features(self) -> npt.NDArray[np.float64]:
-        """float64 [n, network.dimension]."""
-        return extract(self.network, self, batch=BATCH)
+    def statistics(self) -> Statistics:
+        """Out of the cache where it has them, else computed, and kept there."""
+        cached = self._cache.read(self.digest, self.network) if self._cache and self.digest else None
+        if cached and len(cached.activations.features) == len(self):
+            return cached
+        if self._reporter:
+            with self._reporter.bar(f"{self.name} features", 0, len(self)) as bar:
+                activations = extract(self.network, self, batch=BATCH, seen=bar.reach)
+        else:
+            activations = extract(self.network, self, batch=BATCH)
+        return self._kept(Statistics(activations, self._measured_lengths()))
+
+    def _kept(self, statistics: Statistics) -> Statistics:
+        if self._cache and self.digest:
+            self._cache.write(self.digest, self.network, statistics)
+        return statistics
 
     @cached_property
+    def _order(self) -> npt.NDArray[np.intp]:
+        """Rows of the features by their values: what is drawn of them does not depend on how files are called."""
+        return np.lexsort(self.statistics.activations.features.numpy().T[::-1])
+
+    @cached_property
+    def features(self) -> Features:
+        """float64 [n, network.dimension], in an order of their own."""
+        return self.statistics.activations.features.double().numpy()[self._order]
+
+    @cached_property
+    def logits(self) -> Features:
+        """float64 [n, network.classes], in the order of the features."""
+        logits = self.statistics.activations.logits
+        assert logits is not None, "Reference refuses metrics that need logits where there are none"
+        return logits.double().numpy()[self._order]
+
+    @cached_property
+    def gaussian(self) -> Gaussian | None:
+        """Of the features, where there are enough of them for it to be worth keeping."""
+        if self.statistics.gaussian or len(self) < self.network.dimension:
+            return self.statistics.gaussian
+        # in the images' own order, as torch-fidelity would: sums of another order differ in the last bits
+        gaussian = fit(self.statistics.activations.features.double().numpy())
+        self._kept(Statistics(self.statistics.activations, self.statistics.lengths, gaussian))
+        return gaussian
+
+    @property
     def lengths(self) -> tuple[int, int]:
         """The shortest and the longest edge of all images, in pixels."""
+        return self.statistics.lengths if self._network else self._measured_lengths()
+
+    def _measured_lengths(self) -> tuple[int, int]:
         for index in set(range(len(self))) - self._lengths.keys():  # none, where features were extracted before
             self.read(index)
         edges = [edge for size in self._lengths.values() for edge in size]
         return min(edges), max(edges)
 
     def resized(self, size: int, seed: int) -> Tensor:
-        """uint8 [n or SWD_MOST_IMAGES, 3, size, size], rounded; which images is drawn where there are more."""
+        """uint8 [n or SWD_MOST_IMAGES, 3, size, size], rounded, in an order of their own; which are drawn of more."""
         if self._resized is None or self._resized[0] != size:
             indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MOST_IMAGES]
             chosen = Subset(self, sorted(indices.tolist()))
             batches = [images.round().to(torch.uint8) for images in resized_batches(chosen, size, BATCH)]
-            self._resized = size, torch.cat(batches)
+            images = torch.cat(batches)
+            order = sorted(
+                range(len(images)), key=lambda index: hashlib.sha256(images[index].numpy().tobytes()).digest()
+            )
+            self._resized = size, images[order]
         return self._resized[1]
+
+    def drawn(self, generator: np.random.Generator) -> "Side":
+        """As many images of this side, drawn with replacement; nothing is computed again."""
+        indices = generator.integers(len(self), size=len(self))
+        other = copy(self)
+        if self._network:
+            for name in ("features", *(["logits"] if self.network.classes else [])):
+                other.__dict__[name] = getattr(self, name)[indices]
+            activations = self.statistics.activations
+            other.__dict__["statistics"] = Statistics(activations, self.statistics.lengths)
+            other.__dict__["gaussian"] = None  # of other images
+        if self._resized is not None:
+            size, images = self._resized
+            other._resized = size, images[torch.from_numpy(generator.integers(len(images), size=len(images)))]
+        return other
 
 
 @dataclass(frozen=True)
@@ -128,18 +244,42 @@ def fid(real: Side, fake: Side, seed: int) -> Measurement:
     count, dimension = min(len(real), len(fake)), fake.network.dimension
     warning = f"fid: {count} images in a {dimension}-dimensional feature space: biased upward, read kid beside it"
     return Measurement(
-        scores={f"fid@{_features_key(fake.network)}": frechet(real.features, fake.features)},
+        scores={f"fid@{_features_key(fake.network)}": frechet(real.features, fake.features, fitted=real.gaussian)},
         warnings=(warning,) if count <= dimension else (),
     )
 
 
 def kid(real: Side, fake: Side, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.kernel` of the two sides' features, and its standard error."""
-    mean, standard_error = kernel(real.features, fake.features, seed=seed)
+    estimate, standard_error = kernel(real.features, fake.features, seed=seed)
     key = _features_key(fake.network)
     return Measurement(
-        scores={f"kid@{key}": mean, f"kid_stderr@{key}": standard_error},
+        scores={f"kid@{key}": estimate, f"kid_stderr@{key}": standard_error},
         protocol={"kid_subset_size": kernel_subset_size(real.features, fake.features)},
+    )
+
+
+def pr(real: Side, fake: Side, seed: int) -> Measurement:
+    """:func:`~ganas.metrics.distances.precision_recall` of the two sides' features."""
+    for side in (real, fake):
+        if len(side) <= NEIGHBOURS:
+            raise DataError(f"pr needs at least {NEIGHBOURS + 1} {side.name} images, got {len(side)}: leave pr out")
+    precision, recall = precision_recall(real.features, fake.features)
+    key = _features_key(fake.network)
+    return Measurement({f"precision@{key}": precision, f"recall@{key}": recall}, {"pr_neighbours": NEIGHBOURS})
+
+
+def isc(real: Side, fake: Side, seed: int) -> Measurement:
+    """:func:`~ganas.metrics.distances.inception_score` of the fakes, with a warning where it is biased."""
+    splits = min(SPLITS, len(fake))
+    score, deviation = inception_score(fake.logits, splits=splits, seed=seed)
+    classes, share = fake.network.classes or 0, len(fake) // splits
+    warning = f"is: {share} images a split for {classes} classes: biased downward"
+    key = _features_key(fake.network)
+    return Measurement(
+        scores={f"is@{key}": score, f"is_std@{key}": deviation},
+        protocol={"is_splits": splits, "classifier_digest": fake.network.classifier_digest},
+        warnings=(warning,) if share < classes else (),
     )
 
 
@@ -163,64 +303,158 @@ class Metric:
 
     summary: str
     measure: Callable[[Side, Side, int], Measurement]  # real, fake, seed
-    needs_features: bool
+    needs: Literal["features", "logits", "nothing"]  # of a feature network
 
 
 METRICS: dict[str, Metric] = {
-    "fid": Metric("Fréchet distance of features: the papers' number, biased for few images", fid, needs_features=True),
-    "kid": Metric("kernel distance of features: unbiased, with a standard error", kid, needs_features=True),
-    "swd": Metric("sliced Wasserstein distance of Laplacian patches: no network", swd, needs_features=False),
+    "fid": Metric("Fréchet distance of features: the papers' number, biased for few images", fid, "features"),
+    "kid": Metric("kernel distance of features: unbiased, with a standard error", kid, "features"),
+    "pr": Metric("precision and recall: how believable fakes are, and how varied", pr, "features"),
+    "is": Metric("inception score: sure of the class, and of many classes; sees no real image", isc, "logits"),
+    "swd": Metric("sliced Wasserstein distance of Laplacian patches: no network", swd, "nothing"),
 }
+SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
+
+# Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
+IDENTITY = (
+    *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images"),
+    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images"),
+)
+
+
+def metric_of(key: str) -> str:
+    """``fid10k@inception-clean-299`` -> ``fid``."""
+    return key.partition("@")[0].rstrip("0123456789k")
 
 
 class Reference:
     """The real side of a measurement, prepared once for all the fakes that are measured against it.
 
     real        an image source, or uint8 [n, 3, h, w]
-    metrics     keys of METRICS
-    features    the network for fid and kid; None where only swd is asked for
+    metrics     keys of METRICS; None: all that the network allows, with a warning for what these images don't
+    features    the network for metrics that need one; None where only swd is asked for
     seed        of every draw: the same images get the same scores
+    cache       where statistics of the real images may be found and kept
+    split       what the fakes were made of, for the protocol
+    reporter    shows how far it is
 
     Raises ConfigError where a metric is unknown or lacks its network, DataError for fewer than two images.
     """
 
     def __init__(
-        self, real: Images | Tensor, metrics: Sequence[str], features: FeatureNetwork | None, *, seed: int = 0
+        self,
+        real: Images | Tensor,
+        metrics: Sequence[str] | None,
+        features: FeatureNetwork | None,
+        *,
+        seed: int = 0,
+        cache: Cache | None = None,
+        split: Split = "given",
+        reporter: Reporter | None = None,
     ) -> None:
-        self._metrics = _checked(metrics, features)
+        self._asked = metrics is not None
+        self._metrics = possible_metrics(features) if metrics is None else _checked(metrics, features)
+        self._reporter = reporter
         # Scores of swd alone don't depend on a network that happens to be there, so their protocol does not name it.
-        self._network = features if any(METRICS[name].needs_features for name in self._metrics) else None
+        self._network = features if any(METRICS[name].needs != "nothing" for name in self._metrics) else None
         self._seed = seed
-        self._real = Side(real, "real", self._network)
+        self._split = split
+        self._real = Side(real, "real", self._network, cache, reporter)
         if self._network is not None:
             _ = self._real.features  # now, so that measure takes the same time whenever it is called
 
-    def measure(self, fake: Images | Tensor) -> Measurement:
-        """The scores of ``fake`` (an image source, or uint8 [m, 3, h, w]); DataError for fewer than two images."""
+    def measure(
+        self,
+        fake: Images | Tensor,
+        *,
+        count: int | None = None,
+        bootstrap: int = 0,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Measurement:
+        """The scores of ``fake`` (an image source, or uint8 [m, 3, h, w]).
+
+        count        draw so many of the fakes; the keys say it then
+        bootstrap    resamples of both sides behind 95 % intervals; 0: none
+        facts        of where the fakes come from, for the protocol
+
+        Raises DataError for fewer than two images, or fewer than ``count``.
+        """
         start = time.monotonic()
-        side = Side(fake, "fake", self._network)
-        results = [METRICS[name].measure(self._real, side, self._seed) for name in self._metrics]
-        scores: dict[str, float] = {}
-        protocol, warnings = self._protocol(side), _sharpness_warnings(self._real, side, self._network)
-        for result in results:
-            scores |= result.scores
-            protocol |= result.protocol
-            warnings += result.warnings
+        side = Side(_drawn(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
+        whole = self._scores(self._real, side)
+        scores = {_counted(key, count): value for key, value in whole.scores.items()}
+        protocol = {**self._protocol(side), **(facts or {}), **whole.protocol}
+        intervals = {}
+        if bootstrap:
+            protocol["bootstrap"] = bootstrap
+            intervals = {_counted(key, count): pair for key, pair in self._intervals(side, whole, bootstrap).items()}
+        warnings = _sharpness_warnings(self._real, side, self._network) + whole.warnings
         protocol["seconds"] = round(time.monotonic() - start, 3)
-        return Measurement(scores, protocol, warnings)
+        return Measurement(scores, protocol, warnings, intervals)
+
+    def _scores(self, real: Side, fake: Side) -> Measurement:
+        results = []
+        for name in self._metrics:
+            try:
+                results.append(METRICS[name].measure(real, fake, self._seed))
+            except DataError as error:
+                if self._asked:
+                    raise
+                results.append(Measurement({}, warnings=(f"left out: {error}",)))
+        return Measurement(
+            scores={key: value for result in results for key, value in result.scores.items()},
+            protocol={key: value for result in results for key, value in result.protocol.items()},
+            warnings=tuple(warning for result in results for warning in result.warnings),
+        )
+
+    def _intervals(self, fake: Side, whole: Measurement, resamples: int) -> dict[str, tuple[float, float]]:
+        """The estimate ± 1.96 standard deviations of it over resamples of both sides, as many images each.
+
+        Not their percentiles: images drawn twice shift all of these statistics, and shift them up.
+        """
+        generator = np.random.default_rng(self._seed)
+        drawn = [
+            self._scores(self._real.drawn(generator), fake.drawn(generator)).scores for _ in range(max(2, resamples))
+        ]
+        return {
+            key: (value - CONFIDENCE * spread, value + CONFIDENCE * spread)
+            for key, value in whole.scores.items()
+            if metric_of(key) not in SPREADS
+            for spread in [stdev(scores[key] for scores in drawn)]
+        }
 
     def _protocol(self, fake: Side) -> dict[str, Any]:
         """What every metric's number depends on."""
         return {
+            "split": self._split,
             "real_images": len(self._real),
             "fake_images": len(fake),
             "real_pixels": list(self._real.lengths),  # shortest and longest edge
             "fake_pixels": list(fake.lengths),
+            "real_digest": self._real.digest,
             "network_digest": None if self._network is None else self._network.digest,
             "seed": self._seed,
             "versions": {"ganas": ganas.__version__, "torch": torch.__version__}
-            | {"torch-fidelity": version("torch-fidelity")},
+            | {name: version(name) for name in ("torch-fidelity", "pillow")},
         }
+
+
+def _drawn(images: Images | Tensor, count: int | None, seed: int) -> Images | Tensor:
+    """`count` of the images; which ones follows from their order."""
+    if count is None:
+        return images
+    if not 2 <= count <= len(images):
+        raise DataError(f"cannot draw {count} of {len(images)} images: give a number from 2 to {len(images)}")
+    indices = sorted(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
+    return images[indices] if isinstance(images, Tensor) else Subset(images, indices)
+
+
+def _counted(key: str, count: int | None) -> str:
+    """``fid@…`` -> ``fid500@…``, ``fid10k@…``."""
+    if count is None:
+        return key
+    metric, _, rest = key.partition("@")
+    return f"{metric}{f'{count // 1000}k' if count % 1000 == 0 else count}@{rest}"
 
 
 def evaluate(
@@ -230,35 +464,120 @@ def evaluate(
     metrics: Sequence[str],
     features: FeatureNetwork | None,
     seed: int = 0,
+    bootstrap: int = 0,
 ) -> Measurement:
     """The distance of ``fake`` from ``real`` by every one of ``metrics``; arguments and errors as in Reference."""
-    return Reference(real, metrics, features, seed=seed).measure(fake)
+    return Reference(real, metrics, features, seed=seed).measure(fake, bootstrap=bootstrap)
 
 
 def evaluate_folders(
     real: Path,
-    fake: Path,
+    fakes: Sequence[Path],
     *,
     metrics: Sequence[str] | None,  # None: all that `features` allows
-    features: str | None,  # NAME[:PATH] of a feature network
-) -> Measurement:
-    """The distance of the images under ``fake`` (folder or zip) from those under ``real``; errors as in Reference."""
+    features: str | None,  # specification of a feature network
+    count: int | None = None,
+    bootstrap: int = 0,
+    cache: Cache | None = None,
+    skip_bad: bool = False,
+    reporter: Reporter | None = None,
+) -> list[Measurement]:
+    """The distance of the images under each of ``fakes`` (folder or zip) from those under ``real``.
+
+    Several are repeats: their counts have to agree, or ``count`` has to be given. Arguments and errors as in Reference
+    and its ``measure``.
+    """
+    sources = [open_source(place, minimum=2, skip_bad=skip_bad) for place in (real, *fakes)]
+    counts = sorted({len(source) for source in sources[1:]})
+    if count is None and len(counts) > 1:
+        raise ConfigError(
+            f"folders of {counts[0]} and {counts[-1]} images cannot be put side by side: "
+            f"give --images {counts[0]} to draw as many of each"
+        )
+    if count is not None and count > counts[0]:
+        raise DataError(f"cannot draw {count} of {counts[0]} images: give a number from 2 to {counts[0]}")
+    network = load_network(features, metrics)
+    reference = Reference(sources[0], metrics, network, cache=cache, reporter=reporter)
+    return [reference.measure(source, count=count, bootstrap=bootstrap) for source in sources[1:]]
+
+
+def load_network(features: str | None, metrics: Sequence[str] | None) -> FeatureNetwork | None:
+    """The network of a specification, on the GPU if there is one; unknown metrics are refused before it is read."""
     for name in metrics or ():
-        if name not in METRICS:
-            raise ConfigError(f"unknown metric {name!r}: choose from {', '.join(METRICS)}")
-    sources = open_source(real, minimum=2), open_source(fake, minimum=2)
-    network = load_features(features) if features else None
-    possible = [name for name, metric in METRICS.items() if network is not None or not metric.needs_features]
-    return evaluate(*sources, metrics=metrics or possible, features=network)
+        _known(name)
+    return load_features(features, device="cuda" if torch.cuda.is_available() else "cpu") if features else None
+
+
+def possible_metrics(network: FeatureNetwork | None) -> list[str]:
+    """All that can be had with this network, or without any."""
+    had = {"nothing"} if network is None else {"nothing", "features"} | ({"logits"} if network.classes else set())
+    return [name for name, metric in METRICS.items() if metric.needs in had]
+
+
+# ── several measurements side by side ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One score over repeats, as the papers' figures show it."""
+
+    mean: float
+    low: float
+    high: float
+    standard_error: float  # of the mean; NaN of a single one
+    repeats: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Summary":
+        """Of one value or more."""
+        spread = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        return cls(mean(values), min(values), max(values), spread, len(values))
+
+    def __str__(self) -> str:
+        return f"mean {self.mean:.4g} ± {self.standard_error:.2g}, range {self.low:.4g} to {self.high:.4g}"
+
+
+def summarise(measurements: Sequence[Measurement]) -> dict[str, Summary]:
+    """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
+    first = measurements[0]
+    for other in measurements[1:]:
+        if difference := next(differences(first, other), None):
+            raise ConfigError(f"scores of different protocols cannot be put side by side: {difference}")
+    return {
+        key: Summary.of([measurement.scores[key] for measurement in measurements])
+        for key in first.scores
+        if metric_of(key) not in SPREADS
+    }
+
+
+def differences(one: Measurement, other: Measurement) -> Iterator[str]:
+    """Why two measurements may not be compared, a fact each; nothing where they may."""
+    if one.scores.keys() != other.scores.keys():
+        yield f"keys {', '.join(one.scores)} and {', '.join(other.scores)}"
+    for fact in IDENTITY:
+        if one.protocol.get(fact) != other.protocol.get(fact):
+            yield f"{fact} {one.protocol.get(fact)} and {other.protocol.get(fact)}"
+
+
+# ── what is refused, and what is warned of ───────────────────────────────────────────────────────────────────────────
+
+
+def _known(name: str) -> Metric:
+    if name not in METRICS:
+        raise ConfigError(f"unknown metric {name!r}: choose from {', '.join(METRICS)}")
+    return METRICS[name]
 
 
 def _checked(metrics: Sequence[str], features: FeatureNetwork | None) -> list[str]:
     """The metrics asked for, each once; ConfigError where one is unknown or cannot be had."""
     for name in metrics:
-        if name not in METRICS:
-            raise ConfigError(f"unknown metric {name!r}: choose from {', '.join(METRICS)}")
-        if METRICS[name].needs_features and features is None:
+        needs = _known(name).needs
+        if needs != "nothing" and features is None:
             raise ConfigError(f"{name} needs a feature network: give --features squeezenet:PATH or inception")
+        if needs == "logits" and features is not None and features.classes is None:
+            raise ConfigError(
+                f"{name} needs a classifier, and the weights of {features.name} have none: give a file with it"
+            )
     if not metrics:
         raise ConfigError(f"no metric asked for: choose from {', '.join(METRICS)}")
     return list(dict.fromkeys(metrics))
@@ -273,7 +592,7 @@ def _sharpness_warnings(real: Side, fake: Side, network: FeatureNetwork | None) 
     """A warning where one side is enlarged more than the other: the network sees that blur before anything else."""
     if network is None:
         return ()
-    shortest = {"real": real.lengths[0], "fake": fake.lengths[0]}
+    shortest: Mapping[str, int] = {"real": real.lengths[0], "fake": fake.lengths[0]}
     if len({min(pixels, network.size) for pixels in shortest.values()}) == 1:
         return ()
     smaller, larger = sorted(shortest, key=lambda name: shortest[name])

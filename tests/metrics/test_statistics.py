@@ -1,0 +1,115 @@
+"""The cache: what comes out is what went in, and nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_evaluate import Pixels, random_images
+
+from ganas.data.sources import open_source
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.statistics import Cache, default_cache
+from kill_and_resume import write_images
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def classifier() -> Pixels:
+    network = Pixels()
+    network.classes, network.classifier_digest = 5, "def"
+    return network
+
+
+METRICS = ["fid", "kid", "pr", "is"]
+
+
+def test_scores_from_the_cache_are_the_scores_without_it_and_the_network_rests(cache: Cache, tmp_path: Path) -> None:
+    real = open_source(write_images(tmp_path / "real", 60, seed=0))
+    fake = random_images(30, 16, 1)
+    expected = Reference(real, METRICS, classifier()).measure(fake)
+    for seen in (60, 0):  # written, then read
+        network = classifier()
+        reference = Reference(real, METRICS, network, cache=cache)
+        assert network.seen == seen
+        found = reference.measure(fake)
+        assert found.scores == expected.scores and found.protocol["real_pixels"] == expected.protocol["real_pixels"]
+    assert len(list(cache.folder.iterdir())) == 1
+    kept = cache.read(real.digest(), network)
+    assert kept and kept.gaussian, "60 images in 48 dimensions: their covariance is worth keeping"
+
+
+def test_other_images_other_weights_and_other_preprocessing_are_other_entries(cache: Cache) -> None:
+    network = Pixels()
+    paths = {cache.path("abc", network), cache.path("abd", network)}
+    for name, value in (
+        ("digest", "x"),
+        ("device", "cuda"),
+        ("preprocessing", "legacy"),
+        ("size", 8),
+        ("classifier_digest", "y"),
+    ):
+        other = Pixels()
+        setattr(other, name, value)
+        paths.add(cache.path("abc", other))
+    assert len(paths) == 7
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"\x80pickle"])
+def test_a_damaged_entry_is_as_good_as_none(cache: Cache, tmp_path: Path, damage: object) -> None:
+    real = open_source(write_images(tmp_path / "real", 6, seed=0))
+    fake = random_images(5, 16, 1)
+    expected = Reference(real, ["kid"], Pixels(), cache=cache).measure(fake).scores
+    (entry,) = cache.folder.iterdir()
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))  # type: ignore[operator]
+    assert Reference(real, ["kid"], Pixels(), cache=cache).measure(fake).scores == expected
+    assert entry.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    real = open_source(write_images(tmp_path / "real", 6, seed=0))
+    assert Reference(real, ["kid"], Pixels(), cache=Cache(tmp_path / "file")).measure(random_images(5, 16, 1)).scores
+
+
+def test_an_image_that_changed_is_measured_again(cache: Cache, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "real", 6, seed=0)
+    Reference(open_source(folder), ["kid"], Pixels(), cache=cache)
+    write_images(folder, 1, seed=9)
+    network = Pixels()
+    Reference(open_source(folder), ["kid"], network, cache=cache)
+    assert network.seen == 6
+
+
+def test_tensors_are_told_apart_by_their_pixels(cache: Cache) -> None:
+    network = Pixels()
+    images = random_images(6, 16, 0)
+    for tensor in (images, images.clone(), images.flip(0), images[..., :8]):
+        Reference(tensor, ["kid"], network, cache=cache)
+    assert network.seen == 18, "the copy was not looked at again"
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANAS_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"
+    monkeypatch.delenv("GANAS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "ganas"
+
+
+def test_float32_survives(cache: Cache) -> None:
+    network = classifier()
+    reference = Reference(random_images(60, 4, 0), METRICS, network, cache=cache)
+    reference.measure(random_images(60, 4, 1))  # which fits a Gaussian to the real side, and keeps it
+    side = reference._real
+    assert side.digest is not None
+    kept = cache.read(side.digest, network)
+    assert kept and kept.activations.features.equal(side.statistics.activations.features)
+    assert kept.gaussian and side.gaussian
+    for one, other in zip(kept.gaussian, side.gaussian, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert kept.activations.features.dtype == torch.float32
