@@ -238,7 +238,9 @@ def test_a_command_is_refused_by_its_name(arguments: list[str], said: str, capsy
 def test_an_unknown_metric_is_named(metric: str, home: Path, refused: Refused) -> None:
     sides = ("--real", home / "a", "--fake", home / "b")
     if metric:
-        assert "unknown metric 'fréchet': choose from fid, kid, swd" in refused("evaluate", *sides, "--metrics", metric)
+        assert "unknown metric 'fréchet': choose from fid, kid, pr, is, swd" in refused(
+            "evaluate", *sides, "--metrics", metric
+        )
     else:
         assert "unknown metric ''" in refused("evaluate", *sides, "--metrics", ",swd")
     assert "fid needs a feature network: give --features" in refused("evaluate", *sides, "--metrics", "fid")

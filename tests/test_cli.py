@@ -20,7 +20,7 @@ from tiny import FLAGS, GANAS, ganas, write_domains
 CONTRACT = {
     "demo": ["--out"],
     "search": [
-        *("--a", "--b", "--out", "--layout", "--strategy"),
+        *("--a", "--b", "--out", "--layout", "--strategy", "--features"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "train": [
@@ -28,7 +28,10 @@ CONTRACT = {
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad"],
-    "evaluate": ["--real", "--fake", "--metrics", "--features", "--json"],
+    "evaluate": [
+        *("[RUN]", "--a", "--b", "--real", "--fake", "--metrics", "--features", "--images", "--bootstrap"),
+        *("--skip-bad", "--no-cache", "--json"),
+    ],
     "doctor": ["--json"],
     "data check": ["DIR|ZIP...", "--json"],
 }

@@ -46,7 +46,7 @@ Features = Annotated[
     typer.Option(
         "--features",
         metavar="NAME[:PATH]",
-        help="Feature network to measure with: squeezenet:PATH, inception or inception:PATH.",
+        help="Feature network: inception, squeezenet or one of torchvision's classifiers; its weights' file.",
     ),
 ]
 
@@ -72,6 +72,7 @@ def search(
     strategy: Annotated[
         str | None, typer.Option("--strategy", metavar="NAME", help="How alphas and weights are learned: of. [of]")
     ] = None,
+    features: Features = None,
     preset: Preset = None,
     resolution: Resolution = None,
     seed: Seed = 0,
@@ -87,6 +88,7 @@ def search(
     from ganas.searching.oneshot import search as run_search
 
     flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
+    flags["metrics.features"] = features
     config = make_config("search", preset=preset or _default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
@@ -164,25 +166,60 @@ def translate(
 
 @app.command()
 def evaluate(
-    real: Annotated[Path, typer.Option("--real", metavar="DIR|ZIP", help="Real images.", show_default=False)],
-    fake: Annotated[Path, typer.Option("--fake", metavar="DIR|ZIP", help="Images to judge.", show_default=False)],
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, to be measured both ways.")
+    ] = None,
+    a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="With RUN: test images of domain A.")] = None,
+    b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="With RUN: test images of domain B.")] = None,
+    real: Annotated[Path | None, typer.Option("--real", metavar="DIR|ZIP", help="Without RUN: real images.")] = None,
+    fake: Annotated[
+        list[Path] | None,
+        typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to judge; again for each repeat."),
+    ] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="NAMES", help="Of fid, kid, swd. [those that can be had]")
+        str | None, typer.Option("--metrics", metavar="NAMES", help="Of fid,kid,pr,is,swd. [those that can be had]")
     ] = None,
     features: Features = None,
+    images: Annotated[
+        int | None, typer.Option("--images", metavar="N", min=2, help="Draw N of the images to judge. [all]")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples behind 95 % intervals.")
+    ] = 0,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither use nor keep statistics of real images.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how far images are from real ones; each key names its protocol."""
-    from ganas.metrics.evaluate import evaluate_folders
+    """Measure images, or both directions of a run; each key names its protocol.
 
-    measurement = evaluate_folders(real, fake, metrics=metrics.split(",") if metrics else None, features=features)
-    for warning in measurement.warnings:
-        print(f"note: {warning}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"scores": measurement.scores, "protocol": measurement.protocol}))
+    Examples: ganas evaluate --real paintings --fake translated --features squeezenet:weights.safetensors
+    ganas evaluate runs/train --a test/paintings --b test/photos
+    """
+    from ganas.evaluation import evaluate_run
+    from ganas.metrics.evaluate import evaluate_folders
+    from ganas.metrics.statistics import Cache, default_cache
+    from ganas.progress import Reporter
+
+    common: dict[str, Any] = {
+        "metrics": metrics.split(",") if metrics else None,
+        "features": features,
+        "bootstrap": bootstrap,
+        "cache": None if no_cache else Cache(default_cache()),
+        "skip_bad": skip_bad,
+    }
+    if run is not None:
+        _refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
+        if (a is None) != (b is None):
+            raise ConfigError("give both --a and --b, or neither to measure what the run held out")
+        _print_judgements(evaluate_run(run, a=a, b=b, **common), as_json)
         return
-    for key, value in measurement.scores.items():
-        print(f"{key:40} {value:.6g}")
+    _refuse_both({"--a": a, "--b": b}, "it needs a RUN: use --real and --fake for folders")
+    if real is None or not fake:
+        raise ConfigError("give a RUN, or --real and --fake")
+    measured = evaluate_folders(real, fake, count=images, reporter=Reporter(), **common)
+    _print_measurements(fake, measured, as_json)
 
 
 @app.command()
@@ -238,6 +275,67 @@ def _default_preset() -> str:
 def _print_next(*arguments: object) -> None:
     """The command to go on with, ready to be pasted."""
     print(f"next: {shlex.join(['ganas', *map(str, arguments)])}")
+
+
+def _refuse_both(options: dict[str, Any], reason: str) -> None:
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"{name} cannot be used here, {reason}")
+
+
+def _print_judgements(judgements: Any, as_json: bool) -> None:
+    """Both directions of a run, before and after."""
+    if as_json:
+        document = {
+            direction: {"untranslated": judged.untranslated.as_json(), "translated": judged.translated.as_json()}
+            for direction, judged in judgements.items()
+        }
+        print(json.dumps(document))
+        return
+    rows: list[tuple[str, ...]] = []
+    for direction, judged in judgements.items():
+        _note_warnings(judged.translated, f"{direction}: ")
+        split = judged.translated.protocol["split"]
+        for key in judged.translated.scores:
+            rows.append((direction, split, key, _score(judged.untranslated, key), _score(judged.translated, key)))
+    _print_table(("", "split", "score", "untranslated", "translated"), rows)
+
+
+def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None:
+    """One measurement a folder, and a summary of several."""
+    from ganas.metrics.evaluate import summarise
+
+    summaries = summarise(measured) if len(measured) > 1 else {}
+    if as_json:
+        if len(measured) == 1:
+            print(json.dumps(measured[0].as_json()))
+            return
+        document = {"repeats": [one.as_json() for one in measured]}
+        print(json.dumps(document | {"summary": {key: vars(summary) for key, summary in summaries.items()}}))
+        return
+    for fake, one in zip(fakes, measured, strict=True):
+        _note_warnings(one, f"{fake}: " if len(measured) > 1 else "")
+    columns = ("score", *(map(str, fakes) if len(measured) > 1 else ["value"]))
+    _print_table(columns, [(key, *(_score(one, key) for one in measured)) for key in measured[0].scores])
+    for key, summary in summaries.items():
+        print(f"{key}: {summary}")
+
+
+def _score(measurement: Any, key: str) -> str:
+    low, high = measurement.intervals.get(key, (None, None))
+    return f"{measurement.scores[key]:.6g}" + (f" [{low:.4g}, {high:.4g}]" if low is not None else "")
+
+
+def _note_warnings(measurement: Any, prefix: str) -> None:
+    for warning in measurement.warnings:
+        print(f"note: {prefix}{warning}", file=sys.stderr)
+
+
+def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Aligned with spaces, so that it can be cut and grepped."""
+    widths = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
+    for row in (columns, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_choices(architecture: Any) -> None:

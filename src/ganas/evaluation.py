@@ -1,0 +1,132 @@
+"""Judging a trained translator: its translations of images it did not learn from, beside those images as they are."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ganas.config import RunConfig, load_config
+from ganas.data.sources import ImageSource, open_source
+from ganas.errors import RunError
+from ganas.inference import Direction, Translator, find_generator, load_generator, read_generator_info, translate
+from ganas.metrics.evaluate import Measurement, Reference, Split, load_network, possible_metrics
+from ganas.metrics.features import FeatureNetwork
+from ganas.metrics.statistics import Cache
+from ganas.nets.layout import find_layout
+from ganas.progress import Reporter
+from ganas.store import Run
+from ganas.training.opening import open_domains
+from ganas.training.validation import Validation
+
+BOTH: tuple[Direction, ...] = ("ab", "ba")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One direction: how far images are from the other domain before and after translation."""
+
+    untranslated: Measurement
+    translated: Measurement
+
+
+def evaluate_run(
+    place: Path,
+    *,
+    a: Path | None,  # test images of A, folder or zip; None, as b: the run's held-out images
+    b: Path | None,
+    metrics: Sequence[str] | None,  # None: all that `features` allows
+    features: str | None,  # specification of a feature network; None: the run's own, if it has one
+    bootstrap: int = 0,
+    cache: Cache | None = None,
+    skip_bad: bool = False,
+) -> dict[Direction, Judgement]:
+    """Both directions of a run of `ganas train`.
+
+    Test images are translated as they are, A against the images of B and the reverse. Images held out are shrunk to
+    the run's resolution and compared with up to 500 training images of the other domain, as the run itself did.
+    Raises `RunError` without generators, or where the run's images or feature network are no longer what they were.
+    """
+    reporter = Reporter()
+    config = _config(place)
+    network = load_network(features or (config.metrics.features if config else None), metrics)
+    infos = {direction: read_generator_info(find_generator(place, direction)) for direction in BOTH}
+    if a is None or b is None:
+        if config is None:
+            raise RunError(f"{str(place)!r} has no config that says what was held out: give --a and --b")
+        validation = _validation(place, config, metrics, network, cache)
+        bf16 = config.training.precision == "bf16"
+        judged = {}
+        for direction in BOTH:
+            before = validation.untranslated(direction, bootstrap=bootstrap)
+            after = validation.measure(direction, _translator(place, direction, bf16), bootstrap=bootstrap)
+            judged[direction] = Judgement(before, after)
+        return judged
+    places: dict[Direction, Path] = {"ab": a, "ba": b}
+    sides = {direction: open_source(side, minimum=2, skip_bad=skip_bad) for direction, side in places.items()}
+    targets: dict[Direction, ImageSource] = {"ab": sides["ba"], "ba": sides["ab"]}
+    split = _split(config, [side.digest() for side in sides.values()])
+    judgements = {}
+    for direction, source in sides.items():
+        reference = Reference(targets[direction], metrics, network, cache=cache, split=split, reporter=reporter)
+        facts = {"source_digest": source.digest()}
+        before = reference.measure(source, bootstrap=bootstrap, facts=facts)
+        with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
+            translate(place, places[direction], Path(folder), direction=direction, skip_bad=skip_bad)
+            translated = open_source(Path(folder), minimum=2, verify=False)
+            facts["chosen_on"] = infos[direction].split or "nothing"
+            after = reference.measure(translated, bootstrap=bootstrap, facts=facts)
+        judgements[direction] = Judgement(before, _warned(after))
+    return judgements
+
+
+def _config(place: Path) -> RunConfig | None:
+    """What the run was told; of several repeats any one, as they differ in their seeds alone."""
+    run = Run(place)
+    path = next((path for path in (run.config, *sorted(place.glob("repeats/*/config.yaml"))) if path.is_file()), None)
+    return load_config(path.read_bytes(), str(path)) if path else None
+
+
+def _split(config: RunConfig | None, digests: list[str]) -> Split:
+    """What images with these digests were to the run."""
+    known = (config.data.digest_a, config.data.digest_b) if config else ()
+    return "training" if any(digest in known for digest in digests) else "test"
+
+
+def _warned(measured: Measurement) -> Measurement:
+    """With a warning where the score flatters."""
+    warnings = []
+    if measured.protocol["split"] == "training":
+        warnings.append("these are images that the run learned from: its scores flatter")
+    if measured.protocol["chosen_on"] == "test":
+        warnings.append("this generator was chosen on test images: its scores flatter")
+    return replace(measured, warnings=(*warnings, *measured.warnings))
+
+
+def _translator(place: Path, direction: Direction, bf16: bool) -> Translator:
+    generator, info = load_generator(find_generator(place, direction))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
+
+
+def _validation(
+    place: Path,
+    config: RunConfig,
+    metrics: Sequence[str] | None,
+    network: FeatureNetwork | None,
+    cache: Cache | None,
+) -> Validation:
+    """What the run was measured by, on whatever device this machine has."""
+    here = config.model_copy(update={"training": config.training.model_copy(update={"device": "auto"})})
+    opened, domains = open_domains(here, find_layout(config.nets.layout))
+    for name, then, now in (
+        (config.data.a, config.data.digest_a, opened.data.digest_a),
+        (config.data.b, config.data.digest_b, opened.data.digest_b),
+    ):
+        if then != now:
+            raise RunError(f"the images of {str(name)!r} changed since {str(place)!r} was trained: give --a and --b")
+    validation = Validation(config, domains, network, cache, metrics or possible_metrics(network))
+    if not validation.enough:
+        raise RunError(f"{str(place)!r} holds out too few images to measure by: give --a and --b")
+    return validation

@@ -1,0 +1,161 @@
+"""Judging a run: what it held out, or test images, before and after translation."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ganas.data.sources import open_source
+from ganas.inference import find_generator, load_generator
+from ganas.metrics.evaluate import evaluate
+from kill_and_resume import write_images
+from tiny import FLAGS, ganas, write_domains
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run `train` of domains that are large enough to hold images out, and test images."""
+    home = tmp_path_factory.mktemp("home")
+    domains = write_domains(home, 100, 110)
+    assert ganas("train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", home / "train") == 0
+    write_images(home / "test_a", 5, seed=5, sides=(30, 27))
+    write_images(home / "test_b", 6, seed=6)
+    return home
+
+
+def judged(capsys: Capture, *arguments: str | Path) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    capsys.readouterr()
+    assert ganas("evaluate", *arguments, "--json") == 0
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_what_a_run_held_out_scores_as_it_did_when_it_was_kept(home: Path, capsys: Capture) -> None:
+    found = judged(capsys, home / "train")
+    kept = json.loads((home / "train" / "result.json").read_text())["best"]
+    for direction, best in kept.items():
+        translated = found[direction]["translated"]
+        assert translated["scores"][best["metric"]] == pytest.approx(best["score"], rel=1e-6)
+        assert translated["protocol"]["split"] == "validation"
+        assert found[direction]["untranslated"]["scores"].keys() == translated["scores"].keys()
+
+
+def test_test_images_are_translated_in_their_own_sizes(home: Path, capsys: Capture) -> None:
+    found = judged(capsys, home / "train", "--a", home / "test_a", "--b", home / "test_b")
+    assert ganas("translate", home / "train", home / "test_a", home / "translated", "--direction", "ab") == 0
+    sources = [open_source(home / name) for name in ("test_b", "translated", "test_a")]
+    for name, source in (("translated", sources[1]), ("untranslated", sources[2])):
+        expected = evaluate(sources[0], source, metrics=["swd"], features=None)
+        assert found["ab"][name]["scores"] == expected.scores
+        protocol = found["ab"][name]["protocol"]
+        assert protocol["split"] == "test" and protocol["fake_pixels"] == [27, 30]
+
+
+def test_the_table_shows_both_directions_and_intervals(home: Path, capsys: Capture) -> None:
+    capsys.readouterr()
+    assert ganas("evaluate", home / "train", "--bootstrap", "3") == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["split", "score", "untranslated", "translated"]
+    assert [row.split()[0] for row in rows] == ["ab", "ba"]
+    assert all(row.count("[") == 2 for row in rows)
+
+
+def test_a_model_folder_is_enough_with_test_images_and_not_without(home: Path, capsys: Capture) -> None:
+    model = home / "train" / "model"
+    whole = judged(capsys, home / "train", "--a", home / "test_a", "--b", home / "test_b")
+    alone = judged(capsys, model, "--a", home / "test_a", "--b", home / "test_b")
+    assert alone["ba"]["translated"]["scores"] == whole["ba"]["translated"]["scores"]
+    assert ganas("evaluate", model) == 2
+    assert "has no config that says what was held out: give --a and --b" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["train", "--a", "test_a"], "give both --a and --b"),
+        (["train", "--real", "test_a"], "--real cannot be used here, RUN is given"),
+        (["--a", "test_a", "--real", "test_a"], "--a cannot be used here, it needs a RUN"),
+        (["--real", "test_a"], "give a RUN, or --real and --fake"),
+        (["nowhere"], "there is no run"),
+        (["train", "--metrics", "kid"], "kid needs a feature network"),
+    ],
+)
+def test_what_does_not_go_together(
+    home: Path, arguments: list[str], said: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    assert ganas("evaluate", *arguments) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in line
+
+
+def test_a_run_whose_images_changed_is_not_measured_on_them(tmp_path: Path, capsys: Capture) -> None:
+    domains = write_domains(tmp_path, 100, 100)
+    assert ganas("train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", tmp_path / "run") == 0
+    write_images(tmp_path / "a", 1, seed=77)
+    assert ganas("evaluate", tmp_path / "run") == 2
+    assert "changed since" in capsys.readouterr().err
+
+
+def test_a_generator_is_not_judged_in_the_other_direction(home: Path, capsys: Capture) -> None:
+    file = home / "train" / "model" / "generator_ab.safetensors"
+    assert ganas("evaluate", file, "--a", home / "test_a", "--b", home / "test_b") == 2
+    assert "is a generator_ab: it translates --direction ab alone" in capsys.readouterr().err
+
+
+def test_images_that_a_run_learned_from_are_called_so(home: Path, capsys: Capture) -> None:
+    found = judged(capsys, home / "train", "--a", home / "a", "--b", home / "b")
+    assert found["ab"]["translated"]["protocol"]["split"] == "training"
+    assert any("learned from" in warning for warning in found["ab"]["translated"]["warnings"])
+
+
+def test_folders_of_different_counts_are_refused_before_they_are_measured(home: Path, capsys: Capture) -> None:
+    fakes = ["--fake", home / "test_a", "--fake", home / "test_b"]
+    assert ganas("evaluate", "--real", home / "a", *fakes) == 2
+    assert "5 and 6 images cannot be put side by side: give --images 5" in capsys.readouterr().err
+    assert ganas("evaluate", "--real", home / "a", *fakes, "--images", "5") == 0
+
+
+def test_several_folders_of_fakes_are_summed_up(home: Path, capsys: Capture) -> None:
+    repeats = [write_images(home / f"repeat {seed}", 5, seed=40 + seed) for seed in range(3)]
+    fakes = [word for repeat in repeats for word in ("--fake", repeat)]
+    found = judged(capsys, "--real", home / "a", *fakes)
+    assert len(found["repeats"]) == 3
+    (summary,) = found["summary"].values()
+    assert summary["low"] <= summary["mean"] <= summary["high"] and summary["repeats"] == 3  # type: ignore[operator]
+    assert ganas("evaluate", "--real", home / "a", *fakes) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 3 and " ± " in out[-1] and "range" in out[-1]
+
+
+def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: Path, capsys: Capture) -> None:
+    domains = write_domains(tmp_path, 12, 12)
+    tests = [write_images(tmp_path / f"test_{name}", 10, seed=50, sides=(30, 27)) for name in "ab"]
+    train = ["train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--set", "training.evaluate_every=2"]
+    assert ganas(*train, "--set", "metrics.split=test", "--out", tmp_path / "missing") == 2
+    assert "give --set data.test_a=DIR and data.test_b=DIR" in capsys.readouterr().err
+    train += ["--set", "metrics.split=test", "--set", f"data.test_a={tests[0]}", "--set", f"data.test_b={tests[1]}"]
+    assert ganas(*train, "--out", tmp_path / "run") == 0
+    assert "on test images" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    scored = [line for line in lines if "scores" in line]
+    assert [line["nimg"] for line in scored] == [2, 4]
+    assert {facts["split"] for line in scored for facts in line["protocol"].values()} == {"test"}
+    _, info = load_generator(find_generator(tmp_path / "run", "ab"))
+    assert info.split == "test"
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "model")
+    found = judged(capsys, tmp_path / "model", "--a", home / "test_a", "--b", home / "test_b")
+    assert any("chosen on test images" in warning for warning in found["ab"]["translated"]["warnings"])
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["best"]["ab"]["split"] == "test"
+
+
+def test_a_search_measures_its_supernets_on_the_way(home: Path, tmp_path: Path) -> None:
+    search = ["search", "--a", home / "a", "--b", home / "b", *FLAGS, "--set", "training.evaluate_every=2"]
+    assert ganas(*search, "--out", tmp_path / "run") == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    scored = [line for line in lines if "scores" in line]
+    assert [line["nimg"] for line in scored] == [2, 4]
+    assert all(line["score_seconds"] > 0 and line["protocol"]["ab"]["split"] == "validation" for line in scored)
