@@ -26,7 +26,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-CLOCK = ("time", "step_seconds")  # keys in which two lines of metrics.jsonl differ though they are the same
+CLOCK = (
+    "time",
+    "step_seconds",
+    "score_seconds",
+)  # keys in which two lines of metrics.jsonl differ though they are the same
 IMAGES = 110  # a domain: eleven are held out, so that the generators kept are chosen by a metric
 TINY = (
     *("--preset", "tiny", "--set", "nets.width=2", "--set", "nets.discriminator_width=2"),

@@ -40,6 +40,9 @@ class DataConfig(Section):
     resolution: Positive = 64  # pixels a side in training
     load_scale: Annotated[float, Field(ge=1, le=16)] = 1.12  # shorter side: resolution × this, before the random crop
     flip: bool = True  # mirror half of the images
+    test_a: Path | None = None  # images to measure on instead of those held out: metrics.split=test
+    test_b: Path | None = None
+    digest_test: str | None = None  # of both, filled in
     split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
     validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
     skip_bad: bool = False  # go on without the files that cannot be read
@@ -112,7 +115,11 @@ class MetricsConfig(Section):
     """What a checkpoint is chosen by."""
 
     select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"  # auto: kid with a feature network, else swd
-    features: str | None = None  # NAME:PATH of a feature network, as squeezenet:weights.safetensors
+    features: str | None = None  # specification of a feature network, as squeezenet:weights.safetensors
+    digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
+    split: Literal["validation", "test"] = (
+        "validation"  # what is measured; choosing on test images flatters, and is labelled
+    )
 
 
 class RunConfig(Section):
@@ -291,7 +298,7 @@ def make_config(
     return _validate(document)
 
 
-FOREIGN = {"search": ("metrics", "training.inherit", "training.evaluate_every"), "train": ("search",)}
+FOREIGN = {"search": ("metrics.select", "training.inherit"), "train": ("search",)}
 
 
 def _refuse_foreign(kind: str, key: str) -> None:
@@ -361,6 +368,8 @@ def resolve(
         update={
             "a": config.data.a.absolute(),
             "b": config.data.b.absolute(),
+            "test_a": config.data.test_a.expanduser().absolute() if config.data.test_a else None,
+            "test_b": config.data.test_b.expanduser().absolute() if config.data.test_b else None,
             "digest_a": digests[0],
             "digest_b": digests[1],
         }
@@ -389,7 +398,7 @@ def resolve(
 def _absolute_features(features: str | None) -> str | None:
     """NAME:PATH with an absolute path, so that the same command from another folder means the same."""
     name, separator, path = (features or "").partition(":")
-    return f"{name}:{Path(path).absolute()}" if separator else features
+    return f"{name}:{Path(path).expanduser().absolute()}" if separator else features
 
 
 def _nest(document: dict[str, Any], values: Values) -> dict[str, Any]:

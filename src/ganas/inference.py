@@ -59,7 +59,8 @@ class GeneratorInfo:
     images: int  # pairs seen when it was saved
     architecture: str  # id
     metric: str | None = None  # key of what it was chosen by; None: it is the last one
-    score: float | None = None  # on held-out images; None: not a number
+    score: float | None = None  # None: not a number
+    split: str | None = None  # of the images it was chosen by: validation (held out) or test
 
 
 def build_generator(info: GeneratorInfo) -> Network:

@@ -11,14 +11,17 @@ from typing import Any
 from safetensors.torch import save
 
 from ganas.config import RunConfig
+from ganas.metrics.statistics import Cache, default_cache
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.searching.derive import Choice, derive, read_choices, records, summarise
 from ganas.store import Run, write_atomically
+from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import joint_phases
 from ganas.training.session import PhaseBuilder, Session
+from ganas.training.validation import Validation, open_validation
 
 STRATEGIES: Mapping[str, PhaseBuilder] = {"of": joint_phases}
 
@@ -54,6 +57,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     layout = find_layout(config.nets.layout)
     run = Run(out)
     config, domains = open_domains(kept_choices(run, config), layout)
+    config, validation = open_validation(config, domains, Cache(default_cache()))
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -72,7 +76,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
 
         session.extra_log, session.extra_words = log, words
         session.resume()
-        session.go("search", [], stop)
+        session.go("search", [_watching(session, validation)] if validation.ready(reporter) else [], stop)
         final = choices()
         architecture = derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
@@ -84,3 +88,12 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         verdict = {"verdict": result.verdict, "images": result.images}
         run.write_result({"architecture": architecture.id, **verdict, **summary, "choices": records(final)})
         return result
+
+
+def _watching(session: Session, validation: Validation) -> Event:
+    """The event that measures the supernets, every op in its share; nothing is chosen by it."""
+
+    def measure(nimg: int) -> None:
+        validation.record(session, nimg)
+
+    return Event("evaluate", session.config.training.evaluate_every, measure)

@@ -103,7 +103,6 @@ def claim(run: Run, config: RunConfig) -> None:
     A run in which nothing was learned yet (it ended at once, by a wrong option say) takes the new config.
     """
     if not run.config.exists() or not run.begun:
-        run.forget_model()
         run.write_text(run.config, config.to_yaml())
         return
     stored = load_config(run.config.read_bytes(), str(run.config))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, isnan
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from safetensors import SafetensorError
@@ -12,13 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganas.config import RunConfig
-from ganas.data.loaders import centre_images
-from ganas.data.sources import ImageSource
-from ganas.errors import ArchitectureError, ConfigError, RunError
+from ganas.errors import ArchitectureError, RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, read_generator_info, save_generator
-from ganas.metrics.evaluate import Reference
-from ganas.metrics.features import FeatureNetwork, load_features
+from ganas.metrics.evaluate import Summary, metric_of
+from ganas.metrics.statistics import Cache, default_cache
 from ganas.nets.architecture import Architecture, handmade, load_architecture
 from ganas.nets.layout import Layout, find_layout
 from ganas.progress import Reporter, StopSignal
@@ -27,10 +24,9 @@ from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import joint_phases
 from ganas.training.session import Session
+from ganas.training.validation import DIRECTIONS, Validation, open_validation
 
-DIRECTIONS = {"ab": "A→B", "ba": "B→A"}
-REFERENCE_IMAGES = 500  # of the target domain, at most, that held-out translations are compared with
-MINIMUM_HELD = 10  # images held out of a domain below which no score is worth choosing by
+IMAGES = {"validation": "held-out images", "test": "test images, by which it was chosen"}
 
 
 @dataclass(frozen=True)
@@ -50,15 +46,12 @@ class TrainResult:
             return [f"kept the generators after {self.images} images: nothing was measured"]
         lines = [
             f"{DIRECTIONS[direction]}: kept the generator after {kept['nimg']} images, "
-            f"{kept['metric']} {kept['score']:.4g} on held-out images"
+            f"{kept['metric']} {kept['score']:.4g} on {IMAGES[kept['split']]}"
             for direction, kept in self.best.items()
         ]
         for direction in self.best if len(self.repeats) > 1 else ():
-            scores = [best[direction]["score"] for best in self.repeats]
-            lines.append(
-                f"{DIRECTIONS[direction]}: {len(scores)} repeats, mean {mean(scores):.4g}, "
-                f"range {min(scores):.4g} to {max(scores):.4g}"
-            )
+            summary = Summary.of([best[direction]["score"] for best in self.repeats])
+            lines.append(f"{DIRECTIONS[direction]}: {summary.repeats} repeats, {summary}")
         return lines
 
 
@@ -94,9 +87,7 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
     run = Run(out)
     config, domains = open_domains(kept_choices(run, config), layout)
     # whatever can be wrong is found before the run's folder is made
-    if config.metrics.select in ("fid", "kid") and not config.metrics.features:
-        raise ConfigError(f"metrics.select={config.metrics.select} needs a feature network: give --features")
-    features = load_features(config.metrics.features, device=config.device) if config.metrics.features else None
+    config, validation = open_validation(config, domains, Cache(default_cache()))
     fresh = config.training.inherit is not None and not run.checkpoint_paths()
     supernet = _supernet(config.training.inherit, layout) if config.training.inherit and fresh else None
     with run.lock(), StopSignal().listening() as stop:
@@ -104,10 +95,15 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         claim(run, config)
         run.write_text(run.architecture, architecture.to_json())
         session = Session(run, config, layout, architecture, domains, joint_phases, reporter)
-        if not session.resume() and supernet:
+        resumed = session.resume()
+        if not resumed:
+            run.forget_model()
+        if not resumed and supernet:
             copied, total = inherit(session.gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
-        selection = _selection(session, architecture, features, reporter)
+        selection = None
+        if config.metrics.select != "last" and validation.ready(reporter):
+            selection = Selection(session, architecture, validation)
         session.go("train", [_keeping(session, architecture, selection)], stop)
         best = selection.best() if selection else {}
         run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "best": best})
@@ -173,19 +169,6 @@ def _supernet(place: Path, layout: Layout) -> dict[str, Tensor]:
 # ── which generators are kept ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _selection(
-    session: Session, architecture: Architecture, features: FeatureNetwork | None, reporter: Reporter
-) -> "Selection | None":
-    """What chooses the generators to keep; None where the last ones are kept."""
-    held = min(len(session.domains.held_a), len(session.domains.held_b))
-    if session.config.metrics.select == "last":
-        return None
-    if held < MINIMUM_HELD:
-        reporter.say(f"only {held} images are held out: too few to choose a checkpoint by, so the last one is kept")
-        return None
-    return Selection(session, architecture, features)
-
-
 def _keeping(session: Session, architecture: Architecture, selection: "Selection | None") -> Event:
     """The event that fills the model folder: the best by a metric, or the last where none can be had."""
     if selection:
@@ -199,54 +182,46 @@ def _keeping(session: Session, architecture: Architecture, selection: "Selection
 
 
 class Selection:
-    """Translates held-out images and keeps, for each direction, the generator whose translations are the closest.
+    """Keeps, for each direction, the generator whose translations of held-out images are the closest.
 
     Which one is the best so far is read from the generator files themselves, so that they and what is said of them
     cannot differ, wherever a run was killed.
     """
 
-    def __init__(self, session: Session, architecture: Architecture, features: FeatureNetwork | None) -> None:
-        config, domains = session.config, session.domains
+    def __init__(self, session: Session, architecture: Architecture, validation: Validation) -> None:
         self._session = session
         self._architecture = architecture
-        self._metric = config.metrics.select
-        self._held = {"ab": self._look(domains.held_a), "ba": self._look(domains.held_b)}
-        metrics = ["fid", "kid"] if features and self._metric != "swd" else [self._metric]
-        self._references = {
-            direction: Reference(self._look(target, REFERENCE_IMAGES), metrics, features)
-            for direction, target in (("ab", domains.b), ("ba", domains.a))
-        }
-
-    def _look(self, source: ImageSource, most: int | None = None) -> Tensor:
-        chosen = source.subset(range(min(len(source), most or len(source))))
-        return centre_images(chosen, self._session.config.data.resolution)
+        self._validation = validation
+        self._metric = session.config.metrics.select
 
     def measure(self, nimg: int) -> None:
         """Translate, measure, and keep a generator that is the best so far."""
-        scores: dict[str, float] = {}
-        for direction, translator in self._session.translators().items():
-            self._session.stop.check()
-            measured = self._references[direction].measure(translator(self._held[direction])).scores
-            scores |= {f"{direction}/{key}": value for key, value in measured.items()}
-            key = next(key for key in measured if key.startswith(f"{self._metric}@"))
-            score = None if isnan(measured[key]) else measured[key]
-            kept = self._kept(direction)
+        for direction, measured in self._validation.record(self._session, nimg).items():
+            key = next(key for key in measured.scores if metric_of(key) == self._metric)
+            score = None if isnan(measured.scores[key]) else measured.scores[key]
+            kept = self._kept(direction, nimg)
             if kept is None or kept.score is None or (score is not None and score < kept.score):
                 keep(self._session, self._architecture, direction, nimg, metric=key, score=score)
-        self._session.record({"nimg": nimg, "scores": scores})
 
     def best(self) -> dict[str, Any]:
         """Direction -> metric, score and nimg of the generator kept."""
-        kept = {direction: self._kept(direction) for direction in DIRECTIONS}
+        kept = {direction: self._kept(direction, self._session.loop.nimg) for direction in DIRECTIONS}
         return {
-            direction: {"metric": info.metric, "score": inf if info.score is None else info.score, "nimg": info.images}
+            direction: {
+                "metric": info.metric,
+                "score": inf if info.score is None else info.score,
+                "split": info.split,
+                "nimg": info.images,
+            }
             for direction, info in kept.items()
             if info
         }
 
-    def _kept(self, direction: str) -> GeneratorInfo | None:
+    def _kept(self, direction: str, nimg: int) -> GeneratorInfo | None:
+        """What is kept; nothing of a life whose later images were lost, nor of a ganas that did not write scores."""
         path = self._session.run.generator(direction)
-        return read_generator_info(path) if path.exists() else None
+        info = read_generator_info(path) if path.exists() else None
+        return info if info and info.metric and info.images <= nimg else None
 
 
 def keep(
@@ -269,5 +244,6 @@ def keep(
         architecture=architecture.id,
         metric=metric,
         score=score,
+        split=session.config.metrics.split if metric else None,
     )
     save_generator(session.run.generator(direction), session.generators()[name], info)
