@@ -55,7 +55,7 @@ def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-    nn.init.normal_(network.fc.weight, std=0.02, generator=generator)
+    nn.init.normal_(network.fc.weight, std=0.1, generator=generator)
     nn.init.zeros_(network.fc.bias)
     path = folder / "inception.pth"
     torch.save(network.state_dict(), path)
@@ -104,7 +104,7 @@ def assert_like_torch_fidelity(mine: Measurement, found: dict[str, float], suffi
     }
     # its KID is a difference of float32 kernels of about 1
     assert {key: mine.scores[key] for key in expected} == pytest.approx(expected, rel=1e-6, abs=1e-6)
-    assert expected[f"fid@{suffix}"] > 0.01 and expected[f"is@{suffix}"] > 1.01, "networks that see something"
+    assert expected[f"fid@{suffix}"] > 0.01 and expected[f"is@{suffix}"] > 1.005, "networks that see something"
     assert 0 < expected[f"precision@{suffix}"] < 1 or 0 < expected[f"recall@{suffix}"] < 1
 
 
@@ -135,7 +135,7 @@ def test_legacy_features_and_logits_are_torch_fidelitys(folders: tuple[Path, Pat
     ):
         assert mine is not None
         assert (mine - expected).abs().max() <= 1e-6 * expected.abs().max()
-    assert 0.1 < expected.std() < 10
+    assert 0.5 < expected.std() < 10, "logits that say something"
 
 
 @pytest.mark.slow
