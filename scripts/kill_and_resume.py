@@ -223,8 +223,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments of the kills")
     options = parser.parse_args()
 
+    import torch
+
     import ganas.searching.oneshot
     import ganas.training.translator  # noqa: F401  before the first fork, so that no life has to do it again
+
+    torch.set_num_threads(1)  # comparing must start no threads here: those of a fork would wait for them forever
 
     with tempfile.TemporaryDirectory(prefix="ganas-kill-") as name:
         folder = Path(name)
