@@ -296,8 +296,8 @@ def _print_judgements(judgements: Any, as_json: bool) -> None:
     for direction, judged in judgements.items():
         _note_warnings(judged.translated, f"{direction}: ")
         split = judged.translated.protocol["split"]
-        for key in judged.translated.scores:
-            rows.append((direction, split, key, _score(judged.untranslated, key), _score(judged.translated, key)))
+        for label, *values in _score_rows(judged.untranslated, judged.translated):
+            rows.append((direction, split, label, *values))
     _print_table(("", "split", "score", "untranslated", "translated"), rows)
 
 
@@ -316,9 +316,20 @@ def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None
     for fake, one in zip(fakes, measured, strict=True):
         _note_warnings(one, f"{fake}: " if len(measured) > 1 else "")
     columns = ("score", *(map(str, fakes) if len(measured) > 1 else ["value"]))
-    _print_table(columns, [(key, *(_score(one, key) for one in measured)) for key in measured[0].scores])
+    _print_table(columns, _score_rows(*measured))
     for key, summary in summaries.items():
         print(f"{key}: {summary}")
+
+
+def _score_rows(*measurements: Any) -> list[tuple[str, ...]]:
+    """A row a score, its label first; below the sliced Wasserstein distance its levels, as the papers' tables."""
+    first, rows = measurements[0], []
+    for key in first.scores:
+        rows.append((key, *(_score(one, key) for one in measurements)))
+        for level in first.protocol.get("swd_levels", {}) if key.startswith("swd") else ():
+            values = (f"{one.protocol['swd_levels'][level]:.6g}" for one in measurements)
+            rows.append((f"  level of {level} px", *values))
+    return rows
 
 
 def _score(measurement: Any, key: str) -> str:
