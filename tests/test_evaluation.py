@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from ganas.data.sources import open_source
 from ganas.inference import find_generator, load_generator
@@ -104,7 +105,7 @@ def test_a_run_whose_images_changed_is_not_measured_on_them(tmp_path: Path, caps
 def test_a_generator_is_not_judged_in_the_other_direction(home: Path, capsys: Capture) -> None:
     file = home / "train" / "model" / "generator_ab.safetensors"
     assert ganas("evaluate", file, "--a", home / "test_a", "--b", home / "test_b") == 2
-    assert "is a generator_ab: it translates --direction ab alone" in capsys.readouterr().err
+    assert "is a generator_ab: give the run or its model folder" in capsys.readouterr().err
 
 
 def test_images_that_a_run_learned_from_are_called_so(home: Path, capsys: Capture) -> None:
@@ -114,10 +115,56 @@ def test_images_that_a_run_learned_from_are_called_so(home: Path, capsys: Captur
 
 
 def test_folders_of_different_counts_are_refused_before_they_are_measured(home: Path, capsys: Capture) -> None:
-    fakes = ["--fake", home / "test_a", "--fake", home / "test_b"]
+    more = write_images(home / "six", 6, seed=7, sides=(30, 27))
+    fakes = ["--fake", home / "test_a", "--fake", more]
     assert ganas("evaluate", "--real", home / "a", *fakes) == 2
     assert "5 and 6 images cannot be put side by side: give --images 5" in capsys.readouterr().err
     assert ganas("evaluate", "--real", home / "a", *fakes, "--images", "5") == 0
+    fakes[-1] = home / "test_b"  # of another size
+    assert ganas("evaluate", "--real", home / "a", *fakes, "--images", "5") == 2
+    assert "different protocols cannot be put side by side: fake_pixels" in capsys.readouterr().err
+
+
+def test_a_network_that_changed_is_not_taken_for_the_runs_own(tmp_path: Path, capsys: Capture) -> None:
+    from safetensors.torch import save_file
+    from torchvision.models import squeezenet1_1
+
+    def write_weights(seed: int) -> Path:
+        torch.manual_seed(seed)
+        save_file(squeezenet1_1().state_dict(), tmp_path / "weights.safetensors")
+        return tmp_path / "weights.safetensors"
+
+    domains = write_domains(tmp_path, 100, 100)
+    features = f"squeezenet:{write_weights(0)}"
+    train = ["train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--features", features]
+    assert ganas(*train, "--out", tmp_path / "run") == 0
+    found = judged(capsys, tmp_path / "run")
+    best = json.loads((tmp_path / "run" / "result.json").read_text())["best"]["ab"]
+    assert best["metric"] == "kid@squeezenet-clean-128"
+    assert found["ab"]["translated"]["scores"][best["metric"]] == pytest.approx(best["score"], rel=1e-4)
+    write_weights(1)
+    assert ganas("evaluate", tmp_path / "run") == 2
+    assert "holds other weights than when" in capsys.readouterr().err
+    assert ganas(*train, "--out", tmp_path / "run") == 2, "nor does training go on with them"
+    assert "metrics.digest" in capsys.readouterr().err
+    (tmp_path / "weights.safetensors").unlink()
+    assert ganas("evaluate", tmp_path / "run", "--metrics", "swd") == 0, "which needs none"
+
+
+def test_repeats_go_on_where_they_were(tmp_path: Path, capsys: Capture) -> None:
+    domains = write_domains(tmp_path, 100, 100)
+    train = ["train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", tmp_path / "run"]
+    assert ganas(*train, "--repeats", "2") == 0
+    first = (tmp_path / "run" / "result.json").read_bytes()
+    assert ganas(*train, "--repeats", "2") == 0
+    assert (tmp_path / "run" / "result.json").read_bytes() == first
+    capsys.readouterr()
+    assert ganas(*train, "--repeats", "3") == 0, "and more of them may be asked for"
+    assert "3 repeats, mean" in capsys.readouterr().out
+    assert ganas(*train, "--repeats", "2") == 2
+    assert "holds repeats of other seeds (2)" in capsys.readouterr().err
+    assert ganas(*train) == 2, "a single training does not mix with them"
+    assert "is not empty and no run of ganas" in capsys.readouterr().err
 
 
 def test_several_folders_of_fakes_are_summed_up(home: Path, capsys: Capture) -> None:
@@ -152,6 +199,13 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     found = judged(capsys, tmp_path / "model", "--a", home / "test_a", "--b", home / "test_b")
     assert any("chosen on test images" in warning for warning in found["ab"]["translated"]["warnings"])
     assert json.loads((tmp_path / "run" / "result.json").read_text())["best"]["ab"]["split"] == "test"
+    again = judged(capsys, tmp_path / "run")["ab"]["translated"]
+    assert again["protocol"]["chosen_on"] == "test" and any(
+        "flatters" in w or "flatter" in w for w in again["warnings"]
+    )
+    write_images(tests[0], 1, seed=99, sides=(30, 27))
+    assert ganas("evaluate", tmp_path / "run") == 2
+    assert "test images of" in capsys.readouterr().err
 
 
 def test_a_search_measures_its_supernets_on_the_way(home: Path, tmp_path: Path) -> None:

@@ -98,8 +98,9 @@ def search(
     _print_choices(result.architecture)
     print(result.architecture)
     print(result.verdict)
-    scale = ["--preset", preset] if preset else []
-    _print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *scale)
+    given = {"--preset": preset, "--resolution": resolution, "--features": features}
+    again = [word for option, value in given.items() if value is not None for word in (option, value)]
+    _print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *again)
 
 
 @app.command()

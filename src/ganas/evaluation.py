@@ -49,19 +49,24 @@ def evaluate_run(
     Raises `RunError` without generators, or where the run's images or feature network are no longer what they were.
     """
     reporter = Reporter()
+    chosen_on = {direction: _chosen_on(place, direction) for direction in BOTH}
     config = _config(place)
     network = load_network(features or (config.metrics.features if config else None), metrics)
-    infos = {direction: read_generator_info(find_generator(place, direction)) for direction in BOTH}
+    if config and not features and network and network.digest != config.metrics.digest:
+        raise RunError(
+            f"{config.metrics.features!r} holds other weights than when {str(place)!r} was trained: give --features"
+        )
     if a is None or b is None:
         if config is None:
             raise RunError(f"{str(place)!r} has no config that says what was held out: give --a and --b")
-        validation = _validation(place, config, metrics, network, cache)
+        validation = _validation(place, config, metrics, network, cache, reporter)
         bf16 = config.training.precision == "bf16"
         judged = {}
         for direction in BOTH:
             before = validation.untranslated(direction, bootstrap=bootstrap)
-            after = validation.measure(direction, _translator(place, direction, bf16), bootstrap=bootstrap)
-            judged[direction] = Judgement(before, after)
+            translator = _translator(place, direction, bf16)
+            after = validation.measure(direction, translator, bootstrap=bootstrap, chosen_on=chosen_on[direction])
+            judged[direction] = Judgement(before, _warned(after))
         return judged
     places: dict[Direction, Path] = {"ab": a, "ba": b}
     sides = {direction: open_source(side, minimum=2, skip_bad=skip_bad) for direction, side in places.items()}
@@ -75,10 +80,20 @@ def evaluate_run(
         with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
             translate(place, places[direction], Path(folder), direction=direction, skip_bad=skip_bad)
             translated = open_source(Path(folder), minimum=2, verify=False)
-            facts["chosen_on"] = infos[direction].split or "nothing"
+            facts["chosen_on"] = chosen_on[direction]
             after = reference.measure(translated, bootstrap=bootstrap, facts=facts)
         judgements[direction] = Judgement(before, _warned(after))
     return judgements
+
+
+def _chosen_on(place: Path, direction: Direction) -> str:
+    """What this direction's generator was chosen by; raises `RunError` where there is none."""
+    info = read_generator_info(find_generator(place, direction))
+    if info.network != f"generator_{direction}":
+        raise RunError(
+            f"{str(place)!r} is a {info.network}: give the run or its model folder, which hold both directions"
+        )
+    return info.split or "nothing"
 
 
 def _config(place: Path) -> RunConfig | None:
@@ -90,7 +105,9 @@ def _config(place: Path) -> RunConfig | None:
 
 def _split(config: RunConfig | None, digests: list[str]) -> Split:
     """What images with these digests were to the run."""
-    known = (config.data.digest_a, config.data.digest_b) if config else ()
+    if config is None:
+        return "given"
+    known = (config.data.digest_a, config.data.digest_b)
     return "training" if any(digest in known for digest in digests) else "test"
 
 
@@ -116,6 +133,7 @@ def _validation(
     metrics: Sequence[str] | None,
     network: FeatureNetwork | None,
     cache: Cache | None,
+    reporter: Reporter,
 ) -> Validation:
     """What the run was measured by, on whatever device this machine has."""
     here = config.model_copy(update={"training": config.training.model_copy(update={"device": "auto"})})
@@ -126,7 +144,9 @@ def _validation(
     ):
         if then != now:
             raise RunError(f"the images of {str(name)!r} changed since {str(place)!r} was trained: give --a and --b")
-    validation = Validation(config, domains, network, cache, metrics or possible_metrics(network))
+    validation = Validation(config, domains, network, cache, metrics or possible_metrics(network), reporter)
+    if validation.test_digest() != config.data.digest_test:
+        raise RunError(f"the test images of {str(place)!r} changed since it was trained: give --a and --b")
     if not validation.enough:
         raise RunError(f"{str(place)!r} holds out too few images to measure by: give --a and --b")
     return validation

@@ -20,7 +20,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 from ganas.errors import RunError
 
 KEPT_CHECKPOINTS = 2
+WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what several trainings together consist of
 PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed begin and end
 
 
@@ -90,15 +91,17 @@ class Run:
             self.generator(direction).unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, repeats: bool = False) -> Iterator[None]:
         """Hold the run for this process; raises `RunError` when another one does, or when it is no run of ganas.
+
+        With `repeats` it is the whole of several trainings, which has no config of its own.
 
         A killed process holds nothing. A folder in which nothing was begun is left as it was found.
         """
         from filelock import FileLock, Timeout
 
         new = not self.path.exists()
-        self._refuse_strangers()
+        self._refuse_strangers(WHOLE if repeats else ())
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "lock")
         try:
@@ -119,12 +122,12 @@ class Run:
                 with suppress(OSError):  # not empty: another process came in between
                     self.path.rmdir()
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_strangers(self, welcome: Sequence[str]) -> None:
         """Somebody else's files are neither locked, nor swept, nor mixed with a run."""
         if self.config.exists() or not self.path.is_dir():
             return
         for path in sorted(self.path.iterdir()):
-            if path.name not in ("lock", "log.txt") and not _is_partial(path):
+            if path.name not in ("lock", "log.txt", *welcome) and not _is_partial(path):
                 raise RunError(
                     f"{str(self.path)!r} is not empty and no run of ganas (it holds {path.name!r}): choose a new --out"
                 )
@@ -191,9 +194,9 @@ class Run:
                 continue
         return lines
 
-    def rewind_metrics(self, nimg: int) -> None:
-        """Drop the lines of `nimg` images and later: a resumed run writes them again."""
-        kept = [line for line in self.read_metrics() if line["nimg"] < nimg]
+    def rewind_metrics(self, count: int) -> None:
+        """Drop all lines but the first `count`: a resumed run writes them again."""
+        kept = self.read_metrics()[:count]
         write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────

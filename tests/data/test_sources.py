@@ -330,7 +330,7 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     folder_of(tmp_path / "cats", files | {"x.jpg": encoded(noise(), "JPEG")[:-700], "y.png": b""})
     assert refusal(lambda: open_source("cats")) == (
         "cats: 2 of 5 images cannot be read (x.jpg: truncated; y.png: empty file); "
-        "repair or remove them, or pass --set data.skip_bad=true to go on with the other 3"
+        "repair or remove them, or go on with the other 3 by --set data.skip_bad=true (translate, evaluate: --skip-bad)"
     )
     folder_of(tmp_path / "cats", {f"z{number}.png": b"" for number in range(6)})
     message = refusal(lambda: open_source("cats"))

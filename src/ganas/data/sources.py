@@ -437,7 +437,7 @@ def _refuse_broken(source: ImageSource, broken: dict[str, str], minimum: int) ->
     rest = len(source) - len(broken)
     way_out = "repair or remove them"
     if rest >= max(minimum, 1):
-        way_out += f", or pass --set data.skip_bad=true to go on with the other {rest}"
+        way_out += f", or go on with the other {rest} by --set data.skip_bad=true (translate, evaluate: --skip-bad)"
     raise DataError(f"{message}; {way_out}")
 
 

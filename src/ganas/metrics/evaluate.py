@@ -317,8 +317,8 @@ SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they a
 
 # Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
 IDENTITY = (
-    *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images"),
-    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images"),
+    *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
+    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
 )
 
 
@@ -412,15 +412,17 @@ class Reference:
 
         Not their percentiles: images drawn twice shift all of these statistics, and shift them up.
         """
-        generator = np.random.default_rng(self._seed)
-        drawn = [
-            self._scores(self._real.drawn(generator), fake.drawn(generator)).scores for _ in range(max(2, resamples))
-        ]
+        generator, resamples = np.random.default_rng(self._seed), max(2, resamples)
+        drawn = []
+        with (self._reporter or Reporter()).bar("resamples", 0, resamples) as bar:
+            for number in range(resamples):
+                drawn.append(self._scores(self._real.drawn(generator), fake.drawn(generator)).scores)
+                bar.reach(number + 1)
         return {
             key: (value - CONFIDENCE * spread, value + CONFIDENCE * spread)
             for key, value in whole.scores.items()
             if metric_of(key) not in SPREADS
-            for spread in [stdev(scores[key] for scores in drawn)]
+            for spread in [float(np.std([scores[key] for scores in drawn], ddof=1))]
         }
 
     def _protocol(self, fake: Side) -> dict[str, Any]:
@@ -502,7 +504,12 @@ def evaluate_folders(
 
 
 def load_network(features: str | None, metrics: Sequence[str] | None) -> FeatureNetwork | None:
-    """The network of a specification, on the GPU if there is one; unknown metrics are refused before it is read."""
+    """The network of a specification, on the GPU if there is one; None where no metric asked for needs it.
+
+    Unknown metrics are refused before anything is read.
+    """
+    if metrics and all(_known(name).needs == "nothing" for name in metrics):
+        return None
     for name in metrics or ():
         _known(name)
     return load_features(features, device="cuda" if torch.cuda.is_available() else "cpu") if features else None
@@ -530,7 +537,8 @@ class Summary:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
         """Of one value or more."""
-        spread = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        finite = len(values) > 1 and all(map(math.isfinite, values))
+        spread = stdev(values) / math.sqrt(len(values)) if finite else math.nan
         return cls(mean(values), min(values), max(values), spread, len(values))
 
     def __str__(self) -> str:

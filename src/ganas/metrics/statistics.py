@@ -9,14 +9,15 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-import PIL
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+import ganas
 from ganas.metrics.distances import Gaussian
 from ganas.metrics.features import Activations, FeatureNetwork
 from ganas.store import write_atomically
@@ -48,7 +49,8 @@ class Cache:
     def path(self, images: str, network: FeatureNetwork) -> Path:
         """Where the statistics of the images with this digest are, or would be."""
         identity = [SCHEMA, images, network.name, network.preprocessing, network.size]
-        identity += [network.digest, network.classifier_digest, network.device, PIL.__version__, torch.__version__]
+        identity += [network.digest, network.classifier_digest, network.device, ganas.__version__]
+        identity += [version(name) for name in ("pillow", "torch", "torchvision", "torch-fidelity")]
         return self.folder / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.safetensors"
 
     def read(self, images: str, network: FeatureNetwork) -> Statistics | None:

@@ -112,13 +112,14 @@ class Session:
         self.loop.load_state_dict(state["loop"])
         for domain, pool in self.pools.items():
             pool.load_state_dict(state["pools"][domain])
-        self.run.rewind_metrics(self.loop.nimg + 1)
+        self.run.rewind_metrics(state["lines"])
         return True
 
     def save(self, nimg: int) -> None:
         """Write a checkpoint."""
         pools = {domain: pool.state_dict() for domain, pool in self.pools.items()}
-        self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "pools": pools})
+        lines = len(self.run.read_metrics())
+        self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "pools": pools, "lines": lines})
 
     def introduce(self) -> None:
         """Say what is about to happen: images, epochs, machine."""

@@ -46,13 +46,18 @@ class TrainResult:
             return [f"kept the generators after {self.images} images: nothing was measured"]
         lines = [
             f"{DIRECTIONS[direction]}: kept the generator after {kept['nimg']} images, "
-            f"{kept['metric']} {kept['score']:.4g} on {IMAGES[kept['split']]}"
+            f"{kept['metric']} {_score(kept):.4g} on {IMAGES[kept['split']]}"
             for direction, kept in self.best.items()
         ]
         for direction in self.best if len(self.repeats) > 1 else ():
-            summary = Summary.of([best[direction]["score"] for best in self.repeats])
+            summary = Summary.of([_score(best[direction]) for best in self.repeats])
             lines.append(f"{DIRECTIONS[direction]}: {summary.repeats} repeats, {summary}")
         return lines
+
+
+def _score(kept: Mapping[str, Any]) -> float:
+    """What is not a number is the worst there is."""
+    return inf if kept["score"] is None else kept["score"]
 
 
 def find_architecture(text: str) -> Architecture:
@@ -124,7 +129,13 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
     data = config.data.model_copy(update={"split_seed": config.split_seed})
     config = config.model_copy(update={"data": data})
     runs = {seed: whole.repeat(seed) for seed in range(config.seed, config.seed + repeats)}
-    with whole.lock():
+    others = {path.name for path in whole.path.glob("repeats/*")} - set(map(str, runs))
+    if others:
+        raise RunError(
+            f"{str(out)!r} holds repeats of other seeds ({', '.join(sorted(others))}): give the same --seed and as many "
+            f"--repeats or more, or another --out"
+        )
+    with whole.lock(repeats=True):
         results = {
             seed: train(config.model_copy(update={"seed": seed}), architecture, run.path) for seed, run in runs.items()
         }
@@ -139,7 +150,7 @@ def _best_of(
     first = min(runs)
     for direction in DIRECTIONS:
         scored = {seed: result.best[direction] for seed, result in results.items() if direction in result.best}
-        winner = min(scored, key=lambda seed: scored[seed]["score"]) if scored else first
+        winner = min(scored, key=lambda seed: _score(scored[seed])) if scored else first
         if scored:
             best[direction] = {**scored[winner], "seed": winner}
         kept = runs[winner].generator(direction)
@@ -199,17 +210,17 @@ class Selection:
         for direction, measured in self._validation.record(self._session, nimg).items():
             key = next(key for key in measured.scores if metric_of(key) == self._metric)
             score = None if isnan(measured.scores[key]) else measured.scores[key]
-            kept = self._kept(direction, nimg)
+            kept = self._kept(direction)
             if kept is None or kept.score is None or (score is not None and score < kept.score):
                 keep(self._session, self._architecture, direction, nimg, metric=key, score=score)
 
     def best(self) -> dict[str, Any]:
         """Direction -> metric, score and nimg of the generator kept."""
-        kept = {direction: self._kept(direction, self._session.loop.nimg) for direction in DIRECTIONS}
+        kept = {direction: self._kept(direction) for direction in DIRECTIONS}
         return {
             direction: {
                 "metric": info.metric,
-                "score": inf if info.score is None else info.score,
+                "score": info.score,  # None: not a number
                 "split": info.split,
                 "nimg": info.images,
             }
@@ -217,11 +228,11 @@ class Selection:
             if info
         }
 
-    def _kept(self, direction: str, nimg: int) -> GeneratorInfo | None:
-        """What is kept; nothing of a life whose later images were lost, nor of a ganas that did not write scores."""
+    def _kept(self, direction: str) -> GeneratorInfo | None:
+        """What is kept; nothing of a ganas that did not write scores yet."""
         path = self._session.run.generator(direction)
         info = read_generator_info(path) if path.exists() else None
-        return info if info and info.metric and info.images <= nimg else None
+        return info if info and info.metric else None
 
 
 def keep(

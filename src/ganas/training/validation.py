@@ -35,7 +35,9 @@ class Validation:
         network: FeatureNetwork | None,
         cache: Cache | None,
         metrics: Sequence[str] | None = None,  # None: what the run is to be chosen by
+        reporter: Reporter | None = None,  # shows how far it is
     ) -> None:
+        self._reporter = reporter
         self._config, self._domains, self._network, self._cache = config, domains, network, cache
         distances = network and config.metrics.select != "swd"
         self._metrics = metrics or (["fid", "kid"] if distances else ["swd"])
@@ -70,7 +72,12 @@ class Validation:
         chosen = self._config.metrics.split
         return {
             direction: Reference(
-                self._look(self._some(target)), self._metrics, self._network, cache=self._cache, split=chosen
+                self._look(self._some(target)),
+                self._metrics,
+                self._network,
+                cache=self._cache,
+                split=chosen,
+                reporter=self._reporter,
             )
             for direction, target in targets.items()
         }
@@ -88,10 +95,14 @@ class Validation:
         """What is translated, for the protocol."""
         return {direction: {"source_digest": source.digest()} for direction, source in self._held.items()}
 
-    def measure(self, direction: str, translator: Translator, *, bootstrap: int = 0) -> Measurement:
-        """Of the translations."""
-        translated = translator(self._images[direction])
-        return self._references[direction].measure(translated, bootstrap=bootstrap, facts=self._facts[direction])
+    def measure(
+        self, direction: str, translator: Translator, *, bootstrap: int = 0, chosen_on: str | None = None
+    ) -> Measurement:
+        """Of the translations; `chosen_on` says what images the translator was chosen by, once it was."""
+        facts = self._facts[direction] | ({"chosen_on": chosen_on} if chosen_on else {})
+        return self._references[direction].measure(
+            translator(self._images[direction]), bootstrap=bootstrap, facts=facts
+        )
 
     def untranslated(self, direction: str, *, bootstrap: int = 0) -> Measurement:
         """Of the images as they are: what a translator has to be better than."""
