@@ -162,7 +162,7 @@ def test_repeats_go_on_where_they_were(tmp_path: Path, capsys: Capture) -> None:
     assert ganas(*train, "--repeats", "3") == 0, "and more of them may be asked for"
     assert "3 repeats, mean" in capsys.readouterr().out
     assert ganas(*train, "--repeats", "2") == 2
-    assert "holds repeats of other seeds (2)" in capsys.readouterr().err
+    assert "holds other repeats (2)" in capsys.readouterr().err
     assert ganas(*train) == 2, "a single training does not mix with them"
     assert "is not empty and no run of ganas" in capsys.readouterr().err
 

@@ -132,7 +132,7 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
     others = {path.name for path in whole.path.glob("repeats/*")} - set(map(str, runs))
     if others:
         raise RunError(
-            f"{str(out)!r} holds repeats of other seeds ({', '.join(sorted(others))}): give the same --seed and as many "
+            f"{str(out)!r} holds other repeats ({', '.join(sorted(others))}): give the same --seed and as many "
             f"--repeats or more, or another --out"
         )
     with whole.lock(repeats=True):
