@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pictures import ListSource, noise
 from PIL import Image, ImageFilter
 from torch import Tensor
 
@@ -17,8 +18,10 @@ from ganas.errors import ConfigError, DataError
 from ganas.metrics.distances import frechet, kernel
 from ganas.metrics.evaluate import (
     Reference,
+    Side,
     Summary,
     evaluate,
+    fid,
     metric_of,
     possible_metrics,
     summarise,
@@ -51,22 +54,8 @@ class Pixels:
 ALL = ["fid", "kid", "pr", "swd"]
 
 
-class ListSource:
-    """Images of a list, as an image source."""
-
-    def __init__(self, images: list[Image.Image]) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, index: int) -> Image.Image:
-        return self.images[index]
-
-
 def random_images(count: int, side: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+    return noise(count, side, side, seed)
 
 
 def by_content(images: Tensor) -> Tensor:
@@ -327,6 +316,15 @@ def test_bootstrap_intervals_are_as_wide_as_other_draws_of_images_would_scatter(
     assert sum(low <= np.mean(scores) <= high for low, high in intervals) >= 51
     widths = [high - low for low, high in intervals]
     assert 0.7 < np.mean(widths) / (2 * 1.96 * np.std(scores, ddof=1)) < 1.4
+
+
+def test_a_resample_is_measured_by_its_own_gaussian() -> None:
+    real, fake = (Side(random_images(60, 4, seed), "real", Pixels()) for seed in (0, 1))
+    assert real.gaussian, "fitted before, and not to be taken for the resample's"
+    drawn = real.drawn(np.random.default_rng(0))
+    expected = frechet(drawn.features, fake.features)
+    assert fid(drawn, fake, 0).scores["fid@pixels-clean-4"] == expected
+    assert expected != pytest.approx(frechet(real.features, fake.features), rel=1e-3)
 
 
 def test_every_metric_has_an_interval_and_nothing_goes_through_the_network_again() -> None:

@@ -9,6 +9,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from pictures import ListSource, noise
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,21 +19,7 @@ from ganas.metrics.features import Activations, FeatureNetwork, PreprocessingNam
 
 
 def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, 3, height, width), generator=generator, dtype=torch.uint8)
-
-
-class ListSource:
-    """Images of a list, as an image source."""
-
-    def __init__(self, images: list[Image.Image]) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, index: int) -> Image.Image:
-        return self.images[index]
+    return noise(count, height, width, seed)
 
 
 class ChannelMeans:
