@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ganas.data.sources import ImageSource, open_source
     from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
     from ganas.inference import translate
-    from ganas.metrics.evaluate import Measurement, evaluate, evaluate_folders
+    from ganas.metrics.evaluate import evaluate, evaluate_folders
+    from ganas.metrics.measurement import Measurement
     from ganas.nets.architecture import Architecture, load_architecture
     from ganas.searching.oneshot import SearchResult, search
     from ganas.training.translator import TrainResult, train
@@ -48,7 +49,8 @@ _HOMES = {
     "ganas.data.sources": ("ImageSource", "open_source"),
     "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
     "ganas.inference": ("translate",),
-    "ganas.metrics.evaluate": ("Measurement", "evaluate", "evaluate_folders"),
+    "ganas.metrics.evaluate": ("evaluate", "evaluate_folders"),
+    "ganas.metrics.measurement": ("Measurement",),
     "ganas.nets.architecture": ("Architecture", "load_architecture"),
     "ganas.searching.oneshot": ("SearchResult", "search"),
     "ganas.training.translator": ("TrainResult", "train"),

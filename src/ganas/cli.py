@@ -304,7 +304,7 @@ def _print_judgements(judgements: Any, as_json: bool) -> None:
 
 def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None:
     """One measurement a folder, and a summary of several."""
-    from ganas.metrics.evaluate import summarise
+    from ganas.metrics.measurement import summarise
 
     summaries = summarise(measured) if len(measured) > 1 else {}
     if as_json:

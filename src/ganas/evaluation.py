@@ -11,8 +11,9 @@ from ganas.config import RunConfig, load_config
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import RunError
 from ganas.inference import Direction, Translator, find_generator, load_generator, read_generator_info, translate
-from ganas.metrics.evaluate import Measurement, Reference, Split, load_network, possible_metrics
+from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
+from ganas.metrics.measurement import Measurement
 from ganas.metrics.statistics import Cache
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter

@@ -19,14 +19,12 @@ from ganas.metrics.distances import frechet, kernel
 from ganas.metrics.evaluate import (
     Reference,
     Side,
-    Summary,
     evaluate,
     fid,
-    metric_of,
     possible_metrics,
-    summarise,
 )
 from ganas.metrics.features import Activations, PreprocessingName, load_features
+from ganas.metrics.measurement import Summary, metric_of, summarise
 from ganas.metrics.sliced import sliced_wasserstein
 
 SHARED = Path(__file__).parents[3] / "shared"

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
-from ganas.metrics.evaluate import Measurement, evaluate
+from ganas.metrics.evaluate import evaluate
 from ganas.metrics.features import INCEPTION_LAYERS, clean_resize, extract, load_features
+from ganas.metrics.measurement import Measurement
 
 COUNT = 24  # images a side: equal, so that KID's one subset is the whole
 pytestmark = pytest.mark.filterwarnings("ignore")  # of packages that are not ours

@@ -11,22 +11,19 @@ A score without its protocol cannot be compared with another, so every key says 
     is@…, is_std@…                   :func:`ganas.metrics.distances.inception_score` of the network's logits
     swd@laplacian-clean-64           :func:`ganas.metrics.sliced.sliced_wasserstein` at 64 px: no network
 
-What else a score depends on (how many images of which sizes, weights, split, versions) stands beside it in
-:attr:`Measurement.protocol`, and :func:`summarise` refuses to put scores of different protocols side by side. No score
-depends on the order in which images come (but for which are drawn, where N or SWD_MOST_IMAGES are fewer than all), nor
-on batches or threads beyond the rounding of float32.
+What else a score depends on (how many images of which sizes, weights, split, versions) stands beside it in its protocol
+(:mod:`ganas.metrics.measurement`). No score depends on the order in which images come (but for which are drawn, where N
+or SWD_MOST_IMAGES are fewer than all), nor on batches or threads beyond the rounding of float32.
 """
 
 import hashlib
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -50,6 +47,7 @@ from ganas.metrics.distances import (
     precision_recall,
 )
 from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, load_features, resized_batches
+from ganas.metrics.measurement import SPREADS, Measurement, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.metrics.statistics import Cache, Statistics
 from ganas.progress import Reporter
@@ -61,27 +59,6 @@ SPLITS = 10  # of the inception score, as papers print it
 CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a normal distribution
 
 Split = Literal["given", "training", "validation", "test"]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Scores, and all that is needed to tell whether two of them may be compared.
-
-    scores      key (module docstring) -> value
-    protocol    facts of this measurement that its keys have no room for; JSON can hold them
-    warnings    one line each: why a score should be read with care
-    intervals   key -> (low, high), 95 % bootstrap intervals where they were asked for
-    """
-
-    scores: dict[str, float]
-    protocol: dict[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it."""
-        intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
-        return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
 
 
 @runtime_checkable
@@ -313,18 +290,6 @@ METRICS: dict[str, Metric] = {
     "is": Metric("inception score: sure of the class, and of many classes; sees no real image", isc, "logits"),
     "swd": Metric("sliced Wasserstein distance of Laplacian patches: no network", swd, "nothing"),
 }
-SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
-
-# Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
-IDENTITY = (
-    *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
-    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
-)
-
-
-def metric_of(key: str) -> str:
-    """``fid10k@inception-clean-299`` -> ``fid``."""
-    return key.partition("@")[0].rstrip("0123456789k")
 
 
 class Reference:
@@ -519,52 +484,6 @@ def possible_metrics(network: FeatureNetwork | None) -> list[str]:
     """All that can be had with this network, or without any."""
     had = {"nothing"} if network is None else {"nothing", "features"} | ({"logits"} if network.classes else set())
     return [name for name, metric in METRICS.items() if metric.needs in had]
-
-
-# ── several measurements side by side ────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One score over repeats, as the papers' figures show it."""
-
-    mean: float
-    low: float
-    high: float
-    standard_error: float  # of the mean; NaN of a single one
-    repeats: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Summary":
-        """Of one value or more."""
-        finite = len(values) > 1 and all(map(math.isfinite, values))
-        spread = stdev(values) / math.sqrt(len(values)) if finite else math.nan
-        return cls(mean(values), min(values), max(values), spread, len(values))
-
-    def __str__(self) -> str:
-        return f"mean {self.mean:.4g} ± {self.standard_error:.2g}, range {self.low:.4g} to {self.high:.4g}"
-
-
-def summarise(measurements: Sequence[Measurement]) -> dict[str, Summary]:
-    """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
-    first = measurements[0]
-    for other in measurements[1:]:
-        if difference := next(differences(first, other), None):
-            raise ConfigError(f"scores of different protocols cannot be put side by side: {difference}")
-    return {
-        key: Summary.of([measurement.scores[key] for measurement in measurements])
-        for key in first.scores
-        if metric_of(key) not in SPREADS
-    }
-
-
-def differences(one: Measurement, other: Measurement) -> Iterator[str]:
-    """Why two measurements may not be compared, a fact each; nothing where they may."""
-    if one.scores.keys() != other.scores.keys():
-        yield f"keys {', '.join(one.scores)} and {', '.join(other.scores)}"
-    for fact in IDENTITY:
-        if one.protocol.get(fact) != other.protocol.get(fact):
-            yield f"{fact} {one.protocol.get(fact)} and {other.protocol.get(fact)}"
 
 
 # ── what is refused, and what is warned of ───────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from ganas.config import RunConfig
 from ganas.errors import ArchitectureError, RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, read_generator_info, save_generator
-from ganas.metrics.evaluate import Summary, metric_of
+from ganas.metrics.measurement import Summary, metric_of
 from ganas.metrics.statistics import Cache, default_cache
 from ganas.nets.architecture import Architecture, handmade, load_architecture
 from ganas.nets.layout import Layout, find_layout

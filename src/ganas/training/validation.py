@@ -10,8 +10,9 @@ from ganas.data.loaders import centre_images, split
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import ConfigError
 from ganas.inference import Translator
-from ganas.metrics.evaluate import Measurement, Reference
+from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
+from ganas.metrics.measurement import Measurement
 from ganas.metrics.statistics import Cache
 from ganas.progress import Reporter
 from ganas.training.session import Domains, Session

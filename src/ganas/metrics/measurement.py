@@ -1,0 +1,86 @@
+"""What a measurement writes down, and when two of them may be put side by side."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+from ganas.errors import ConfigError
+
+SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
+
+# Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
+IDENTITY = (
+    *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
+    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
+)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Scores, and all that is needed to tell whether two of them may be compared.
+
+    scores      key (:mod:`ganas.metrics.evaluate`) -> value
+    protocol    facts of this measurement that its keys have no room for; JSON can hold them
+    warnings    one line each: why a score should be read with care
+    intervals   key -> (low, high), 95 % bootstrap intervals where they were asked for
+    """
+
+    scores: dict[str, float]
+    protocol: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
+        return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
+
+
+def metric_of(key: str) -> str:
+    """``fid10k@inception-clean-299`` -> ``fid``."""
+    return key.partition("@")[0].rstrip("0123456789k")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One score over repeats, as the papers' figures show it."""
+
+    mean: float
+    low: float
+    high: float
+    standard_error: float  # of the mean; NaN of a single one
+    repeats: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Summary":
+        """Of one value or more."""
+        finite = len(values) > 1 and all(map(math.isfinite, values))
+        spread = stdev(values) / math.sqrt(len(values)) if finite else math.nan
+        return cls(mean(values), min(values), max(values), spread, len(values))
+
+    def __str__(self) -> str:
+        return f"mean {self.mean:.4g} ± {self.standard_error:.2g}, range {self.low:.4g} to {self.high:.4g}"
+
+
+def summarise(measurements: Sequence[Measurement]) -> dict[str, Summary]:
+    """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
+    first = measurements[0]
+    for other in measurements[1:]:
+        if difference := next(differences(first, other), None):
+            raise ConfigError(f"scores of different protocols cannot be put side by side: {difference}")
+    return {
+        key: Summary.of([measurement.scores[key] for measurement in measurements])
+        for key in first.scores
+        if metric_of(key) not in SPREADS
+    }
+
+
+def differences(one: Measurement, other: Measurement) -> Iterator[str]:
+    """Why two measurements may not be compared, a fact each; nothing where they may."""
+    if one.scores.keys() != other.scores.keys():
+        yield f"keys {', '.join(one.scores)} and {', '.join(other.scores)}"
+    for fact in IDENTITY:
+        if one.protocol.get(fact) != other.protocol.get(fact):
+            yield f"{fact} {one.protocol.get(fact)} and {other.protocol.get(fact)}"
