@@ -131,7 +131,7 @@ class Translator:
     """One generator, ready for images of any size."""
 
     def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
-        self.network = network.to(device)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.multiple = multiple  # of the sizes the network takes
         self.device = device
         self.bf16 = bf16

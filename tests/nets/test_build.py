@@ -11,8 +11,9 @@ from torch.nn.utils import parametrize
 from ganas.gan.cyclegan import CycleGAN, final_cyclegan, inherit
 from ganas.nets.architecture import Architecture
 from ganas.nets.build import Network, build, mixture, one_op, slot_modules
+from ganas.nets.grouping import Grouping, naive, split, whole
 from ganas.nets.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
-from ganas.nets.mixed import MixedOp, Mixing, draw, mixtures
+from ganas.nets.mixed import MixedOp, draw, mixtures
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 every_network = pytest.mark.parametrize("kind", ["generator", "discriminator"])
@@ -58,7 +59,7 @@ def test_patchgan_has_as_many_parameters_as_zhu_et_al_s() -> None:
 @every_layout
 def test_the_residual_cells_of_256_pixels_see_maps_of_64(layout: Layout) -> None:
     with torch.device("meta"):
-        network = build(layout.generator, 2.5, mixture("naive"))
+        network = build(layout.generator, 2.5, mixture("generator_ab", naive))
         seen: list[torch.Size] = []
         for cell, declared in zip(network.cells, layout.generator.cells, strict=True):
             if declared.residual:
@@ -71,7 +72,7 @@ def test_the_residual_cells_of_256_pixels_see_maps_of_64(layout: Layout) -> None
 @pytest.mark.parametrize("name, side", [("paper", 16), ("framed", 16), ("reference", 28), ("resnet9", 30)])
 def test_a_discriminator_scores_256_pixels_on_a_map(name: str, side: int) -> None:
     with torch.device("meta"):
-        network = build(LAYOUTS[name].discriminator, 1, mixture("naive"))
+        network = build(LAYOUTS[name].discriminator, 1, mixture("generator_ab", naive))
         assert network(torch.empty(2, 3, 256, 256)).shape == (2, 1, side, side)
 
 
@@ -111,7 +112,9 @@ def test_a_generator_alone_takes_any_multiple_of_its_own(layout: Layout) -> None
 @every_layout
 def test_a_generator_puts_out_images_and_a_discriminator_raw_scores(layout: Layout) -> None:
     torch.manual_seed(0)
-    generator, discriminator = (build(n, 2, mixture("merged")) for n in (layout.generator, layout.discriminator))
+    generator, discriminator = (
+        build(n, 2, mixture("generator_ab", whole)) for n in (layout.generator, layout.discriminator)
+    )
     for network in (generator, discriminator):
         for parameter in network.parameters():  # weights so large that tanh saturates and scores leave [-1, 1]
             nn.init.normal_(parameter, std=10)
@@ -175,11 +178,12 @@ def hand_made_discriminator(w: int, strides: tuple[int, ...]) -> nn.Sequential:
 def test_with_its_weights_a_hand_made_network_is_the_same(
     network: NetworkLayout, ops: tuple[str, ...], expected: nn.Sequential
 ) -> None:
-    built = build(network, 2, one_op(network, ops))
+    built, expected = build(network, 2, one_op(network, ops)).double(), expected.double()
     for parameter, weight in zip(expected.parameters(), built.parameters(), strict=True):
         nn.init.normal_(weight)
         parameter.data.copy_(weight)
-    torch.testing.assert_close(built(noise(32)), expected(noise(32)))
+    x = noise(32, torch.float64)
+    torch.testing.assert_close(built(x), expected(x))
 
 
 @every_layout
@@ -187,7 +191,7 @@ def test_with_its_weights_a_hand_made_network_is_the_same(
 def test_weights_start_as_zhu_et_al_s(layout: Layout, kind: str) -> None:
     """N(0, 0.02), and biases at zero."""
     torch.manual_seed(0)
-    network = build(getattr(layout, kind), 4, mixture("merged"))
+    network = build(getattr(layout, kind), 4, mixture("generator_ab", whole))
     weights = torch.cat([p.flatten() for name, p in network.named_parameters() if p.ndim > 1])
     assert weights.std().item() == pytest.approx(0.02, rel=0.05)
     assert not any(p.any() for name, p in network.named_parameters() if name.endswith("bias"))
@@ -225,12 +229,14 @@ def all_of(tensors: dict[str, Tensor]) -> Tensor:
 
 @every_layout
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("mixing, seed", [("naive", 0), ("merged", 1)])
-def test_a_one_hot_mixture_is_the_final_network(layout: Layout, dtype: torch.dtype, mixing: Mixing, seed: int) -> None:
+@pytest.mark.parametrize("grouping, seed", [(naive, 0), (whole, 1), (split, 2)])
+def test_a_one_hot_mixture_is_the_final_network(
+    layout: Layout, dtype: torch.dtype, grouping: Grouping, seed: int
+) -> None:
     """Outputs, gradients of the image, and gradients of the weights of the chosen ops."""
     torch.manual_seed(seed)
     architecture = random_architecture(layout, seed)
-    supernets = CycleGAN(layout, None, 2, 2, mixing)
+    supernets = CycleGAN(layout, None, 2, 2, grouping)
     finals = final_cyclegan(architecture, 2, 2)
     copied, total = inherit(finals, architecture, supernets.state_dict())
     assert copied == total
@@ -260,9 +266,9 @@ def test_a_one_hot_mixture_is_the_final_network(layout: Layout, dtype: torch.dty
 def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
     """Outputs, and gradients of the image, the alphas and the weights of every op; twice with one draw."""
     results = []
-    for mixing in ("naive", "merged"):
+    for grouping in (naive, whole, split):
         torch.manual_seed(0)
-        network = build(getattr(layout, kind), 2, mixture(mixing)).double().eval()
+        network = build(getattr(layout, kind), 2, mixture(kind, grouping)).double().eval()
         for mixed in mixtures(network):
             nn.init.normal_(mixed.alpha)
         draw(network, "gumbel", 1.0, torch.Generator().manual_seed(0))
@@ -272,10 +278,11 @@ def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
         alphas = {f"alpha {number}": mixed.alpha.grad for number, mixed in enumerate(mixtures(network))}
         biases = {"biases": all_of(gradients(network, 1))}
         results.append({"output": y, "image": x.grad} | alphas | gradients(network, 4) | biases)
-    naive, merged = results
-    assert naive.keys() == merged.keys()
-    for name, expected in naive.items():
-        assert_close(merged[name], expected)
+    reference, *others = results
+    for merged in others:
+        assert reference.keys() == merged.keys()
+        for name, expected in reference.items():
+            assert_close(merged[name], expected)
 
 
 def test_a_wider_network_inherits_what_fits_and_keeps_the_rest() -> None:
@@ -295,7 +302,7 @@ def test_networks_are_drawn_from_the_global_seed(layout: Layout) -> None:
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(build(layout.discriminator, 2, mixture("merged")).state_dict())
+        states.append(build(layout.discriminator, 2, mixture("generator_ab", whole)).state_dict())
     first, same, other = states
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -310,7 +317,9 @@ def convolutions(network: nn.Module) -> Iterator[nn.Conv2d]:
 
 @every_layout
 def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(layout: Layout) -> None:
-    generator, discriminator = (build(n, 2, mixture("merged")) for n in (layout.generator, layout.discriminator))
+    generator, discriminator = (
+        build(n, 2, mixture("generator_ab", whole)) for n in (layout.generator, layout.discriminator)
+    )
     assert not any(map(parametrize.is_parametrized, convolutions(generator)))
     if layout.name != "reference":
         assert not any(map(parametrize.is_parametrized, convolutions(discriminator)))
@@ -327,9 +336,9 @@ def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(lay
 
 def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
     torch.manual_seed(0)
-    discriminator = build(LAYOUTS["reference"].discriminator, 4, mixture("merged"))
+    discriminator = build(LAYOUTS["reference"].discriminator, 4, mixture("generator_ab", whole))
     with torch.no_grad():
-        for _ in range(30):  # an iteration for each reading in training mode
+        for _ in range(100):  # an iteration for each reading in training mode
             weights = [conv.weight for conv in convolutions(discriminator) if parametrize.is_parametrized(conv)]
         largest = torch.stack([torch.linalg.matrix_norm(weight.flatten(1), ord=2) for weight in weights])
     torch.testing.assert_close(largest, torch.ones_like(largest), atol=0.01, rtol=0)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ganas.nets.build import build, mixture
+from ganas.nets.grouping import whole
 from ganas.nets.layout import LAYOUTS
 from ganas.nets.mixed import MixedOp, Sampling, draw, gumbel_weights, mixtures, settle
 
@@ -17,7 +18,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def supernet() -> nn.Module:
     torch.manual_seed(0)
-    network = build(LAYOUTS["framed"].discriminator, 1, mixture("merged"))
+    network = build(LAYOUTS["framed"].discriminator, 1, mixture("generator_ab", whole))
     with torch.no_grad():
         for mixed in mixtures(network):
             mixed.alpha.normal_()
@@ -30,7 +31,7 @@ def weights(network: nn.Module) -> Tensor:
 
 
 def test_a_mixture_is_the_weighted_sum_of_its_ops() -> None:
-    mixed = MixedOp({"identity": nn.Identity(), "relu": nn.ReLU()}, "naive")
+    mixed = MixedOp({"identity": nn.Identity(), "relu": nn.ReLU()})
     mixed.use(torch.tensor([0.25, 2.0]))
     assert mixed(torch.tensor([-4.0, 3.0])).tolist() == [-1.0, 6.75]
 

@@ -58,3 +58,13 @@ def test_an_op_looks_at_the_place_it_writes_to(slot: Slot) -> None:
     spot = (with_spot - without)[0, 0].nonzero().double().mean(dim=0)  # centre of what the spot at 8.5 reaches
     here = (spot + 0.5 + slot.trim) / SCALES[slot.scale]
     assert (here - 8.5).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name, mode", [("nearest", "nearest"), ("bilinear", "bilinear")])
+def test_an_interpolation_is_computed_at_the_small_size_and_is_the_papers(name: str, mode: str) -> None:
+    """Interpolation ×2, then 1×1 (section 3.2)."""
+    slot = LAYOUTS["framed"].generator.searched[-1]
+    op = OPS[name](3, 5, slot).double()
+    x = torch.randn(2, 3, 6, 8, dtype=torch.float64)
+    literal = op[1](functional.interpolate(x, scale_factor=2, mode=mode))
+    torch.testing.assert_close(op(x), literal, rtol=1e-12, atol=1e-12)

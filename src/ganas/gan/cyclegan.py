@@ -10,11 +10,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganas.gan.losses import ADVERSARIAL, AdversarialName, reconstruction
+from ganas.gan.losses import ADVERSARIAL, AdversarialName, at_least_float32, reconstruction
 from ganas.nets.architecture import Architecture
 from ganas.nets.build import Choose, Network, build, mixture, one_op, slot_modules
+from ganas.nets.grouping import Grouping, whole
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
-from ganas.nets.mixed import Mixing, mixtures
+from ganas.nets.mixed import mixtures
 
 DiscriminatorName = Literal["searched", "patchgan"]
 PATCHGAN = find_layout("resnet9").discriminator  # 70×70, Zhu et al. 2017
@@ -36,17 +37,17 @@ class CycleGAN(nn.Module):
         architecture: Architecture | None,  # the op of every slot; None: supernets
         width: float,  # of the generators: their encoders put out 4 × width channels
         discriminator_width: float,  # the first slot's channels
-        mixing: Mixing = "merged",  # of supernets
+        grouping: Grouping = whole,  # of supernets: which ops of a slot share a convolution
         discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones in place of the architecture's
     ) -> None:
         super().__init__()
         for name in GENERATORS:
-            setattr(self, name, build(layout.generator, width, _choose(layout, architecture, name, mixing)))
+            setattr(self, name, build(layout.generator, width, _choose(layout, architecture, name, grouping)))
         for name in DISCRIMINATORS:
             if discriminator == "patchgan":
                 network, choose = PATCHGAN, one_op(PATCHGAN, ())
             else:
-                network, choose = layout.discriminator, _choose(layout, architecture, name, mixing)
+                network, choose = layout.discriminator, _choose(layout, architecture, name, grouping)
             setattr(self, name, build(network, discriminator_width, choose))
 
     def network(self, name: str) -> Network:
@@ -58,8 +59,8 @@ class CycleGAN(nn.Module):
         return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}
 
 
-def _choose(layout: Layout, architecture: Architecture | None, name: str, mixing: Mixing) -> Choose:
-    return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(mixing)
+def _choose(layout: Layout, architecture: Architecture | None, name: str, grouping: Grouping) -> Choose:
+    return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(name, grouping)
 
 
 def final_cyclegan(architecture: Architecture, width: float, discriminator_width: float) -> CycleGAN:
@@ -158,16 +159,16 @@ def generator_loss(
     fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
     fool = ADVERSARIAL[adversarial].generator
     terms = {
-        "adversarial_ab": weights.adversarial_ab * fool(gan.discriminator_b(fake_b).float()),
-        "adversarial_ba": weights.adversarial_ba * fool(gan.discriminator_a(fake_a).float()),
+        "adversarial_ab": weights.adversarial_ab * fool(at_least_float32(gan.discriminator_b(fake_b))),
+        "adversarial_ba": weights.adversarial_ba * fool(at_least_float32(gan.discriminator_a(fake_a))),
     }
     if weights.cycle > 0:
-        terms["cycle_a"] = weights.cycle * reconstruction(gan.generator_ba(fake_b).float(), a)
-        terms["cycle_b"] = weights.cycle * reconstruction(gan.generator_ab(fake_a).float(), b)
+        terms["cycle_a"] = weights.cycle * reconstruction(at_least_float32(gan.generator_ba(fake_b)), a)
+        terms["cycle_b"] = weights.cycle * reconstruction(at_least_float32(gan.generator_ab(fake_a)), b)
     if same_b is not None:
-        terms["identity_ab"] = weights.identity_ab * reconstruction(same_b.float(), b)
+        terms["identity_ab"] = weights.identity_ab * reconstruction(at_least_float32(same_b), b)
     if same_a is not None:
-        terms["identity_ba"] = weights.identity_ba * reconstruction(same_a.float(), a)
+        terms["identity_ba"] = weights.identity_ba * reconstruction(at_least_float32(same_a), a)
     return terms, Fakes(a=fake_a.detach(), b=fake_b.detach())
 
 
@@ -191,8 +192,8 @@ def discriminator_loss(
     judge = ADVERSARIAL[adversarial].discriminator
 
     def term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
-        scores = discriminator(torch.cat((real, fake.to(real)))).float()
-        return judge(*scores.split((len(real), len(fake))))
+        scores = at_least_float32(discriminator(torch.cat((real, fake.to(real)))))
+        return judge(*torch.split(scores, [len(real), len(fake)]))
 
     return {
         "discriminator_a": term(gan.discriminator_a, a, fakes.a),

@@ -7,6 +7,7 @@ the mean of its real and its fake half, as in Zhu et al. (2017).
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -55,6 +56,11 @@ ADVERSARIAL: Mapping[AdversarialName, Adversarial] = {
     "bce": Adversarial(bce_generator, bce_discriminator),
     "hinge": Adversarial(hinge_generator, hinge_discriminator),
 }
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """What a loss is computed of: maps of bf16 as float32, others as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def reconstruction(image: Tensor, original: Tensor) -> Tensor:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
+from ganas.nets.grouping import Grouping
 from ganas.nets.layout import Activation, Cell, NetworkLayout, Slot
-from ganas.nets.mixed import MixedOp, Mixing
+from ganas.nets.mixed import MixedOp
+from ganas.nets.norm import InstanceNorm
 from ganas.nets.ops import OPS
+from ganas.nets.spectral import normalise_spectrally
 
 Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
 
@@ -21,12 +24,12 @@ LEAKY_SLOPE = 0.2
 WEIGHT_STD = 0.02  # N(0, 0.02), bias 0 (Zhu et al. 2017)
 
 
-def mixture(mixing: Mixing) -> Choose:
+def mixture(network: str, grouping: Grouping) -> Choose:
     """Every op a slot may hold, mixed; a fixed slot holds its one op."""
 
     def choose(slot: Slot, c_in: int, c_out: int) -> nn.Module:
         ops = {op: OPS[op](c_in, c_out, slot) for op in slot.ops}
-        return MixedOp(ops, mixing) if slot.searched else ops[slot.ops[0]]
+        return MixedOp(ops, grouping(network, slot, ops)) if slot.searched else ops[slot.ops[0]]
 
     return choose
 
@@ -63,9 +66,16 @@ class Network(nn.Module):
     def __init__(self, layout: NetworkLayout, width: float, choose: Choose) -> None:
         super().__init__()
         self.cells = nn.Sequential(*(_FilledCell(cell, width, choose) for cell in layout.cells))
+        self.checkpointing = False  # keep what enters a cell alone, and compute the rest again in the backward pass
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cells(x)  # type: ignore[no-any-return]
+        x = x.contiguous(memory_format=torch.channels_last)  # and so it stays: every op is as fast or faster in it
+        for cell in self.cells:
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(cell, x, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = cell(x)
+        return x
 
 
 class _FilledCell(nn.Module):
@@ -88,13 +98,14 @@ class _FilledSlot(nn.Module):
         super().__init__()
         self.reflect = slot.reflect
         self.op = choose(slot, slot.c_in.at(width), slot.c_out.at(width))
-        self.norm = nn.InstanceNorm2d(slot.c_out.at(width)) if slot.norm else nn.Identity()
+        self.norm = InstanceNorm() if slot.norm else nn.Identity()
         self.activation = slot.activation
         self.spectral = slot.spectral
 
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect:
-            x = functional.pad(x, [self.reflect] * 4, mode="reflect")
+            with torch.autocast("cpu", enabled=False):  # which would make float32 of bf16 here, without need
+                x = functional.pad(x, [self.reflect] * 4, mode="reflect")
         return _activate(self.norm(self.op(x)), self.activation)
 
 
@@ -119,4 +130,4 @@ def _normalise(module: nn.Module) -> None:
     if isinstance(module, _FilledSlot) and module.spectral:
         for conv in list(module.op.modules()):
             if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
-                spectral_norm(conv)
+                normalise_spectrally(conv)

@@ -3,20 +3,23 @@
 The weights are drawn once per network and optimiser step by `draw`, and shared by every forward pass until the
 next draw: by softmax over alpha (the paper) or Gumbel-softmax over softmax(alpha) (the authors' released code).
 
-A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs: `mixing="merged"` builds it at
-each draw and computes every slot's linear ops at the price of one. Alphas, kernels and biases keep their exact
-gradients. `mixing="naive"` is the definition, literally the sum of weight times op, and what tests compare with.
+A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. Which ops share one is said
+by `Groups`; their kernels are summed at each draw, and all forward passes until the next compute a slot at the price
+of one or two convolutions. An op alone in its group has its weight in its kernel too, so that its output needs not be
+kept for the weight's gradient. Alphas, kernels and biases keep their exact gradients. Without groups the mixture is
+naive: literally the sum of weight times op, the definition that tests compare with.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from ganas.nets.merging import SharedConvolution, forms_of, named_form, op_of
 
 Sampling = Literal["softmax", "gumbel"]
-Mixing = Literal["merged", "naive"]
+Groups = Sequence[Sequence[str]]  # ops, or parts of ops, that share a convolution; what is in none is left alone
 
 ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ties broken
 
@@ -27,85 +30,51 @@ class MixedOp(nn.Module):
     `alpha` [ops] is learned; `weights` [ops] is the current draw, set by `use`.
     """
 
-    def __init__(self, ops: Mapping[str, nn.Module], mixing: Mixing) -> None:
+    def __init__(self, ops: Mapping[str, nn.Module], groups: Groups = ()) -> None:
         super().__init__()
         self.ops = nn.ModuleDict(ops)
         self.alpha = nn.Parameter(ALPHA_STD * torch.randn(len(ops)))
-        linear = [name for name, op in ops.items() if _as_conv(op)] if mixing == "merged" else []
-        self._linear = linear if len(linear) > 1 else []  # names of the ops that are merged
-        convs = [_conv_of(ops[name]) for name in self._linear]
-        self._stride = convs[0].stride if convs else 1
-        self._padding = max((conv.padding for conv in convs), default=0)  # of the merged convolution
-        self._footprint = max((self._padding - conv.padding + conv.footprint for conv in convs), default=0)
-        self._kernel: Tensor | None = None
-        self._bias: Tensor | None = None
         self.weights = softmax_weights(self.alpha.detach())
+        forms = forms_of(ops.items())
+        self._shared = [SharedConvolution(names, [named_form(forms, name) for name in names]) for names in groups]
+        self._alone = [op for op in ops if op not in {op_of(name) for names in groups for name in names}]
+        self._drawn: list[tuple[SharedConvolution, Tensor]] = []  # with the kernel of the current draw
+        self._bias: Tensor | None = None
 
     def use(self, weights: Tensor) -> None:
-        """Mix by these weights [ops] until the next call; merges the linear ops once for all forward passes."""
+        """Mix by these weights [ops] until the next call; sums the kernels once for all forward passes."""
         self.weights = weights
-        if self._linear:
-            dtype = torch.get_autocast_dtype(weights.device.type)
-            lower = torch.is_autocast_enabled(weights.device.type)
-            kernel, bias = self._merge()
-            # cast here, once: autocast would cast a kernel that is no parameter again in each forward pass
-            self._kernel, self._bias = (kernel.to(dtype), bias.to(dtype)) if lower else (kernel, bias)
-
-    def _merge(self) -> tuple[Tensor, Tensor]:
-        """The kernel [c_out, c_in, F, F] and bias [c_out] of Σ weights · op over the linear ops."""
-        weights = dict(zip(self.ops, self.weights, strict=True))
-        convs = {name: _conv_of(self.ops[name]) for name in self._linear}
-        first = next(iter(convs.values())).kernel
-        kernel = first.new_zeros(*first.shape[:2], self._footprint, self._footprint)
-        bias = first.new_zeros(first.shape[0])
-        for name, conv in convs.items():
-            start = self._padding - conv.padding  # where this op's first tap lies within the common footprint
-            taps = slice(start, start + conv.footprint, conv.dilation)
-            kernel[:, :, taps, taps] += weights[name] * conv.kernel
-            bias = bias + weights[name] * conv.bias
-        return kernel, bias
+        if not self._shared:
+            return
+        device = weights.device.type
+        # cast here, once: autocast would cast a kernel that is no parameter again in each forward pass
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.alpha.dtype
+        by_name = dict(zip(self.ops, weights.unbind(), strict=True))
+        forms = forms_of(self.ops.items())
+        self._drawn, biases = [], []
+        for shared in self._shared:
+            named = [named_form(forms, name) for name in shared.names]
+            shares = [by_name[op_of(name)] for name in shared.names]
+            scaled = [w if form.scale is None else w * form.scale for w, form in zip(shares, named, strict=True)]
+            self._drawn.append((shared, shared.kernel(scaled, named).to(dtype)))
+            biases += [w * form.bias for w, form in zip(shares, named, strict=True) if form.bias is not None]
+        self._bias = torch.stack(biases).sum(0).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor | None = None
-        if self._linear:
-            if self._kernel is None:
-                self.use(self.weights)
-            assert self._kernel is not None
-            total = functional.conv2d(x, self._kernel, self._bias, self._stride, self._padding)
-        for name, weight in zip(self.ops, self.weights, strict=True):
-            if name not in self._linear:
-                term = weight * self.ops[name](x)
-                total = term if total is None else total + term
-        assert total is not None
+        if self._shared and not self._drawn:
+            self.use(self.weights.to(self.alpha))
+        terms = [  # one bias for all
+            shared(x, kernel, None if number else self._bias) for number, (shared, kernel) in enumerate(self._drawn)
+        ]
+        weights = dict(zip(self.ops, self.weights.unbind(), strict=True)) if self._alone else {}
+        terms += [weights[name] * self.ops[name](x) for name in self._alone]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
         return total
 
 
-class _Conv(NamedTuple):
-    """A linear op as a convolution: kernel [c_out, c_in, k, k], square in everything."""
-
-    kernel: Tensor
-    bias: Tensor
-    stride: int
-    padding: int
-    dilation: int
-
-    @property
-    def footprint(self) -> int:
-        return self.dilation * (self.kernel.shape[-1] - 1) + 1
-
-
-def _as_conv(op: nn.Module) -> bool:
-    """Whether `_conv_of` can express the op: a convolution, or average pooling followed by 1×1."""
-    return isinstance(op, nn.Conv2d) or (isinstance(op, nn.Sequential) and isinstance(op[0], nn.AvgPool2d))
-
-
-def _conv_of(op: nn.Module) -> _Conv:
-    if isinstance(op, nn.Sequential):  # 2×2 average, then 1×1: every tap has a quarter of its weight
-        point = op[1]
-        assert isinstance(point, nn.Conv2d) and point.bias is not None
-        return _Conv((point.weight / 4).expand(-1, -1, 2, 2), point.bias, stride=2, padding=0, dilation=1)
-    assert isinstance(op, nn.Conv2d) and op.bias is not None and not isinstance(op.padding, str)
-    return _Conv(op.weight, op.bias, op.stride[0], op.padding[0], op.dilation[0])
+# ── draws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def softmax_weights(alpha: Tensor) -> Tensor:
@@ -130,8 +99,8 @@ def mixtures(network: nn.Module) -> Iterator[MixedOp]:
 def draw(network: nn.Module, sampling: Sampling, temperature: float, generator: torch.Generator) -> None:
     """Draw the weights of every mixed op of a supernet for one optimiser step; does nothing to a final network.
 
-    Within `parametrize.cached()`, so that spectrally normalised kernels are those of the step; within autocast, where
-    the step has it.
+    Within autocast, where the step has it. A draw takes spectral norms one power iteration further; ops that are not
+    merged take theirs at each reading, unless it happens within `parametrize.cached()`.
     """
     for mixed in mixtures(network):
         if sampling == "gumbel":

@@ -7,7 +7,7 @@ keeps them (less twice the slot's trim), "up" doubles them. Every convolution ha
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ganas.nets.layout import Slot
 
@@ -32,7 +32,18 @@ def _pool(pool: Callable[[int], nn.Module]) -> Make:
 
 def _resize(**options: Any) -> Make:
     """Interpolation ×2, then 1×1."""
-    return lambda c_in, c_out, slot: nn.Sequential(nn.Upsample(scale_factor=2, **options), nn.Conv2d(c_in, c_out, 1))
+    return lambda c_in, c_out, slot: Resize(nn.Upsample(scale_factor=2, **options), nn.Conv2d(c_in, c_out, 1))
+
+
+class Resize(nn.Sequential):
+    """Interpolation and 1×1 convolution, computed the other way round: a quarter of the work, the same result.
+
+    Interpolation sees each channel by itself and keeps constants, so the two can change places.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        resize, point = self
+        return resize(point(x))  # type: ignore[no-any-return]
 
 
 def _deconv3(c_in: int, c_out: int, slot: Slot) -> nn.Module:
