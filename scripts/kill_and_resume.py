@@ -29,6 +29,7 @@ from PIL import Image
 CLOCK = (
     "time",
     "step_seconds",
+    "wait_seconds",
     "score_seconds",
 )  # keys in which two lines of metrics.jsonl differ though they are the same
 IMAGES = 110  # a domain: eleven are held out, so that the generators kept are chosen by a metric

@@ -101,7 +101,7 @@ def test_json_is_one_object_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixt
     expected = {
         ("evaluate", "--real", a, "--fake", b): {"scores", "protocol"},
         ("data", "check", a, b): {"sources"},
-        ("doctor",): {"device", "threads", "bf16", "libraries", "free disk"},
+        ("doctor",): {"device", "threads", "bf16", "speed", "libraries", "free disk"},
     }
     for arguments, keys in expected.items():
         assert ganas(*arguments, "--json") == 0
@@ -157,8 +157,8 @@ class OutOfMemoryError(RuntimeError):
         (Stopped("stopped"), 130, "ganas: stopped\n"),
         (KeyboardInterrupt(), 130, "ganas: interrupted\n"),
         (OSError(28, "No space left on device", "run/x"), 2, "ganas: No space left on device 'run/x': free some space"),
-        (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: choose a smaller --resolution"),
-        (MemoryError(), 2, "ganas: out of memory: choose a smaller --resolution"),
+        (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: set training.checkpointing=true"),
+        (MemoryError(), 2, "ganas: out of memory: set training.checkpointing=true"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )

@@ -399,7 +399,11 @@ def run(command: Callable[[], Any]) -> int:
         return _fail("interrupted", INTERRUPTED)
     except Exception as error:
         if is_out_of_memory(error):
-            return _fail("out of memory: choose a smaller --resolution, training.batch or width", 2)
+            return _fail(
+                "out of memory: set training.checkpointing=true, or a smaller training.batch, --resolution or "
+                "nets.width; --dry-run says what a run needs",
+                2,
+            )
         raise
 
 

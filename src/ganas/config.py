@@ -59,7 +59,9 @@ class NetsConfig(Section):
     width: Annotated[float, Field(ge=1, le=1024)] = 16.0  # of the generators; their encoders put out 4 × width channels
     discriminator_width: Annotated[float, Field(ge=1, le=1024)] = 64.0  # channels of the discriminators' first slot
     discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
-    mixing: Literal["merged", "naive"] = "merged"  # a supernet's linear ops as one convolution, or each by itself
+    # of a supernet's slot: merged shares convolutions among ops as a count says, timed as a measurement at the start
+    # says, which is kept in the run; naive computes every op by itself
+    mixing: Literal["merged", "timed", "naive"] = "merged"
 
 
 class LossConfig(Section):
@@ -98,6 +100,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 where the machine is fast at it
     device: str = "auto"  # auto: cuda when there is one
     threads: Positive | None = None  # of the CPU; None: all cores
+    checkpointing: bool = False  # compute the generators' cells again in the backward pass: less memory, more time
     inherit: Path | None = None  # a search's run folder: start from its supernet's weights where shapes agree
     log_every: Positive = 400  # images, as all intervals
     sample_every: Positive = 2000
@@ -298,7 +301,7 @@ def make_config(
     return _validate(document)
 
 
-FOREIGN = {"search": ("metrics.select", "training.inherit"), "train": ("search",)}
+FOREIGN = {"search": ("metrics.select", "training.inherit"), "train": ("search", "nets.mixing")}
 
 
 def _refuse_foreign(kind: str, key: str) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import torch
 
-from ganas.training.opening import cores, fast_bf16
+from ganas.config import make_config
+from ganas.errors import is_out_of_memory
+from ganas.nets.architecture import Architecture
+from ganas.nets.layout import find_layout
+from ganas.training.cost import step_seconds, trial_loop
+from ganas.training.opening import cores, fast_bf16, settle_machine
+from ganas.training.phases import joint_phases
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
 ENOUGH_DISK = 5 << 30  # bytes: a run at 256² with its checkpoints and samples
@@ -24,8 +30,8 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Device, threads, bf16, libraries, free disk."""
-    return [_device(), _threads(), _bf16(), _libraries(), _disk()]
+    """Device, threads, bf16, speed, libraries, free disk."""
+    return [_device(), _threads(), _bf16(), _speed(), _libraries(), _disk()]
 
 
 def _device() -> Finding:
@@ -45,6 +51,31 @@ def _bf16() -> Finding:
     if fast_bf16("auto"):
         return Finding("bf16", "fast", "training.precision=auto takes bf16 in the networks, float32 in the losses")
     return Finding("bf16", "slow or missing", "training.precision=auto takes float32")
+
+
+def _speed() -> Finding:
+    """Steps of the default preset, really taken."""
+    preset = "gpu" if torch.cuda.is_available() else "small"
+    try:
+        return _measured_speed(preset)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return Finding("speed", "too little memory", f"preset {preset} does not fit: see training.checkpointing")
+
+
+def _measured_speed(preset: str) -> Finding:
+    rates, images = {}, []
+    for kind, architecture in (("search", None), ("train", Architecture("resnet9"))):
+        flags = {"data.a": "a", "data.b": "b"} | ({"nets.layout": architecture.layout} if architecture else {})
+        config = make_config(kind, preset=preset, flags=flags)  # type: ignore[arg-type]
+        config = settle_machine(config, epoch_images=1, digests=("", ""))
+        loop = trial_loop(config, find_layout(config.nets.layout), architecture, joint_phases)
+        rates[kind] = 1 / step_seconds(loop)
+        images.append(f"{kind} {rates[kind] * config.training.batch:.3g}")
+    value = f"{rates['search']:.2g} search, {rates['train']:.2g} training steps/s"
+    side = config.data.resolution
+    return Finding("speed", value, f"preset {preset}, {side}×{side}; in pairs a second: {', '.join(images)}")
 
 
 def _libraries() -> Finding:

@@ -12,6 +12,7 @@ from ganas.gan.cyclegan import CycleGAN, ImagePool
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import LAYOUTS
 from ganas.training.loop import Loop
+from ganas.training.networks import open_gan
 from ganas.training.phases import Phase, joint_phases
 from ganas.training.state import Average
 
@@ -34,10 +35,10 @@ def small_config(layout: str, search: SearchConfig | None = None, **training: An
 
 def small_gan(config: RunConfig, seed: int = 0) -> CycleGAN:
     """The networks that the config asks for."""
-    torch.manual_seed(seed)
-    nets = config.nets
-    architecture = None if config.search else Architecture(nets.layout)
-    return CycleGAN(LAYOUTS[nets.layout], architecture, nets.width, nets.discriminator_width, nets.mixing)
+    layout = LAYOUTS[config.nets.layout]
+    architecture = None if config.search else Architecture(layout.name)
+    config = config.model_copy(update={"seed": seed})
+    return open_gan(config, layout, architecture)
 
 
 def small_loop(

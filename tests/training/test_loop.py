@@ -17,7 +17,7 @@ from ganas.config import RunConfig, SearchConfig
 from ganas.errors import NonFiniteError, Stopped
 from ganas.gan.cyclegan import CycleGAN, ImagePool, Terms
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS
-from ganas.nets.mixed import Mixing, mixtures
+from ganas.nets.mixed import mixtures
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 from ganas.training.loop import Event, Loop
@@ -103,7 +103,7 @@ def with_terms(terms: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("mixing", ["merged", "naive"])
-def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_normalised_once(mixing: Mixing) -> None:
+def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_normalised_once(mixing: str) -> None:
     drawn: list[list[Tensor]] = []
 
     def scores(gan: CycleGAN, a: Tensor, b: Tensor) -> Terms:
@@ -121,14 +121,14 @@ def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_nor
     for module in loop.gan.discriminator_a.modules():
         if parametrize.is_parametrized(module):
             norm = module.parametrizations.weight[0]
-            norm._v.copy_(functional.normalize(torch.randn(len(norm._v)), dim=0))  # far from settled
-            matrix = module.parametrizations.weight.original.detach().flatten(1)
-            v = functional.normalize(matrix.T @ functional.normalize(matrix @ norm._v, dim=0), dim=0)
+            norm.v.copy_(functional.normalize(torch.randn(len(norm.v)), dim=0))  # far from settled
+            matrix = module.parametrizations.weight.original.detach().permute(0, 2, 3, 1).flatten(1)
+            v = functional.normalize(matrix.T @ functional.normalize(matrix @ norm.v, dim=0), dim=0)
             expected.append((norm, v))
     assert expected
     take_steps(loop, 1)
     for norm, v in expected:
-        torch.testing.assert_close(norm._v, v)
+        torch.testing.assert_close(norm.v, v)
     assert all(map(torch.equal, drawn[0], drawn[1]))
     take_steps(loop, 1)
     assert not any(map(torch.equal, drawn[0], drawn[3]))

@@ -8,7 +8,7 @@ from torch import nn
 from ganas.config import RunConfig, SearchConfig
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.layout import LAYOUTS, NETWORKS
-from ganas.nets.mixed import Mixing, draw, mixtures
+from ganas.nets.mixed import draw, mixtures
 from ganas.training.phases import Phase, freeze_all_but, joint_phases
 
 CONFIGS = [small_config(name, SearchConfig() if layout.size > 1 else None) for name, layout in LAYOUTS.items()]
@@ -22,7 +22,7 @@ def pools(config: RunConfig) -> dict[str, ImagePool]:
 @every_config
 @pytest.mark.parametrize("mixing", ["merged", "naive"])
 def test_every_alpha_and_weight_of_a_phases_networks_has_a_gradient_and_nothing_else(
-    config: RunConfig, mixing: Mixing
+    config: RunConfig, mixing: str
 ) -> None:
     config = config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})})
     gan, random = small_gan(config), torch.Generator().manual_seed(0)

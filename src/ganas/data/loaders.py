@@ -8,7 +8,9 @@ They come from Philox counters (numpy promises that the raw stream never changes
 import functools
 import itertools
 import signal
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ganas.data.sources import ImageSource, in_threads
 from ganas.errors import DataError
+
+_Batch = tuple[Tensor, Tensor]  # of a and b, uint8 [batch, 3, resolution, resolution]
+_BATCHES_AHEAD = 2
 
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
@@ -107,6 +112,11 @@ class UnpairedBatches:
         """Pairs an epoch: the number of images of the larger domain."""
         return max(len(self._a.source), len(self._b.source))
 
+    @property
+    def cached(self) -> bool:
+        """Whether all images are kept in memory."""
+        return self._cached is not None
+
     def from_image(self, nimg: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Batches from pair number ``nimg`` on: (a, b), each float32 [batch, 3, resolution, resolution] in [-1, 1].
 
@@ -116,7 +126,7 @@ class UnpairedBatches:
         starts = itertools.count(nimg, self._batch)
         pairs = _Pairs(self._a, self._b, self._batch, self._cached)
         if self._cached is not None or self._workers == 0:
-            batches: Iterator[tuple[Tensor, Tensor] | DataError] = map(pairs.__getitem__, starts)
+            batches: Iterator[_Batch | DataError] = _ahead(pairs, starts)
         else:
             batches = iter(_worker_loader(pairs, starts, self._workers))
         try:
@@ -186,7 +196,7 @@ class _Domain:
 
 
 @dataclass(frozen=True)
-class _Pairs(Dataset[tuple[Tensor, Tensor] | DataError]):
+class _Pairs(Dataset["_Batch | DataError"]):
     """Batches by the number of their first pair.
 
     A DataError is returned, not raised: on its way out of a worker, torch would wrap it in a page of traceback.
@@ -197,7 +207,7 @@ class _Pairs(Dataset[tuple[Tensor, Tensor] | DataError]):
     batch: int
     cached: tuple[list[Pixels], list[Pixels]] | None
 
-    def __getitem__(self, start: int) -> tuple[Tensor, Tensor] | DataError:
+    def __getitem__(self, start: int) -> _Batch | DataError:
         cached_a, cached_b = self.cached or (None, None)
         try:
             return self.a.batch(start, self.batch, cached_a), self.b.batch(start, self.batch, cached_b)
@@ -205,7 +215,19 @@ class _Pairs(Dataset[tuple[Tensor, Tensor] | DataError]):
             return error
 
 
-def _worker_loader(pairs: _Pairs, starts: Iterator[int], workers: int) -> DataLoader[tuple[Tensor, Tensor] | DataError]:
+def _ahead(pairs: _Pairs, starts: Iterator[int]) -> Generator[_Batch | DataError, None, None]:
+    """One item of ``starts`` is one batch. A thread makes the next ones while the caller computes."""
+    maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        waiting = deque(maker.submit(pairs.__getitem__, next(starts)) for _ in range(_BATCHES_AHEAD))
+        while True:
+            waiting.append(maker.submit(pairs.__getitem__, next(starts)))
+            yield waiting.popleft().result()
+    finally:
+        maker.shutdown(cancel_futures=True)
+
+
+def _worker_loader(pairs: _Pairs, starts: Iterator[int], workers: int) -> DataLoader[_Batch | DataError]:
     """One item of ``starts`` is one batch. The workers live as long as the iterator over the loader."""
     return DataLoader(
         pairs,

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.config import RunConfig
-from ganas.gan.cyclegan import CycleGAN, ImagePool
+from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
 from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
+from ganas.training.networks import open_gan
 from ganas.training.opening import open_domains
 from ganas.training.session import PhaseBuilder
 
-STEPS = 3  # timed, after one to warm up
+STEPS = 3  # timed
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Cost:
     """What one run needs."""
 
     networks: Mapping[str, NetworkCost]
-    memory_bytes: int  # an estimate: weights, gradients, Adam's moments and what the backward pass needs
+    # an estimate: weights, gradients, Adam's moments and what the backward pass needs, but for the one cell that
+    # training.checkpointing computes again at a time
+    memory_bytes: int
     step_seconds: float  # median on this machine
     images: int  # pairs in all
     total_seconds: float  # steps alone
@@ -46,17 +49,13 @@ class Cost:
 def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None, phases: PhaseBuilder) -> Cost:
     """Build the run's networks and take a few real steps on noise. `config` is resolved."""
     training, nets = config.training, config.nets
-    torch.set_num_threads(training.threads or 1)
-    torch.manual_seed(config.seed)
-    gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing, nets.discriminator)
-    gan = gan.to(training.device)
+    loop = trial_loop(config, layout, architecture, phases)
+    gan = loop.gan
     widths = {name: nets.width if name in GENERATORS else nets.discriminator_width for name in NETWORKS}
     networks = {name: _network_cost(gan.network(name), widths[name], config.data.resolution) for name in NETWORKS}
-    loop = Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)
-    size = (training.batch, 3, config.data.resolution, config.data.resolution)
-    a, b = torch.rand(size) * 2 - 1, torch.rand(size) * 2 - 1
+    a, b = noise(config)
     activations = _saved_bytes(lambda: loop.step(a, b))
-    seconds = median(_seconds(lambda: loop.step(a, b), training.device) for _ in range(STEPS))
+    seconds = step_seconds(loop)
     weights = sum(network.bytes for network in networks.values())
     return Cost(
         networks=networks,
@@ -65,6 +64,27 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
         images=config.total_images,
         total_seconds=seconds * config.total_images / training.batch,
     )
+
+
+def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None, phases: PhaseBuilder) -> Loop:
+    """The loop of a run that is not there: its networks, fresh, and nothing written. `config` is resolved."""
+    gan = open_gan(config, layout, architecture)
+    return Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)
+
+
+def noise(config: RunConfig) -> tuple[Tensor, Tensor]:
+    """A batch of the run's size, in [-1, 1]: a and b, [n, 3, r, r] each."""
+    side = config.data.resolution
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, config.training.batch, 3, side, side, generator=generator) * 2 - 1
+    return a, b
+
+
+def step_seconds(loop: Loop) -> float:
+    """The median of a few steps on noise, after one to warm up."""
+    a, b = noise(loop.config)
+    loop.step(a, b)
+    return median(_seconds(lambda: loop.step(a, b), loop.config.device) for _ in range(STEPS))
 
 
 def _network_cost(network: nn.Module, width: float, resolution: int) -> NetworkCost:

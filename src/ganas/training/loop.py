@@ -49,6 +49,7 @@ class Loop:
         self.meters = Meters()
         self.done: dict[str, int] = {}  # event -> images seen when it last ran: a resume does not repeat it
         self.step_seconds = 0.0  # spent in steps since the last log
+        self.wait_seconds = 0.0  # spent in waiting for images since then
 
     def run(
         self,
@@ -62,10 +63,12 @@ class Loop:
         self._fire(events, stop)
         while self.nimg < total:
             stop.check()
-            a, b = next(batches)
             began = time.perf_counter()
+            a, b = next(batches)
+            ready = time.perf_counter()
             self.step(a, b)
-            self.step_seconds += time.perf_counter() - began
+            self.wait_seconds += ready - began
+            self.step_seconds += time.perf_counter() - ready
             bar.reach(self.nimg)
             self._fire(events, stop)
 
@@ -153,9 +156,18 @@ class Loop:
         self.gan.load_state_dict(state["gan"])
         for phase in self.phases:
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+            _lay_out(phase.optimizer)
         if self.average:
             self.average.load_state_dict(state["average"])
         self.meters.load_state_dict(state["meters"])
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimiser's state its parameters' memory format: fused Adam takes it for granted, and says nothing."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def step_generator(seed: int, nimg: int) -> torch.Generator:

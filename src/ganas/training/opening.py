@@ -59,15 +59,20 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         for path in (config.data.a, config.data.b)
     )
     domains = split_domains(a, b, config)
-    settled = resolve(
+    epoch_images = max(len(domains.a), len(domains.b))
+    return settle_machine(config, epoch_images=epoch_images, digests=(a.digest(), b.digest())), domains
+
+
+def settle_machine(config: RunConfig, *, epoch_images: int, digests: tuple[str, str]) -> RunConfig:
+    """`resolve` for this machine."""
+    return resolve(
         config,
-        epoch_images=max(len(domains.a), len(domains.b)),
-        digests=(a.digest(), b.digest()),
+        epoch_images=epoch_images,
+        digests=digests,
         cores=cores(),
         cuda=torch.cuda.is_available(),
         fast_bf16=fast_bf16(config.training.device),
     )
-    return settled, domains
 
 
 def check_device(name: str) -> None:
@@ -104,6 +109,7 @@ def claim(run: Run, config: RunConfig) -> None:
     """
     if not run.config.exists() or not run.begun:
         run.write_text(run.config, config.to_yaml())
+        run.mixing.unlink(missing_ok=True)  # measured for another config
         return
     stored = load_config(run.config.read_bytes(), str(run.config))
     if differences := stored.changed(config):

@@ -10,13 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from ganas.config import RunConfig
 from ganas.data.loaders import UnpairedBatches, centre_images, split
 from ganas.data.sources import ImageSource
-from ganas.errors import Stopped
+from ganas.errors import RunError, Stopped
 from ganas.gan.cyclegan import CycleGAN, ImagePool
 from ganas.inference import Translator, png
 from ganas.nets.architecture import Architecture
@@ -26,6 +25,7 @@ from ganas.nets.mixed import settle
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, write_atomically
 from ganas.training.loop import Event, Loop
+from ganas.training.networks import open_gan
 from ganas.training.phases import Phase
 from ganas.training.samples import sample_grid
 from ganas.training.state import Average, averaged_or_current
@@ -33,6 +33,7 @@ from ganas.training.state import Average, averaged_or_current
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+SLOW_IMAGES = 0.1  # waiting longer than this share of the steps is worth a word
 SAMPLES = 6  # images a domain in a sample grid
 
 PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
@@ -73,11 +74,7 @@ class Session:
         reporter: Reporter,
     ) -> None:
         self.run, self.config, self.layout, self.domains, self.reporter = run, config, layout, domains, reporter
-        torch.set_num_threads(config.training.threads or 1)
-        torch.manual_seed(config.seed)
-        nets = config.nets
-        gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, nets.mixing, nets.discriminator)
-        self.gan = gan.to(config.device)
+        self.gan = open_gan(config, layout, architecture, run)
         self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
         half_life = config.training.ema_half_life
         self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
@@ -97,6 +94,7 @@ class Session:
         self.extra_words: Callable[[], str] = str  # the same for people
         self.stop = StopSignal()  # events that take long ask it now and then
         self._board: SummaryWriter | None = None
+        self._logged = False
         self._samples = (self._look_at(domains.held_a, domains.a), self._look_at(domains.held_b, domains.b))
 
     def _look_at(self, held: ImageSource, otherwise: ImageSource) -> Tensor:
@@ -109,7 +107,13 @@ class Session:
         if state is None:
             self.run.rewind_metrics(0)
             return False
-        self.loop.load_state_dict(state["loop"])
+        try:
+            self.loop.load_state_dict(state["loop"])
+        except (RuntimeError, LookupError):
+            raise RunError(
+                f"the checkpoints in {str(self.run.checkpoints)!r} are of another version of ganas: go on with that "
+                f"one, or begin a new run with another --out"
+            ) from None
         for domain, pool in self.pools.items():
             pool.load_state_dict(state["pools"][domain])
         self.run.rewind_metrics(state["lines"])
@@ -188,12 +192,19 @@ class Session:
     def _write_log(self, nimg: int) -> None:
         losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
         seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
-        line = {"nimg": nimg, "time": round(time.time(), 3), "step_seconds": round(seconds, 3), "loss": losses}
+        waited, self.loop.wait_seconds = self.loop.wait_seconds, 0.0
+        times = {"step_seconds": round(seconds, 3), "wait_seconds": round(waited, 3)}
+        line = {"nimg": nimg, "time": round(time.time(), 3), **times, "loss": losses}
         self.record(line | self.extra_log())
         said = ", ".join(
             f"{name} {_total(losses, name):.3f}" for name in ("adversarial", "cycle", "identity", "discriminator")
         )
         self.reporter.say(f"{nimg} images: {said}{self.extra_words()}")
+        # the first interval waits for the cache to fill
+        if self._logged and not self.batches.cached and waited > SLOW_IMAGES * seconds:
+            share = waited / (waited + seconds)
+            self.reporter.say(f"{share:.0%} of the time went into waiting for images: raise data.workers")
+        self._logged = True
 
     def record(self, line: dict[str, Any]) -> None:
         """One line of metrics, to the file and to TensorBoard."""

@@ -1,0 +1,30 @@
+"""The networks of a run as its config asks for them, laid out so that the machine is fast at them."""
+
+import torch
+
+from ganas.config import RunConfig
+from ganas.gan.cyclegan import CycleGAN
+from ganas.nets.architecture import Architecture
+from ganas.nets.grouping import naive
+from ganas.nets.layout import GENERATORS, Layout
+from ganas.store import Run
+from ganas.training.allocator import keep_freed_memory
+from ganas.training.tuning import open_grouping
+
+
+def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | None, run: Run | None = None) -> CycleGAN:
+    """The four networks on their device, drawn from the run's seed; supernets without an architecture.
+
+    With nets.mixing=timed, `run` is where the measurement is kept.
+    """
+    keep_freed_memory()
+    nets, training = config.nets, config.training
+    torch.set_num_threads(training.threads or 1)  # before anything is timed
+    grouping = naive if architecture else open_grouping(run, config, layout)
+    torch.manual_seed(config.seed)
+    gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, grouping, nets.discriminator)
+    gan.to(device=training.device)
+    gan.to(memory_format=torch.channels_last)
+    for name in GENERATORS:
+        gan.network(name).checkpointing = training.checkpointing
+    return gan
