@@ -63,6 +63,10 @@ class NetsConfig(Section):
     # says, which is kept in the run; naive computes every op by itself
     mixing: Literal["merged", "timed", "naive"] = "merged"
 
+    def width_of(self, network: str) -> float:
+        """The width of a network by its name."""
+        return self.width if network.startswith("generator") else self.discriminator_width
+
 
 class LossConfig(Section):
     """Equation 4: the adversarial game and the weight of each term."""

@@ -5,7 +5,7 @@ next draw: by softmax over alpha (the paper) or Gumbel-softmax over softmax(alph
 
 A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. Which ops share one is said
 by `Groups`; their kernels are summed at each draw, and all forward passes until the next compute a slot at the price
-of one or two convolutions. An op alone in its group has its weight in its kernel too, so that its output needs not be
+of few convolutions. An op alone in its group has its weight in its kernel too, so that its output needs not be
 kept for the weight's gradient. Alphas, kernels and biases keep their exact gradients. Without groups the mixture is
 naive: literally the sum of weight times op, the definition that tests compare with.
 """

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.config import RunConfig
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
-from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
+from ganas.nets.layout import NETWORKS, Layout, find_layout
 from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
@@ -51,8 +51,9 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     training, nets = config.training, config.nets
     loop = trial_loop(config, layout, architecture, phases)
     gan = loop.gan
-    widths = {name: nets.width if name in GENERATORS else nets.discriminator_width for name in NETWORKS}
-    networks = {name: _network_cost(gan.network(name), widths[name], config.data.resolution) for name in NETWORKS}
+    networks = {
+        name: _network_cost(gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
+    }
     a, b = noise(config)
     activations = _saved_bytes(lambda: loop.step(a, b))
     seconds = step_seconds(loop)

@@ -13,7 +13,7 @@ from ganas.config import RunConfig
 from ganas.errors import RunError
 from ganas.nets.build import build, mixture
 from ganas.nets.grouping import MOVE, WAYS, Counted, Grouping, naive
-from ganas.nets.layout import GENERATORS, NETWORKS, Layout, Slot
+from ganas.nets.layout import NETWORKS, Layout, Slot
 from ganas.nets.mixed import Groups, MixedOp, mixtures, softmax_weights
 from ganas.nets.ops import OPS
 from ganas.store import Run
@@ -77,16 +77,12 @@ def measure_ways(config: RunConfig, layout: Layout) -> Ways:
     for name in NETWORKS:
         ways[name] = {}
         for slot, shape, _ in _maps(name, layout, config):
-            c_out = slot.c_out.at(_width(name, config))
+            c_out = slot.c_out.at(config.nets.width_of(name))
             likeness = (slot.ops, slot.scale, slot.trim, shape, c_out)
             if likeness not in known:
                 known[likeness] = _fastest(name, slot, shape, c_out, config)
             ways[name][slot.name] = known[likeness]
     return ways
-
-
-def _width(name: str, config: RunConfig) -> float:
-    return config.nets.width if name in GENERATORS else config.nets.discriminator_width
 
 
 def _maps(name: str, layout: Layout, config: RunConfig) -> list[tuple[Slot, tuple[int, ...], tuple[int, int]]]:
@@ -98,7 +94,7 @@ def _maps(name: str, layout: Layout, config: RunConfig) -> list[tuple[Slot, tupl
 
     network = layout.network(name)
     with torch.device("meta"), torch.no_grad():
-        supernet = build(network, _width(name, config), mixture(name, naive))
+        supernet = build(network, config.nets.width_of(name), mixture(name, naive))
         for mixed in mixtures(supernet):
             mixed.register_forward_hook(note)
         supernet(torch.empty(config.training.batch, 3, config.data.resolution, config.data.resolution))
