@@ -149,6 +149,10 @@ class OutOfMemoryError(RuntimeError):
     """As torch's is called."""
 
 
+class BackendCompilerFailed(RuntimeError):
+    """As torch's is called."""
+
+
 @pytest.mark.parametrize(
     "error, code, line",
     [
@@ -158,6 +162,11 @@ class OutOfMemoryError(RuntimeError):
         (KeyboardInterrupt(), 130, "ganas: interrupted\n"),
         (OSError(28, "No space left on device", "run/x"), 2, "ganas: No space left on device 'run/x': free some space"),
         (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: set training.checkpointing=true"),
+        (
+            BackendCompilerFailed("no g++\n\nmore"),
+            2,
+            "ganas: torch.compile failed (no g++): leave training.compile out",
+        ),
         (MemoryError(), 2, "ganas: out of memory: set training.checkpointing=true"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ganas.errors import ConfigError, GanasError, Stopped, UserError, is_out_of_memory
+from ganas.errors import ConfigError, GanasError, Stopped, UserError, is_compiler_failure, is_out_of_memory
 
 app = typer.Typer(
     name="ganas",
@@ -404,6 +404,9 @@ def run(command: Callable[[], Any]) -> int:
                 "nets.width; --dry-run says what a run needs",
                 2,
             )
+        if is_compiler_failure(error):
+            cause = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+            return _fail(f"torch.compile failed ({cause}): leave training.compile out, or install a C++ compiler", 2)
         raise
 
 

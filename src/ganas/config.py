@@ -105,6 +105,7 @@ class TrainingConfig(Section):
     device: str = "auto"  # auto: cuda when there is one
     threads: Positive | None = None  # of the CPU; None: all cores
     checkpointing: bool = False  # compute the generators' cells again in the backward pass: less memory, more time
+    compile: bool = False  # the generators' training step by torch.compile, a minute at the start: docs/speed.md
     inherit: Path | None = None  # a search's run folder: start from its supernet's weights where shapes agree
     log_every: Positive = 400  # images, as all intervals
     sample_every: Positive = 2000
@@ -115,6 +116,12 @@ class TrainingConfig(Section):
     def _one_length(self) -> Self:
         if (self.images is None) == (self.epochs is None):
             raise ValueError("give training.images or training.epochs, one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_compute(self) -> Self:
+        if self.compile and self.checkpointing:
+            raise ValueError("training.compile and training.checkpointing exclude each other: give one of the two")
         return self
 
 

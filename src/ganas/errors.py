@@ -48,6 +48,11 @@ class Stopped(GanasError):
     """The run was asked to stop and has saved everything it needs to go on."""
 
 
+def is_compiler_failure(error: BaseException) -> bool:
+    """Whether torch.compile gave up, for want of a C++ compiler for one; asked without importing torch."""
+    return "BackendCompilerFailed" in {base.__name__ for base in type(error).__mro__}
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's, CUDA's or the CPU allocator's; asked without importing torch."""
     names = {base.__name__ for base in type(error).__mro__}

@@ -53,6 +53,32 @@ def test_checkpointing_keeps_less_for_the_backward_pass(layout: str, search: Sea
     assert kept[1] < 0.6 * kept[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("layout, search", [("framed", SEARCH), ("resnet6", None)])
+def test_a_compiled_step_has_the_same_gradients(layout: str, search: SearchConfig | None) -> None:
+    """Of the generators; not the weights after it, since Adam's first step is as long for a gradient of 1e-9."""
+    gradients = []
+    for on in (False, True):
+        loop, _ = small_loop(small_config(layout, search, compile=on))
+        loop.gan.double()
+        loop.step(*(images.double() for images in noise(loop.config)))
+        generators = (loop.gan.generator_ab, loop.gan.generator_ba)
+        gradients.append([p.grad for generator in generators for p in generator.parameters() if p.grad is not None])
+    largest = max(float(gradient.abs().max()) for gradient in gradients[0])
+    for plain, compiled in zip(*gradients, strict=True):
+        assert torch.allclose(plain, compiled, rtol=0, atol=1e-10 * largest)
+
+
+@pytest.mark.slow
+def test_compiled_generators_are_drawn_from_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of other sizes and numbers, without gradients, neither compile anew nor differ by a bit."""
+    plain, compiled = (small_loop(small_config("resnet6", compile=on))[0].gan.generator_ab for on in (False, True))
+    monkeypatch.setenv("CXX", "/nowhere")
+    x = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(plain(x), compiled(x))
+
+
 def test_weights_and_maps_are_channels_last() -> None:
     loop, _ = small_loop(small_config("framed", SEARCH))
     weights = [p for p in loop.gan.parameters() if p.ndim == 4]

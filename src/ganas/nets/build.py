@@ -70,10 +70,12 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)  # and so it stays: every op is as fast or faster in it
+        if torch.is_grad_enabled() and not self.checkpointing:
+            return self.cells(x)  # type: ignore[no-any-return]
         for cell in self.cells:
-            if self.checkpointing and torch.is_grad_enabled():
+            if torch.is_grad_enabled():
                 x = checkpoint(cell, x, use_reentrant=False, preserve_rng_state=False)
-            else:
+            else:  # one by one, so that cells which were compiled for training are not compiled for other batches too
                 x = cell(x)
         return x
 

@@ -1,5 +1,7 @@
 """The networks of a run as its config asks for them, laid out so that the machine is fast at them."""
 
+import warnings
+
 import torch
 
 from ganas.config import RunConfig
@@ -25,6 +27,10 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, grouping, nets.discriminator)
     gan.to(device=training.device)
     gan.to(memory_format=torch.channels_last)
+    if training.compile:  # which looks at the summed kernels, that are no leaves, and is warned of it
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf Tensor")
     for name in GENERATORS:
         gan.network(name).checkpointing = training.checkpointing
+        if training.compile:
+            gan.network(name).cells.compile(dynamic=False)
     return gan
