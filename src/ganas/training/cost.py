@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganas.config import RunConfig
+from ganas.config import GrowConfig, RunConfig
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import NETWORKS, Layout, find_layout
@@ -20,7 +20,8 @@ from ganas.training.networks import open_gan
 from ganas.training.opening import open_domains
 from ganas.training.session import PhaseBuilder
 
-STEPS = 3  # timed
+WARM_UP, STEPS = 3, 5  # before, and while it is timed: memory is asked for in the first ones
+PATIENCE = 20.0  # seconds after which fewer have to do
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     networks = {
         name: _network_cost(gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
     }
-    a, b = noise(config)
-    activations = _saved_bytes(lambda: loop.step(a, b))
+    images = noise(config)
+    activations = _saved_bytes(lambda: loop.step(*images))
     seconds = step_seconds(loop)
     weights = sum(network.bytes for network in networks.values())
     return Cost(
@@ -73,19 +74,22 @@ def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | N
     return Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)
 
 
-def noise(config: RunConfig) -> tuple[Tensor, Tensor]:
-    """A batch of the run's size, in [-1, 1]: a and b, [n, 3, r, r] each."""
-    side = config.data.resolution
+def noise(config: RunConfig | GrowConfig) -> tuple[Tensor, ...]:
+    """A batch of the run's size, in [-1, 1]: of each domain [n, 3, r, r]."""
+    side, domains = config.data.resolution, 1 if config.kind == "grow" else 2
     generator = torch.Generator().manual_seed(0)
-    a, b = torch.rand(2, config.training.batch, 3, side, side, generator=generator) * 2 - 1
-    return a, b
+    return (torch.rand(domains, config.training.batch, 3, side, side, generator=generator) * 2 - 1).unbind()
 
 
 def step_seconds(loop: Loop) -> float:
-    """The median of a few steps on noise, after one to warm up."""
-    a, b = noise(loop.config)
-    loop.step(a, b)
-    return median(_seconds(lambda: loop.step(a, b), loop.config.device) for _ in range(STEPS))
+    """The median of a few steps on noise, after some to warm up; of large steps fewer."""
+    images = noise(loop.config)
+    seconds: list[float] = []
+    for number in range(WARM_UP + STEPS):
+        if number > 1 and sum(seconds) > PATIENCE:
+            break
+        seconds.append(_seconds(lambda: loop.step(*images), loop.config.device))
+    return median(seconds[min(WARM_UP, len(seconds) - 1) :])
 
 
 def _network_cost(network: nn.Module, width: float, resolution: int) -> NetworkCost:
