@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganas.config import RunConfig, make_config
+    from ganas.config import RunConfig
     from ganas.data.sources import ImageSource, open_source
     from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
     from ganas.inference import translate
     from ganas.metrics.evaluate import evaluate, evaluate_folders
     from ganas.metrics.measurement import Measurement
     from ganas.nets.architecture import Architecture, load_architecture
+    from ganas.presets import make_config
     from ganas.searching.oneshot import SearchResult, search
     from ganas.training.translator import TrainResult, train
 
@@ -45,13 +46,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ganas.config": ("RunConfig", "make_config"),
+    "ganas.config": ("RunConfig",),
     "ganas.data.sources": ("ImageSource", "open_source"),
     "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
     "ganas.inference": ("translate",),
     "ganas.metrics.evaluate": ("evaluate", "evaluate_folders"),
     "ganas.metrics.measurement": ("Measurement",),
     "ganas.nets.architecture": ("Architecture", "load_architecture"),
+    "ganas.presets": ("make_config",),
     "ganas.searching.oneshot": ("SearchResult", "search"),
     "ganas.training.translator": ("TrainResult", "train"),
 }

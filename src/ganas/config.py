@@ -1,14 +1,14 @@
-"""What a run is told: frozen sections, presets that set scale, and ``--set section.key=value``.
+"""What a run is told, in frozen sections.
 
 A value is decided in this order, the later the stronger: the defaults below, the preset, flags of the command,
-``--set``. `resolve` then fills in what depends on the data and the machine, and the result is the run's
-``config.yaml``: it is all that a resume, or another machine, needs to know.
+``--set`` (`ganas.presets`). `resolve` then fills in what depends on the data and the machine, and the result is the
+run's ``config.yaml``: it is all that a resume, or another machine, needs to know.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -91,11 +91,9 @@ class SearchConfig(Section):
     alpha_lr: Rate | None = None  # Adam's, for the alphas; None: that of the weights, as in the paper
 
 
-class TrainingConfig(Section):
-    """How long and how the networks learn. Time is counted in images: pairs seen."""
+class LearningConfig(Section):
+    """What every training has: how networks learn, on what, and what is kept on the way. Time is counted in images."""
 
-    images: Positive | None = None  # pairs to see in all; None: as many as `epochs` say
-    epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
     batch: Positive = 1
     lr: Rate = 2e-4
     betas: tuple[Momentum, Momentum] = (0.5, 0.999)
@@ -104,13 +102,20 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 where the machine is fast at it
     device: str = "auto"  # auto: cuda when there is one
     threads: Positive | None = None  # of the CPU; None: all cores
+    log_every: Positive = 400  # images, as all intervals
+    sample_every: Positive = 2000
+    checkpoint_every: Positive = 2000
+
+
+class TrainingConfig(LearningConfig):
+    """How long and how the networks of a CycleGAN learn. Images are pairs here."""
+
+    images: Positive | None = None  # pairs to see in all; None: as many as `epochs` say
+    epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
     checkpointing: bool = False  # compute the generators' cells again in the backward pass: less memory, more time
     compile: bool = False  # the generators' training step by torch.compile, a minute at the start: docs/speed.md
     inherit: Path | None = None  # a search's run folder: start from its supernet's weights where shapes agree
-    log_every: Positive = 400  # images, as all intervals
-    sample_every: Positive = 2000
     evaluate_every: Positive = 2000
-    checkpoint_every: Positive = 2000
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -136,12 +141,28 @@ class MetricsConfig(Section):
     )
 
 
-class RunConfig(Section):
-    """Everything a run is told."""
+class Config(Section):
+    """What every run is told, whatever it is a run of."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    kind: Literal["search", "train"]
+    kind: str
     seed: Seed = 0
+
+    def to_yaml(self) -> str:
+        """The text of a run's ``config.yaml``."""
+        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+    def changed(self, other: "Config") -> list[str]:
+        """``key: mine → theirs`` for everything in which two configs differ."""
+        mine, theirs = (_flatten(config.model_dump(mode="json", by_alias=True)) for config in (self, other))
+        keys = [*mine, *(key for key in theirs if key not in mine)]
+        return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys if mine.get(key) != theirs.get(key)]
+
+
+class RunConfig(Config):
+    """Everything a run of ``ganas search`` or ``ganas train`` is told."""
+
+    kind: Literal["search", "train"]
     architecture: str | None = None  # train: the id of the architecture; its ops lie beside, in architecture.json
     data: DataConfig
     nets: NetsConfig = NetsConfig()
@@ -167,188 +188,126 @@ class RunConfig(Section):
         assert self.training.device != "auto"
         return self.training.device
 
-    def to_yaml(self) -> str:
-        """The text of a run's ``config.yaml``."""
-        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
-    def changed(self, other: "RunConfig") -> list[str]:
-        """``key: mine → theirs`` for everything in which two configs differ."""
-        mine, theirs = (_flatten(config.model_dump(mode="json", by_alias=True)) for config in (self, other))
-        keys = [*mine, *(key for key in theirs if key not in mine)]
-        return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys if mine.get(key) != theirs.get(key)]
+# ── ganas grow ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-# ── presets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+class ImagesConfig(Section):
+    """Which images a GAN learns to make."""
 
-Values = dict[str, Any]  # "section.key" -> value
-
-
-def _tiny(kind: str) -> Values:
-    """A few minutes on two cores, any images."""
-    common: Values = {
-        "data.resolution": 64,
-        "data.validation": 50,
-        "nets.discriminator_width": 32,
-        "training.lr": 6e-4,
-        "training.log_every": 100,
-        "training.checkpoint_every": 400,
-        "training.sample_every": 400,
-        "training.evaluate_every": 400,
-    }
-    if kind == "search":
-        return common | {
-            "nets.width": 8,
-            "training.batch": 4,
-            "training.images": 400,
-            "training.decay": 0,
-            "search.warmup": 0.5,
-            "search.alpha_lr": 0.03,
-        }
-    return common | {
-        "nets.width": 16,
-        "nets.discriminator": "patchgan",
-        "training.images": 1200,
-        "training.ema_half_life": 100,
-    }
+    images: Path  # folder or zip
+    resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
+    flip: bool = True  # mirror half of the images
+    skip_bad: bool = False  # go on without the files that cannot be read
+    cache_mib: Count = 2048  # decoded images are kept in memory up to here; beyond, workers decode them again
+    workers: Count = 2  # processes that decode, when the images do not fit the cache
+    digest: str | None = None  # of the images, filled in: a resume notices that they changed
 
 
-def _small(kind: str) -> Values:
-    """Twelve minutes of search and thirty-two of training on one core, any images.
+class BaseConfig(Section):
+    """The networks at 8×8 that everything is grown onto."""
 
-    docs/results/monet2photo_64_cpu_202611.md has the commands, the machine and the scores.
-    """
-    common: Values = {
-        "data.resolution": 64,
-        "nets.discriminator_width": 32,  # wider ones know the generators' small progress too well
-        "training.lr": 6e-4,  # narrow networks bear it, and short runs need it
-        "training.log_every": 200,
-        "training.checkpoint_every": 800,
-        "training.sample_every": 1600,
-        "training.evaluate_every": 800,
-    }
-    if kind == "search":
-        return common | {
-            "nets.width": 8,
-            "training.batch": 4,
-            "training.images": 4000,
-            "training.decay": 0,
-            "search.warmup": 0.5,  # alphas that learn from the first step choose what the crudest fakes need
-            "search.alpha_lr": 0.03,
-        }
-    return common | {
-        "nets.width": 16,
-        "nets.discriminator": "patchgan",  # a search this short fits discriminators to its own crude fakes (LOG.md)
-        "training.images": 14_000,
-        "training.ema_half_life": 500,
-    }
+    latent: Positive = 512  # dimensions of z
+    channels: tuple[Positive, ...] = (512,)  # of the base; several: as many initial candidates
 
 
-def _gpu(kind: str) -> Values:
-    """A day on one GPU."""
-    common: Values = {
-        "data.resolution": 256,
-        "training.log_every": 500,
-        "training.checkpoint_every": 5000,
-        "training.sample_every": 5000,
-        "training.evaluate_every": 10000,
-    }
-    if kind == "search":
-        return common | {"nets.width": 16, "training.images": 120_000, "training.decay": 0}
-    return common | {"nets.width": 64, "training.images": 200_000}
+class GrowthConfig(Section):
+    """What may be grown, and how the search chooses (DGGAN, algorithm 1)."""
+
+    sizes: tuple[Positive, ...] = (3, 7)  # of kernels, odd
+    filters: tuple[Positive, ...] = (32, 64, 128, 256, 512, 1024)
+    depth: Count = 8  # actions from the base to the end, fade-ins included
+    keep: Positive = 20  # K: the best children that are the next parents
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: that an action of a parent is tried
+    # lower is better: the score over that of the ProgGAN route after as many images at the same resolution, the places
+    # within each resolution in turn, or the score as it is
+    rank_by: Literal["normalized", "per_resolution", "raw"] = "normalized"
+    survival: Literal["best", "random"] = "best"  # random: parents are drawn; the baseline every search needs
+    fade_images: Positive | None = None  # over which a doubling is blended in; None: half of a candidate's
+    inherit_moments: bool = True  # Adam's, with the weights they belong to
+    max_parameters: Positive | None = None  # of both networks together; None: any number
+    max_macs: Positive | None = None  # of both networks together, for one image
+
+    @model_validator(mode="after")
+    def _odd_kernels(self) -> Self:
+        even = [size for size in self.sizes if size % 2 == 0]
+        if even or not self.sizes or not self.filters:
+            raise ValueError(f"growth.sizes are odd, and growth.filters not empty: got {self.sizes} and {self.filters}")
+        return self
 
 
-def _paper(kind: str) -> Values:
-    """Section 4: 256², batch 1; 400 epochs of search at 64 encoder channels, 100 + 100 epochs of training."""
-    common: Values = {
-        "data.resolution": 256,
-        "data.load_scale": 286 / 256,
-        "nets.layout": "paper",
-        "loss.adversarial": "bce",
-        "training.log_every": 1000,
-        "training.checkpoint_every": 5000,
-        "training.sample_every": 5000,
-        "training.evaluate_every": 10000,
-    }
-    if kind == "search":
-        return common | {"nets.width": 16, "training.epochs": 400, "training.decay": 0, "search.sampling": "softmax"}
-    return common | {"nets.width": 64, "training.epochs": 200}
+class WassersteinConfig(Section):
+    """The adversarial game of a grown GAN, and what keeps its discriminator in bounds."""
+
+    adversarial: Literal["wgan", "lsgan", "bce", "hinge"] = "wgan"
+    gradient: Weight = 10.0  # of the gradient penalty
+    drift: Weight = 0.001  # of the squared scores of real images
 
 
-def _reference(kind: str) -> Values:
-    """What the authors' released code does where it differs from the paper: layout, lsgan, Gumbel sampling."""
-    values = _paper(kind) | {"nets.layout": "reference", "loss.adversarial": "lsgan"}
-    return values | ({"search.sampling": "gumbel"} if kind == "search" else {})
+class CandidateConfig(LearningConfig):
+    """How each candidate learns, and how much longer the winner does."""
+
+    images: Positive = 1_600_000  # that a candidate sees
+    final_images: Count = 6_400_000  # more that the winner sees
 
 
-PRESETS: Mapping[str, Callable[[str], Values]] = {
-    "tiny": _tiny,
-    "small": _small,
-    "gpu": _gpu,
-    "paper": _paper,
-    "reference": _reference,
-}
+class ScoreConfig(Section):
+    """What a candidate is worth: the distance of its images from real ones at its resolution, the lower the better."""
+
+    select: Literal["auto", "fid", "kid", "swd"] = "auto"  # auto: fid with a feature network, else swd
+    features: str | None = None  # specification of a feature network, as squeezenet:weights.safetensors
+    digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
+    images: Annotated[int, Field(ge=2)] = 10_000  # made to be measured
 
 
-def make_config(
-    kind: Literal["search", "train"],
-    *,
-    preset: str,
-    flags: Values,  # "section.key" -> value; None: not given
-    settings: Iterable[str] = (),  # of --set, "section.key=value"
-) -> RunConfig:
-    """Defaults, preset, flags and ``--set``, checked; raises `ConfigError` in one line that names the value."""
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    values = PRESETS[preset](kind)
-    values.update({key: value for key, value in flags.items() if value is not None})
-    overrides = dict(parse_setting(setting) for setting in settings)
-    for key in overrides:
-        _refuse_foreign(kind, key)
-    for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
-        if one in overrides and other not in overrides:
-            values.pop(other, None)
-    values.update(overrides)
-    document = _nest({"kind": kind, **({"search": {}} if kind == "search" else {})}, values)
-    return _validate(document)
+class GrowConfig(Config):
+    """Everything a run of ``ganas grow`` is told."""
+
+    kind: Literal["grow"] = "grow"
+    data: ImagesConfig
+    base: BaseConfig = BaseConfig()
+    growth: GrowthConfig = GrowthConfig()
+    loss: WassersteinConfig = WassersteinConfig()
+    training: CandidateConfig = CandidateConfig()
+    metrics: ScoreConfig = ScoreConfig()
+
+    @property
+    def total_images(self) -> int:
+        """Length of a training."""
+        return self.training.images
+
+    @property
+    def device(self) -> str:
+        """Where the networks are; known once resolved."""
+        assert self.training.device != "auto"
+        return self.training.device
+
+    @property
+    def search(self) -> None:
+        """No alphas are learned here."""
+        return None
+
+    @property
+    def fade_images(self) -> int:
+        """Over which a doubling is blended in."""
+        return self.growth.fade_images or self.training.images // 2
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        fade, images = self.growth.fade_images or 0, self.training.images
+        if fade > images:
+            raise ValueError(
+                f"growth.fade_images={fade} is longer than the training of a candidate, training.images={images}: "
+                f"a fade-in has to end within it"
+            )
+        return self
 
 
-FOREIGN = {"search": ("metrics.select", "training.inherit"), "train": ("search", "nets.mixing")}
+C = TypeVar("C", bound=Config)
 
 
-def _refuse_foreign(kind: str, key: str) -> None:
-    """A key that the command would ignore, or that is not the user's to set, is an error."""
-    if key.split(".")[0] in ("kind", "schema", "architecture"):
-        raise ConfigError(f"--set cannot change {key}: it follows from the command")
-    if any(key == name or key.startswith(f"{name}.") for name in FOREIGN[kind]):
-        raise ConfigError(f"{key} has no meaning for ganas {kind}: leave it out")
-    if key in ("search", "data", "nets", "loss", "training", "metrics"):
-        raise ConfigError(f"--set {key} names a whole section: set its keys, as in {key}.KEY=VALUE")
-
-
-def parse_setting(setting: str) -> tuple[str, Any]:
-    """``section.key=value`` -> the key and the value, read as YAML; raises `ConfigError`."""
-    key, separator, text = setting.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"--set takes section.key=value, as in --set training.lr=1e-4; got {setting!r}")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"--set {key}: cannot read the value {text!r}") from None
-    return key.strip(), _number(value)
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-4 as text; here it is a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def load_config(text: str | bytes, origin: str) -> RunConfig:
-    """Read a ``config.yaml``; raises `ConfigError` that names `origin`."""
+def load_config(model: type[C], text: str | bytes, origin: str) -> C:
+    """Read a ``config.yaml`` of a kind; raises `ConfigError` that names `origin`."""
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -358,7 +317,7 @@ def load_config(text: str | bytes, origin: str) -> RunConfig:
     if isinstance(document.get("schema"), int) and document["schema"] > SCHEMA:
         raise ConfigError(f"{origin} has schema {document['schema']}, newer than this ganas knows: update ganas")
     try:
-        return _validate(document)
+        return validate(model, document)
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error}") from None
 
@@ -375,8 +334,7 @@ def resolve(
     """Fill in what depends on the data (an epoch is max(|A|, |B|) pairs) and on the machine."""
     training = config.training
     images = training.images or epoch_images * (training.epochs or 1)
-    device = ("cuda" if cuda else "cpu") if training.device == "auto" else training.device
-    precision = ("bf16" if fast_bf16 else "float32") if training.precision == "auto" else training.precision
+    settled = _settled(training, cores=cores, cuda=cuda, fast_bf16=fast_bf16)
     select = ("kid" if config.metrics.features else "swd") if config.metrics.select == "auto" else config.metrics.select
     data = config.data.model_copy(
         update={
@@ -394,19 +352,38 @@ def resolve(
     return config.model_copy(
         update={
             "data": data,
-            "training": training.model_copy(
-                update={
-                    "images": length,
-                    "epochs": None,
-                    "device": device,
-                    "precision": precision,
-                    "threads": training.threads or cores,
-                    "inherit": inherit,
-                }
-            ),
+            "training": training.model_copy(update={"images": length, "epochs": None, "inherit": inherit} | settled),
             "metrics": config.metrics.model_copy(update={"select": select, "features": features}),
         }
     )
+
+
+def resolve_growth(config: GrowConfig, *, digest: str, cuda: bool, fast_bf16: bool) -> GrowConfig:
+    """Fill in what depends on the data and on the machine. A candidate has one thread, whatever runs beside it."""
+    training, metrics = config.training, config.metrics
+    settled = _settled(training, cores=1, cuda=cuda, fast_bf16=fast_bf16)
+    lengths = {
+        name: ceil(count / training.batch) * training.batch
+        for name, count in (("images", training.images), ("final_images", training.final_images))
+    }
+    select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
+    scores = {"select": select, "features": _absolute_features(metrics.features)}
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"images": config.data.images.absolute(), "digest": digest}),
+            "training": training.model_copy(update=settled | lengths),
+            "metrics": metrics.model_copy(update=scores),
+        }
+    )
+
+
+def _settled(training: LearningConfig, *, cores: int, cuda: bool, fast_bf16: bool) -> dict[str, Any]:
+    """What is left to the machine."""
+    return {
+        "device": ("cuda" if cuda else "cpu") if training.device == "auto" else training.device,
+        "precision": ("bf16" if fast_bf16 else "float32") if training.precision == "auto" else training.precision,
+        "threads": training.threads or cores,
+    }
 
 
 def _absolute_features(features: str | None) -> str | None:
@@ -415,41 +392,30 @@ def _absolute_features(features: str | None) -> str | None:
     return f"{name}:{Path(path).expanduser().absolute()}" if separator else features
 
 
-def _nest(document: dict[str, Any], values: Values) -> dict[str, Any]:
-    for key, value in values.items():
-        place = document
-        *sections, name = key.split(".")
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"unknown key {key!r} in --set")
-        place[name] = value
-    return document
-
-
-def _validate(document: dict[str, Any]) -> RunConfig:
+def validate(model: type[C], document: dict[str, Any]) -> C:
+    """A config of nested values; raises `ConfigError` in one line that names the value."""
     try:
-        return RunConfig.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("; ".join(_describe(detail) for detail in error.errors()[:3])) from None
+        raise ConfigError("; ".join(_describe(model, detail) for detail in error.errors()[:3])) from None
 
 
-def _describe(detail: Any) -> str:
+def _describe(model: type[Config], detail: Any) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {key!r}: {_known_keys(detail['loc'])}"
+        return f"unknown key {key!r}: {_known_keys(model, detail['loc'])}"
     message = detail["msg"].removeprefix("Value error, ")
     if not key or detail["type"] == "value_error":
         return str(message)
     return f"{key}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    section: Any = RunConfig
+def _known_keys(model: type[Config], location: tuple[int | str, ...]) -> str:
+    section: Any = model
     for part in location[:-1]:
         field = section.model_fields.get(str(part))
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), RunConfig)
+        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
     return f"{'.'.join(map(str, location[:-1])) or 'a config'} has {', '.join(section.model_fields)}"
 
 

@@ -5,12 +5,13 @@ from typing import Literal
 
 import torch
 
-from ganas.config import RunConfig, make_config
+from ganas.config import RunConfig
 from ganas.data.demo import DemoData, write_demo_data
 from ganas.data.loaders import centre_images
 from ganas.data.sources import open_source
 from ganas.inference import png, translate
 from ganas.metrics.evaluate import evaluate_folders
+from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.searching.oneshot import search
 from ganas.store import write_atomically

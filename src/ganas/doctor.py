@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from ganas.config import make_config
 from ganas.errors import is_out_of_memory
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
+from ganas.presets import make_config
 from ganas.training.cost import step_seconds, trial_loop
 from ganas.training.opening import cores, fast_bf16, settle_machine
 from ganas.training.phases import joint_phases

@@ -101,7 +101,7 @@ def _config(place: Path) -> RunConfig | None:
     """What the run was told; of several repeats any one, as they differ in their seeds alone."""
     run = Run(place)
     path = next((path for path in (run.config, *sorted(place.glob("repeats/*/config.yaml"))) if path.is_file()), None)
-    return load_config(path.read_bytes(), str(path)) if path else None
+    return load_config(RunConfig, path.read_bytes(), str(path)) if path else None
 
 
 def _split(config: RunConfig | None, digests: list[str]) -> Split:

@@ -103,14 +103,19 @@ def _intact(path: Path) -> Iterator[None]:
 
 
 def _read_info(content: bytes) -> GeneratorInfo:
-    """The metadata of a safetensors file: eight bytes of length, then a JSON header."""
-    (length,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + length])
-    document: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+    """What a generator file says of itself."""
+    document = read_metadata(content)
     schema = document.pop("schema")
     if schema != SCHEMA:
         raise ValueError(f"schema {schema}, this ganas reads {SCHEMA}")
     return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})
+
+
+def read_metadata(content: bytes) -> dict[str, Any]:
+    """The metadata of a safetensors file of ours: eight bytes of length, then a JSON header. Raises `MALFORMED`."""
+    (length,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + length])
+    return json.loads(header["__metadata__"][METADATA_KEY])  # type: ignore[no-any-return]
 
 
 def find_generator(place: Path, direction: Direction) -> Path:

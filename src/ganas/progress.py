@@ -24,8 +24,8 @@ PLAIN_SECONDS = 30.0  # between progress lines when piped
 class Reporter:
     """Says lines and shows how far a run is."""
 
-    def __init__(self, log: Path | None = None) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)  # quiet: to the log alone
         self._log = log
         self._bar: Progress | None = None
 

@@ -11,6 +11,7 @@
       repeats/SEED/           train --repeats: one run each
       model/*.safetensors     the generators to use; this folder alone is enough to translate with
       samples/N.png           what the generators do after N images
+      candidates/ID/          grow: a run each (ganas.candidates), with spec.json and, for its children, final.pt
       tensorboard/, log.txt, lock
 
 Every write goes to a temporary file beside its target and is renamed: a reader never sees half a file, and a kill at
@@ -78,10 +79,17 @@ class Run:
         self.samples = path / "samples"
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.txt"
+        self.candidates = path / "candidates"
+        self.spec = path / "spec.json"
+        self.final = path / "final.pt"
 
     def repeat(self, seed: int) -> "Run":
         """The run of one repeat of a training."""
         return Run(self.path / "repeats" / str(seed))
+
+    def candidate(self, name: str) -> "Run":
+        """The folder of one candidate of a growing search."""
+        return Run(self.candidates / name)
 
     def generator(self, direction: str) -> Path:
         """The file of one direction's generator, ``ab`` or ``ba``."""

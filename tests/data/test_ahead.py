@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganas.data.loaders import UnpairedBatches
+from ganas.data.loaders import Batches
 from ganas.data.sources import open_source
 from ganas.errors import DataError
 from kill_and_resume import write_images
 
 
-def batches(folder: Path) -> UnpairedBatches:
+def batches(folder: Path) -> Batches:
     a, b = (open_source(write_images(folder / name, 3, seed=seed)) for seed, name in enumerate("ab"))
     options = {"resolution": 16, "load_size": 18, "flip": True, "batch": 2, "seed": 0}
-    return UnpairedBatches(a, b, **options)  # type: ignore[arg-type]
+    return Batches((a, b), **options)  # type: ignore[arg-type]
 
 
 def makers() -> list[str]:

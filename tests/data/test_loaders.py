@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from ganas.data.loaders import UnpairedBatches, centre_images, split, to_images, to_network
+from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError
 
@@ -53,10 +53,9 @@ def numbers(images: Tensor) -> list[int]:
 
 def batches(
     a: ImageSource, b: ImageSource, *, batch: int = 4, seed: int = 7, workers: int = 0, cache_bytes: int = 1 << 30
-) -> UnpairedBatches:
-    return UnpairedBatches(
-        a,
-        b,
+) -> Batches:
+    return Batches(
+        (a, b),
         resolution=16,
         load_size=20,
         flip=True,
@@ -67,7 +66,7 @@ def batches(
     )
 
 
-def take(loader: UnpairedBatches, pairs: int, start: int = 0) -> tuple[Tensor, Tensor]:
+def take(loader: Batches, pairs: int, start: int = 0) -> tuple[Tensor, Tensor]:
     """At least ``pairs`` pairs from pair ``start`` on: two tensors [pairs, 3, r, r]."""
     taken: list[tuple[Tensor, Tensor]] = []
     iterator = loader.from_image(start)
@@ -256,7 +255,7 @@ def test_crops_reach_every_corner_and_flips_half_of_them(tmp_path: Path) -> None
     source = open_source(tmp_path)
 
     def crops(flip: bool) -> Counter[tuple[int, int, bool]]:
-        loader = UnpairedBatches(source, source, resolution=14, load_size=16, flip=flip, batch=900, seed=0)
+        loader = Batches((source, source), resolution=14, load_size=16, flip=flip, batch=900, seed=0)
         images = to_images(next(loader.from_image(0))[0])
         left, right, top = images[:, 0, 0, 0], images[:, 0, 0, -1], images[:, 1, 0, 0]
         corners = zip(torch.minimum(left, right).tolist(), top.tolist(), (right < left).tolist(), strict=True)
@@ -272,7 +271,7 @@ def test_crops_reach_every_corner_and_flips_half_of_them(tmp_path: Path) -> None
 
 
 def test_load_size_may_equal_resolution(noise_a: ImageSource, noise_b: ImageSource) -> None:
-    loader = UnpairedBatches(noise_a, noise_b, resolution=16, load_size=16, flip=False, batch=1, seed=0)
+    loader = Batches((noise_a, noise_b), resolution=16, load_size=16, flip=False, batch=1, seed=0)
     assert next(loader.from_image(0))[0].shape == (1, 3, 16, 16)
 
 
@@ -332,7 +331,7 @@ def test_workers_outlive_ctrl_c(noise_a: ImageSource, noise_b: ImageSource) -> N
 
 def test_impossible_batches_are_a_bug(noise_a: ImageSource, noise_b: ImageSource) -> None:
     with pytest.raises(ValueError, match="load_size=15, resolution=16"):
-        UnpairedBatches(noise_a, noise_b, resolution=16, load_size=15, flip=True, batch=1, seed=0)
+        Batches((noise_a, noise_b), resolution=16, load_size=15, flip=True, batch=1, seed=0)
     with pytest.raises(ValueError, match="batch=0"):
         batches(noise_a, noise_b, batch=0)
     with pytest.raises(ValueError, match=r"len\(b\)=0"):

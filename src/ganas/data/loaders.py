@@ -1,8 +1,9 @@
-"""From image sources to tensors: resize, crop, flip, split, and unpaired batches that resume at any pair.
+"""From image sources to tensors: resize, crop, flip, split, and unpaired batches that resume at any image.
 
-Time is counted in pairs seen. Which image comes at pair number n, how it is cropped and whether it is flipped are pure
-functions of (seed, domain, n): neither the number of workers, nor the cache, nor where a run was started changes a bit.
-They come from Philox counters (numpy promises that the raw stream never changes), not from numpy's distributions.
+Time is counted in images seen, of each domain. Which one comes as number n, how it is cropped and whether it is flipped
+are pure functions of (seed, domain, n): neither the number of workers, nor the cache, nor where a run was started
+changes a bit. They come from Philox counters (numpy promises that the raw stream never changes), not from numpy's
+distributions.
 """
 
 import functools
@@ -24,13 +25,13 @@ from torch.utils.data import DataLoader, Dataset
 from ganas.data.sources import ImageSource, in_threads
 from ganas.errors import DataError
 
-_Batch = tuple[Tensor, Tensor]  # of a and b, uint8 [batch, 3, resolution, resolution]
+_Batch = tuple[Tensor, ...]  # of each domain, uint8 [batch, 3, resolution, resolution]
 _BATCHES_AHEAD = 2
 
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
 
-# Streams of random numbers: one key of Philox each. Domain a has 0 and 1, domain b has 2 and 3.
+# Streams of random numbers: one key of Philox each. The first domain has 0 and 1, the second one 2 and 3.
 _CROPS, _ORDER, _SPLIT = 0, 1, 4
 
 
@@ -76,8 +77,8 @@ def centre_images(source: ImageSource, resolution: int) -> Tensor:
     return torch.from_numpy(images)
 
 
-class UnpairedBatches:
-    """Endless batches of unpaired images of two domains.
+class Batches:
+    """Endless batches of images of one domain, or unpaired ones of several.
 
     Each domain is walked in shuffled permutations of its own, so that within len(domain) images each is seen once; the
     smaller domain starts over sooner. Each image is resized (shorter side to ``load_size``, bicubic, antialiased), cut
@@ -86,70 +87,73 @@ class UnpairedBatches:
 
     def __init__(
         self,
-        a: ImageSource,
-        b: ImageSource,
+        sources: Sequence[ImageSource],  # one a domain
         *,
         resolution: int,  # side of the squares handed out, in pixels
         load_size: int,  # shorter side before the crop, in pixels, at least resolution
         flip: bool,  # mirror horizontally with probability 1/2
-        batch: int,  # pairs a batch
+        batch: int,  # images a batch and domain
         seed: int,
         workers: int = 0,  # processes that decode ahead; only used when the images do not fit the cache
-        cache_bytes: int = 1 << 30,  # resized images are kept in memory if both domains fit in so much
+        cache_bytes: int = 1 << 30,  # resized images are kept in memory if all domains fit in so much
     ) -> None:
         if load_size < resolution:
             raise ValueError(f"load_size must be at least resolution, got {load_size=}, {resolution=}")
-        if batch < 1 or not len(a) or not len(b):
-            raise ValueError(f"a batch and both domains need at least one image, got {batch=}, {len(a)=}, {len(b)=}")
-        self._a = _Domain(a, seed, 0, resolution, load_size, flip)
-        self._b = _Domain(b, seed, 1, resolution, load_size, flip)
+        counts = [len(source) for source in sources]
+        if batch < 1 or not all(counts):
+            raise ValueError(f"a batch and every domain need at least one image, got {batch=}, {counts=}")
+        self._domains = [
+            _Domain(source, seed, number, resolution, load_size, flip) for number, source in enumerate(sources)
+        ]
         self._batch = batch
         self._workers = workers
         self._cache_bytes = cache_bytes
 
     @property
     def epoch_images(self) -> int:
-        """Pairs an epoch: the number of images of the larger domain."""
-        return max(len(self._a.source), len(self._b.source))
+        """Images an epoch: the number of those of the largest domain."""
+        return max(len(domain.source) for domain in self._domains)
 
     @property
     def cached(self) -> bool:
         """Whether all images are kept in memory."""
         return self._cached is not None
 
-    def from_image(self, nimg: int) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Batches from pair number ``nimg`` on: (a, b), each float32 [batch, 3, resolution, resolution] in [-1, 1].
+    def from_image(self, nimg: int) -> Generator[tuple[Tensor, ...], None, None]:
+        """From image ``nimg`` on: of each domain float32 [batch, 3, resolution, resolution] in [-1, 1].
 
-        ``from_image(k)`` goes on exactly where ``from_image(0)`` is after k pairs. The first batch fills the cache.
+        ``from_image(k)`` goes on exactly where ``from_image(0)`` is after k images. The first batch fills the cache.
         Worker processes end with the iterator. Raises DataError when a file has become unreadable.
         """
         starts = itertools.count(nimg, self._batch)
-        pairs = _Pairs(self._a, self._b, self._batch, self._cached)
+        unpaired = _Unpaired(self._domains, self._batch, self._cached)
         if self._cached is not None or self._workers == 0:
-            batches: Iterator[_Batch | DataError] = _ahead(pairs, starts)
+            batches: Iterator[_Batch | DataError] = _ahead(unpaired, starts)
         else:
-            batches = iter(_worker_loader(pairs, starts, self._workers))
+            batches = iter(_worker_loader(unpaired, starts, self._workers))
         try:
             for result in batches:
                 if isinstance(result, DataError):
                     raise result
-                a, b = result
-                yield to_network(a), to_network(b)
+                yield tuple(map(to_network, result))
         finally:
             # Ends the workers now. Held by a traceback until that is collected, they would take seconds to end.
             del batches
 
     @functools.cached_property
-    def _cached(self) -> tuple[list[Pixels], list[Pixels]] | None:
-        """The resized images of both domains, or None if they are too many bytes."""
-        squares = 3 * self._a.load_size**2 * (len(self._a.source) + len(self._b.source))
+    def _cached(self) -> list[list[Pixels]] | None:
+        """The resized images of every domain, or None if they are too many bytes."""
+        squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in self._domains)
         if squares > self._cache_bytes:  # exact if all images are squares, too little for others
             return None
-        cached_a = self._a.all_images(self._cache_bytes)
-        if cached_a is None:
-            return None
-        cached_b = self._b.all_images(self._cache_bytes - sum(pixels.nbytes for pixels in cached_a))
-        return None if cached_b is None else (cached_a, cached_b)
+        cached, left = [], self._cache_bytes
+        for domain in self._domains:
+            images = domain.all_images(left)
+            if images is None:
+                return None
+            cached.append(images)
+            left -= sum(pixels.nbytes for pixels in images)
+        return cached
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class _Domain:
 
     source: ImageSource
     seed: int
-    number: int  # 0 for a, 1 for b
+    number: int  # which domain it is
     resolution: int
     load_size: int
     flip: bool
@@ -196,41 +200,42 @@ class _Domain:
 
 
 @dataclass(frozen=True)
-class _Pairs(Dataset["_Batch | DataError"]):
-    """Batches by the number of their first pair.
+class _Unpaired(Dataset["_Batch | DataError"]):
+    """Batches by the number of their first image.
 
     A DataError is returned, not raised: on its way out of a worker, torch would wrap it in a page of traceback.
     """
 
-    a: _Domain
-    b: _Domain
+    domains: Sequence[_Domain]
     batch: int
-    cached: tuple[list[Pixels], list[Pixels]] | None
+    cached: list[list[Pixels]] | None
 
     def __getitem__(self, start: int) -> _Batch | DataError:
-        cached_a, cached_b = self.cached or (None, None)
+        cached: Sequence[list[Pixels] | None] = self.cached or [None] * len(self.domains)
         try:
-            return self.a.batch(start, self.batch, cached_a), self.b.batch(start, self.batch, cached_b)
+            return tuple(
+                domain.batch(start, self.batch, images) for domain, images in zip(self.domains, cached, strict=True)
+            )
         except DataError as error:
             return error
 
 
-def _ahead(pairs: _Pairs, starts: Iterator[int]) -> Generator[_Batch | DataError, None, None]:
+def _ahead(batches: _Unpaired, starts: Iterator[int]) -> Generator[_Batch | DataError, None, None]:
     """One item of ``starts`` is one batch. A thread makes the next ones while the caller computes."""
     maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
     try:
-        waiting = deque(maker.submit(pairs.__getitem__, next(starts)) for _ in range(_BATCHES_AHEAD))
+        waiting = deque(maker.submit(batches.__getitem__, next(starts)) for _ in range(_BATCHES_AHEAD))
         while True:
-            waiting.append(maker.submit(pairs.__getitem__, next(starts)))
+            waiting.append(maker.submit(batches.__getitem__, next(starts)))
             yield waiting.popleft().result()
     finally:
         maker.shutdown(cancel_futures=True)
 
 
-def _worker_loader(pairs: _Pairs, starts: Iterator[int], workers: int) -> DataLoader[_Batch | DataError]:
+def _worker_loader(batches: _Unpaired, starts: Iterator[int], workers: int) -> DataLoader[_Batch | DataError]:
     """One item of ``starts`` is one batch. The workers live as long as the iterator over the loader."""
     return DataLoader(
-        pairs,
+        batches,
         batch_size=None,
         sampler=starts,  # any iterable will do
         num_workers=workers,

@@ -54,6 +54,11 @@ class CycleGAN(nn.Module):
         """One of the four by its name."""
         return getattr(self, name)  # type: ignore[no-any-return]
 
+    @property
+    def generators(self) -> dict[str, Network]:
+        """What makes images, by name."""
+        return {name: self.network(name) for name in GENERATORS}
+
     def alphas(self) -> dict[str, list[nn.Parameter]]:
         """Architecture weights by network, from input to output: one [ops] parameter a searched slot."""
         return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from ganas.config import RunConfig
+from ganas.config import GrowConfig, RunConfig
 from ganas.errors import NonFiniteError
-from ganas.gan.cyclegan import CycleGAN, Terms
+from ganas.gan.cyclegan import Terms
 from ganas.nets.mixed import draw
 from ganas.progress import Bar, StopSignal
 from ganas.training.phases import Phase, freeze_all_but
 from ganas.training.schedules import learning_rate_factor, temperature
-from ganas.training.state import Average, Meters
+from ganas.training.state import GAN, Average, Meters
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,19 @@ class Event:
 class Loop:
     """Steps and events; `nimg` is the one clock."""
 
-    def __init__(self, gan: CycleGAN, phases: Sequence[Phase], average: Average | None, config: RunConfig) -> None:
+    def __init__(
+        self,
+        gan: GAN,
+        phases: Sequence[Phase],
+        average: Average | None,
+        config: RunConfig | GrowConfig,
+        prepare: Callable[[int], None] = lambda nimg: None,  # what depends on the images seen, set before each step
+    ) -> None:
         self.gan = gan
         self.phases = phases
         self.average = average
         self.config = config
+        self.prepare = prepare
         self.nimg = 0
         self.meters = Meters()
         self.done: dict[str, int] = {}  # event -> images seen when it last ran: a resume does not repeat it
@@ -53,7 +61,7 @@ class Loop:
 
     def run(
         self,
-        batches: Iterator[tuple[Tensor, Tensor]],
+        batches: Iterator[tuple[Tensor, ...]],
         events: Sequence[Event],
         stop: StopSignal,
         bar: Bar,
@@ -64,9 +72,9 @@ class Loop:
         while self.nimg < total:
             stop.check()
             began = time.perf_counter()
-            a, b = next(batches)
+            images = next(batches)
             ready = time.perf_counter()
-            self.step(a, b)
+            self.step(*images)
             self.wait_seconds += ready - began
             self.step_seconds += time.perf_counter() - ready
             bar.reach(self.nimg)
@@ -84,19 +92,19 @@ class Loop:
                         self.done.pop(event.name)
                         raise
 
-    def step(self, a: Tensor, b: Tensor) -> None:
-        """One batch through every phase: [n, 3, h, w] each, in [-1, 1]."""
-        device = self.config.device
-        a, b = a.to(device), b.to(device)
+    def step(self, *images: Tensor) -> None:
+        """One batch through every phase: [n, 3, h, w] in [-1, 1], of each domain there is."""
+        images = tuple(domain.to(self.config.device) for domain in images)
         generator = step_generator(self.config.seed, self.nimg)
+        self.prepare(self.nimg)
         for phase in self.phases:
             freeze_all_but(self.gan, phase.networks)
             with parametrize.cached(), autocast(self.config):
                 self._draw(phase.uses, generator)
-                terms = phase.terms(a, b, generator)
+                terms = phase.terms(*images, generator)
             self._descend(phase, terms)
             self.meters.add(terms)
-        self.nimg += len(a)
+        self.nimg += len(images[0])
         if self.average:
             self.average.update(self.nimg)
 
@@ -176,7 +184,7 @@ def step_generator(seed: int, nimg: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def autocast(config: RunConfig) -> torch.autocast:
+def autocast(config: RunConfig | GrowConfig) -> torch.autocast:
     """bf16 inside the networks where the config says so; losses and weights stay float32."""
     device = config.device.split(":")[0]
     return torch.autocast(device, dtype=torch.bfloat16, enabled=config.training.precision == "bf16")

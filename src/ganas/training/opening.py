@@ -2,15 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from ganas.config import RunConfig, load_config, resolve
+from ganas.config import Config, GrowConfig, RunConfig, load_config, resolve
 from ganas.data.sources import open_source
 from ganas.errors import ArchitectureError, ConfigError, RunError
 from ganas.nets.layout import LAYOUTS, Layout, find_layout
 from ganas.store import Run
 from ganas.training.session import Domains, split_domains
+
+Chosen = TypeVar("Chosen", RunConfig, GrowConfig)
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 
@@ -88,11 +91,11 @@ def check_device(name: str) -> None:
         raise ConfigError(f"training.device: {name!r} is not here, this machine has {found} CUDA devices: choose cpu")
 
 
-def kept_choices(run: Run, config: RunConfig) -> RunConfig:
+def kept_choices(run: Run, config: Chosen) -> Chosen:
     """Take what an existing run settled by itself (device, precision, threads) where the command leaves it open."""
     if not run.config.exists():
         return config
-    stored = load_config(run.config.read_bytes(), str(run.config))
+    stored = load_config(type(config), run.config.read_bytes(), str(run.config))
     mine, kept = config.training, stored.training
     update = {
         "device": kept.device if mine.device == "auto" else mine.device,
@@ -102,7 +105,7 @@ def kept_choices(run: Run, config: RunConfig) -> RunConfig:
     return config.model_copy(update={"training": mine.model_copy(update=update)})
 
 
-def claim(run: Run, config: RunConfig) -> None:
+def claim(run: Run, config: Config) -> None:
     """Make the run's folder this config's, or see that it is; raises `RunError` that names the difference.
 
     A run in which nothing was learned yet (it ended at once, by a wrong option say) takes the new config.
@@ -111,7 +114,7 @@ def claim(run: Run, config: RunConfig) -> None:
         run.write_text(run.config, config.to_yaml())
         run.mixing.unlink(missing_ok=True)  # measured for another config
         return
-    stored = load_config(run.config.read_bytes(), str(run.config))
+    stored = load_config(type(config), run.config.read_bytes(), str(run.config))
     if differences := stored.changed(config):
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise RunError(

@@ -10,17 +10,18 @@ from ganas.config import RunConfig
 from ganas.gan.cyclegan import CycleGAN, Fakes, ImagePool, LossWeights, Terms, discriminator_loss, generator_loss
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.nets.mixed import mixtures
+from ganas.training.state import GAN
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser step: the terms of its loss on a batch (a, b), and who learns from them."""
+    """One optimiser step: the terms of its loss on a batch, and who learns from them."""
 
     name: str  # of the optimiser's state, and in messages
     optimizer: torch.optim.Optimizer
     networks: tuple[str, ...]  # whose parameters learn; all others are frozen meanwhile
     uses: tuple[str, ...]  # all that the terms send images through, those that learn included
-    terms: Callable[[Tensor, Tensor, torch.Generator], Terms]
+    terms: Callable[..., Terms]  # of the images of each domain, [n, 3, h, w], and a torch.Generator
 
 
 def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) -> list[Phase]:
@@ -64,7 +65,7 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig) -> torch.optim
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 
-def freeze_all_but(gan: CycleGAN, names: Sequence[str]) -> None:
+def freeze_all_but(gan: GAN, names: Sequence[str]) -> None:
     """Gradients for the named networks alone."""
     learning: set[nn.Module] = {gan.network(name) for name in names}
     for network in gan.children():

@@ -11,6 +11,11 @@ def learning_rate_factor(nimg: int, *, total: int, decay: float) -> float:
     return max(0.0, (total - nimg) / (total - start))
 
 
+def blend(nimg: int, *, images: int) -> float:
+    """The share of a new doubling after `nimg` images, linear from 0 to 1 over `images` (DGGAN, search space)."""
+    return min(nimg / images, 1.0) if images else 1.0
+
+
 def temperature(nimg: int, *, total: int, start: float, end: float) -> float:
     """Exponential from `start` to `end` over `total` images (5 -> 0.1 in the released code)."""
     return start * exp(log(end / start) * min(nimg / total, 1.0))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ganas.config import RunConfig
-from ganas.data.loaders import UnpairedBatches, centre_images, split
+from ganas.data.loaders import Batches, centre_images, split
 from ganas.data.sources import ImageSource
 from ganas.errors import RunError, Stopped
 from ganas.gan.cyclegan import CycleGAN, ImagePool
@@ -79,9 +79,8 @@ class Session:
         half_life = config.training.ema_half_life
         self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
         self.loop = Loop(self.gan, phases(self.gan, self.pools, config), self.average, config)
-        self.batches = UnpairedBatches(
-            domains.a,
-            domains.b,
+        self.batches = Batches(
+            (domains.a, domains.b),
             resolution=config.data.resolution,
             load_size=round(config.data.resolution * config.data.load_scale),
             flip=config.data.flip,

@@ -7,19 +7,22 @@ import torch
 from torch import Tensor
 
 from ganas.gan.cyclegan import CycleGAN, Terms
-from ganas.nets.build import Network
-from ganas.nets.layout import GENERATORS
+from ganas.gan.unconditional import GrownGAN
 from ganas.training.schedules import ema_decay
+
+GAN = CycleGAN | GrownGAN  # what a loop trains
 
 
 class Average:
-    """An exponential moving average of both generators' weights, by half-life in images."""
+    """An exponential moving average of the weights of a GAN's generators, by half-life in images."""
 
-    def __init__(self, gan: CycleGAN, *, half_life: float, batch: int) -> None:
+    def __init__(self, gan: GAN, *, half_life: float, batch: int) -> None:
         self._gan = gan
         self._half_life = half_life
         self._batch = batch
-        self.generators = {name: copy.deepcopy(gan.network(name)).requires_grad_(False) for name in GENERATORS}
+        self.generators = {
+            name: copy.deepcopy(network).requires_grad_(False) for name, network in gan.generators.items()
+        }
 
     @torch.no_grad()
     def update(self, nimg: int) -> None:
@@ -67,6 +70,6 @@ class Meters:
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
 
 
-def averaged_or_current(gan: CycleGAN, average: Average | None) -> dict[str, Network]:
-    """The generators to look at, to measure and to keep."""
-    return average.generators if average else {name: gan.network(name) for name in GENERATORS}
+def averaged_or_current(gan: GAN, average: Average | None) -> dict[str, Any]:
+    """The generators to look at, to measure and to keep, networks of the GAN's own kind."""
+    return average.generators if average else dict(gan.generators)
