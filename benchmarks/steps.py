@@ -4,16 +4,23 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganas.config import make_config
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
+from ganas.presets import make_config, make_grow_config
+from ganas.searching.growth import proggan_route
+from ganas.searching.runner import route_specs
+from ganas.store import Run
+from ganas.training.candidate import Candidate
 from ganas.training.cost import noise, trial_loop
 from ganas.training.loop import Loop
 from ganas.training.opening import settle_machine
@@ -155,5 +162,71 @@ def public(checkout: str, resolution: int, precision: str, width: int = 16) -> S
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
             model.optimize_parameters()
+
+    return step
+
+
+# ── growing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def grown(resolution: int, precision: str, channels: int = 512, batch: int = 16, latent: int = 512) -> Step:
+    """A step of the ProgGAN route at its end, after its fade-in: discriminator, generator and average."""
+    flags = {"data.images": "images", "data.resolution": resolution, "base.channels": [channels]}
+    flags |= {"base.latent": latent, "training.batch": batch, "training.precision": precision}
+    flags |= {"training.threads": torch.get_num_threads(), "training.device": "cpu", "growth.fade_images": 1}
+    config = make_grow_config(preset="paper", flags=flags)
+    *_, spec = route_specs(config, proggan_route(resolution))
+    with TemporaryDirectory() as folder:
+        candidate = Candidate(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)
+    images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return lambda: candidate.loop.step(images)
+
+
+def zoo(checkout: str, resolution: int, precision: str, channels: int = 512, batch: int = 16) -> Step:
+    """A step of facebookresearch/pytorch_GAN_zoo's progressive GAN out of a checkout, two lines mended for torch."""
+    root = Path(checkout).resolve()
+    sys.path.insert(0, str(root))
+    import models  # type: ignore[import-not-found]
+
+    source = (root / "models" / "base_GAN.py").read_text()
+    mended = source.replace(".add_(0.001, p.data)", ".add_(p.data, alpha=0.001)")
+    module = ModuleType("models.base_GAN")
+    module.__package__ = models.__name__
+    sys.modules[module.__name__] = module
+    exec(compile(mended, "base_GAN.py", "exec"), module.__dict__)
+    from models.progressive_gan import ProgressiveGAN  # type: ignore[import-not-found]
+
+    class Mended(ProgressiveGAN):  # type: ignore[misc]
+        """Adam's betas as numbers of one kind."""
+
+        def getOptimizerD(self) -> torch.optim.Adam:
+            """The same Adam."""
+            return torch.optim.Adam(self.netD.parameters(), betas=(0.0, 0.99), lr=self.config.learningRate)
+
+        def getOptimizerG(self) -> torch.optim.Adam:
+            """The same Adam."""
+            return torch.optim.Adam(self.netG.parameters(), betas=(0.0, 0.99), lr=self.config.learningRate)
+
+    torch.manual_seed(0)
+    gan = Mended(
+        dimLatentVector=512,
+        depthScale0=channels,
+        miniBatchStdDev=True,
+        useGPU=False,
+        baseLearningRate=1e-3,
+        lossMode="WGANGP",
+        lambdaGP=10.0,
+        epsilonD=0.001,
+    )
+    side = 4
+    while side < resolution:
+        gan.addScale(channels)
+        side *= 2
+    gan.updateAlpha(0)
+    images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            gan.optimizeParameters(images)
 
     return step

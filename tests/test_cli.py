@@ -27,6 +27,12 @@ CONTRACT = {
         *("ARCH|RUN|resnet9", "--a", "--b", "--out", "--width", "--repeats", "--features"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
+    "grow": [
+        *("--data", "--out", "--route", "--workers", "--features"),
+        *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
+    ],
+    "sample": ["RUN", "OUTPUT", "-n", "--seed", "--grid"],
+    "runs": ["RUN", "--json"],
     "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad"],
     "evaluate": [
         *("[RUN]", "--a", "--b", "--real", "--fake", "--metrics", "--features", "--images", "--bootstrap"),

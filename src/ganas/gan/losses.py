@@ -1,7 +1,7 @@
-"""The losses of a CycleGAN as pure functions of tensors (CycleGANAS section 3.1).
+"""Losses as pure functions of tensors: those of a CycleGAN (CycleGANAS section 3.1) and of WGAN-GP (DGGAN).
 
 Scores are raw: logits or values, [n, 1, h, w] or any shape; every loss is a mean, a scalar. A discriminator's loss is
-the mean of its real and its fake half, as in Zhu et al. (2017).
+the mean of its real and its fake half, as in Zhu et al. (2017); but for WGAN, where it is their difference.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-AdversarialName = Literal["lsgan", "bce", "hinge"]
+AdversarialName = Literal["lsgan", "bce", "hinge", "wgan"]
 
 
 class Adversarial(NamedTuple):
@@ -51,10 +51,16 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
 
 
+def wgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """E[D(fake)] - E[D(real)] (Arjovsky et al. 2017); to be kept Lipschitz, as by `gradient_penalty`."""
+    return fake.mean() - real.mean()
+
+
 ADVERSARIAL: Mapping[AdversarialName, Adversarial] = {
     "lsgan": Adversarial(lsgan_generator, lsgan_discriminator),
     "bce": Adversarial(bce_generator, bce_discriminator),
     "hinge": Adversarial(hinge_generator, hinge_discriminator),
+    "wgan": Adversarial(hinge_generator, wgan_discriminator),
 }
 
 
@@ -66,3 +72,17 @@ def at_least_float32(x: Tensor) -> Tensor:
 def reconstruction(image: Tensor, original: Tensor) -> Tensor:
     """E[|image - original|]: the cycle-consistency loss (equation 2) and the identity loss (equation 3)."""
     return functional.l1_loss(image, original)
+
+
+def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """E[(‖∇ₓ D(x)‖ - 1)²] at images [n, ...] between real and fake ones, one norm an image (Gulrajani et al. 2017)."""
+    x = images.detach().requires_grad_()
+    scores = at_least_float32(discriminator(x))
+    (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    excess: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1
+    return excess.square().mean()
+
+
+def drift(real: Tensor) -> Tensor:
+    """E[D(real)²]: keeps the scores of a WGAN near zero (Karras et al. 2018, appendix A.1)."""
+    return real.square().mean()

@@ -1,0 +1,131 @@
+"""Candidates on this machine: a process each, on cores of its own. No torch here.
+
+Not a pool: of one, a child that dies breaks every future. A worker that is killed by a signal (the kernel's, when
+memory runs out) goes on from its last checkpoint, twice; an exit without a result is one.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganas.candidates import read_result
+from ganas.executors.base import Ended
+from ganas.store import Run
+
+RETRIES = 2  # of a worker that was killed
+GRACE = 60.0  # seconds that a worker has to save in
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    slot: int
+    began: float
+
+
+class Local:
+    """`workers` processes at once, each on `threads` cores.
+
+    timeout    seconds that a worker may take; None: as long as it likes
+    command    what a worker is, its job behind it; tests have others
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        threads: int = 1,
+        timeout: float | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "ganas.executors.worker"),
+    ) -> None:
+        if workers < 1 or threads < 1:
+            raise ValueError(f"there has to be a worker with a thread, got {workers=}, {threads=}")
+        self._threads, self._timeout, self._command = threads, timeout, tuple(command)
+        self._free = list(range(workers))
+        self._running: dict[Path, _Worker] = {}
+        self._deaths: dict[Path, int] = {}
+        self.capacity = workers
+
+    def submit(self, job: Path) -> None:
+        """Start a worker; the job must not run, and a worker has to be free."""
+        slot = self._free.pop(0)
+        environment = os.environ | {"OMP_NUM_THREADS": str(self._threads)}
+        with (job / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [*self._command, str(job)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the driver, which asks its workers to stop
+            )
+        _pin(process.pid, slot, self._threads)
+        self._running[job] = _Worker(process, slot, time.monotonic())
+
+    def poll(self) -> Sequence[Ended]:
+        """The jobs that ended since the last call; those that were killed are begun again."""
+        ended = []
+        for job, worker in [*self._running.items()]:
+            code = worker.process.poll()
+            if code is None and self._timeout and time.monotonic() - worker.began > self._timeout:
+                _kill(worker.process)
+                self._leave(job)
+                ended.append(Ended(job, f"it took longer than {self._timeout:g} s; see {job / 'log.txt'}"))
+            elif code is not None:
+                self._leave(job)
+                if read_result(Run(job)):
+                    ended.append(Ended(job))
+                elif code < 0 and self._deaths.get(job, 0) < RETRIES:
+                    self._deaths[job] = self._deaths.get(job, 0) + 1
+                    self.submit(job)
+                else:
+                    ended.append(Ended(job, f"{_describe(code)}; see {job / 'log.txt'}"))
+        return ended
+
+    def cancel(self) -> None:
+        """SIGTERM to all; those that do not save and go within a minute are killed."""
+        for worker in self._running.values():
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        for job, worker in [*self._running.items()]:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _kill(worker.process)
+            self._leave(job)
+
+    def _leave(self, job: Path) -> None:
+        self._free.append(self._running.pop(job).slot)
+        self._free.sort()
+
+
+def _pin(process: int, slot: int, threads: int) -> None:
+    """Give a process cores of its own, where the system can and there are enough of them."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    mine = {cores[(slot * threads + number) % len(cores)] for number in range(threads)}
+    try:
+        os.sched_setaffinity(process, mine)
+    except OSError:
+        return  # it has ended already
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The worker and what it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+    process.wait()
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}, without a result"
+    return f"its process was killed by {signal.Signals(-code).name} {RETRIES + 1} times"

@@ -1,0 +1,110 @@
+"""Using a grown GAN: its generator in one self-describing file, and images made of seeds."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ganas.data.loaders import to_images
+from ganas.errors import ArchitectureError, DataError, RunError
+from ganas.inference import MALFORMED, METADATA_KEY, png, read_metadata
+from ganas.nets.growable import GrownGenerator
+from ganas.nets.layers import GrowthArchitecture
+from ganas.progress import Reporter
+from ganas.store import Run, write_atomically
+from ganas.training.samples import tile
+
+SCHEMA = 1
+COLUMNS = 8  # of a grid
+
+
+@dataclass(frozen=True)
+class GrownInfo:
+    """What a generator file says of itself."""
+
+    architecture: GrowthArchitecture
+    candidate: str  # id of what was trained
+    metric: str | None = None  # key of its last score
+    score: float | None = None
+
+
+def save_grown(path: Path, generator: GrownGenerator, info: GrownInfo) -> None:
+    """Write a generator; equal weights and info give equal bytes."""
+    document = {"schema": SCHEMA, **vars(info), "architecture": json.loads(info.architecture.to_json())}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    write_atomically(path, save(tensors, metadata={METADATA_KEY: json.dumps(document, sort_keys=True)}))
+
+
+def load_grown(path: Path) -> tuple[GrownGenerator, GrownInfo]:
+    """Read a generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    content = path.read_bytes()
+    try:
+        document = read_metadata(content)
+        if document.pop("schema") != SCHEMA:
+            raise ValueError("it is of another version of ganas")
+        architecture = GrowthArchitecture.from_json(json.dumps(document.pop("architecture")), str(path))
+        info = GrownInfo(architecture=architecture, **document)
+        generator = GrownGenerator(architecture)
+        generator.load_state_dict(load(content))
+    except (SafetensorError, ArchitectureError, *MALFORMED) as error:
+        reason = (str(error).splitlines() or ["cut off"])[0][:100]
+        raise RunError(f"{str(path)!r} is no intact grown generator ({reason}): take another copy of it") from None
+    return generator.eval(), info
+
+
+def find_grown(place: Path) -> Path:
+    """The generator file of a run, of a model folder copied elsewhere, or the file itself; raises `RunError`."""
+    name = "generator.safetensors"
+    for candidate in (place, Run(place).model / name, place / name):
+        if candidate.is_file():
+            return candidate
+    if not place.exists():
+        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas grow wrote")
+    raise RunError(f"{str(place)!r} holds no {name}: give the folder of a ganas grow that has ended")
+
+
+def latent_vector(seed: int, latent: int) -> Tensor:
+    """z of one image, [latent], the same on every machine."""
+    return torch.randn(latent, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def make_images(generator: GrownGenerator, latent: int, seeds: range, device: str = "cpu", batch: int = 64) -> Tensor:
+    """uint8 [n, 3, r, r], an image a seed."""
+    made = []
+    for start in range(0, len(seeds), batch):
+        z = torch.stack([latent_vector(seed, latent) for seed in seeds[start : start + batch]])
+        made.append(to_images(generator(z.to(device)).cpu()))
+    return torch.cat(made)
+
+
+def grid(images: Tensor) -> Tensor:
+    """uint8 [n, 3, r, r] -> one picture, [3, H, W]."""
+    return tile(torch.split(images, COLUMNS))
+
+
+def sample(place: Path, output: Path, *, count: int, seed: int, as_grid: bool = False) -> int:
+    """Draw images of the seeds from `seed` on: PNGs in a new folder, or one grid in a file; returns how many.
+
+    Raises `RunError` without a generator, `DataError` for an output that is there already.
+    """
+    generator, info = load_grown(find_grown(place))
+    if output.exists() and (as_grid or not output.is_dir() or any(output.iterdir())):
+        raise DataError(f"the output {str(output)!r} is there already: give a new {'file' if as_grid else 'folder'}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    seeds = range(seed, seed + count)
+    generator, latent = generator.to(device), info.architecture.latent
+    if as_grid:
+        write_atomically(output, png(grid(make_images(generator, latent, seeds, device))))
+        return count
+    with Reporter().bar("sample", 0, count) as bar:
+        for number, one in enumerate(seeds):
+            # one by one: how many are made together may change the last bit of an image
+            image = make_images(generator, latent, range(one, one + 1), device)[0]
+            write_atomically(output / f"{one:09d}.png", png(image))
+            bar.reach(number + 1)
+    return count

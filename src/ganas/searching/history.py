@@ -1,0 +1,115 @@
+"""What a growing search has done so far, read from its folder: for people and for analysis. No torch here."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ganas.candidates import Result, Spec, State, candidates, cost
+from ganas.config import GrowConfig, load_config
+from ganas.errors import RunError
+from ganas.searching.runner import baseline_route, search_of, tell_known
+from ganas.searching.topk import TopK
+from ganas.store import Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """One candidate, all that is known of it."""
+
+    spec: Spec
+    result: Result | None
+    state: State
+    normalized: float | None  # score over that of the ProgGAN route at the same stage
+    kept: bool  # whether it had children, or may have
+    role: str  # search, route (of the baseline), or longer (the winner, trained on)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        told = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
+        layers = self.spec.architecture
+        return {
+            **told,
+            "resolution": layers.resolution,
+            "generator": [str(layer) for layer in layers.generator],
+            "discriminator": [str(layer) for layer in layers.discriminator],
+            "cost": cost(layers),
+            "state": self.state,
+            "role": self.role,
+            "kept": self.kept,
+            "normalized": self.normalized,
+            "result": asdict(self.result) if self.result else None,
+        }
+
+
+@dataclass(frozen=True)
+class History:
+    """A search as far as it has come."""
+
+    records: tuple[Record, ...]  # by generation
+    beams: tuple[tuple[str, ...], ...]  # of the generations that are over, the best first
+    best: str | None  # id
+    lineage: tuple[str, ...]  # of the best: from the base on
+
+    def record(self, name: str) -> Record:
+        """By id."""
+        return next(record for record in self.records if record.spec.id == name)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "candidates": [record.as_json() for record in self.records],
+            "beams": self.beams,
+            "best": self.best,
+            "lineage": self.lineage,
+        }
+
+
+def read_history(place: Path) -> History:
+    """What lies in a run's folder; raises `RunError` where that is no run of ``ganas grow``."""
+    run = Run(place)
+    if not run.config.is_file():
+        raise RunError(f"{str(place)!r} is no run: give the folder that ganas grow wrote")
+    config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
+    found = {spec.id: (spec, result) for spec, result in candidates(run)}
+    results = {name: result for name, (_, result) in found.items() if result}
+    search, route = search_of(config), baseline_route(config)
+    while tell_known(search, results, route):
+        pass
+    kept = {name for beam in search.beams for name in beam}
+    on_route = {spec.id for spec in route}
+    records = [
+        Record(
+            spec,
+            result,
+            _state(run, spec, result),
+            _normalized(search, spec.id),
+            spec.id in kept,
+            "search" if spec.id in search.candidates else "route" if spec.id in on_route else "longer",
+        )
+        for spec, result in found.values()
+    ]
+    best = search.winner()
+    return History(
+        records=tuple(sorted(records, key=lambda record: (record.spec.generation, record.spec.id))),
+        beams=tuple(map(tuple, search.beams)),
+        best=best.id if best else None,
+        lineage=tuple(_line(search, best.id))[::-1] if best else (),
+    )
+
+
+def _state(run: Run, spec: Spec, result: Result | None) -> State:
+    if result:
+        return result.state
+    return "running" if run.candidate(spec.id).checkpoint_paths() else "pending"
+
+
+def _normalized(search: TopK, name: str) -> float | None:
+    score = search.scores.get(name)
+    return score.value / score.baseline if score and score.baseline else None
+
+
+def _line(search: TopK, name: str | None) -> Iterator[str]:
+    while name:
+        yield name
+        name = search.candidates[name].parent

@@ -1,0 +1,261 @@
+"""Training one candidate of a growing GAN: inherited weights, a fade-in, scores before and after (DGGAN).
+
+Everything a candidate needs lies in its folder, the run's config, and the folder of its parent; it resumes from its
+last checkpoint. What its children inherit is `FINAL`: networks, average, and Adam's moments by name.
+"""
+
+import io
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganas.candidates import Result, Spec
+from ganas.config import GrowConfig
+from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
+from ganas.data.sources import ImageSource
+from ganas.errors import RunError, Stopped
+from ganas.gan.unconditional import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.inference import png
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.features import FeatureNetwork, load_features
+from ganas.metrics.measurement import metric_of
+from ganas.metrics.statistics import Cache
+from ganas.nets.growable import GrownGenerator, inherit, learning_groups
+from ganas.nets.layers import SIDES
+from ganas.progress import Reporter, StopSignal
+from ganas.sampling import grid, make_images
+from ganas.store import Run, write_atomically
+from ganas.training.allocator import keep_freed_memory
+from ganas.training.loop import Event, Loop
+from ganas.training.phases import Phase
+from ganas.training.schedules import blend
+from ganas.training.state import Average, averaged_or_current
+
+SAMPLES = 64  # images of a sample grid
+MOST_REALS = 10_000  # that made images are compared with
+
+
+class Reals:
+    """The real images of a run at every resolution: each is the mean of the pixels of the one twice as large."""
+
+    def __init__(self, source: ImageSource, config: GrowConfig, cache: Cache | None) -> None:
+        self._source, self._config, self._cache = source, config, cache
+
+    def batches(self, seed: int) -> Batches:
+        """Endless batches at the final resolution."""
+        data = self._config.data
+        return Batches(
+            (self._source,),
+            resolution=data.resolution,
+            load_size=data.resolution,
+            flip=data.flip,
+            batch=self._config.training.batch,
+            seed=seed,
+            workers=data.workers,
+            cache_bytes=data.cache_mib << 20,
+        )
+
+    @cached_property
+    def _some(self) -> Tensor:
+        left = len(self._source) - MOST_REALS
+        some = self._source if left <= 0 else self._source.subset(split(len(self._source), left, self._config.seed)[0])
+        return centre_images(some, self._config.data.resolution)
+
+    @cached_property
+    def _network(self) -> FeatureNetwork | None:
+        metrics = self._config.metrics
+        if metrics.select == "swd" or not metrics.features:
+            return None
+        return load_features(metrics.features, device=self._config.device)
+
+    def reference(self, resolution: int) -> Reference:
+        """What images of a resolution are measured against."""
+        images = to_images(at_resolution(to_network(self._some), resolution))
+        return Reference(images, [self._config.metrics.select], self._network, cache=self._cache, split="training")
+
+
+def at_resolution(images: Tensor, resolution: int) -> Tensor:
+    """[n, 3, R, R] -> [n, 3, r, r], the mean of the pixels that become one; r divides R."""
+    return functional.avg_pool2d(images, images.shape[-1] // resolution)
+
+
+def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]:
+    """One step of the discriminator, then one of the generator with noise of its own (Karras et al. 2018)."""
+    loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
+    weights = PenaltyWeights(loss.gradient, loss.drift)
+
+    def discriminator(images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        real = blended(at_resolution(images, resolution), gan.generator.blend)
+        z = torch.randn(len(images), latent, generator=generator).to(images)
+        between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
+        return discriminator_loss(gan, real, z, between, adversarial=loss.adversarial, weights=weights)
+
+    def generator(images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        z = torch.randn(len(images), latent, generator=generator).to(images)
+        return generator_loss(gan, z, adversarial=loss.adversarial)
+
+    return [
+        Phase(name, _adam(gan.network(name), config), (name,), (), terms)
+        for name, terms in (("discriminator", discriminator), ("generator", generator))
+    ]
+
+
+def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
+    groups = learning_groups(network, config.training.lr)
+    for group in groups:
+        group |= {"initial_lr": group["lr"], "begins": 0.0}
+    return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
+
+
+class Candidate:
+    """The networks of one candidate with all that trains and measures them."""
+
+    def __init__(self, folder: Run, spec: Spec, config: GrowConfig, parent: Run | None, reals: Reals | None) -> None:
+        keep_freed_memory()
+        training = config.training.model_copy(update={"images": spec.images})
+        self.config = config.model_copy(update={"seed": spec.seed, "training": training})
+        self.folder, self.spec, self._reals = folder, spec, reals  # reals: None where only steps are taken
+        torch.set_num_threads(training.threads or 1)
+        torch.manual_seed(spec.seed)
+        self.gan = GrownGAN(spec.architecture, fading=spec.fades).to(training.device)
+        phases = growing_phases(self.gan, self.config, spec)
+        half_life = training.ema_half_life
+        self.average = Average(self.gan, half_life=half_life, batch=training.batch) if half_life else None
+        if parent:
+            self._inherit(load_final(parent), phases)
+        self.loop = Loop(self.gan, phases, self.average, self.config, self._blend)
+        self._blend(0)
+
+    def _blend(self, nimg: int) -> None:
+        share = blend(nimg, images=self.config.fade_images) if self.spec.fades else 1.0
+        self.gan.blend(share)
+        self.generator.blend = share
+
+    @property
+    def generator(self) -> GrownGenerator:
+        """What makes images to look at and to measure."""
+        return averaged_or_current(self.gan, self.average)["generator"]  # type: ignore[no-any-return]
+
+    # ── inheritance ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _inherit(self, final: Mapping[str, Any], phases: list[Phase]) -> None:
+        for phase in phases:
+            network = self.gan.network(phase.name)
+            whole = inherit(network, final[phase.name])
+            if self.config.growth.inherit_moments:
+                _inherit_moments(phase.optimizer, network, final["moments"][phase.name], whole)
+        if self.average:  # what is new starts as the network has it
+            self.average.generators["generator"].load_state_dict(self.gan.generator.state_dict())
+            inherit(self.average.generators["generator"], final["average"])
+
+    def save_final(self) -> None:
+        """Write what children inherit, and drop the checkpoints."""
+        moments = {
+            phase.name: {
+                name: phase.optimizer.state.get(parameter, {})
+                for name, parameter in self.gan.network(phase.name).named_parameters()
+            }
+            for phase in self.loop.phases
+        }
+        content: dict[str, Any] = {side: self.gan.network(side).state_dict() for side in SIDES}
+        buffer = io.BytesIO()
+        torch.save(content | {"average": self.generator.state_dict(), "moments": moments}, buffer)
+        write_atomically(self.folder.final, buffer.getvalue())
+        for path in self.folder.checkpoint_paths():
+            path.unlink()
+
+    # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def train(self, reporter: Reporter, stop: StopSignal) -> Result:
+        """From the start or the last checkpoint to the end; when asked to stop, save and raise `Stopped`."""
+        training = self.config.training
+        state = self.folder.load_checkpoint()
+        if state:
+            self.loop.load_state_dict(state["loop"])
+            self._blend(self.loop.nimg)
+        self.folder.rewind_metrics(state["lines"] if state else 0)
+        assert self._reals is not None
+        reference = self._reals.reference(self.spec.architecture.resolution)
+        seconds, start = (state["seconds"], state["start"]) if state else (0.0, self.measure(reference))
+        began = time.monotonic()
+
+        def spent() -> float:
+            return seconds + time.monotonic() - began
+
+        def save(nimg: int) -> None:
+            lines = len(self.folder.read_metrics())
+            content = {"loop": self.loop.state_dict(), "lines": lines, "seconds": spent(), "start": start}
+            self.folder.save_checkpoint(nimg, content)
+
+        events = [
+            Event("log", training.log_every, lambda nimg: self._log(nimg, reporter)),
+            Event("sample", training.sample_every, self.sample),
+            Event("checkpoint", training.checkpoint_every, save),
+        ]
+        batches = self._reals.batches(self.config.seed).from_image(self.loop.nimg)
+        with reporter.bar(self.spec.id, self.loop.nimg, self.spec.images) as bar:
+            try:
+                self.loop.run(batches, events, stop, bar)
+            except Stopped:
+                save(self.loop.nimg)
+                raise
+        trained = spent()
+        return Result(
+            "done",
+            images=self.loop.nimg,
+            seconds=round(trained, 3),
+            start=start[1],
+            end=self.measure(reference)[1],
+            metric=start[0],
+        )
+
+    def _log(self, nimg: int, reporter: Reporter) -> None:
+        losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
+        seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
+        waited, self.loop.wait_seconds = self.loop.wait_seconds, 0.0
+        times = {"step_seconds": round(seconds, 3), "wait_seconds": round(waited, 3)}
+        self.folder.append_metrics({"nimg": nimg, "time": round(time.time(), 3), **times, "loss": losses})
+        reporter.say(f"{nimg} images: {', '.join(f'{name} {value:.3f}' for name, value in losses.items())}")
+
+    # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def images(self, count: int) -> Tensor:
+        """uint8 [count, 3, r, r], always of the same noise."""
+        return make_images(self.generator, self.spec.architecture.latent, range(count), self.config.device)
+
+    def measure(self, reference: Reference) -> tuple[str, float]:
+        """The metric's key and the score of the generator as it is now."""
+        measured = reference.measure(self.images(self.config.metrics.images))
+        key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
+        return key, measured.scores[key]
+
+    def sample(self, nimg: int) -> None:
+        """Write a grid of images of always the same noise."""
+        write_atomically(self.folder.samples / f"{nimg:09d}.png", png(grid(self.images(SAMPLES))))
+
+
+def _inherit_moments(
+    optimizer: torch.optim.Optimizer, network: nn.Module, moments: Mapping[str, Mapping[str, Tensor]], whole: set[str]
+) -> None:
+    """Adam goes on where the parent's stood, for the weights that were copied whole."""
+    for name, parameter in network.named_parameters():
+        found = moments.get(name.removeprefix("old_"))
+        if name in whole and found:
+            optimizer.state[parameter] = {
+                key: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
+                for key, value in found.items()
+            }
+
+
+def load_final(folder: Run) -> dict[str, Any]:
+    """What a candidate left to its children; raises `RunError`."""
+    try:
+        return torch.load(folder.final, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    except Exception as error:  # whatever a damaged file makes of torch's reader
+        reason = str(error).splitlines()[0][:80] if str(error) else "cut off"
+        raise RunError(f"{str(folder.final)!r} is damaged ({reason}): remove its folder, to train it again") from None

@@ -1,0 +1,145 @@
+"""What every executor has to do: each case is run on each of them."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from ganas.candidates import Spec, read_result
+from ganas.executors.base import Ended, Executor
+from ganas.executors.local import Local
+from ganas.nets.layers import GrowthArchitecture
+from ganas.store import Run
+
+WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
+BASE = GrowthArchitecture(latent=4, channels=8)
+
+Make = Callable[..., Executor]  # workers, timeout
+
+
+def local(workers: int = 2, timeout: float | None = None) -> Local:
+    return Local(workers, timeout=timeout, command=WORKER)
+
+
+@pytest.fixture(params=[local], ids=["local"])
+def make(request: pytest.FixtureRequest) -> Make:
+    return request.param  # type: ignore[no-any-return]
+
+
+def job(folder: Path, behaviour: str, name: str = "job") -> Path:
+    candidate = Run(folder / "candidates" / name)
+    spec = Spec(name, BASE, None, behaviour, 0, seed=1, images=1)
+    candidate.write_text(candidate.spec, spec.to_json())
+    return candidate.path
+
+
+def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[Ended]:
+    ended: list[Ended] = []
+    deadline = time.monotonic() + seconds
+    while len(ended) < count:
+        assert time.monotonic() < deadline, f"only {ended}"
+        ended += executor.poll()
+        time.sleep(0.02)
+    return ended
+
+
+def starts(path: Path) -> Sequence[str]:
+    return (path / "starts").read_text().splitlines()
+
+
+def wait_until_started(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not (path / "starts").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_success(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "work")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and not executor.poll()
+    result = read_result(Run(path))
+    assert result and result.state == "done" and len(starts(path)) == 1
+
+
+def test_an_exception_is_a_result(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "raise")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)]
+    result = read_result(Run(path))
+    assert result and result.error == "ValueError: on purpose" and len(starts(path)) == 1
+
+
+def test_leaving_without_a_result_is_an_error(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "exit")
+    executor.submit(path)
+    (ended,) = wait_for(executor)
+    assert ended.job == path and ended.error and "exit code 3" in ended.error and "log.txt" in ended.error
+    assert len(starts(path)) == 1
+
+
+def test_one_that_is_killed_goes_on(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "die once")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)]
+    assert len(starts(path)) == 2 and read_result(Run(path))
+
+
+def test_one_that_is_always_killed_is_given_up(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "die")
+    executor.submit(path)
+    (ended,) = wait_for(executor)
+    assert ended.error and "SIGKILL" in ended.error and len(starts(path)) == 3
+
+
+def test_one_that_hangs_is_ended(make: Make, tmp_path: Path) -> None:
+    executor, path = make(timeout=1.5), job(tmp_path, "hang")
+    executor.submit(path)
+    (ended,) = wait_for(executor)
+    assert ended.error and "longer than 1.5 s" in ended.error
+    assert not alive(int(starts(path)[0].split()[0]))
+
+
+def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "wait")
+    executor.submit(path)
+    wait_until_started(path)
+    executor.cancel()
+    assert not alive(int(starts(path)[0].split()[0])) and not executor.poll()
+    job(tmp_path, "work")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) -> None:
+    executor = make(workers=2)
+    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("die", "work", "exit", "raise")]
+    ended: list[Ended] = []
+    for path in paths:
+        executor.submit(path)
+        ended += wait_for(executor)
+    assert {one.job for one in ended} == set(paths)
+    assert {one.job.name for one in ended if one.error} == {"die", "exit"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_workers_have_cores_of_their_own(tmp_path: Path) -> None:
+    executor = local(2)
+    paths = [job(tmp_path, "wait", name) for name in "ab"]
+    for path in paths:
+        executor.submit(path)
+        wait_until_started(path)
+    cores = [starts(path)[0].split(maxsplit=1)[1] for path in paths]
+    executor.cancel()
+    assert len(set(cores)) == 2 and all(core.count(",") == 0 for core in cores)

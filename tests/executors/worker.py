@@ -1,0 +1,39 @@
+"""A worker of tests: it does what its spec's action says, quickly and without torch.
+
+python worker.py JOB
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ganas.candidates import Result, read_spec
+from ganas.store import Run
+
+
+def main(job: Path) -> None:
+    """Leave a trace of this start, then behave."""
+    candidate = Run(job)
+    with (job / "starts").open("a") as starts:
+        starts.write(f"{os.getpid()} {sorted(os.sched_getaffinity(0))}\n")
+    count = len((job / "starts").read_text().splitlines())
+    behaviour = read_spec(candidate).action or "work"
+    if behaviour == "raise":
+        candidate.write_text(candidate.result, Result("failed", error="ValueError: on purpose").to_json())
+        return
+    if behaviour == "exit":
+        os._exit(3)
+    if behaviour == "die" or (behaviour == "die once" and count == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    if behaviour == "wait":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+        time.sleep(600)
+    candidate.write_text(candidate.result, Result("done", end=1.0, start=2.0).to_json())
+
+
+main(Path(sys.argv[1]))

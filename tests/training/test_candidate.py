@@ -1,0 +1,156 @@
+"""Training a candidate: it learns, resumes bit for bit, and begins where its parent ended."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganas.candidates import Spec
+from ganas.config import GrowConfig
+from ganas.data.sources import open_source
+from ganas.errors import Stopped
+from ganas.nets.growable import enlarge
+from ganas.nets.layers import GrowthArchitecture
+from ganas.presets import make_grow_config
+from ganas.progress import Reporter, StopSignal
+from ganas.sampling import latent_vector
+from ganas.searching.grow import open_images
+from ganas.searching.growth import parse_action
+from ganas.store import Run
+from ganas.training.candidate import Candidate, Reals, load_final
+
+BASE = GrowthArchitecture(latent=4, channels=8)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> GrowConfig:
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for number in range(24):
+        pixels = random.integers(0, 256, (4, 4, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    flags = {"data.images": str(folder), "data.resolution": 32, "base.latent": 4, "base.channels": [8]}
+    flags |= {"training.batch": 4, "training.images": 32, "training.ema_half_life": 8, "training.precision": "float32"}
+    flags |= {"training.log_every": 8, "training.checkpoint_every": 8, "metrics.images": 16, "growth.fade_images": 16}
+    config, _ = open_images(make_grow_config(preset="tiny", flags=flags))
+    return config
+
+
+def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Spec:
+    before = parent.architecture if parent else BASE
+    grown = parse_action(action)(before) if action else before
+    return Spec(name, grown, parent.id if parent else None, action, 0, seed=len(name), images=32)
+
+
+def candidate(run: Run, config: GrowConfig, told: Spec) -> Candidate:
+    reals = Reals(open_source(config.data.images), config, None)
+    parent = run.candidate(told.parent) if told.parent else None
+    folder = run.candidate(told.id)
+    folder.write_text(folder.spec, told.to_json())
+    return Candidate(folder, told, config, parent, reals)
+
+
+def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> Candidate:
+    one = candidate(run, config, told)
+    result = one.train(Reporter(quiet=True), stop or StopSignal())
+    one.save_final()
+    assert result.state == "done" and result.images == 32
+    assert (
+        result.start is not None
+        and result.end is not None
+        and result.metric == "swd@laplacian-clean-" + str(told.architecture.resolution)
+    )
+    return one
+
+
+class _StopAfter(StopSignal):
+    def __init__(self, checks: int) -> None:
+        super().__init__()
+        self._checks = checks
+
+    def check(self) -> None:
+        self._checks -= 1
+        if self._checks < 0:
+            raise Stopped("here")
+
+
+def same(one: dict[str, object], other: dict[str, object]) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)  # type: ignore[arg-type]
+    return torch.equal(one, other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("action", ["fade", "g-conv3x4", "d-conv7x16"])
+def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
+    finals = []
+    for name, checks in (("whole", None), ("parts", 5)):
+        run = Run(tmp_path / name)
+        parent = spec("parent")
+        train(run, config, parent)
+        child = spec("child", parent, action)
+        if checks:
+            with pytest.raises(Stopped):
+                train(run, config, child, _StopAfter(checks))
+            assert run.candidate("child").checkpoint_paths()
+        train(run, config, child)
+        finals.append(load_final(run.candidate("child")))
+        assert not run.candidate("child").checkpoint_paths()
+    assert same(*finals)
+
+
+def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    parent = train(run, config, told)
+    child = candidate(run, config, spec("child", told, "fade"))
+    z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
+    with torch.no_grad():
+        for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
+            torch.testing.assert_close(ours(z), enlarge(theirs(z)), rtol=0, atol=1e-5)
+
+
+def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    train(run, config, told)
+    final = load_final(run.candidate("parent"))
+    for inherited in (True, False):
+        growth = config.growth.model_copy(update={"inherit_moments": inherited})
+        child = candidate(run, config.model_copy(update={"growth": growth}), spec("child", told, "g-conv3x4"))
+        phases = {phase.name: phase for phase in child.loop.phases}
+        parameters = dict(child.gan.generator.named_parameters())
+        state = phases["generator"].optimizer.state
+        if not inherited:
+            assert not state
+            continue
+        for name in ("base.weight", "latent.bias"):
+            for key, value in final["moments"]["generator"][name].items():
+                assert torch.equal(state[parameters[name]][key], value)
+        assert parameters["rgb.weight"] not in state, "its shape changed"
+        assert parameters["layers.0.convs.0.weight"] not in state, "it is new"
+        assert phases["discriminator"].optimizer.state, "nothing was grown there"
+
+
+def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    train(run, config, told)
+    child = candidate(run, config, spec("child", told, "fade"))
+    shares = []
+    for nimg in range(0, 32, 4):
+        child.loop.prepare(nimg)
+        shares.append(child.gan.generator.blend)
+        assert child.gan.discriminator.blend == child.generator.blend == shares[-1]
+    assert shares == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+
+
+def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_path: Path) -> None:
+    """A base alone, on images of one colour each, learns at least their brightness."""
+    training = config.training.model_copy(update={"images": 800})
+    longer = config.model_copy(update={"training": training})
+    told = Spec("base", BASE, None, None, 0, seed=1, images=800)
+    one = candidate(Run(tmp_path), longer, told)
+    reference = Reals(open_source(config.data.images), config, None)._some.float()
+    before = (one.images(64).float().std() - reference.std()).abs()
+    one.train(Reporter(quiet=True), StopSignal())
+    after = (one.images(64).float().std() - reference.std()).abs()
+    assert after < before
