@@ -152,7 +152,7 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether anything was learned here that another config must not be mixed with."""
-        return bool(self.checkpoint_paths() or self.read_metrics())
+        return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 

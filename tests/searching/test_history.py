@@ -1,6 +1,7 @@
 """What a folder tells of a search: while it runs, and after."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_finished_search_is_read_back(tmp_path: Path) -> None:
     assert [record.role for record in history.records].count("longer") == 1
     line = [history.record(name).spec for name in history.lineage]
     assert line[-1].id == history.best and line[0].parent is None
-    assert all(child.parent == parent.id for parent, child in zip(line, line[1:], strict=False))
+    assert all(child.parent == parent.id for parent, child in pairwise(line))
     assert line[-1].architecture == result.architecture
     searched = [record for record in history.records if record.role == "search"]
     assert all(record.state == "done" and record.normalized for record in searched)

@@ -19,6 +19,7 @@ from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 
 STOPPED = 130  # exit code: asked to stop, everything is saved
+PATIENCE = 120.0  # seconds to wait for a worker whose driver is gone: it saves and goes
 
 
 def work(job: Path, stop: StopSignal) -> None:
@@ -28,7 +29,7 @@ def work(job: Path, stop: StopSignal) -> None:
     candidate = Run(job)
     lock = FileLock(job / "lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise RunError(f"{str(job)!r} is being trained by another process") from None
     with lock:

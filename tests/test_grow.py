@@ -1,0 +1,266 @@
+"""``ganas grow`` from begin to end on small noise: the same result however it runs, and clear words for bad input."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganas.candidates import candidates
+from ganas.executors.base import InProcess
+from ganas.executors.worker import work
+from ganas.presets import make_grow_config
+from ganas.progress import StopSignal
+from ganas.searching.grow import grow
+from ganas.store import Run
+from kill_and_resume import write_images
+from tiny import GANAS, ganas
+
+SETTINGS = {
+    "base.latent": 4,
+    "base.channels": [4],
+    "growth.filters": [2, 4],
+    "growth.depth": 2,
+    "growth.keep": 2,
+    "training.batch": 4,
+    "training.images": 32,
+    "training.final_images": 16,
+    "training.checkpoint_every": 8,
+    "training.log_every": 16,
+    "training.sample_every": 32,
+    "training.ema_half_life": 8,
+    "metrics.images": 16,
+}
+
+
+def settings(**changed: object) -> list[str]:
+    return [word for key, value in {**SETTINGS, **changed}.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("data") / "images", 24, seed=0, sides=(16, 16))
+
+
+@pytest.fixture(scope="module")
+def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that nobody disturbed, all of it in this process."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
+    grow(config, out, executor=InProcess(lambda job: work(job, StopSignal())))
+    return out
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """Everything that is not a clock: who was trained, with which scores; the winner's bytes."""
+    found: dict[str, Any] = {
+        spec.id: (spec, result and (result.state, result.images, result.start, result.end))
+        for spec, result in candidates(Run(run))
+    }
+    for name in ("result.json", "architecture.json", "model/generator.safetensors"):
+        found[name] = (run / name).read_bytes()
+    return found
+
+
+def test_a_search_ends_with_a_generator_to_sample_from(whole: Path, tmp_path: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    assert result["failed"] == 0 and result["candidates"] >= 5
+    assert ganas("sample", whole, tmp_path / "out", "-n", "3") == 0
+    images = sorted((tmp_path / "out").iterdir())
+    assert len(images) == 3 and all(path.read_bytes()[16:24] == b"\0\0\0\x10" * 2 for path in images), "16×16"
+
+
+def test_two_processes_find_what_one_finds(whole: Path, images: Path, tmp_path: Path) -> None:
+    run = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--workers", "2"]
+    assert ganas(*run) == 0
+    assert outcome(tmp_path / "run") == outcome(whole)
+    trained = sorted((tmp_path / "run").glob("candidates/*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+    before = [path.stat().st_mtime_ns for path in trained]
+    assert ganas(*run) == 0, "the same command again"
+    assert [path.stat().st_mtime_ns for path in trained] == before, "nothing is trained twice"
+
+
+def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganas("runs", whole) == 0
+    out, err = capsys.readouterr()
+    assert not err and out.count("\nbeam ") == 3 and "best: fade" in out
+    assert ganas("runs", whole, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["lineage"][-1] == document["best"]
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ganas("grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--dry-run") == 0
+    out, _ = capsys.readouterr()
+    assert "generation 2" in out and "in all" in out and "580 GPU-days" not in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path) -> None:
+    route = tmp_path / "route.json"
+    route.write_text('["g-conv3x4", "on", "fade"]')
+    out = tmp_path / "run"
+    assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--route", route) == 0
+    assert json.loads((out / "architecture.json").read_text())["generator"] == ["conv3x4", "double"]
+    assert json.loads((out / "result.json").read_text())["candidates"] == 5
+
+
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        (["--resolution", "12"], "cannot grow to 12 pixels: a grown GAN has 8, 16, 32"),
+        (["--resolution", "32"], "--resolution 32 is larger than the images, the smallest has 16 pixels a side"),
+        (["--set", "growth.keep=0"], "growth.keep: input should be greater than or equal to 1, got 0"),
+        (["--set", "growth.probability=0"], "growth.probability: input should be greater than 0"),
+        (["--set", "growth.probability=1.01"], "growth.probability: input should be less than or equal to 1"),
+        (["--set", "growth.fade_images=33"], "longer than the training of a candidate"),
+        (["--set", "growth.max_parameters=10"], "no legal action"),
+        (["--set", "training.batch=25"], "24 images are fewer than training.batch=25"),
+        (["--set", "training.lrr=1"], "unknown key 'training.lrr'"),
+        (["--set", "metrics.select=fid"], "needs a feature network: give --features"),
+        (["--workers", "0"], "--workers 0: give 1 or more"),
+        (["--preset", "reference"], "unknown preset 'reference'"),
+        (["--route", "nowhere.json"], "cannot read the route 'nowhere.json'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line(
+    changed: list[str], words: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), *changed) == 2
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1 and words in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('["fly"]', "illegal action: unknown action 'fly'"),
+        ('["fade", "fade"]', "ends at 32 pixels and not at 16"),
+        ('{"fade": 1}', "no JSON list"),
+        ("[", "no JSON list"),
+        ("[]", "ends at 8 pixels and not at 16"),
+    ],
+)
+def test_a_bad_route_is_one_line(
+    text: str, words: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "route.json").write_text(text)
+    given = ["--preset", "tiny", *settings(), "--route", tmp_path / "route.json"]
+    assert ganas("grow", "--data", images, "--out", tmp_path / "run", *given) == 2
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1 and words in err
+
+
+def test_another_config_or_other_images_are_refused(
+    whole: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(whole, tmp_path / "run")
+    before = outcome(run)
+    assert ganas("grow", "--data", images, "--out", run, "--preset", "tiny", *settings(), "--seed", "1") == 2
+    assert "a run of another config (seed: 0 → 1)" in capsys.readouterr().err
+    others = shutil.copytree(images, tmp_path / "images")
+    next(others.iterdir()).unlink()
+    assert ganas("grow", "--data", others, "--out", run, "--preset", "tiny", *settings()) == 2
+    assert "data.digest" in capsys.readouterr().err
+    assert outcome(run) == before
+
+
+# ── true processes, killed ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _trained(run: Path) -> dict[str, int]:
+    """Finished candidates, and when they finished."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in run.glob("candidates/*/result.json")}
+
+
+def _workers(run: Path) -> list[int]:
+    """Process numbers of the workers of a run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"ganas.executors.worker" in words and any(str(run).encode() in word for word in words):
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
+@pytest.mark.parametrize("victim", ["driver", "workers"])
+def test_killed_at_ten_moments_it_ends_the_same(victim: str, whole: Path, images: Path, tmp_path: Path) -> None:
+    out, moments = tmp_path / "run", random.Random(0)
+    command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
+    finished: dict[str, int] = {}
+    kills, process = 0, None
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        if process is None:
+            with (tmp_path / "said").open("ab") as said:
+                process = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            process.wait(moments.uniform(2, 7) if kills < 10 else 300)
+        except subprocess.TimeoutExpired:
+            targets = [process.pid] if victim == "driver" else _workers(out)
+            if targets:
+                os.kill(moments.choice(targets), signal.SIGKILL)
+                kills += 1
+            if victim == "driver":
+                process.wait()
+                process = None
+        else:
+            break
+        now = _trained(out)
+        assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
+        finished = now
+    assert process and process.returncode == 0, (tmp_path / "said").read_text()
+    assert kills >= 5, "the run was over before it could be disturbed"
+    assert outcome(out) == outcome(whole)
+    deadline = time.monotonic() + 30
+    while _workers(out) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not _workers(out), "nobody is left behind"
+
+
+def test_a_worker_ends_with_its_driver(images: Path, whole: Path, tmp_path: Path) -> None:
+    """An orphan would train on for nobody."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    folder = next(path.parent for path in sorted(run.glob("candidates/*/result.json")))
+    (folder / "result.json").unlink()
+    spec = json.loads((folder / "spec.json").read_text())
+    (folder / "spec.json").write_text(json.dumps(spec | {"images": 10**6}))
+    driver = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); input()",
+            *(sys.executable, "-m", "ganas.executors.worker", folder),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert driver.stdout and driver.stdin
+    worker = int(driver.stdout.readline())
+    time.sleep(0.5)
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    driver.stdin.close()
+    deadline = time.monotonic() + 60
+    while worker in _workers(run):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not (folder / "result.json").exists()
