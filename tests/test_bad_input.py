@@ -160,7 +160,7 @@ def test_a_single_image_is_no_domain(home: Path, tmp_path: Path, refused: Refuse
         (["--resolution", "8"], "try --resolution 16"),
         (["--resolution", "big"], "Invalid value for '--resolution'"),
         (["--seed", "-1"], "seed: input should be greater than or equal to 0, got -1"),
-        (["--set", "training.speed=9"], "unknown key 'training.speed': training has images, epochs, batch"),
+        (["--set", "training.speed=9"], "unknown key 'training.speed': training has batch, lr, betas"),
         (["--set", "speed=9"], "unknown key 'speed'"),
         (["--set", "seed.x=9"], "unknown key 'seed.x'"),
         (["--set", "training.batch"], "--set takes section.key=value, as in --set training.lr=1e-4; got 'training.bat"),
