@@ -222,7 +222,6 @@ def zoo(checkout: str, resolution: int, precision: str, channels: int = 512, bat
     while side < resolution:
         gan.addScale(channels)
         side *= 2
-    gan.updateAlpha(0)
     images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
     def step() -> None:

@@ -105,13 +105,19 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path) -> None:
+def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     route = tmp_path / "route.json"
     route.write_text('["g-conv3x4", "on", "fade"]')
     out = tmp_path / "run"
     assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--route", route) == 0
     assert json.loads((out / "architecture.json").read_text())["generator"] == ["conv3x4", "double"]
-    assert json.loads((out / "result.json").read_text())["candidates"] == 5
+    assert json.loads((out / "result.json").read_text())["candidates"] == 4
+    capsys.readouterr()
+    assert ganas("runs", out) == 0
+    shown = capsys.readouterr().out
+    assert "best: fade" in shown and shown.count("route ") == 4 and shown.count("longer ") == 1
+    assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings()) == 2, "without the route"
+    assert "growth.route" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -122,11 +128,13 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path) -> None:
         (["--set", "growth.keep=0"], "growth.keep: input should be greater than or equal to 1, got 0"),
         (["--set", "growth.probability=0"], "growth.probability: input should be greater than 0"),
         (["--set", "growth.probability=1.01"], "growth.probability: input should be less than or equal to 1"),
-        (["--set", "growth.fade_images=33"], "longer than the training of a candidate"),
+        (["--set", "growth.fade_images=33"], "does not end within the training of a candidate"),
         (["--set", "growth.max_parameters=10"], "no legal action"),
-        (["--set", "training.batch=25"], "24 images are fewer than training.batch=25"),
+        (["--set", "training.batch=25", "--set", "training.images=100"], "24 images are fewer than training.batch=25"),
         (["--set", "training.lrr=1"], "unknown key 'training.lrr'"),
         (["--set", "metrics.select=fid"], "needs a feature network: give --features"),
+        (["--features", "squeezenet:nowhere.safetensors"], "nowhere.safetensors"),
+        (["--set", "training.decay=0.5"], "training.decay has no meaning for ganas grow"),
         (["--workers", "0"], "--workers 0: give 1 or more"),
         (["--preset", "reference"], "unknown preset 'reference'"),
         (["--route", "nowhere.json"], "cannot read the route 'nowhere.json'"),
@@ -246,8 +254,9 @@ def test_a_worker_ends_with_its_driver(images: Path, whole: Path, tmp_path: Path
         [
             sys.executable,
             "-c",
-            "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); input()",
-            *(sys.executable, "-m", "ganas.executors.worker", folder),
+            "import os, subprocess, sys; arguments = [*sys.argv[1:-1], str(os.getpid())]; "
+            "print(subprocess.Popen(arguments).pid, flush=True); input()",
+            *(sys.executable, "-m", "ganas.executors.worker", folder, "DRIVER"),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -22,6 +22,8 @@ Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Filters = Annotated[int, Field(ge=1, le=16384)]
+KernelSize = Annotated[int, Field(ge=1, le=63)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -208,14 +210,15 @@ class BaseConfig(Section):
     """The networks at 8×8 that everything is grown onto."""
 
     latent: Positive = 512  # dimensions of z
-    channels: tuple[Positive, ...] = (512,)  # of the base; several: as many initial candidates
+    # of the base; several: as many initial candidates
+    channels: Annotated[tuple[Filters, ...], Field(min_length=1)] = (512,)
 
 
 class GrowthConfig(Section):
     """What may be grown, and how the search chooses (DGGAN, algorithm 1)."""
 
-    sizes: tuple[Positive, ...] = (3, 7)  # of kernels, odd
-    filters: tuple[Positive, ...] = (32, 64, 128, 256, 512, 1024)
+    sizes: Annotated[tuple[KernelSize, ...], Field(min_length=1)] = (3, 7)  # of kernels, odd
+    filters: Annotated[tuple[Filters, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
     depth: Count = 8  # actions from the base to the end, fade-ins included
     keep: Positive = 20  # K: the best children that are the next parents
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: that an action of a parent is tried
@@ -225,14 +228,19 @@ class GrowthConfig(Section):
     survival: Literal["best", "random"] = "best"  # random: parents are drawn; the baseline every search needs
     fade_images: Positive | None = None  # over which a doubling is blended in; None: half of a candidate's
     inherit_moments: bool = True  # Adam's, with the weights they belong to
+    inherit_average: bool = True  # the moving average goes on where the parent's stood
+    route: tuple[str, ...] | None = None  # of --route: actions to follow instead of searching
     max_parameters: Positive | None = None  # of both networks together; None: any number
     max_macs: Positive | None = None  # of both networks together, for one image
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> Self:
-        even = [size for size in self.sizes if size % 2 == 0]
-        if even or not self.sizes or not self.filters:
-            raise ValueError(f"growth.sizes are odd, and growth.filters not empty: got {self.sizes} and {self.filters}")
+        if any(size % 2 == 0 for size in self.sizes):
+            raise ValueError(f"growth.sizes are odd, so that the resolution stays: got {[*self.sizes]}")
+        for name in ("sizes", "filters"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"growth.{name} holds a value twice: got {[*values]}")
         return self
 
 
@@ -249,6 +257,7 @@ class CandidateConfig(LearningConfig):
 
     images: Positive = 1_600_000  # that a candidate sees
     final_images: Count = 6_400_000  # more that the winner sees
+    timeout: Rate | None = None  # seconds on the clock that a candidate may take; None: any number
 
 
 class ScoreConfig(Section):
@@ -294,11 +303,11 @@ class GrowConfig(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        fade, images = self.growth.fade_images or 0, self.training.images
-        if fade > images:
+        training, fade = self.training, self.fade_images
+        if fade > training.images - training.batch:
             raise ValueError(
-                f"growth.fade_images={fade} is longer than the training of a candidate, training.images={images}: "
-                f"a fade-in has to end within it"
+                f"growth.fade_images={fade} does not end within the training of a candidate: lower it, or raise "
+                f"training.images={training.images}, which has to leave a batch of {training.batch} behind it"
             )
         return self
 
@@ -358,7 +367,9 @@ def resolve(
     )
 
 
-def resolve_growth(config: GrowConfig, *, digest: str, cuda: bool, fast_bf16: bool) -> GrowConfig:
+def resolve_growth(
+    config: GrowConfig, *, digest: str, features_digest: str | None, cuda: bool, fast_bf16: bool
+) -> GrowConfig:
     """Fill in what depends on the data and on the machine. A candidate has one thread, whatever runs beside it."""
     training, metrics = config.training, config.metrics
     settled = _settled(training, cores=1, cuda=cuda, fast_bf16=fast_bf16)
@@ -367,7 +378,7 @@ def resolve_growth(config: GrowConfig, *, digest: str, cuda: bool, fast_bf16: bo
         for name, count in (("images", training.images), ("final_images", training.final_images))
     }
     select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
-    scores = {"select": select, "features": _absolute_features(metrics.features)}
+    scores = {"select": select, "features": _absolute_features(metrics.features), "digest": features_digest}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"images": config.data.images.absolute(), "digest": digest}),

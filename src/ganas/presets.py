@@ -248,7 +248,7 @@ def make_config(
 FOREIGN = {
     "search": ("metrics.select", "training.inherit"),
     "train": ("search", "nets.mixing"),
-    "grow": (),
+    "grow": ("growth.route", "training.decay"),
 }
 
 

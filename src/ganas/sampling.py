@@ -68,7 +68,7 @@ def find_grown(place: Path) -> Path:
 
 
 def latent_vector(seed: int, latent: int) -> Tensor:
-    """z of one image, [latent], the same on every machine."""
+    """z of one image, [latent]: made on the CPU, whatever the device."""
     return torch.randn(latent, generator=torch.Generator().manual_seed(seed))
 
 

@@ -11,7 +11,7 @@
       repeats/SEED/           train --repeats: one run each
       model/*.safetensors     the generators to use; this folder alone is enough to translate with
       samples/N.png           what the generators do after N images
-      candidates/ID/          grow: a run each (ganas.candidates), with spec.json and, for its children, final.pt
+      candidates/ID/          grow: a run each (ganas.candidates); its children inherit from final.safetensors
       tensorboard/, log.txt, lock
 
 Every write goes to a temporary file beside its target and is renamed: a reader never sees half a file, and a kill at
@@ -81,7 +81,8 @@ class Run:
         self.log = path / "log.txt"
         self.candidates = path / "candidates"
         self.spec = path / "spec.json"
-        self.final = path / "final.pt"
+        self.final = path / "final.safetensors"
+        self.lock_file = path / "lock"
 
     def repeat(self, seed: int) -> "Run":
         """The run of one repeat of a training."""
@@ -113,7 +114,7 @@ class Run:
         new = not self.path.exists()
         self._refuse_strangers(WHOLE if repeats else ())
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / "lock")
+        lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -121,12 +122,12 @@ class Run:
                 f"{str(self.path)!r} is in use by another process: wait for it, or choose another --out"
             ) from None
         try:
-            self._sweep()
+            self.sweep()
             yield
         finally:
             if not self.config.exists():
                 with suppress(OSError):
-                    (self.path / "lock").unlink()
+                    self.lock_file.unlink()
             lock.release()
             if new and not self.config.exists():
                 with suppress(OSError):  # not empty: another process came in between
@@ -142,7 +143,7 @@ class Run:
                     f"{str(self.path)!r} is not empty and no run of ganas (it holds {path.name!r}): choose a new --out"
                 )
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove temporary files that a killed process left behind."""
         for folder in (self.path, self.checkpoints, self.model, self.samples):
             for leftover in folder.glob("*"):
@@ -153,6 +154,19 @@ class Run:
     def begun(self) -> bool:
         """Whether anything was learned here that another config must not be mixed with."""
         return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
+
+    @property
+    def held(self) -> bool:
+        """Whether a process holds the folder now."""
+        from filelock import FileLock, Timeout
+
+        if not self.lock_file.exists():
+            return False
+        try:
+            with FileLock(self.lock_file, timeout=0):
+                return False
+        except (Timeout, OSError):
+            return True
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 

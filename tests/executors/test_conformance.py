@@ -96,6 +96,19 @@ def test_one_that_is_killed_goes_on(make: Make, tmp_path: Path) -> None:
     assert len(starts(path)) == 2 and read_result(Run(path))
 
 
+def test_one_that_was_asked_to_stop_by_somebody_else_goes_on(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "stop once")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+def test_trouble_is_told_and_is_no_result(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "trouble")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path, "the disk is full: free some space", trouble=True)]
+    assert read_result(Run(path)) is None and len(starts(path)) == 1
+
+
 def test_one_that_is_always_killed_is_given_up(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "die")
     executor.submit(path)

@@ -23,6 +23,11 @@ def main(job: Path) -> None:
     if behaviour == "raise":
         candidate.write_text(candidate.result, Result("failed", error="ValueError: on purpose").to_json())
         return
+    if behaviour == "trouble":
+        print("the disk is full: free some space", file=sys.stderr)
+        sys.exit(75)
+    if behaviour == "stop once" and count == 1:
+        sys.exit(130)
     if behaviour == "exit":
         os._exit(3)
     if behaviour == "die" or (behaviour == "die once" and count == 1):

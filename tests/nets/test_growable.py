@@ -124,7 +124,7 @@ def test_pixel_norm_makes_the_mean_square_of_channels_one(dtype: torch.dtype, to
 @pytest.mark.parametrize("n, group", [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4), (12, 4)])
 def test_deviation_within_groups_of_a_batch(n: int, group: int) -> None:
     x = noise(n, 3, 2, 2)
-    shown = with_deviation(x)
+    shown = with_deviation(x, n)
     assert torch.equal(shown[:, :3], x) and shown.shape == (n, 4, 2, 2)
     for start in range(0, n, group):
         some = x[start : start + group]
@@ -132,11 +132,12 @@ def test_deviation_within_groups_of_a_batch(n: int, group: int) -> None:
         torch.testing.assert_close(shown[start : start + group, 3], expected.expand(group, 2, 2))
 
 
-def test_two_batches_in_one_pass_are_judged_as_each_alone() -> None:
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 8, 12])
+def test_two_batches_in_one_pass_are_judged_as_each_alone(n: int) -> None:
     discriminator = gan_of(BASE.doubled()).discriminator
-    one, other = noise(8, 3, 16, 16), noise(8, 3, 16, 16).flip(1)
+    one, other = noise(n, 3, 16, 16), noise(n, 3, 16, 16).flip(1)
     with torch.no_grad():
-        together = discriminator(torch.cat((one, other)))
+        together = discriminator(torch.cat((one, other)), batch=n)
         alone = torch.cat((discriminator(one), discriminator(other)))
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
 

@@ -17,7 +17,7 @@ def test_a_finished_search_is_read_back(tmp_path: Path) -> None:
     result = run(tmp_path, Oracle(2), settings)
     Run(tmp_path).write_text(tmp_path / "config.yaml", settings.to_yaml())
     history = read_history(tmp_path)
-    assert len(history.records) == result.candidates
+    assert len([record for record in history.records if record.role == "search"]) == result.candidates
     assert len(history.beams) == 5 and all(len(beam) <= 2 for beam in history.beams)
     assert [record.role for record in history.records].count("longer") == 1
     line = [history.record(name).spec for name in history.lineage]
@@ -28,7 +28,7 @@ def test_a_finished_search_is_read_back(tmp_path: Path) -> None:
     assert all(record.state == "done" and record.normalized for record in searched)
     assert {record.spec.id for record in searched if record.kept} == {name for beam in history.beams for name in beam}
     document = json.loads(json.dumps(history.as_json()))
-    assert len(document["candidates"]) == result.candidates and document["lineage"][-1] == document["best"]
+    assert len(document["candidates"]) == len(history.records) and document["lineage"][-1] == document["best"]
 
 
 def test_half_a_search_is_read_too(tmp_path: Path) -> None:

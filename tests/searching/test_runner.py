@@ -8,7 +8,7 @@ import pytest
 
 from ganas.candidates import Result, Spec, read_result, read_spec
 from ganas.config import GrowConfig
-from ganas.errors import ConfigError, Stopped
+from ganas.errors import ConfigError, RunError, Stopped
 from ganas.executors.base import Ended
 from ganas.presets import make_grow_config
 from ganas.progress import Reporter, StopSignal
@@ -36,7 +36,7 @@ class Oracle:
         spec = read_spec(Run(job))
         assert len(self._running) < self.capacity
         if spec.parent:
-            assert (job.parent / spec.parent / "final.pt").exists(), "its parent's weights are there"
+            assert Run(job.parent / spec.parent).final.exists(), "its parent's weights are there"
         self._running.append(job)
 
     def poll(self) -> Sequence[Ended]:
@@ -72,11 +72,7 @@ def config(**settings: object) -> GrowConfig:
 
 def run(folder: Path, executor: Oracle, settings: GrowConfig | None = None) -> GrowResult:
     settings = settings or config()
-    growth = Growth(Run(folder), settings, executor, Reporter(quiet=True), StopSignal())
-    try:
-        return growth.finish(growth.search())
-    finally:
-        growth.wait_for_workers()
+    return Growth(Run(folder), settings, executor, Reporter(quiet=True), StopSignal()).run()
 
 
 def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path) -> None:
@@ -107,7 +103,7 @@ def test_a_search_that_is_killed_goes_on_and_trains_nothing_twice(tmp_path: Path
 
 def test_weights_that_nobody_will_inherit_are_removed(tmp_path: Path) -> None:
     result = run(tmp_path, Oracle(2))
-    left = {path.parent.name for path in tmp_path.glob("candidates/*/final.pt")}
+    left = {path.parent.name for path in tmp_path.glob("candidates/*/final.safetensors")}
     everything = {path.parent.name for path in tmp_path.glob("candidates/*/result.json")}
     assert result.winner in left and len(left) < len(everything)
 
@@ -127,13 +123,42 @@ def test_a_route_that_fails_says_what_to_do(tmp_path: Path) -> None:
         run(tmp_path, Oracle(2, fails=lambda spec: spec.parent is not None and spec.action is None))
 
 
-def test_half_a_result_is_trained_again(tmp_path: Path) -> None:
-    expected = run(tmp_path, Oracle(1))
-    candidate = next(path for path in sorted(tmp_path.glob("candidates/*")) if path.name == expected.winner)
-    text = (candidate / "result.json").read_text()
-    (candidate / "result.json").write_text(text[: len(text) // 2])
-    oracle = Oracle(1)
-    assert run(tmp_path, oracle) == expected and oracle.trained == [candidate.name]
+def test_half_a_result_is_trained_again_and_what_it_inherits_from_too(tmp_path: Path) -> None:
+    expected = run(tmp_path, Oracle(2))
+    for candidate in sorted(tmp_path.glob("candidates/*")):
+        text = (candidate / "result.json").read_text()
+        (candidate / "result.json").write_text(text[: len(text) // 2])
+        oracle = Oracle(2)
+        assert run(tmp_path, oracle) == expected
+        assert not oracle.trained or oracle.trained[-1] == candidate.name, "its ancestors first, and nobody else"
+
+
+def test_a_finished_run_begins_nothing(tmp_path: Path) -> None:
+    settings = config(**{"growth.depth": 6, "growth.keep": 1, "growth.probability": 0.1})
+    results = {run(tmp_path / str(capacity), Oracle(capacity), settings) for capacity in (1, 4, 64)}
+    assert len(results) == 1
+    for capacity in (1, 4, 64):
+        oracle = Oracle(2)
+        assert run(tmp_path / str(capacity), oracle, settings) in results and not oracle.trained
+
+
+def test_a_winner_that_fails_in_the_end_is_kept_as_it_was(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})
+    longer = run(tmp_path / "one", Oracle(1), settings).winner
+    before = read_spec(Run(tmp_path / "one").candidate(longer)).parent
+    result = run(tmp_path / "other", Oracle(1, fails=lambda spec: spec.id == longer), settings)
+    assert result.winner == before and result.failed == 0
+
+
+def test_trouble_stops_the_search_and_is_no_result(tmp_path: Path) -> None:
+    class Troubled(Oracle):
+        def poll(self) -> Sequence[Ended]:
+            return [Ended(job, "no space left", trouble=True) for job in self._running]
+
+    with pytest.raises(RunError, match="cannot be trained: no space left"):
+        run(tmp_path, Troubled(1))
+    assert not [*tmp_path.glob("candidates/*/result.json")]
+    assert run(tmp_path, Oracle(1)) == run(tmp_path / "other", Oracle(1))
 
 
 def test_the_route_has_every_stage_that_a_candidate_can_reach() -> None:
@@ -149,7 +174,7 @@ def test_asked_to_stop_it_stops(tmp_path: Path) -> None:
     growth = Growth(Run(tmp_path), config(), Oracle(1), Reporter(quiet=True), stop)
     stop.received = __import__("signal").SIGTERM
     with pytest.raises(Stopped):
-        growth.search()
+        growth.run()
 
 
 @pytest.mark.parametrize(
@@ -160,8 +185,13 @@ def test_asked_to_stop_it_stops(tmp_path: Path) -> None:
         ({"growth.keep": 0}, "growth.keep: input should be greater than or equal to 1, got 0"),
         ({"growth.probability": 0}, "growth.probability: input should be greater than 0, got 0"),
         ({"growth.probability": 1.5}, "growth.probability: input should be less than or equal to 1"),
-        ({"growth.fade_images": 10**6}, "longer than the training of a candidate"),
+        ({"growth.fade_images": 10**6}, "does not end within the training of a candidate"),
+        ({"growth.fade_images": 3200}, "does not end within the training of a candidate"),
         ({"growth.sizes": [4]}, "growth.sizes are odd"),
+        ({"growth.sizes": []}, "growth.sizes: tuple should have at least 1 item"),
+        ({"growth.filters": [16, 16]}, "growth.filters holds a value twice"),
+        ({"growth.filters": [100_000]}, "growth.filters.0: input should be less than or equal to 16384"),
+        ({"base.channels": []}, "base.channels: tuple should have at least 1 item"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -17,6 +17,7 @@ class Ended:
 
     job: Path
     error: str | None = None  # one line
+    trouble: bool = False  # the error is none of the candidate's: the search has to stop until it is mended
 
 
 class Executor(Protocol):

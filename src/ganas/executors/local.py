@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ganas.candidates import read_result
 from ganas.executors.base import Ended
+from ganas.executors.worker import STOPPED, TROUBLE
 from ganas.store import Run
 
 RETRIES = 2  # of a worker that was killed
@@ -29,10 +30,11 @@ class _Worker:
 
 
 class Local:
-    """`workers` processes at once, each on `threads` cores.
+    """`workers` processes at once, each on `threads` cores of its own where there are enough, and on one GPU.
 
+    gpus       number of GPUs, which workers are spread over
     timeout    seconds that a worker may take; None: as long as it likes
-    command    what a worker is, its job behind it; tests have others
+    command    what a worker is, its job and this process behind it; tests have others
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Local:
         workers: int,
         *,
         threads: int = 1,
+        gpus: int = 0,
         timeout: float | None = None,
         command: Sequence[str] = (sys.executable, "-m", "ganas.executors.worker"),
     ) -> None:
         if workers < 1 or threads < 1:
             raise ValueError(f"there has to be a worker with a thread, got {workers=}, {threads=}")
-        self._threads, self._timeout, self._command = threads, timeout, tuple(command)
+        self._workers, self._threads, self._gpus = workers, threads, gpus
+        self._timeout, self._command = timeout, tuple(command)
         self._free = list(range(workers))
         self._running: dict[Path, _Worker] = {}
         self._deaths: dict[Path, int] = {}
@@ -55,16 +59,18 @@ class Local:
         """Start a worker; the job must not run, and a worker has to be free."""
         slot = self._free.pop(0)
         environment = os.environ | {"OMP_NUM_THREADS": str(self._threads)}
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpu(slot)
         with (job / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [*self._command, str(job)],
+                [*self._command, str(job), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the driver, which asks its workers to stop
             )
-        _pin(process.pid, slot, self._threads)
+        self._pin(process.pid, slot)
         self._running[job] = _Worker(process, slot, time.monotonic())
 
     def poll(self) -> Sequence[Ended]:
@@ -75,12 +81,15 @@ class Local:
             if code is None and self._timeout and time.monotonic() - worker.began > self._timeout:
                 _kill(worker.process)
                 self._leave(job)
-                ended.append(Ended(job, f"it took longer than {self._timeout:g} s; see {job / 'log.txt'}"))
+                late = None if read_result(Run(job)) else "late"
+                ended.append(Ended(job, late and f"it took longer than {self._timeout:g} s; see {job / 'log.txt'}"))
             elif code is not None:
                 self._leave(job)
                 if read_result(Run(job)):
                     ended.append(Ended(job))
-                elif code < 0 and self._deaths.get(job, 0) < RETRIES:
+                elif code == TROUBLE:
+                    ended.append(Ended(job, _last_line(job / "log.txt"), trouble=True))
+                elif (code < 0 or code == STOPPED) and self._deaths.get(job, 0) < RETRIES:
                     self._deaths[job] = self._deaths.get(job, 0) + 1
                     self.submit(job)
                 else:
@@ -103,17 +112,26 @@ class Local:
         self._free.append(self._running.pop(job).slot)
         self._free.sort()
 
+    def _pin(self, process: int, slot: int) -> None:
+        """Give a process cores of its own, where the system can and there are enough for all."""
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        if self._workers * self._threads > len(cores):
+            return
+        try:
+            os.sched_setaffinity(process, cores[slot * self._threads : (slot + 1) * self._threads])
+        except OSError:
+            return  # it has ended already
 
-def _pin(process: int, slot: int, threads: int) -> None:
-    """Give a process cores of its own, where the system can and there are enough of them."""
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    mine = {cores[(slot * threads + number) % len(cores)] for number in range(threads)}
-    try:
-        os.sched_setaffinity(process, mine)
-    except OSError:
-        return  # it has ended already
+    def _gpu(self, slot: int) -> str:
+        """One of those that this process may use, by its name in CUDA_VISIBLE_DEVICES."""
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = given.split(",") if given else [str(number) for number in range(self._gpus)]
+        return names[slot % len(names)]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "no reason given")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

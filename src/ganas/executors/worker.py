@@ -1,7 +1,8 @@
-"""python -m ganas.executors.worker RUN/candidates/ID: train one candidate, and write how it ended.
+"""python -m ganas.executors.worker RUN/candidates/ID [DRIVER]: train one candidate, and write how it ended.
 
-Exceptions and numbers that are lost are results, written down with where to read more; a signal is none: the worker
-saves and goes, and can be started again.
+Exceptions and numbers that are lost are results, written down with where to read more. A signal is none: the worker
+saves and goes, and can be started again. Nor is what its candidate cannot help, a full disk or images that are gone:
+that is said in one line, and the whole search stops. DRIVER is the process that looks after the worker.
 """
 
 import os
@@ -10,31 +11,49 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ganas.candidates import Result, read_result, read_spec
 from ganas.config import GrowConfig, load_config
-from ganas.errors import GanasError, RunError, Stopped
+from ganas.errors import GanasError, Stopped, UserError
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 
 STOPPED = 130  # exit code: asked to stop, everything is saved
-PATIENCE = 120.0  # seconds to wait for a worker whose driver is gone: it saves and goes
+TROUBLE = 75  # exit code: nothing that the candidate could help; the last line of its log says what
 
 
 def work(job: Path, stop: StopSignal) -> None:
-    """Train the candidate whose folder this is, unless it has ended. Raises `Stopped`."""
-    from filelock import FileLock, Timeout
+    """Train the candidate whose folder this is, unless it has ended.
 
+    Raises `Stopped`, and `UserError` or `OSError` for what the candidate cannot help.
+    """
     candidate = Run(job)
-    lock = FileLock(job / "lock")
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        raise RunError(f"{str(job)!r} is being trained by another process") from None
-    with lock:
+    with _locked(candidate, stop):
+        candidate.sweep()
         if read_result(candidate) is None:
             candidate.write_text(candidate.result, _train(candidate, stop).to_json())
+        for checkpoint in candidate.checkpoint_paths():
+            checkpoint.unlink()
+
+
+@contextmanager
+def _locked(candidate: Run, stop: StopSignal) -> Iterator[None]:
+    """Hold a candidate, once a worker whose driver is gone has saved and left it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(candidate.lock_file)
+    while True:
+        stop.check()
+        try:
+            lock.acquire(timeout=1)
+            break
+        except Timeout:
+            continue
+    with lock:
+        yield
 
 
 def _train(candidate: Run, stop: StopSignal) -> Result:
@@ -54,7 +73,7 @@ def _train(candidate: Run, stop: StopSignal) -> Result:
         result = training.train(reporter, stop)
         training.save_final()
         return result
-    except Stopped:
+    except (Stopped, UserError, OSError):
         raise
     except Exception as error:
         for line in traceback.format_exc().splitlines():
@@ -64,24 +83,26 @@ def _train(candidate: Run, stop: StopSignal) -> Result:
         return Result("failed", error=f"{kind}{reason}; see {candidate.log}")
 
 
-def _end_with(parent: int) -> None:
-    """Ask this process to stop when its parent is gone: nobody would look after it."""
-    while os.getppid() == parent:
+def _end_with(driver: int) -> None:
+    """Ask this process to stop when its driver, its parent, is gone: nobody would look after it."""
+    while os.getppid() == driver:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:
     """Entry point of the process."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    job, *driver = sys.argv[1:]
     with StopSignal().listening() as stop:
+        if driver:
+            threading.Thread(target=_end_with, args=(int(driver[0]),), daemon=True).start()
         try:
-            work(Path(sys.argv[1]), stop)
-        except Stopped:
+            work(Path(job), stop)
+        except (Stopped, KeyboardInterrupt):
             return STOPPED
-        except GanasError as error:
-            print(f"ganas: {error}", file=sys.stderr)
-            return 2
+        except (UserError, OSError) as error:
+            print(f"{error or type(error).__name__}", file=sys.stderr)
+            return TROUBLE
     return 0
 
 

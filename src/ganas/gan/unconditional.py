@@ -67,14 +67,10 @@ def discriminator_loss(
     adversarial: AdversarialName,
     weights: PenaltyWeights,
 ) -> Terms:
-    """What the discriminator learns from; the generator has no gradient. Reals and fakes are one batch, as it is exact.
-
-    The deviation within a batch is taken of groups of neighbours: so a batch of reals, and one of fakes, that go
-    through together have the scores that each would have alone, if their number is a multiple of the group.
-    """
+    """What the discriminator learns from; the generator has no gradient. Reals and fakes go through it together."""
     with torch.no_grad():
         fake = gan.generator(z).to(real)
-    scores = at_least_float32(gan.discriminator(torch.cat((real, fake))))
+    scores = at_least_float32(gan.discriminator(torch.cat((real, fake)), batch=len(real)))
     of_real, of_fake = scores[: len(real)], scores[len(real) :]
     terms = {"discriminator": ADVERSARIAL[adversarial].discriminator(of_real, of_fake)}
     if weights.gradient > 0:

@@ -51,7 +51,10 @@ class GrownGenerator(nn.Module):
 
 
 class GrownDiscriminator(nn.Module):
-    """Images [n, 3, r, r] -> raw scores [n, 1]."""
+    """Images [n, 3, r, r] -> raw scores [n, 1].
+
+    They may be several batches, each of `batch` images: every one has the scores that it would have by itself.
+    """
 
     def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
         super().__init__()
@@ -64,14 +67,14 @@ class GrownDiscriminator(nn.Module):
         self.score = _equalised(nn.Linear(c, 1), gain=1)
         self.blend = 0.0 if fading else 1.0  # share of the new layers in what the others see
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, batch: int | None = None) -> Tensor:
         images = x.contiguous(memory_format=torch.channels_last)
         x = _activate(self.rgb(images))
         for number in reversed(range(len(self.layers))):
             x = self.layers[number](x)
             if self.old_rgb is not None and number == len(self.layers) - 1:
                 x = torch.lerp(_activate(self.old_rgb(shrink(images))), x, self.blend) if self.blend < 1 else x
-        x = _activate(self.base(with_deviation(x)))
+        x = _activate(self.base(with_deviation(x, batch or len(x))))
         x = _activate(self.hidden(x.permute(0, 2, 3, 1).flatten(1)))  # no copy of channels-last maps
         return self.score(x)  # type: ignore[no-any-return]
 
@@ -143,14 +146,13 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(square / x.shape[1] + EPSILON).to(x.dtype)
 
 
-def with_deviation(x: Tensor) -> Tensor:
+def with_deviation(x: Tensor, batch: int) -> Tensor:
     """One map more: the deviation within groups of images, averaged over all else: [n, c, h, w] -> [n, c + 1, h, w].
 
-    Karras et al. 2018, section 3. Groups are neighbours, four images or as many as divide the batch: so several batches
-    in one pass have the deviations that each has by itself.
+    Karras et al. 2018, section 3. A group is neighbours: four images of a batch, or fewer if that divides it.
     """
     n, _, height, width = x.shape
-    group = next(size for size in range(DEVIATION_GROUP, 0, -1) if n % size == 0)
+    group = next(size for size in range(DEVIATION_GROUP, 0, -1) if batch % size == 0)
     grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // group, group, *x.shape[1:])
     variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
     deviation = torch.sqrt(variance + EPSILON).mean((1, 2, 3)).repeat_interleave(group)

@@ -14,7 +14,7 @@ from ganas.config import GrowConfig
 from ganas.nets.layers import SIDES, GrowthArchitecture
 from ganas.progress import readable_seconds
 from ganas.searching.growth import follow, proggan_route
-from ganas.searching.runner import Step, baseline_route, bases, route_specs, search_of, spec_of
+from ganas.searching.runner import baseline_route, bases, parse_route, route_specs, search_of, spec_of
 from ganas.searching.topk import Score, uniform
 from ganas.store import Run
 from ganas.training.candidate import Candidate
@@ -58,7 +58,7 @@ class Forecast:
         ]
 
 
-def forecast(config: GrowConfig, steps: Sequence[Step] | None) -> Forecast:
+def forecast(config: GrowConfig) -> Forecast:
     """Go through a search, or a route where there are steps, without training; `config` is resolved."""
     measured = {
         architecture.resolution: (_step_seconds(config, architecture), _macs(architecture))
@@ -72,8 +72,8 @@ def forecast(config: GrowConfig, steps: Sequence[Step] | None) -> Forecast:
     def stage(name: str, specs: Sequence[Spec]) -> Stage:
         return Stage(name, len(specs), sum(spec.images for spec in specs), sum(map(seconds, specs)))
 
-    if steps is not None:
-        specs = [*route_specs(config, steps)]
+    if config.growth.route is not None:
+        specs = [*route_specs(config, parse_route(config.growth.route))]
         stages, last = [stage("route", specs)], specs[-1]
     else:
         stages, last = _search_stages(config, stage)

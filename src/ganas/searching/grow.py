@@ -7,18 +7,19 @@ from pathlib import Path
 import torch
 
 from ganas.config import GrowConfig, resolve_growth
-from ganas.data.sources import ImageSource, open_source
+from ganas.data.sources import ImageSource, in_threads, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
 from ganas.executors.base import Executor
 from ganas.executors.local import Local
+from ganas.metrics.features import load_features
 from ganas.nets.growable import GrownGenerator
 from ganas.nets.layers import doublings
 from ganas.progress import Reporter, StopSignal
 from ganas.sampling import GrownInfo, save_grown
 from ganas.searching.forecast import PAPER_COST, forecast
-from ganas.searching.runner import GrowResult, Growth, Step, parse_route, proggan_steps, route_specs, space_of
+from ganas.searching.runner import ON, GrowResult, Growth, Step, parse_route, proggan_steps, route_specs, space_of
 from ganas.store import Run
-from ganas.training.candidate import load_final
+from ganas.training.candidate import averaged_generator
 from ganas.training.opening import check_device, claim, fast_bf16, kept_choices
 
 HUGE = 10**9  # images in all, from which what the paper spent is worth a word
@@ -39,30 +40,45 @@ def grow(
     if workers < 1:
         raise ConfigError(f"--workers {workers}: give 1 or more")
     run = Run(out)
-    steps = find_route(route, config) if route else None
-    space_of(config)
-    config, _ = open_images(kept_choices(run, config))
+    config, _ = open_images(kept_choices(run, _with_route(config, route)))
+    executor = executor or _local(config, workers)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
-        growth = Growth(run, config, executor or Local(workers, threads=config.training.threads or 1), reporter, stop)
+        growth = Growth(run, config, executor, reporter, stop)
         try:
-            winner = growth.search() if steps is None else growth.route(steps)
-            result = growth.finish(winner)
-        except (Stopped, KeyboardInterrupt):
-            raise
+            result = growth.run()
+        except Stopped as stopped:
+            raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
         finally:
-            growth.wait_for_workers()
-        _keep(run, config, result)
+            executor.cancel()
+        _keep(run, result)
         return result
+
+
+def _local(config: GrowConfig, workers: int) -> Local:
+    gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
+    return Local(workers, threads=config.training.threads or 1, gpus=gpus, timeout=config.training.timeout)
+
+
+def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
+    """The config with the route in it; raises `ConfigError` where there is no way to the final resolution."""
+    space = space_of(config)
+    if route is None:
+        return config
+    names = tuple(str(step) if step else ON for step in find_route(route, config))
+    for spec in route_specs(config, parse_route(names)):
+        if not space.limits.admit(spec.architecture):
+            raise ConfigError(
+                f"the route {route!r} exceeds growth.max_parameters or growth.max_macs at {spec.architecture}"
+            )
+    return config.model_copy(update={"growth": config.growth.model_copy(update={"route": names})})
 
 
 def foresee(config: GrowConfig, route: str | None, workers: int) -> tuple[GrowConfig, list[str]]:
     """The config as it would be resolved, and what the run would cost; nothing is written."""
-    steps = find_route(route, config) if route else None
-    space_of(config)
-    config, _ = open_images(config)
-    expected = forecast(config, steps)
+    config, _ = open_images(_with_route(config, route))
+    expected = forecast(config)
     lines = expected.lines(workers)
     large = sum(stage.images for stage in expected.stages) > HUGE
     return config, [*lines, PAPER_COST] if large else lines
@@ -107,22 +123,27 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     source = open_source(config.data.images, skip_bad=config.data.skip_bad, minimum=2)
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
-    smallest = min(min(source.read(index).size) for index in range(len(source)))
+    smallest = min(in_threads(lambda index: min(source.read(index).size), len(source)))
     if smallest < resolution:
         raise DataError(
             f"--resolution {resolution} is larger than the images, the smallest has {smallest} pixels a side: "
             f"lower it, or leave small images out"
         )
-    fast = fast_bf16(config.training.device)
-    cuda = torch.cuda.is_available()
-    return resolve_growth(config, digest=source.digest(), cuda=cuda, fast_bf16=fast), source
+    features = load_features(config.metrics.features, device="cpu") if config.metrics.features else None
+    resolved = resolve_growth(
+        config,
+        digest=source.digest(),
+        features_digest=features.digest if features else None,
+        cuda=torch.cuda.is_available(),
+        fast_bf16=fast_bf16(config.training.device),
+    )
+    return resolved, source
 
 
-def _keep(run: Run, config: GrowConfig, result: GrowResult) -> None:
+def _keep(run: Run, result: GrowResult) -> None:
     """The winner's averaged generator, by itself enough to sample from."""
     generator = GrownGenerator(result.architecture)
-    average = load_final(run.candidate(result.winner))["average"]
-    generator.load_state_dict({name: tensor for name, tensor in average.items() if not name.startswith("old_")})
+    generator.load_state_dict(averaged_generator(run.candidate(result.winner)))
     info = GrownInfo(
         architecture=result.architecture, candidate=result.winner, metric=result.metric, score=result.score
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from ganas.candidates import Result, Spec, State, candidates, cost
 from ganas.config import GrowConfig, load_config
-from ganas.errors import RunError
-from ganas.searching.runner import baseline_route, search_of, tell_known
+from ganas.errors import ConfigError, RunError
+from ganas.searching.runner import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
 from ganas.searching.topk import TopK
 from ganas.store import Run
 
@@ -70,12 +70,19 @@ def read_history(place: Path) -> History:
     run = Run(place)
     if not run.config.is_file():
         raise RunError(f"{str(place)!r} is no run: give the folder that ganas grow wrote")
-    config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
+    try:
+        config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
+    except ConfigError as error:
+        raise RunError(f"{str(place)!r} is no run of ganas grow ({error})") from None
     found = {spec.id: (spec, result) for spec, result in candidates(run)}
     results = {name: result for name, (_, result) in found.items() if result}
+    if config.growth.route is not None:
+        return _of_route(run, [*route_specs(config, parse_route(config.growth.route))], found)
     search, route = search_of(config), baseline_route(config)
     while tell_known(search, results, route):
         pass
+    for candidate in search.ask():
+        found.setdefault(candidate.id, (spec_of(config, candidate), None))
     kept = {name for beam in search.beams for name in beam}
     on_route = {spec.id for spec in route}
     records = [
@@ -98,10 +105,30 @@ def read_history(place: Path) -> History:
     )
 
 
+def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:
+    """A route by itself: all of it is kept, and the last that is done is the best."""
+    known = {spec.id for spec in route}
+    for spec in route:
+        found.setdefault(spec.id, (spec, None))
+    records = [
+        Record(
+            spec, result, _state(run, spec, result), None, spec.id in known, "route" if spec.id in known else "longer"
+        )
+        for spec, result in found.values()
+    ]
+    done = [spec.id for spec in route if (result := found[spec.id][1]) and result.state == "done"]
+    return History(
+        records=tuple(sorted(records, key=lambda record: (record.spec.generation, record.spec.id))),
+        beams=(),
+        best=done[-1] if done else None,
+        lineage=tuple(done),
+    )
+
+
 def _state(run: Run, spec: Spec, result: Result | None) -> State:
     if result:
         return result.state
-    return "running" if run.candidate(spec.id).checkpoint_paths() else "pending"
+    return "running" if run.candidate(spec.id).held else "pending"
 
 
 def _normalized(search: TopK, name: str) -> float | None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ganas.candidates import Result, Spec, read_result
+from ganas.candidates import Result, Spec, read_result, read_spec
 from ganas.config import GrowConfig
-from ganas.errors import ConfigError, GanasError
+from ganas.errors import ConfigError, GanasError, RunError
 from ganas.executors.base import Executor
 from ganas.nets.layers import GrowthArchitecture, doublings
 from ganas.progress import Reporter, StopSignal
@@ -23,6 +23,7 @@ from ganas.store import Run
 POLL_SECONDS = 0.1
 
 Step = Action | None  # of a route; None: train on as it is
+ON = "on"  # its name
 
 
 class SearchFailedError(GanasError):
@@ -37,13 +38,13 @@ class GrowResult:
     winner: str  # id of the candidate that was trained longer
     metric: str
     score: float  # after that
-    candidates: int  # trained
+    candidates: int  # tried; those of the route that scores are normalised by do not count
     failed: int
 
     def lines(self) -> list[str]:
         """For people."""
         return [
-            f"{self.candidates} candidates trained, {self.failed} of them failed",
+            f"{self.candidates} candidates tried, {self.failed} of them failed",
             f"winner {self.winner}: {self.architecture}",
             f"{self.metric} {self.score:.4g}",
         ]
@@ -96,7 +97,7 @@ def proggan_steps(config: GrowConfig) -> list[Step]:
 
 def parse_route(texts: Sequence[str]) -> list[Step]:
     """Actions by name, ``on`` for a stretch of training without growing."""
-    return [None if text == "on" else parse_action(text) for text in texts]
+    return [None if text == ON else parse_action(text) for text in texts]
 
 
 def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
@@ -105,7 +106,7 @@ def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
     candidate = Candidate(base.id, base)
     yield spec_of(config, candidate)
     for step in steps:
-        name = str(step) if step else "on"
+        name = str(step) if step else ON
         grown = step(candidate.architecture) if step else candidate.architecture
         candidate = Candidate(child_id(candidate.id, name), grown, candidate.id, name, candidate.generation + 1)
         yield spec_of(config, candidate)
@@ -117,7 +118,7 @@ def spec_of(config: GrowConfig, candidate: Candidate) -> Spec:
         id=candidate.id,
         architecture=candidate.architecture,
         parent=candidate.parent,
-        action=None if candidate.action == "on" else candidate.action,
+        action=None if candidate.action == ON else candidate.action,
         generation=candidate.generation,
         seed=training_seed(config.seed, candidate),
         images=config.training.images,
@@ -145,21 +146,18 @@ class Queue:
         else:
             self._waiting.insert(0 if soon else len(self._waiting), spec)
 
-    @property
-    def busy(self) -> bool:
-        """Whether anything is waited for."""
-        return bool(self._waiting or self._running)
-
     def turn(self) -> None:
-        """Start what can be started, take what has ended."""
-        while self._waiting and len(self._running) < self._executor.capacity:
-            spec = self._waiting.pop(0)
+        """Start what can be started, take what has ended; raises `RunError` for trouble that somebody has to mend."""
+        while len(self._running) < self._executor.capacity and (spec := self._next()):
+            self._waiting.remove(spec)
             folder = self._run.candidate(spec.id)
             folder.write_text(folder.spec, spec.to_json())
             self._running[folder.path] = spec
             self._executor.submit(folder.path)
         for ended in self._executor.poll():
             spec = self._running.pop(ended.job)
+            if ended.trouble:
+                raise RunError(f"candidate {spec.id} cannot be trained: {ended.error}")
             folder = self._run.candidate(spec.id)
             if ended.error:
                 folder.write_text(folder.result, Result("failed", error=ended.error).to_json())
@@ -168,15 +166,33 @@ class Queue:
             self.results[spec.id] = result
             self._tell(spec, result)
 
+    def _next(self) -> Spec | None:
+        """The first that waits and whose parent has left its weights."""
+        for spec in [*self._waiting]:
+            if spec.parent is None or self._run.candidate(spec.parent).final.exists():
+                return spec
+            self._train_again(spec.parent)
+        return None
+
+    def _train_again(self, name: str) -> None:
+        """Make weights anew that were removed, since nobody seemed to inherit them; the same ones, bit for bit."""
+        if any(name == spec.id for spec in (*self._waiting, *self._running.values())):
+            return
+        folder = self._run.candidate(name)
+        self._waiting.insert(0, read_spec(folder))
+        folder.result.unlink(missing_ok=True)
+
     def _tell(self, spec: Spec, result: Result) -> None:
         size, grown = spec.architecture.resolution, spec.action or ("base" if spec.parent is None else "trained on")
         if result.state == "failed":
             outcome = f"failed: {result.error}"
         else:
             outcome = f"{result.start:.4g} → {result.end:.4g} in {result.seconds:.0f} s"
+        failed = sum(one.state == "failed" for one in self.results.values())
         self._reporter.say(
             f"{spec.id} generation {spec.generation}, {grown}, {size}×{size}: {outcome}; "
-            f"{len(self.results)} done, {len(self._running)} running, {len(self._waiting)} waiting"
+            f"{len(self.results) - failed} done, {failed} failed, {len(self._running)} running, "
+            f"{len(self._waiting)} waiting"
         )
 
 
@@ -184,84 +200,84 @@ class Growth:
     """One run of ``ganas grow``: a search with the route beside it, or a route alone."""
 
     def __init__(self, run: Run, config: GrowConfig, executor: Executor, reporter: Reporter, stop: StopSignal) -> None:
-        self._run, self._config, self._executor, self._stop = run, config, executor, stop
-        self._reporter = reporter
+        self._run, self._config, self._stop, self._reporter = run, config, stop, reporter
         self.queue = Queue(run, executor, reporter)
 
-    def route(self, steps: Sequence[Step]) -> Spec:
-        """Train a route; its last candidate."""
-        specs = [*route_specs(self._config, steps)]
-        for spec in specs:
-            self._finish(spec)
-        return specs[-1]
+    def run(self) -> GrowResult:
+        """To the end: search or follow the route, then train the winner longer."""
+        if self._config.growth.route is None:
+            winner, tried = self._search()
+        else:
+            tried = [*route_specs(self._config, parse_route(self._config.growth.route))]
+            for spec in tried:
+                self._finish(spec)
+            winner = tried[-1]
+        last = self._longer(winner) or winner
+        result = self.queue.results[last.id]
+        assert result.end is not None and result.metric is not None
+        failed = sum(self.queue.results[spec.id].state == "failed" for spec in tried)
+        return GrowResult(last.architecture, last.id, result.metric, result.end, len(tried), failed)
 
-    def search(self) -> Spec:
-        """Search; the winner."""
+    def _search(self) -> tuple[Spec, list[Spec]]:
+        """Top-K greedy pruning: the winner, and all that were tried."""
         search, route = search_of(self._config), baseline_route(self._config)
         while asked := search.ask():
             self._stop.check()
-            self._follow(route)
             for candidate in asked:
                 self.queue.want(spec_of(self._config, candidate))
-            self.queue.turn()
             generation = search.generation
-            if not tell_known(search, self.queue.results, route):
-                time.sleep(POLL_SECONDS)
-            elif search.generation > generation:
+            known = tell_known(search, self.queue.results, route)  # first: a finished search begins nothing
+            if search.generation > generation:
                 self._forget(search, route)
+            if not known and not self._follow(route):
+                self.queue.turn()
+                time.sleep(POLL_SECONDS)
         winner = search.winner()
         if winner is None:
             raise SearchFailedError(f"every candidate failed; see {self._run.candidates}")
-        return spec_of(self._config, winner)
+        return spec_of(self._config, winner), [spec_of(self._config, one) for one in search.candidates.values()]
 
-    def _follow(self, route: Sequence[Spec]) -> None:
-        """Have the next candidate of the route trained."""
+    def _follow(self, route: Sequence[Spec]) -> bool:
+        """Have the next candidate of the route trained; whether more of it is known than before."""
         for spec in route:
+            known = spec.id in self.queue.results
             self.queue.want(spec, soon=True)
             result = self.queue.results.get(spec.id)
             if result is None:
-                return
+                return False
             if result.end is None:
                 raise SearchFailedError(
                     f"the ProgGAN route failed, which scores are normalised by ({result.error}): "
                     f"give --set growth.rank_by=raw to search without it"
                 )
+            if not known:
+                return True
+        return False
 
-    def _finish(self, spec: Spec) -> Result:
+    def _longer(self, winner: Spec) -> Spec | None:
+        """Train the winner on; None where that is not asked for, or fails: then it stays as it is."""
+        images = self._config.training.final_images
+        if not images:
+            return None
+        name = child_id(winner.id, f"{images} images more")
+        candidate = Candidate(name, winner.architecture, winner.id, ON, winner.generation + 1)
+        longer = replace(spec_of(self._config, candidate), images=images)
+        try:
+            self._finish(longer)
+        except SearchFailedError as error:
+            self._reporter.say(f"{error}; the winner is kept as it was before")
+            return None
+        return longer
+
+    def _finish(self, spec: Spec) -> None:
         """Have one candidate trained, and wait for it."""
-        self.queue.want(spec)
+        self.queue.want(spec, soon=True)
         while spec.id not in self.queue.results:
             self._stop.check()
             self.queue.turn()
             time.sleep(POLL_SECONDS)
-        result = self.queue.results[spec.id]
-        if result.state == "failed":
-            raise SearchFailedError(f"candidate {spec.id} failed: {result.error}")
-        return result
-
-    def finish(self, winner: Spec) -> GrowResult:
-        """Train the winner longer, and say what came of it."""
-        last, result = winner, self.queue.results[winner.id]
-        if self._config.training.final_images:
-            name = f"{self._config.training.final_images} images more"
-            identity = child_id(winner.id, name)
-            candidate = Candidate(identity, winner.architecture, winner.id, name, winner.generation)
-            last = replace(spec_of(self._config, candidate), action=None, images=self._config.training.final_images)
-            result = self._finish(last)
-        assert result.end is not None and result.metric is not None
-        results = self.queue.results.values()
-        return GrowResult(
-            architecture=last.architecture,
-            winner=last.id,
-            metric=result.metric,
-            score=result.end,
-            candidates=len(results),
-            failed=sum(one.state == "failed" for one in results),
-        )
-
-    def wait_for_workers(self) -> None:
-        """Ask all workers to stop."""
-        self._executor.cancel()
+        if self.queue.results[spec.id].state == "failed":
+            raise SearchFailedError(f"candidate {spec.id} failed: {self.queue.results[spec.id].error}")
 
     def _forget(self, search: TopK, route: Sequence[Spec]) -> None:
         """Remove the weights of candidates that will have no children."""

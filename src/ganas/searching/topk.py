@@ -16,6 +16,8 @@ from ganas.nets.layers import GrowthArchitecture
 from ganas.searching.growth import Action, Space
 
 RankBy = Literal["normalized", "per_resolution", "raw"]
+DRAWS = 1000  # as often an empty draw is drawn again
+
 Survival = Literal["best", "random"]  # random: parents are drawn, not chosen; the baseline that every search needs
 
 
@@ -100,8 +102,10 @@ class TopK:
         self._know()
 
     def _survivors(self) -> list[str]:
-        """The K best of the generation just told, or K drawn of it."""
+        """The K best of the generation just told, or K drawn of it; of the initial candidates all."""
         alive = [candidate.id for candidate in self._asked if self.scores[candidate.id]]
+        if not self.beams:
+            return self.ranked(alive)
         if self._survival == "random":
             return sorted(alive, key=lambda name: uniform(self._seed, "survival", name))[: self._keep]
         return self.ranked(alive)[: self._keep]
@@ -133,16 +137,12 @@ class TopK:
         pairs = [
             (p, str(action), action) for p in parents for action in self._space.legal(p.architecture, p.generation)
         ]
-        drawn: list[Candidate] = []
-        attempt = 0
-        while pairs and not drawn:
-            drawn = [
-                _child(parent, name, action)
-                for parent, name, action in pairs
-                if uniform(self._seed, f"draw {attempt}", parent.id, name) < self._probability
-            ]
-            attempt += 1
-        return drawn
+        for attempt in range(DRAWS if pairs else 0):
+            luck = [uniform(self._seed, f"draw {attempt}", parent.id, name) for parent, name, _ in pairs]
+            drawn = [_child(*pair) for pair, number in zip(pairs, luck, strict=True) if number < self._probability]
+            if drawn:
+                return drawn
+        return [_child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0: one at least
 
 
 def _child(parent: Candidate, name: str, action: Action) -> Candidate:

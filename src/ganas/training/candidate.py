@@ -4,13 +4,13 @@ Everything a candidate needs lies in its folder, the run's config, and the folde
 last checkpoint. What its children inherit is `FINAL`: networks, average, and Adam's moments by name.
 """
 
-import io
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,6 +37,7 @@ from ganas.training.schedules import blend
 from ganas.training.state import Average, averaged_or_current
 
 SAMPLES = 64  # images of a sample grid
+MEASURED_AT_ONCE = 256
 MOST_REALS = 10_000  # that made images are compared with
 
 
@@ -75,7 +76,8 @@ class Reals:
 
     def reference(self, resolution: int) -> Reference:
         """What images of a resolution are measured against."""
-        images = to_images(at_resolution(to_network(self._some), resolution))
+        few = torch.split(self._some, MEASURED_AT_ONCE)
+        images = torch.cat([to_images(at_resolution(to_network(some), resolution)) for some in few])
         return Reference(images, [self._config.metrics.select], self._network, cache=self._cache, split="training")
 
 
@@ -125,7 +127,8 @@ class Candidate:
         self.gan = GrownGAN(spec.architecture, fading=spec.fades).to(training.device)
         phases = growing_phases(self.gan, self.config, spec)
         half_life = training.ema_half_life
-        self.average = Average(self.gan, half_life=half_life, batch=training.batch) if half_life else None
+        seen = spec.generation * config.training.images if config.growth.inherit_average else 0
+        self.average = Average(self.gan, half_life=half_life, batch=training.batch, seen=seen) if half_life else None
         if parent:
             self._inherit(load_final(parent), phases)
         self.loop = Loop(self.gan, phases, self.average, self.config, self._blend)
@@ -143,31 +146,30 @@ class Candidate:
 
     # ── inheritance ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _inherit(self, final: Mapping[str, Any], phases: list[Phase]) -> None:
+    def _inherit(self, final: Mapping[str, Tensor], phases: list[Phase]) -> None:
         for phase in phases:
             network = self.gan.network(phase.name)
-            whole = inherit(network, final[phase.name])
+            whole = inherit(network, _under(final, phase.name))
             if self.config.growth.inherit_moments:
-                _inherit_moments(phase.optimizer, network, final["moments"][phase.name], whole)
+                _inherit_moments(phase.optimizer, network, _under(final, f"adam/{phase.name}"), whole)
         if self.average:  # what is new starts as the network has it
             self.average.generators["generator"].load_state_dict(self.gan.generator.state_dict())
-            inherit(self.average.generators["generator"], final["average"])
+            if self.config.growth.inherit_average:
+                inherit(self.average.generators["generator"], _under(final, "average"))
 
     def save_final(self) -> None:
-        """Write what children inherit, and drop the checkpoints."""
-        moments = {
-            phase.name: {
-                name: phase.optimizer.state.get(parameter, {})
-                for name, parameter in self.gan.network(phase.name).named_parameters()
-            }
-            for phase in self.loop.phases
+        """Write what children inherit."""
+        groups: dict[str, Mapping[str, Tensor]] = {side: self.gan.network(side).state_dict() for side in SIDES}
+        groups["average"] = self.generator.state_dict()
+        for phase in self.loop.phases:
+            for name, parameter in self.gan.network(phase.name).named_parameters():
+                groups[f"adam/{phase.name}/{name}"] = phase.optimizer.state.get(parameter, {})
+        tensors = {
+            f"{group}/{name}": tensor.detach().cpu().contiguous()
+            for group, content in groups.items()
+            for name, tensor in content.items()
         }
-        content: dict[str, Any] = {side: self.gan.network(side).state_dict() for side in SIDES}
-        buffer = io.BytesIO()
-        torch.save(content | {"average": self.generator.state_dict(), "moments": moments}, buffer)
-        write_atomically(self.folder.final, buffer.getvalue())
-        for path in self.folder.checkpoint_paths():
-            path.unlink()
+        write_atomically(self.folder.final, save(tensors))
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,6 +206,7 @@ class Candidate:
             except Stopped:
                 save(self.loop.nimg)
                 raise
+        self._blend(self.loop.nimg)
         trained = spent()
         return Result(
             "done",
@@ -240,22 +243,32 @@ class Candidate:
 
 
 def _inherit_moments(
-    optimizer: torch.optim.Optimizer, network: nn.Module, moments: Mapping[str, Mapping[str, Tensor]], whole: set[str]
+    optimizer: torch.optim.Optimizer, network: nn.Module, moments: Mapping[str, Tensor], whole: set[str]
 ) -> None:
     """Adam goes on where the parent's stood, for the weights that were copied whole."""
     for name, parameter in network.named_parameters():
-        found = moments.get(name.removeprefix("old_"))
+        found = _under(moments, name.removeprefix("old_"))
         if name in whole and found:
             optimizer.state[parameter] = {
-                key: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
+                key: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device, copy=True)
                 for key, value in found.items()
             }
 
 
-def load_final(folder: Run) -> dict[str, Any]:
-    """What a candidate left to its children; raises `RunError`."""
+def _under(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """The tensors of a group, by their names within it."""
+    return {name.removeprefix(f"{group}/"): t for name, t in tensors.items() if name.startswith(f"{group}/")}
+
+
+def load_final(folder: Run) -> dict[str, Tensor]:
+    """What a candidate left to its children, as group/name; raises `RunError`."""
     try:
-        return torch.load(folder.final, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
-    except Exception as error:  # whatever a damaged file makes of torch's reader
-        reason = str(error).splitlines()[0][:80] if str(error) else "cut off"
-        raise RunError(f"{str(folder.final)!r} is damaged ({reason}): remove its folder, to train it again") from None
+        return load_file(folder.final)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{str(folder.final)!r} cannot be read ({error}): remove it, and it is made again") from None
+
+
+def averaged_generator(folder: Run) -> dict[str, Tensor]:
+    """The weights of a candidate's averaged generator, without those of a blend."""
+    found = _under(load_final(folder), "average")
+    return {name: tensor for name, tensor in found.items() if not name.startswith("old_")}

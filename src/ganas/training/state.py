@@ -16,8 +16,9 @@ GAN = CycleGAN | GrownGAN  # what a loop trains
 class Average:
     """An exponential moving average of the weights of a GAN's generators, by half-life in images."""
 
-    def __init__(self, gan: GAN, *, half_life: float, batch: int) -> None:
+    def __init__(self, gan: GAN, *, half_life: float, batch: int, seen: int = 0) -> None:
         self._gan = gan
+        self._seen = seen  # images that an inherited average has seen already
         self._half_life = half_life
         self._batch = batch
         self.generators = {
@@ -27,7 +28,7 @@ class Average:
     @torch.no_grad()
     def update(self, nimg: int) -> None:
         """Take the weights after `nimg` images in."""
-        decay = ema_decay(nimg, batch=self._batch, half_life=self._half_life)
+        decay = ema_decay(self._seen + nimg, batch=self._batch, half_life=self._half_life)
         for name, average in self.generators.items():
             for mean, current in zip(average.parameters(), self._gan.network(name).parameters(), strict=True):
                 mean.lerp_(current, 1 - decay)
