@@ -40,7 +40,14 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
         _ = ganas.serach
 
 
-@pytest.mark.parametrize("module", ["ganas", "ganas.cli", "ganas.config", "ganas.store", "ganas.nets.architecture"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("ganas", "ganas.cli", "ganas.config", "ganas.presets", "ganas.store", "ganas.candidates"),
+        *("ganas.nets.architecture", "ganas.nets.layers", "ganas.searching.growth", "ganas.searching.topk"),
+        *("ganas.searching.runner", "ganas.executors.base", "ganas.executors.local", "ganas.executors.worker"),
+    ],
+)
 def test_needs_no_torch(module: str) -> None:
     check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
@@ -48,6 +55,7 @@ def test_needs_no_torch(module: str) -> None:
 
 LOW = ("nets", "gan", "data", "metrics", "store.py")
 HIGH = ("ganas.searching", "ganas.training", "ganas.cli", "ganas.demo", "ganas.doctor", "ganas.inference")
+HIGH += ("ganas.executors", "ganas.sampling")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,16 @@ SHOWN = [line.partition("#")[0].split()[1:] for block in BLOCKS for line in bloc
 
 def test_it_shows_the_whole_way() -> None:
     assert "scripts/demo" in README
-    assert {words[0] for words in SHOWN} >= {"data", "search", "train", "translate", "evaluate"}
+    assert {words[0] for words in SHOWN} >= {
+        "data",
+        "search",
+        "train",
+        "translate",
+        "evaluate",
+        "grow",
+        "runs",
+        "sample",
+    }
 
 
 @pytest.mark.parametrize("words", SHOWN, ids=" ".join)
