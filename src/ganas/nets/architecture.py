@@ -7,17 +7,15 @@ An architecture says nothing of width: it is found narrow and trained wide (hidd
 No torch here.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ganas.errors import ArchitectureError
+from ganas.nets.document import SCHEMA, content_id, read_document, write_document
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, find_layout
 
-SCHEMA = 1
 KIND = "cyclegan"
 
 Ops = tuple[str, ...]
@@ -44,27 +42,20 @@ class Architecture:
 
     @property
     def id(self) -> str:
-        """Ten hex digits that depend on the content alone: equal architectures have equal ids, on every machine."""
-        content = json.dumps({"kind": KIND, **self._content()}, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()[:10]
+        """Ten hex digits that depend on the content alone."""
+        return content_id(KIND, self._content())
 
     def _content(self) -> dict[str, Any]:
         return {"layout": self.layout, **{name: list(self.ops(name)) for name in NETWORKS}}
 
     def to_json(self) -> str:
         """The text of an ``architecture.json``."""
-        document = {"schema": SCHEMA, "kind": KIND, "id": self.id, **self._content()}
-        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        return write_document(KIND, self._content())
 
     @classmethod
     def from_json(cls, text: str, origin: str = "architecture") -> Self:
         """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise ArchitectureError(f"{origin} is not complete JSON ({error}): take an intact copy of it") from None
-        return cls._from_document(document, origin)
+        return cls._from_document(read_document(text, origin), origin)
 
     @classmethod
     def _from_document(cls, document: Any, origin: str) -> Self:

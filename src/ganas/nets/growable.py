@@ -85,9 +85,7 @@ class _GeneratorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        size = 3 if isinstance(placed.layer, Double) else placed.layer.size
-        convs = [_conv(placed.inner, placed.outer, size) for _ in range(2 if self.doubles else 1)]
-        self.convs = nn.ModuleList(convs)
+        self.convs = _convs(placed, placed.inner, placed.outer)
 
     def forward(self, x: Tensor) -> Tensor:
         x = enlarge(x) if self.doubles else x
@@ -102,9 +100,7 @@ class _DiscriminatorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        size = 3 if isinstance(placed.layer, Double) else placed.layer.size
-        convs = [_conv(placed.outer, placed.inner, size) for _ in range(2 if self.doubles else 1)]
-        self.convs = nn.ModuleList(convs)
+        self.convs = _convs(placed, placed.outer, placed.inner)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
@@ -118,6 +114,13 @@ class _DiscriminatorLayer(nn.Module):
 def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d:
     conv = nn.Conv2d(c_in, c_out, size, padding=size // 2)
     return _equalised(conv.to(memory_format=torch.channels_last), gain)
+
+
+def _convs(placed: Placed, c_in: int, c_out: int) -> nn.ModuleList:
+    """Two 3×3 convolutions of a doubling, or the one that was grown."""
+    if isinstance(placed.layer, Double):
+        return nn.ModuleList(_conv(c_in, c_out) for _ in range(2))
+    return nn.ModuleList([_conv(c_in, c_out, placed.layer.size)])
 
 
 def _equalised(module: Layer, gain: float = GAIN) -> Layer:

@@ -14,8 +14,6 @@ layers are listed from the base towards the image, in both networks alike:
 No torch here.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,8 +21,8 @@ from math import log2
 from typing import Any, Literal, NamedTuple, Self
 
 from ganas.errors import ArchitectureError
+from ganas.nets.document import SCHEMA, content_id, read_document, write_document
 
-SCHEMA = 1
 KIND = "growth"
 BASE = 8  # pixels a side of what the base networks make and judge
 RGB = 3
@@ -155,9 +153,8 @@ class GrowthArchitecture:
 
     @property
     def id(self) -> str:
-        """Ten hex digits that depend on the content alone: equal architectures have equal ids, on every machine."""
-        content = json.dumps({"kind": KIND, **self._content()}, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()[:10]
+        """Ten hex digits that depend on the content alone."""
+        return content_id(KIND, self._content())
 
     def _content(self) -> dict[str, Any]:
         layers: dict[str, list[str]] = {side: [str(layer) for layer in self.layers(side)] for side in SIDES}
@@ -165,17 +162,12 @@ class GrowthArchitecture:
 
     def to_json(self) -> str:
         """The text of an ``architecture.json``."""
-        document = {"schema": SCHEMA, "kind": KIND, "id": self.id, **self._content()}
-        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        return write_document(KIND, self._content())
 
     @classmethod
     def from_json(cls, text: str, origin: str = "architecture") -> Self:
         """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise ArchitectureError(f"{origin} is not complete JSON ({error}): take an intact copy of it") from None
+        document = read_document(text, origin)
         if not isinstance(document, Mapping) or document.get("kind") != KIND:
             raise ArchitectureError(f"{origin} is no architecture of a grown GAN: take one that ganas grow wrote")
         if document.get("schema") != SCHEMA:
