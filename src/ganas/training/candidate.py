@@ -206,7 +206,6 @@ class Candidate:
             except Stopped:
                 save(self.loop.nimg)
                 raise
-        self._blend(self.loop.nimg)
         trained = spent()
         return Result(
             "done",
