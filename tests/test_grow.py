@@ -82,6 +82,7 @@ def test_two_processes_find_what_one_finds(whole: Path, images: Path, tmp_path: 
     assert ganas(*run) == 0
     assert outcome(tmp_path / "run") == outcome(whole)
     trained = sorted((tmp_path / "run").glob("candidates/*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+    assert not (tmp_path / "run" / "images.npy").exists(), "decoded for the processes of the search alone"
     before = [path.stat().st_mtime_ns for path in trained]
     assert ganas(*run) == 0, "the same command again"
     assert [path.stat().st_mtime_ns for path in trained] == before, "nothing is trained twice"

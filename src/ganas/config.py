@@ -201,8 +201,6 @@ class ImagesConfig(Section):
     resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
     flip: bool = True  # mirror half of the images
     skip_bad: bool = False  # go on without the files that cannot be read
-    cache_mib: Count = 2048  # decoded images are kept in memory up to here; beyond, workers decode them again
-    workers: Count = 2  # processes that decode, when the images do not fit the cache
     digest: str | None = None  # of the images, filled in: a resume notices that they changed
 
 

@@ -11,6 +11,7 @@
       repeats/SEED/           train --repeats: one run each
       model/*.safetensors     the generators to use; this folder alone is enough to translate with
       samples/N.png           what the generators do after N images
+      images.npy              grow, until it ends: the images decoded, for all its processes
       candidates/ID/          grow: a run each (ganas.candidates); its children inherit from final.safetensors
       tensorboard/, log.txt, lock
 
@@ -25,7 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ganas.errors import RunError
 
@@ -36,11 +37,18 @@ PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, its folder made if need be; safe against a kill and a power cut."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """`write_atomically` for what is too large to be held: a file to write to, in place once the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL[0], suffix=PARTIAL[1])
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -79,6 +87,7 @@ class Run:
         self.samples = path / "samples"
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.txt"
+        self.images = path / "images.npy"
         self.candidates = path / "candidates"
         self.spec = path / "spec.json"
         self.final = path / "final.safetensors"

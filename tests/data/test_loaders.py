@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
-from ganas.errors import DataError
+from ganas.data.squares import map_squares, write_squares
+from ganas.errors import DataError, RunError
 
 # Python >= 3.12 warns when a process with threads forks its workers; torch's loader does on Linux.
 forks = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -44,6 +46,14 @@ def write_flat(folder: Path, count: int) -> ImageSource:
     folder.mkdir()
     for number in range(count):
         Image.new("RGB", (20, 24), (number, 2 * number, 255 - number)).save(folder / f"{number:03}.png")
+    return open_source(folder)
+
+
+def centred(folder: Path, source: ImageSource) -> ImageSource:
+    """The centre squares of 20 pixels as files."""
+    folder.mkdir()
+    for number, image in enumerate(centre_images(source, 20)):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:03}.png")
     return open_source(folder)
 
 
@@ -164,6 +174,31 @@ def test_resizing_is_antialiased(tmp_path: Path) -> None:
     Image.fromarray(stripes).save(tmp_path / "x.png")
     inner = centre_images(open_source(tmp_path), 16)[0, :, 1:-1, 1:-1].float()
     assert abs(inner - 127.5).max() < 4, "stripes finer than a pixel are grey"
+
+
+def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
+    source = write_noise(tmp_path / "noise.zip", 7)
+    write_squares(tmp_path / "images.npy", source, 16)
+    squares = map_squares(tmp_path / "images.npy")
+    assert torch.equal(torch.from_numpy(squares), centre_images(source, 16))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.npy", "noise.zip"]
+    whole = (tmp_path / "images.npy").read_bytes()
+    for damaged in (whole[:-1], whole[:20], b""):
+        (tmp_path / "images.npy").write_bytes(damaged)
+        with pytest.raises(RunError, match=r"images\.npy' cannot be read .*: remove it, and it is made again"):
+            map_squares(tmp_path / "images.npy")
+
+
+@pytest.mark.parametrize("cache_bytes", [1 << 30, 0])
+def test_a_domain_may_be_an_array(tmp_path: Path, cache_bytes: int) -> None:
+    """The same batches, wherever the images are; files of another domain that are decoded each time do not matter."""
+    source = write_flat(tmp_path / "flat", 9)
+    array = centre_images(source, 20).numpy()
+    settings: dict[str, Any] = {"resolution": 20, "load_size": 20, "flip": True, "batch": 4, "seed": 3}
+    expected = Batches((centred(tmp_path / "b", source), source), **settings).from_image(8)
+    found = Batches((array, source), **settings, cache_bytes=cache_bytes).from_image(8)
+    for one, other in itertools.islice(zip(expected, found, strict=False), 6):
+        assert all(map(torch.equal, one, other))
 
 
 # Unpaired batches

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ganas.candidates import Spec
 from ganas.config import GrowConfig
-from ganas.data.sources import open_source
 from ganas.errors import Stopped
 from ganas.nets.growable import enlarge
 from ganas.nets.layers import GrowthArchitecture
@@ -20,7 +19,7 @@ from ganas.sampling import latent_vector
 from ganas.searching.grow import open_images
 from ganas.searching.growth import parse_action
 from ganas.store import Run
-from ganas.training.candidate import Candidate, Reals, load_final
+from ganas.training.candidate import Candidate, Reals, load_final, open_squares
 
 BASE = GrowthArchitecture(latent=4, channels=8)
 
@@ -46,7 +45,7 @@ def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Sp
 
 
 def candidate(run: Run, config: GrowConfig, told: Spec) -> Candidate:
-    reals = Reals(open_source(config.data.images), config, None)
+    reals = Reals(open_squares(run, config), config)
     parent = run.candidate(told.parent) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
@@ -149,7 +148,7 @@ def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_pat
     longer = config.model_copy(update={"training": training})
     told = Spec("base", BASE, None, None, 0, seed=1, images=800)
     one = candidate(Run(tmp_path), longer, told)
-    reference = Reals(open_source(config.data.images), config, None)._some.float()
+    reference = torch.from_numpy(open_squares(Run(tmp_path), config)).float()
     before = (one.images(64).float().std() - reference.std()).abs()
     one.train(Reporter(quiet=True), StopSignal())
     after = (one.images(64).float().std() - reference.std()).abs()

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,15 @@ def split(count: int, validation: int, seed: int) -> tuple[tuple[int, ...], tupl
 
 
 def centre_images(source: ImageSource, resolution: int) -> Tensor:
-    """All images of ``source`` as uint8 [n, 3, resolution, resolution].
+    """All images of ``source`` as uint8 [n, 3, resolution, resolution]: its :func:`centre_squares`."""
+    images = np.empty((len(source), 3, resolution, resolution), np.uint8)
+    for index, pixels in enumerate(centre_squares(source, resolution)):
+        images[index] = pixels
+    return torch.from_numpy(images)
+
+
+def centre_squares(source: ImageSource, resolution: int) -> Iterator[Pixels]:
+    """All images of ``source`` in order, each as uint8 [3, resolution, resolution].
 
     The shorter side is resized to ``resolution`` (bicubic, antialiased), then the centre is cut out. No randomness:
     this is what validation and samples see. Raises DataError when a file has become unreadable.
@@ -71,10 +79,7 @@ def centre_images(source: ImageSource, resolution: int) -> Tensor:
         top, left = ((side - resolution) // 2 for side in pixels.shape[1:])
         return pixels[:, top : top + resolution, left : left + resolution]
 
-    images = np.empty((len(source), 3, resolution, resolution), np.uint8)
-    for index, pixels in enumerate(in_threads(centre, len(source))):
-        images[index] = pixels
-    return torch.from_numpy(images)
+    return in_threads(centre, len(source))
 
 
 class Batches:
@@ -82,12 +87,13 @@ class Batches:
 
     Each domain is walked in shuffled permutations of its own, so that within len(domain) images each is seen once; the
     smaller domain starts over sooner. Each image is resized (shorter side to ``load_size``, bicubic, antialiased), cut
-    to a random square of ``resolution`` and, with ``flip``, mirrored half of the time.
+    to a random square of ``resolution`` and, with ``flip``, mirrored half of the time. A domain may also be given as
+    an array uint8 [n, 3, h, w] of images that were resized before.
     """
 
     def __init__(
         self,
-        sources: Sequence[ImageSource],  # one a domain
+        sources: Sequence[ImageSource | Pixels],  # one a domain
         *,
         resolution: int,  # side of the squares handed out, in pixels
         load_size: int,  # shorter side before the crop, in pixels, at least resolution
@@ -141,13 +147,18 @@ class Batches:
             del batches
 
     @functools.cached_property
-    def _cached(self) -> list[list[Pixels]] | None:
+    def _cached(self) -> list[Sequence[Pixels]] | None:
         """The resized images of every domain, or None if they are too many bytes."""
-        squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in self._domains)
+        encoded = [domain for domain in self._domains if isinstance(domain.source, ImageSource)]
+        squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in encoded)
         if squares > self._cache_bytes:  # exact if all images are squares, too little for others
             return None
-        cached, left = [], self._cache_bytes
+        cached: list[Sequence[Pixels]] = []
+        left = self._cache_bytes
         for domain in self._domains:
+            if not isinstance(domain.source, ImageSource):
+                cached.append(cast(Sequence[Pixels], domain.source))  # wherever it is, in memory or on a disk
+                continue
             images = domain.all_images(left)
             if images is None:
                 return None
@@ -160,7 +171,7 @@ class Batches:
 class _Domain:
     """One domain's endless walk. Position p is image p % len of permutation number p // len."""
 
-    source: ImageSource
+    source: ImageSource | Pixels
     seed: int
     number: int  # which domain it is
     resolution: int
@@ -168,7 +179,9 @@ class _Domain:
     flip: bool
 
     def image(self, index: int) -> Pixels:
-        return _resized(self.source.read(index), self.load_size)
+        if isinstance(self.source, ImageSource):
+            return _resized(self.source.read(index), self.load_size)
+        return self.source[index]  # type: ignore[no-any-return]
 
     def all_images(self, limit: int) -> list[Pixels] | None:
         """Every image resized, or None as soon as they exceed ``limit`` bytes."""
@@ -208,10 +221,10 @@ class _Unpaired(Dataset["_Batch | DataError"]):
 
     domains: Sequence[_Domain]
     batch: int
-    cached: list[list[Pixels]] | None
+    cached: list[Sequence[Pixels]] | None
 
     def __getitem__(self, start: int) -> _Batch | DataError:
-        cached: Sequence[list[Pixels] | None] = self.cached or [None] * len(self.domains)
+        cached: Sequence[Sequence[Pixels] | None] = self.cached or [None] * len(self.domains)
         try:
             return tuple(
                 domain.batch(start, self.batch, images) for domain, images in zip(self.domains, cached, strict=True)

@@ -144,7 +144,9 @@ class SourceReport:
         return "\n".join([*lines, *(f"  broken: {name}: {reason}" for name, reason in self.broken)])
 
 
-def open_source(path: Path | str, *, skip_bad: bool = False, minimum: int = 1, verify: bool = True) -> ImageSource:
+def open_source(
+    path: Path | str, *, skip_bad: bool = False, minimum: int = 1, resolution: int = 1, verify: bool = True
+) -> ImageSource:
     """The images under ``path``: a folder with its sub-folders, a zip, or one image file.
 
     Files count by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` do not. With ``verify`` each
@@ -152,16 +154,25 @@ def open_source(path: Path | str, *, skip_bad: bool = False, minimum: int = 1, v
 
     skip_bad: leave out images that cannot be read, instead of refusing the source.
     minimum: the number of usable images that must remain.
+    resolution: pixels that the shorter side of each must have, where they are verified.
 
     Raises DataError, in one line with the way out: path missing, or neither folder, zip nor image; no images, or fewer
-    than ``minimum``; images that cannot be read; a zip that is damaged, encrypted, or names members outside itself.
+    than ``minimum``; images that cannot be read, or are smaller than ``resolution``; a zip that is damaged, encrypted,
+    or names members outside itself.
     """
     source = _listed(Path(path))
     if verify:
-        broken = {facts.name: facts.reason for facts in _inspected(source) if facts.reason}
+        inspected = [*_inspected(source)]
+        broken = {facts.name: facts.reason for facts in inspected if facts.reason}
         if broken and not skip_bad:
             _refuse_broken(source, broken, minimum)
         source = ImageSource(source.path, tuple(name for name in source.names if name not in broken))
+        smallest = min((min(facts.width, facts.height) for facts in inspected if not facts.reason), default=resolution)
+        if smallest < resolution:
+            raise DataError(
+                f"--resolution {resolution} is larger than the images, the smallest has {smallest} pixels a side: "
+                f"lower it, or leave small images out"
+            )
     if len(source) < minimum:
         raise DataError(f"{_shown(path)}: {_images(len(source), 'usable ')}, {minimum} needed; add images")
     return source

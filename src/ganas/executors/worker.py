@@ -59,17 +59,13 @@ def _locked(candidate: Run, stop: StopSignal) -> Iterator[None]:
 def _train(candidate: Run, stop: StopSignal) -> Result:
     reporter = Reporter(candidate.log, quiet=True)
     try:
-        from ganas.data.sources import open_source
-        from ganas.metrics.statistics import Cache, default_cache
-        from ganas.training.candidate import Candidate, Reals
+        from ganas.training.candidate import Candidate, Reals, open_squares
 
         run = Run(candidate.path.parent.parent)
         config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
         spec = read_spec(candidate)
         parent = run.candidate(spec.parent) if spec.parent else None
-        skip = config.data.skip_bad  # the run has looked at every image: only to skip some it has to be done again
-        reals = Reals(open_source(config.data.images, skip_bad=skip, verify=skip), config, Cache(default_cache()))
-        training = Candidate(candidate, spec, config, parent, reals)
+        training = Candidate(candidate, spec, config, parent, Reals(open_squares(run, config), config))
         result = training.train(reporter, stop)
         training.save_final()
         return result

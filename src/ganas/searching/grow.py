@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from ganas.config import GrowConfig, resolve_growth
-from ganas.data.sources import ImageSource, in_threads, open_source
+from ganas.data.sources import ImageSource, open_source
+from ganas.data.squares import write_squares
 from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
 from ganas.executors.base import Executor
 from ganas.executors.local import Local
@@ -40,11 +41,13 @@ def grow(
     if workers < 1:
         raise ConfigError(f"--workers {workers}: give 1 or more")
     run = Run(out)
-    config, _ = open_images(kept_choices(run, _with_route(config, route)))
+    config, source = open_images(kept_choices(run, _with_route(config, route)))
     executor = executor or _local(config, workers)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
+        if not run.images.exists() and not run.result.exists():
+            write_squares(run.images, source, config.data.resolution)
         growth = Growth(run, config, executor, reporter, stop)
         try:
             result = growth.run()
@@ -53,6 +56,7 @@ def grow(
         finally:
             executor.cancel()
         _keep(run, result)
+        run.images.unlink(missing_ok=True)
         return result
 
 
@@ -120,15 +124,9 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
         raise ConfigError(
             "metrics.select=kid may be negative, and cannot be normalised: choose fid or swd, or growth.rank_by=raw"
         )
-    source = open_source(config.data.images, skip_bad=config.data.skip_bad, minimum=2)
+    source = open_source(config.data.images, skip_bad=config.data.skip_bad, minimum=2, resolution=resolution)
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
-    smallest = min(in_threads(lambda index: min(source.read(index).size), len(source)))
-    if smallest < resolution:
-        raise DataError(
-            f"--resolution {resolution} is larger than the images, the smallest has {smallest} pixels a side: "
-            f"lower it, or leave small images out"
-        )
     features = load_features(config.metrics.features, device="cpu") if config.metrics.features else None
     resolved = resolve_growth(
         config,

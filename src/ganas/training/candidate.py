@@ -16,15 +16,16 @@ from torch.nn import functional
 
 from ganas.candidates import Result, Spec
 from ganas.config import GrowConfig
-from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
-from ganas.data.sources import ImageSource
+from ganas.data.loaders import Batches, Pixels, split, to_images, to_network
+from ganas.data.sources import open_source
+from ganas.data.squares import map_squares, write_squares
 from ganas.errors import RunError, Stopped
 from ganas.gan.unconditional import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
 from ganas.inference import png
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import metric_of
-from ganas.metrics.statistics import Cache
+from ganas.metrics.statistics import Cache, default_cache
 from ganas.nets.growable import GrownGenerator, inherit, learning_groups
 from ganas.nets.layers import SIDES
 from ganas.progress import Reporter, StopSignal
@@ -41,31 +42,32 @@ MEASURED_AT_ONCE = 256
 MOST_REALS = 10_000  # that made images are compared with
 
 
+def open_squares(run: Run, config: GrowConfig) -> Pixels:
+    """The images of a run, decoded once more only where their file was removed."""
+    if not run.images.exists():
+        skip = config.data.skip_bad  # the run has looked at every image: only to skip some it has to be done again
+        source = open_source(config.data.images, skip_bad=skip, verify=skip)
+        write_squares(run.images, source, config.data.resolution)
+    return map_squares(run.images)
+
+
 class Reals:
     """The real images of a run at every resolution: each is the mean of the pixels of the one twice as large."""
 
-    def __init__(self, source: ImageSource, config: GrowConfig, cache: Cache | None) -> None:
-        self._source, self._config, self._cache = source, config, cache
+    def __init__(self, squares: Pixels, config: GrowConfig) -> None:
+        self._squares, self._config = squares, config
 
     def batches(self, seed: int) -> Batches:
         """Endless batches at the final resolution."""
         data = self._config.data
         return Batches(
-            (self._source,),
+            (self._squares,),
             resolution=data.resolution,
             load_size=data.resolution,
             flip=data.flip,
             batch=self._config.training.batch,
             seed=seed,
-            workers=data.workers,
-            cache_bytes=data.cache_mib << 20,
         )
-
-    @cached_property
-    def _some(self) -> Tensor:
-        left = len(self._source) - MOST_REALS
-        some = self._source if left <= 0 else self._source.subset(split(len(self._source), left, self._config.seed)[0])
-        return centre_images(some, self._config.data.resolution)
 
     @cached_property
     def _network(self) -> FeatureNetwork | None:
@@ -76,9 +78,13 @@ class Reals:
 
     def reference(self, resolution: int) -> Reference:
         """What images of a resolution are measured against."""
-        few = torch.split(self._some, MEASURED_AT_ONCE)
-        images = torch.cat([to_images(at_resolution(to_network(some), resolution)) for some in few])
-        return Reference(images, [self._config.metrics.select], self._network, cache=self._cache, split="training")
+        count = len(self._squares)
+        chosen = range(count) if count <= MOST_REALS else split(count, count - MOST_REALS, self._config.seed)[0]
+        few = (chosen[start : start + MEASURED_AT_ONCE] for start in range(0, len(chosen), MEASURED_AT_ONCE))
+        squares = (to_network(torch.from_numpy(self._squares[[*some]])) for some in few)
+        images = torch.cat([to_images(at_resolution(some, resolution)) for some in squares])
+        cache = Cache(default_cache())
+        return Reference(images, [self._config.metrics.select], self._network, cache=cache, split="training")
 
 
 def at_resolution(images: Tensor, resolution: int) -> Tensor:

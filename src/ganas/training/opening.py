@@ -112,7 +112,8 @@ def claim(run: Run, config: Config) -> None:
     """
     if not run.config.exists() or not run.begun:
         run.write_text(run.config, config.to_yaml())
-        run.mixing.unlink(missing_ok=True)  # measured for another config
+        for made in (run.mixing, run.images):  # for another config
+            made.unlink(missing_ok=True)
         return
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
     if differences := stored.changed(config):
