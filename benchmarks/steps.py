@@ -18,7 +18,7 @@ from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.presets import make_config, make_grow_config
 from ganas.searching.growth import proggan_route
-from ganas.searching.runner import route_specs
+from ganas.searching.plan import route_specs
 from ganas.store import Run
 from ganas.training.candidate import Candidate
 from ganas.training.cost import noise, trial_loop

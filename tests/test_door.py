@@ -45,7 +45,13 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
     [
         *("ganas", "ganas.cli", "ganas.config", "ganas.presets", "ganas.store", "ganas.candidates"),
         *("ganas.nets.architecture", "ganas.nets.layers", "ganas.searching.growth", "ganas.searching.topk"),
-        *("ganas.searching.runner", "ganas.executors.base", "ganas.executors.local", "ganas.executors.worker"),
+        *(
+            "ganas.searching.plan",
+            "ganas.searching.runner",
+            "ganas.executors.base",
+            "ganas.executors.local",
+            "ganas.executors.worker",
+        ),
     ],
 )
 def test_needs_no_torch(module: str) -> None:

@@ -12,7 +12,8 @@ from ganas.errors import ConfigError, RunError, Stopped
 from ganas.executors.base import Ended
 from ganas.presets import make_grow_config
 from ganas.progress import Reporter, StopSignal
-from ganas.searching.runner import GrowResult, Growth, SearchFailedError, proggan_steps, route_specs, space_of
+from ganas.searching.plan import proggan_steps, route_specs, space_of
+from ganas.searching.runner import GrowResult, Growth, SearchFailedError
 from ganas.searching.topk import uniform
 from ganas.store import Run
 

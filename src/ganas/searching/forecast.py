@@ -14,7 +14,7 @@ from ganas.config import GrowConfig
 from ganas.nets.layers import SIDES, GrowthArchitecture
 from ganas.progress import readable_seconds
 from ganas.searching.growth import follow, proggan_route
-from ganas.searching.runner import baseline_route, bases, parse_route, route_specs, search_of, spec_of
+from ganas.searching.plan import baseline_route, bases, parse_route, route_specs, search_of, spec_of
 from ganas.searching.topk import Score, uniform
 from ganas.store import Run
 from ganas.training.candidate import Candidate

@@ -18,7 +18,8 @@ from ganas.nets.layers import doublings
 from ganas.progress import Reporter, StopSignal
 from ganas.sampling import GrownInfo, save_grown
 from ganas.searching.forecast import PAPER_COST, forecast
-from ganas.searching.runner import ON, GrowResult, Growth, Step, parse_route, proggan_steps, route_specs, space_of
+from ganas.searching.plan import ON, Step, parse_route, proggan_steps, route_specs, space_of
+from ganas.searching.runner import GrowResult, Growth
 from ganas.store import Run
 from ganas.training.candidate import averaged_generator
 from ganas.training.opening import check_device, claim, fast_bf16, kept_choices

@@ -8,7 +8,7 @@ from typing import Any
 from ganas.candidates import Result, Spec, State, candidates, cost
 from ganas.config import GrowConfig, load_config
 from ganas.errors import ConfigError, RunError
-from ganas.searching.runner import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
+from ganas.searching.plan import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
 from ganas.searching.topk import TopK
 from ganas.store import Run
 

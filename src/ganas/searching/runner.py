@@ -1,29 +1,32 @@
 """A growing search from begin to end: ask, submit, poll, tell (DGGAN, algorithm 1). No torch here.
 
-Which candidates there are follows from the config and their scores alone, so a search that was stopped, or killed, is
-repeated from the results that lie in its folder. The ProgGAN route that scores are normalised by is trained beside it,
-by the same workers: fade-ins, and as much training at each resolution as a candidate can have had there.
+The ProgGAN route that scores are normalised by is trained beside it, by the same workers.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ganas.candidates import Result, Spec, read_result, read_spec
 from ganas.config import GrowConfig
-from ganas.errors import ConfigError, GanasError, RunError
+from ganas.errors import GanasError, RunError
 from ganas.executors.base import Executor
-from ganas.nets.layers import GrowthArchitecture, doublings
+from ganas.nets.layers import GrowthArchitecture
 from ganas.progress import Reporter, StopSignal
-from ganas.searching.growth import FADE, Action, Limits, Space, growing_actions, parse_action
-from ganas.searching.topk import Candidate, Score, TopK, child_id, training_seed
+from ganas.searching.plan import (
+    baseline_route,
+    longer_spec,
+    parse_route,
+    route_specs,
+    search_of,
+    spec_of,
+    tell_known,
+)
+from ganas.searching.topk import TopK
 from ganas.store import Run
 
 POLL_SECONDS = 0.1
-
-Step = Action | None  # of a route; None: train on as it is
-ON = "on"  # its name
 
 
 class SearchFailedError(GanasError):
@@ -48,81 +51,6 @@ class GrowResult:
             f"winner {self.winner}: {self.architecture}",
             f"{self.metric} {self.score:.4g}",
         ]
-
-
-def space_of(config: GrowConfig) -> Space:
-    """What the config lets a search grow; raises `ConfigError` where there is no way to the final resolution."""
-    growth, resolution = config.growth, config.data.resolution
-    needed = doublings(resolution)
-    if growth.depth < needed:
-        raise ConfigError(
-            f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
-        )
-    limits = Limits(growth.max_parameters, growth.max_macs)
-    space = Space(growing_actions(growth.sizes, growth.filters), growth.depth, resolution, limits)
-    for base in bases(config):
-        if growth.depth and not space.legal(base, 0):
-            raise ConfigError(
-                f"no legal action: growing {base.channels} channels to {resolution} pixels exceeds "
-                f"growth.max_parameters or growth.max_macs; raise them, or lower base.channels"
-            )
-    return space
-
-
-def bases(config: GrowConfig) -> list[GrowthArchitecture]:
-    """The initial candidates."""
-    return [GrowthArchitecture(config.base.latent, channels) for channels in dict.fromkeys(config.base.channels)]
-
-
-def search_of(config: GrowConfig) -> TopK:
-    """The search that a config asks for, nothing told yet."""
-    growth = config.growth
-    return TopK(
-        bases(config),
-        space_of(config),
-        keep=growth.keep,
-        probability=growth.probability,
-        seed=config.seed,
-        rank_by=growth.rank_by,
-        survival=growth.survival,
-    )
-
-
-def proggan_steps(config: GrowConfig) -> list[Step]:
-    """Fade-ins alone, with as much training at each resolution as any candidate can have had there."""
-    needed = doublings(config.data.resolution)
-    on: list[Step] = [None] * (config.growth.depth - needed)
-    return on + [step for _ in range(needed) for step in (FADE, *on)]
-
-
-def parse_route(texts: Sequence[str]) -> list[Step]:
-    """Actions by name, ``on`` for a stretch of training without growing."""
-    return [None if text == ON else parse_action(text) for text in texts]
-
-
-def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
-    """The candidates along a route, from the first base on."""
-    base = bases(config)[0]
-    candidate = Candidate(base.id, base)
-    yield spec_of(config, candidate)
-    for step in steps:
-        name = str(step) if step else ON
-        grown = step(candidate.architecture) if step else candidate.architecture
-        candidate = Candidate(child_id(candidate.id, name), grown, candidate.id, name, candidate.generation + 1)
-        yield spec_of(config, candidate)
-
-
-def spec_of(config: GrowConfig, candidate: Candidate) -> Spec:
-    """What the worker of a candidate is told."""
-    return Spec(
-        id=candidate.id,
-        architecture=candidate.architecture,
-        parent=candidate.parent,
-        action=None if candidate.action == ON else candidate.action,
-        generation=candidate.generation,
-        seed=training_seed(config.seed, candidate),
-        images=config.training.images,
-    )
 
 
 class Queue:
@@ -256,12 +184,9 @@ class Growth:
 
     def _longer(self, winner: Spec) -> Spec | None:
         """Train the winner on; None where that is not asked for, or fails: then it stays as it is."""
-        images = self._config.training.final_images
-        if not images:
+        longer = longer_spec(self._config, winner)
+        if longer is None:
             return None
-        name = child_id(winner.id, f"{images} images more")
-        candidate = Candidate(name, winner.architecture, winner.id, ON, winner.generation + 1)
-        longer = replace(spec_of(self._config, candidate), images=images)
         try:
             self._finish(longer)
         except SearchFailedError as error:
@@ -285,47 +210,3 @@ class Growth:
         needed = {*search.beams[-1], *(spec.id for spec in route), *([winner.id] if winner else [])}
         for name in search.scores.keys() - needed:
             self._run.candidate(name).final.unlink(missing_ok=True)
-
-
-# ── what results say ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def baseline_route(config: GrowConfig) -> list[Spec]:
-    """The candidates whose scores others are normalised by; none where that is not asked for."""
-    return [*route_specs(config, proggan_steps(config))] if config.growth.rank_by == "normalized" else []
-
-
-def tell_known(search: TopK, results: Mapping[str, Result], route: Sequence[Spec]) -> bool:
-    """Tell a search the results of what it asked for, as far as there are; whether there were any."""
-    baselines = _baselines(results, route)
-    told = False
-    for candidate in search.ask():
-        result = results.get(candidate.id)
-        baseline = baselines.get(_stage(search, candidate))
-        if result and (baseline is not None or not route or result.end is None):
-            search.tell(candidate.id, None if result.end is None else Score(result.end, baseline))
-            told = True
-    return told
-
-
-def _baselines(results: Mapping[str, Result], route: Sequence[Spec]) -> dict[tuple[int, int], float]:
-    """The route's scores by resolution and the stretches of training there, as far as it has come."""
-    scores: dict[tuple[int, int], float] = {}
-    stretches: dict[int, int] = {}
-    for spec in route:
-        result = results.get(spec.id)
-        if result is None or result.end is None:
-            break
-        resolution = spec.architecture.resolution
-        stretches[resolution] = stretches.get(resolution, 0) + 1
-        scores[resolution, stretches[resolution]] = result.end
-    return scores
-
-
-def _stage(search: TopK, candidate: Candidate) -> tuple[int, int]:
-    """A candidate's resolution, and how many stretches of training its line had there."""
-    resolution, stretches = candidate.architecture.resolution, 1
-    while candidate.parent and search.candidates[candidate.parent].architecture.resolution == resolution:
-        candidate = search.candidates[candidate.parent]
-        stretches += 1
-    return resolution, stretches
