@@ -48,6 +48,8 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
         *(
             "ganas.searching.plan",
             "ganas.searching.runner",
+            "ganas.searching.kept",
+            "ganas.searching.outlook",
             "ganas.executors.base",
             "ganas.executors.local",
             "ganas.executors.worker",

@@ -62,6 +62,7 @@ class Result:
     state: Literal["done", "failed"]
     images: int = 0  # seen
     seconds: float = 0.0  # of training, measuring not counted
+    elapsed: float = 0.0  # seconds from the start of its worker to its end; of one that was begun again, of the last
     start: float | None = None  # score before the first step, of what was inherited
     end: float | None = None  # score of the averaged generator after the last one
     metric: str | None = None  # key of both
@@ -93,6 +94,11 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
         candidate = Run(folder)
         if candidate.spec.is_file():
             yield read_spec(candidate), read_result(candidate)
+
+
+def work(spec: Spec) -> int:
+    """Multiply-accumulates of a candidate's images through both networks: its training takes time in proportion."""
+    return spec.images * sum(spec.architecture.macs(side) for side in SIDES)
 
 
 def cost(architecture: GrowthArchitecture) -> dict[str, dict[str, int]]:

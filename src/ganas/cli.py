@@ -295,8 +295,9 @@ def evaluate(
     """
     from ganas.evaluation import evaluate_run
     from ganas.metrics.evaluate import evaluate_folders
-    from ganas.metrics.statistics import Cache, default_cache
+    from ganas.metrics.statistics import Cache
     from ganas.progress import Reporter
+    from ganas.store import default_cache
 
     common: dict[str, Any] = {
         "metrics": metrics.split(",") if metrics else None,

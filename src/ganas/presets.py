@@ -156,7 +156,7 @@ def _grow_small() -> Values:
         "training.log_every": 4000,
         "training.sample_every": 16_000,
         "training.checkpoint_every": 8000,
-        "metrics.images": 2000,
+        "metrics.images": 1000,
     }
 
 

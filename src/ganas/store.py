@@ -35,6 +35,12 @@ WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what several
 PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed begin and end
 
 
+def default_cache() -> Path:
+    """What is kept from one run to the next: ``$GANAS_CACHE``, or ganas's folder among the user's caches."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GANAS_CACHE") or Path(home) / "ganas")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, its folder made if need be; safe against a kill and a power cut."""
     with atomic_file(path) as file:

@@ -9,7 +9,8 @@ from test_evaluate import Pixels, random_images
 
 from ganas.data.sources import open_source
 from ganas.metrics.evaluate import Reference
-from ganas.metrics.statistics import Cache, default_cache
+from ganas.metrics.statistics import Cache
+from ganas.store import default_cache
 from kill_and_resume import write_images
 
 

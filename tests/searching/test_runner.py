@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ganas.candidates import Result, Spec, read_result, read_spec
+from ganas.candidates import Result, Spec, read_result, read_spec, work
 from ganas.config import GrowConfig
 from ganas.errors import ConfigError, RunError, Stopped
 from ganas.executors.base import Ended
 from ganas.presets import make_grow_config
 from ganas.progress import Reporter, StopSignal
-from ganas.searching.plan import proggan_steps, route_specs, space_of
+from ganas.searching.outlook import seconds_left
+from ganas.searching.plan import proggan_steps, route_specs, space_of, unfold
 from ganas.searching.runner import GrowResult, Growth, SearchFailedError
 from ganas.searching.topk import uniform
 from ganas.store import Run
@@ -62,8 +63,10 @@ class Oracle:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setattr("ganas.searching.runner.POLL_SECONDS", 0)
+    folders = (str(tmp_path_factory.mktemp("cache")) for _ in iter(int, 1))
+    monkeypatch.setattr("ganas.searching.runner.default_cache", lambda: Path(next(folders)))  # a new one a search
 
 
 def config(**settings: object) -> GrowConfig:
@@ -199,3 +202,61 @@ def test_asked_to_stop_it_stops(tmp_path: Path) -> None:
 def test_impossible_configs_are_refused(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         space_of(config(**settings))
+
+
+def test_the_route_is_trained_once_for_all_searches_of_the_same_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config()
+    route = {spec.id for spec in route_specs(settings, proggan_steps(settings))}
+    alone = Oracle(2)
+    expected = run(tmp_path / "alone", alone, settings)
+    monkeypatch.setattr("ganas.searching.runner.default_cache", lambda: tmp_path / "cache")
+    first, second, other, longer = Oracle(2), Oracle(2), Oracle(2), Oracle(2)
+    assert run(tmp_path / "first", first, settings) == expected and sorted(first.trained) == sorted(alone.trained)
+    assert run(tmp_path / "second", second, settings) == expected
+    assert set(second.trained) < set(first.trained) and set(first.trained) - set(second.trained) < route
+    assert len(set(second.trained)) == len(second.trained)
+    run(tmp_path / "other", other, config(**{"growth.keep": 3}))
+    needed = {read_spec(Run(path)).parent for path in (tmp_path / "other" / "candidates").iterdir()}
+    searched = {spec.id for spec in route_specs(settings, proggan_steps(settings)) if spec.action}
+    assert set(other.trained) & route <= needed | searched, "of the route only what has children"
+    run(tmp_path / "longer", longer, config(**{"training.images": 3216}))
+    assert route - {longer.trained[0]} <= set(longer.trained), "another training, another route"
+
+
+def test_weights_of_a_winner_that_were_removed_are_made_anew(tmp_path: Path) -> None:
+    settings = config(**{"training.final_images": 0})
+    result = run(tmp_path, Oracle(2), settings)
+    final = Run(tmp_path).candidate(result.winner).final
+    final.unlink()
+    oracle = Oracle(2)
+    assert run(tmp_path, oracle, settings) == result and final.exists() and oracle.trained[-1] == result.winner
+
+
+def test_how_long_it_will_go_on(tmp_path: Path) -> None:
+    """Of candidates whose time is in proportion to their work, with so much beside, nothing is left to chance."""
+    settings = config()
+    specs = [*route_specs(settings, proggan_steps(settings))]
+
+    def done(spec: Spec) -> tuple[Spec, Result]:
+        seconds = work(spec) / 1e9
+        return spec, Result("done", spec.images, seconds, seconds + 3, start=1.0, end=1.0)
+
+    assert seconds_left(specs, {}, 2) is None
+    known = {spec.id: done(spec) for spec in specs}
+    assert seconds_left(specs, known, 2) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs) / 2)
+    early = {name: pair for name, pair in known.items() if pair[0].architecture.resolution == 8}
+    assert seconds_left(specs, early, 1) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs))
+    assert seconds_left([], known, 1) == 0
+
+
+def test_what_is_ahead_is_what_comes(tmp_path: Path) -> None:
+    """Where scores are known to the end nothing is ahead; where there is no choice, all of it is known at once."""
+    settings = config(**{"growth.probability": 1.0, "growth.keep": 10**6, "growth.depth": 2, "data.resolution": 16})
+    ahead = {spec.id for _, specs in unfold(settings, {}) for spec in specs}
+    oracle = Oracle(2)
+    run(tmp_path, oracle, settings)
+    assert ahead - set(oracle.trained) == set() or len(ahead - set(oracle.trained)) == 1, "but for who wins"
+    results = {path.name: read_result(Run(path)) for path in (tmp_path / "candidates").iterdir()}
+    assert not [spec for _, specs in unfold(settings, results) for spec in specs]  # type: ignore[arg-type]

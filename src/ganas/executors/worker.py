@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ganas.candidates import Result, read_result, read_spec
@@ -21,6 +22,7 @@ from ganas.errors import GanasError, Stopped, UserError
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 
+BEGAN = time.monotonic()
 STOPPED = 130  # exit code: asked to stop, everything is saved
 TROUBLE = 75  # exit code: nothing that the candidate could help; the last line of its log says what
 
@@ -34,7 +36,8 @@ def work(job: Path, stop: StopSignal) -> None:
     with _locked(candidate, stop):
         candidate.sweep()
         if read_result(candidate) is None:
-            candidate.write_text(candidate.result, _train(candidate, stop).to_json())
+            result = replace(_train(candidate, stop), elapsed=round(time.monotonic() - BEGAN, 3))
+            candidate.write_text(candidate.result, result.to_json())
         for checkpoint in candidate.checkpoint_paths():
             checkpoint.unlink()
 

@@ -7,7 +7,6 @@ good as none. They are safetensors: nothing in a cache is executed.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,12 +31,6 @@ class Statistics:
     activations: Activations
     lengths: tuple[int, int]  # shortest and longest edge of all images, in pixels
     gaussian: Gaussian | None = None  # of the features, where there are more images than dimensions
-
-
-def default_cache() -> Path:
-    """``$GANAS_CACHE``, or ganas's folder among the user's caches."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GANAS_CACHE") or Path(home) / "ganas")
 
 
 class Cache:

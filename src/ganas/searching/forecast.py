@@ -1,26 +1,36 @@
 """What a growing search will cost, before it is begun: candidates, images and hours a generation, measured here.
 
 The search is gone through with scores drawn by lot. A step is measured along the ProgGAN route at each resolution, on
-noise; that of a candidate is taken to be in proportion to its multiply-accumulates.
+noise; that of a candidate is taken to be in proportion to its multiply-accumulates. What a candidate takes beside its
+steps, the start of a process and two measurements, is measured too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ganas.candidates import Spec
+import torch
+
+from ganas.candidates import Spec, work
 from ganas.config import GrowConfig
-from ganas.nets.layers import SIDES, GrowthArchitecture
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.features import FeatureNetwork
+from ganas.nets.layers import GrowthArchitecture
 from ganas.progress import readable_seconds
 from ganas.searching.growth import follow, proggan_route
-from ganas.searching.plan import baseline_route, bases, parse_route, route_specs, search_of, spec_of
-from ganas.searching.topk import Score, uniform
-from ganas.store import Run
-from ganas.training.candidate import Candidate
+from ganas.searching.kept import KeptResults
+from ganas.searching.plan import baseline_route, bases, unfold
+from ganas.store import Run, default_cache
+from ganas.training.candidate import Candidate, open_features
 from ganas.training.cost import step_seconds
 
 PAPER_COST = "the paper spent 580 GPU-days on CIFAR-10 at this scale, and 1,720 on LSUN bedrooms at 256×256"
+TRIED = 256  # images that a measurement is tried with
+START = "import torch, ganas.training.candidate; torch.optim.Adam([torch.zeros(1)])"  # what a worker begins with
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,16 @@ class Stage:
     name: str
     candidates: int
     images: int
-    seconds: float  # of training, one worker
+    seconds: float  # one worker
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is with the ProgGAN route's architecture of one resolution."""
+
+    step: float  # seconds
+    measurement: float  # seconds
+    work: int  # a step's, in multiply-accumulates
 
 
 @dataclass(frozen=True)
@@ -38,71 +57,71 @@ class Forecast:
     """What a run will cost."""
 
     stages: tuple[Stage, ...]
-    step_seconds: Mapping[int, float]  # resolution -> of the ProgGAN route's architecture there
+    paces: Mapping[int, Pace]  # by resolution
+    start: float  # seconds until a worker is ready
+    kept: int  # candidates of the route whose scores are known from an earlier run
 
     def lines(self, workers: int) -> list[str]:
         """For people."""
-        shown = [
-            f"{stage.name:14} {stage.candidates:5} candidates {stage.images:13,} images "
-            f"{readable_seconds(stage.seconds)}"
-            for stage in self.stages
-        ]
         total = sum(stage.seconds for stage in self.stages)
-        steps = ", ".join(f"{seconds:.3f} s at {side}×{side}" for side, seconds in self.step_seconds.items())
+        steps = ", ".join(f"{pace.step:.3f} s at {side}×{side}" for side, pace in self.paces.items())
+        scores = ", ".join(f"{pace.measurement:.1f} s at {side}×{side}" for side, pace in self.paces.items())
+        known = f"the scores of {self.kept} candidates of the ProgGAN route are known from an earlier run"
         return [
             f"a step of the ProgGAN route: {steps}, measured here",
-            *shown,
+            f"beside its steps a candidate takes {self.start:.1f} s to start, and twice, to be scored, {scores}",
+            *([known] if self.kept else []),
+            *(
+                f"{stage.name:14} {stage.candidates:5} candidates {stage.images:13,} images "
+                f"{readable_seconds(stage.seconds)}"
+                for stage in self.stages
+            ),
             f"in all         {sum(stage.candidates for stage in self.stages):5} candidates "
-            f"{sum(stage.images for stage in self.stages):13,} images {readable_seconds(total)} of training with one "
-            f"worker" + (f", {readable_seconds(total / workers)} with {workers} at best" if workers > 1 else ""),
+            f"{sum(stage.images for stage in self.stages):13,} images {readable_seconds(total)} with one worker"
+            + (f", {readable_seconds(total / workers)} with {workers} at best" if workers > 1 else ""),
         ]
 
 
 def forecast(config: GrowConfig) -> Forecast:
-    """Go through a search, or a route where there are steps, without training; `config` is resolved."""
-    measured = {
-        architecture.resolution: (_step_seconds(config, architecture), _macs(architecture))
+    """Go through a search, or a route where there is one, without training; `config` is resolved."""
+    network = open_features(config)
+    paces = {
+        architecture.resolution: _pace(config, architecture, network)
         for architecture in follow(bases(config)[0], proggan_route(config.data.resolution))
     }
+    start = _start_seconds()
 
     def seconds(spec: Spec) -> float:
-        step, macs = measured[spec.architecture.resolution]
-        return step * _macs(spec.architecture) / macs * spec.images / config.training.batch
+        pace = paces[spec.architecture.resolution]
+        return start + 2 * pace.measurement + pace.step * work(spec) / pace.work
 
     def stage(name: str, specs: Sequence[Spec]) -> Stage:
         return Stage(name, len(specs), sum(spec.images for spec in specs), sum(map(seconds, specs)))
 
-    if config.growth.route is not None:
-        specs = [*route_specs(config, parse_route(config.growth.route))]
-        stages, last = [stage("route", specs)], specs[-1]
-    else:
-        stages, last = _search_stages(config, stage)
-    longer = replace(last, images=config.training.final_images)
-    if longer.images:
-        stages.append(stage("winner, longer", [longer]))
-    return Forecast(tuple(stages), {side: step for side, (step, _) in measured.items()})
+    shelf = KeptResults(default_cache(), config)
+    route = baseline_route(config) if config.growth.route is None else []
+    kept = {spec.id: result for spec in route if spec.parent and (result := shelf.read(spec))}
+    stages = tuple(stage(name, specs) for name, specs in unfold(config, kept) if specs)
+    return Forecast(stages, paces, start, len(kept))
 
 
-def _search_stages(config: GrowConfig, stage: Callable[[str, Sequence[Spec]], Stage]) -> tuple[list[Stage], Spec]:
-    search, route, stages = search_of(config), baseline_route(config), []
-    while asked := search.ask():
-        specs = [spec_of(config, candidate) for candidate in asked]
-        stages.append(stage(f"generation {search.generation}", specs))
-        for candidate in asked:
-            search.tell(candidate.id, Score(1 + uniform("forecast", candidate.id), 1.0))
-    beside = [spec for spec in route if spec.id not in search.candidates]
-    if beside:
-        stages.append(stage("ProgGAN route", beside))
-    winner = search.winner()
-    assert winner is not None
-    return stages, spec_of(config, winner)
-
-
-def _step_seconds(config: GrowConfig, architecture: GrowthArchitecture) -> float:
+def _pace(config: GrowConfig, architecture: GrowthArchitecture, network: FeatureNetwork | None) -> Pace:
     spec = Spec(architecture.id, architecture, None, None, 0, config.seed, config.training.batch)
+    metrics, side = config.metrics, architecture.resolution
+    tried = min(TRIED, metrics.images)
+    few = config.model_copy(update={"metrics": metrics.model_copy(update={"images": tried})})
+    noise = torch.randint(256, (tried, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    reference = Reference(noise, [metrics.select], network)
     with TemporaryDirectory() as folder:
-        return step_seconds(Candidate(Run(Path(folder)), spec, config, None, None).loop)
+        candidate = Candidate(Run(Path(folder)), spec, few, None, None)
+        step = step_seconds(candidate.loop)
+        began = time.perf_counter()
+        candidate.measure(reference)
+        measurement = (time.perf_counter() - began) * metrics.images / tried
+    return Pace(step, measurement, work(spec))
 
 
-def _macs(architecture: GrowthArchitecture) -> int:
-    return sum(architecture.macs(side) for side in SIDES)
+def _start_seconds() -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", START], check=True)
+    return time.perf_counter() - began

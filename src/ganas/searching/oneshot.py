@@ -11,12 +11,12 @@ from typing import Any
 from safetensors.torch import save
 
 from ganas.config import RunConfig
-from ganas.metrics.statistics import Cache, default_cache
+from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.searching.derive import Choice, derive, read_choices, records, summarise
-from ganas.store import Run, write_atomically
+from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import joint_phases

@@ -5,7 +5,7 @@ repeated from the results that lie in its folder. The ProgGAN route that scores 
 and of as much training at each resolution as a candidate can have had there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.candidates import Result, Spec
@@ -13,7 +13,7 @@ from ganas.config import GrowConfig
 from ganas.errors import ConfigError
 from ganas.nets.layers import GrowthArchitecture, doublings
 from ganas.searching.growth import FADE, Action, Limits, Space, growing_actions, parse_action
-from ganas.searching.topk import Candidate, Score, TopK, child_id, training_seed
+from ganas.searching.topk import Candidate, Score, TopK, child_id, training_seed, uniform
 
 Step = Action | None  # of a route; None: train on as it is
 ON = "on"  # its name
@@ -110,6 +110,35 @@ def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
 def baseline_route(config: GrowConfig) -> list[Spec]:
     """The candidates whose scores others are normalised by; none where that is not asked for."""
     return [*route_specs(config, proggan_steps(config))] if config.growth.rank_by == "normalized" else []
+
+
+def unfold(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[str, list[Spec]]]:
+    """The stages that a run has yet to go through, each with its name, as if unknown scores were drawn by lot."""
+    growth = config.growth
+
+    def left(name: str, specs: Iterable[Spec]) -> tuple[str, list[Spec]]:
+        return name, [spec for spec in specs if spec.id not in results]
+
+    if growth.route is not None:
+        specs = [*route_specs(config, parse_route(growth.route))]
+        yield left("route", specs)
+        last = specs[-1]
+    else:
+        search, route = search_of(config), baseline_route(config)
+        while asked := search.ask():
+            if tell_known(search, results, route):
+                continue
+            yield left(f"generation {search.generation}", (spec_of(config, candidate) for candidate in asked))
+            for candidate in asked:
+                search.tell(candidate.id, Score(0.5 + uniform("unfold", candidate.id), 1.0))
+        yield left("ProgGAN route", (spec for spec in route if spec.id not in search.candidates))
+        winner = search.winner()
+        if winner is None:  # all have failed
+            return
+        last = spec_of(config, winner)
+    longer = longer_spec(config, last)
+    if longer:
+        yield left("winner, longer", [longer])
 
 
 # ── what results say ─────────────────────────────────────────────────────────────────────────────────────────────────

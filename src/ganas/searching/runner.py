@@ -13,7 +13,9 @@ from ganas.config import GrowConfig
 from ganas.errors import GanasError, RunError
 from ganas.executors.base import Executor
 from ganas.nets.layers import GrowthArchitecture
-from ganas.progress import Reporter, StopSignal
+from ganas.progress import Reporter, StopSignal, readable_seconds
+from ganas.searching.kept import KeptResults
+from ganas.searching.outlook import seconds_left
 from ganas.searching.plan import (
     baseline_route,
     longer_spec,
@@ -22,9 +24,10 @@ from ganas.searching.plan import (
     search_of,
     spec_of,
     tell_known,
+    unfold,
 )
 from ganas.searching.topk import TopK
-from ganas.store import Run
+from ganas.store import Run, default_cache
 
 POLL_SECONDS = 0.1
 
@@ -56,43 +59,67 @@ class GrowResult:
 class Queue:
     """Jobs over an executor: what was asked for is submitted as workers become free, and results are kept."""
 
-    def __init__(self, run: Run, executor: Executor, reporter: Reporter) -> None:
-        self._run, self._executor, self._reporter = run, executor, reporter
+    def __init__(self, run: Run, executor: Executor) -> None:
+        self._run, self._executor = run, executor
         self._waiting: list[Spec] = []
         self._running: dict[Path, Spec] = {}
+        self.specs: dict[str, Spec] = {}  # of all that were wanted
         self.results: dict[str, Result] = {}
-        self._known: set[str] = set()
 
     def want(self, spec: Spec, *, soon: bool = False) -> None:
         """Have a candidate trained, unless it was or is; `soon`: before the others."""
-        if spec.id in self._known:
+        if spec.id in self.specs:
             return
-        self._known.add(spec.id)
+        self.specs[spec.id] = spec
         result = read_result(self._run.candidate(spec.id))
         if result:
             self.results[spec.id] = result
         else:
             self._waiting.insert(0 if soon else len(self._waiting), spec)
 
-    def turn(self) -> None:
-        """Start what can be started, take what has ended; raises `RunError` for trouble that somebody has to mend."""
+    def know(self, spec: Spec, result: Result) -> None:
+        """A result that was found elsewhere, unless there is one here, or will be."""
+        if spec.id not in self.specs and read_result(self._run.candidate(spec.id)) is None:
+            self._write(spec, result)
+
+    def need(self, spec: Spec) -> None:
+        """Have a candidate's weights made anew, if they were removed."""
+        if spec.id in self.results and not self._run.candidate(spec.id).final.exists():
+            self._train_again(spec.id)
+
+    def turn(self) -> list[Spec]:
+        """Start what can be started; what has ended. Raises `RunError` for trouble that somebody has to mend."""
         while len(self._running) < self._executor.capacity and (spec := self._next()):
             self._waiting.remove(spec)
             folder = self._run.candidate(spec.id)
             folder.write_text(folder.spec, spec.to_json())
             self._running[folder.path] = spec
             self._executor.submit(folder.path)
+        done = []
         for ended in self._executor.poll():
             spec = self._running.pop(ended.job)
             if ended.trouble:
                 raise RunError(f"candidate {spec.id} cannot be trained: {ended.error}")
-            folder = self._run.candidate(spec.id)
             if ended.error:
-                folder.write_text(folder.result, Result("failed", error=ended.error).to_json())
-            result = read_result(folder)
+                self._write(spec, Result("failed", error=ended.error))
+            result = read_result(self._run.candidate(spec.id))
             assert result is not None
             self.results[spec.id] = result
-            self._tell(spec, result)
+            done.append(spec)
+        return done
+
+    def counts(self) -> str:
+        """How many are done, failed, running, waiting."""
+        failed = sum(result.state == "failed" for result in self.results.values())
+        return (
+            f"{len(self.results) - failed} done, {failed} failed, {len(self._running)} running, "
+            f"{len(self._waiting)} waiting"
+        )
+
+    def _write(self, spec: Spec, result: Result) -> None:
+        folder = self._run.candidate(spec.id)
+        folder.write_text(folder.spec, spec.to_json())
+        folder.write_text(folder.result, result.to_json())
 
     def _next(self) -> Spec | None:
         """The first that waits and whose parent has left its weights."""
@@ -107,21 +134,10 @@ class Queue:
         if any(name == spec.id for spec in (*self._waiting, *self._running.values())):
             return
         folder = self._run.candidate(name)
-        self._waiting.insert(0, read_spec(folder))
+        self.specs[name] = read_spec(folder)
+        self._waiting.insert(0, self.specs[name])
+        self.results.pop(name, None)
         folder.result.unlink(missing_ok=True)
-
-    def _tell(self, spec: Spec, result: Result) -> None:
-        size, grown = spec.architecture.resolution, spec.action or ("base" if spec.parent is None else "trained on")
-        if result.state == "failed":
-            outcome = f"failed: {result.error}"
-        else:
-            outcome = f"{result.start:.4g} → {result.end:.4g} in {result.seconds:.0f} s"
-        failed = sum(one.state == "failed" for one in self.results.values())
-        self._reporter.say(
-            f"{spec.id} generation {spec.generation}, {grown}, {size}×{size}: {outcome}; "
-            f"{len(self.results) - failed} done, {failed} failed, {len(self._running)} running, "
-            f"{len(self._waiting)} waiting"
-        )
 
 
 class Growth:
@@ -129,7 +145,10 @@ class Growth:
 
     def __init__(self, run: Run, config: GrowConfig, executor: Executor, reporter: Reporter, stop: StopSignal) -> None:
         self._run, self._config, self._stop, self._reporter = run, config, stop, reporter
-        self.queue = Queue(run, executor, reporter)
+        self._capacity = executor.capacity
+        self._kept = KeptResults(default_cache(), config)
+        self._route: set[str] = set()  # ids of what scores are normalised by
+        self.queue = Queue(run, executor)
 
     def run(self) -> GrowResult:
         """To the end: search or follow the route, then train the winner longer."""
@@ -141,6 +160,7 @@ class Growth:
                 self._finish(spec)
             winner = tried[-1]
         last = self._longer(winner) or winner
+        self._finish(last)  # its weights may have been removed
         result = self.queue.results[last.id]
         assert result.end is not None and result.metric is not None
         failed = sum(self.queue.results[spec.id].state == "failed" for spec in tried)
@@ -149,6 +169,7 @@ class Growth:
     def _search(self) -> tuple[Spec, list[Spec]]:
         """Top-K greedy pruning: the winner, and all that were tried."""
         search, route = search_of(self._config), baseline_route(self._config)
+        self._route = {spec.id for spec in route}
         while asked := search.ask():
             self._stop.check()
             for candidate in asked:
@@ -158,8 +179,7 @@ class Growth:
             if search.generation > generation:
                 self._forget(search, route)
             if not known and not self._follow(route):
-                self.queue.turn()
-                time.sleep(POLL_SECONDS)
+                self._turn()
         winner = search.winner()
         if winner is None:
             raise SearchFailedError(f"every candidate failed; see {self._run.candidates}")
@@ -169,6 +189,8 @@ class Growth:
         """Have the next candidate of the route trained; whether more of it is known than before."""
         for spec in route:
             known = spec.id in self.queue.results
+            if spec.parent and (kept := self._kept.read(spec)):  # the base is needed whole
+                self.queue.know(spec, kept)
             self.queue.want(spec, soon=True)
             result = self.queue.results.get(spec.id)
             if result is None:
@@ -197,12 +219,40 @@ class Growth:
     def _finish(self, spec: Spec) -> None:
         """Have one candidate trained, and wait for it."""
         self.queue.want(spec, soon=True)
+        self.queue.need(spec)
         while spec.id not in self.queue.results:
             self._stop.check()
-            self.queue.turn()
-            time.sleep(POLL_SECONDS)
+            self._turn()
         if self.queue.results[spec.id].state == "failed":
             raise SearchFailedError(f"candidate {spec.id} failed: {self.queue.results[spec.id].error}")
+
+    def _turn(self) -> None:
+        """Let the queue go on, and say what ended."""
+        for spec in self.queue.turn():
+            if spec.id in self._route:
+                self._kept.write(spec, self.queue.results[spec.id])
+            left = self._left()
+            outlook = "" if left is None else f"; about {readable_seconds(left)} left"
+            outcome = _outcome(spec, self.queue.results[spec.id])
+            self._reporter.say(f"{outcome}; {self.queue.counts()}{self._best()}{outlook}")
+        time.sleep(POLL_SECONDS)
+
+    def _best(self) -> str:
+        """The best so far: at the highest resolution that was reached."""
+        results, specs = self.queue.results, self.queue.specs
+        done = [
+            (-specs[name].architecture.resolution, end) for name in results if (end := results[name].end) is not None
+        ]
+        if not done:
+            return ""
+        resolution, end = min(done)
+        return f"; best {end:.4g} at {-resolution}×{-resolution}"
+
+    def _left(self) -> float | None:
+        """Seconds that the run will go on."""
+        done = {name: (self.queue.specs[name], result) for name, result in self.queue.results.items()}
+        ahead = [spec for _, specs in unfold(self._config, self.queue.results) for spec in specs]
+        return seconds_left(ahead, done, self._capacity)
 
     def _forget(self, search: TopK, route: Sequence[Spec]) -> None:
         """Remove the weights of candidates that will have no children."""
@@ -210,3 +260,12 @@ class Growth:
         needed = {*search.beams[-1], *(spec.id for spec in route), *([winner.id] if winner else [])}
         for name in search.scores.keys() - needed:
             self._run.candidate(name).final.unlink(missing_ok=True)
+
+
+def _outcome(spec: Spec, result: Result) -> str:
+    size, grown = spec.architecture.resolution, spec.action or ("base" if spec.parent is None else "trained on")
+    if result.state == "failed":
+        outcome = f"failed: {result.error}"
+    else:
+        outcome = f"{result.start:.4g} → {result.end:.4g} in {result.seconds:.0f} s"
+    return f"{spec.id} generation {spec.generation}, {grown}, {size}×{size}: {outcome}"

@@ -25,12 +25,12 @@ from ganas.inference import png
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import metric_of
-from ganas.metrics.statistics import Cache, default_cache
+from ganas.metrics.statistics import Cache
 from ganas.nets.growable import GrownGenerator, inherit, learning_groups
 from ganas.nets.layers import SIDES
 from ganas.progress import Reporter, StopSignal
 from ganas.sampling import grid, make_images
-from ganas.store import Run, write_atomically
+from ganas.store import Run, default_cache, write_atomically
 from ganas.training.allocator import keep_freed_memory
 from ganas.training.loop import Event, Loop
 from ganas.training.phases import Phase
@@ -71,10 +71,7 @@ class Reals:
 
     @cached_property
     def _network(self) -> FeatureNetwork | None:
-        metrics = self._config.metrics
-        if metrics.select == "swd" or not metrics.features:
-            return None
-        return load_features(metrics.features, device=self._config.device)
+        return open_features(self._config)
 
     def reference(self, resolution: int) -> Reference:
         """What images of a resolution are measured against."""
@@ -85,6 +82,14 @@ class Reals:
         images = torch.cat([to_images(at_resolution(some, resolution)) for some in squares])
         cache = Cache(default_cache())
         return Reference(images, [self._config.metrics.select], self._network, cache=cache, split="training")
+
+
+def open_features(config: GrowConfig) -> FeatureNetwork | None:
+    """The network that scores are computed with, where they need one."""
+    metrics = config.metrics
+    if metrics.select == "swd" or not metrics.features:
+        return None
+    return load_features(metrics.features, device=config.device)
 
 
 def at_resolution(images: Tensor, resolution: int) -> Tensor:

@@ -15,11 +15,11 @@ from ganas.errors import ArchitectureError, RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, read_generator_info, save_generator
 from ganas.metrics.measurement import Summary, metric_of
-from ganas.metrics.statistics import Cache, default_cache
+from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture, handmade, load_architecture
 from ganas.nets.layout import Layout, find_layout
 from ganas.progress import Reporter, StopSignal
-from ganas.store import Run, write_atomically
+from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import joint_phases

@@ -1,0 +1,52 @@
+"""Results of the ProgGAN route, kept for the next search of the same data and config. No torch here.
+
+An entry is named by a digest of everything that the training of a candidate depends on, so it never goes stale. Only
+the result is kept: where weights are needed after all, they are made anew, the same ones.
+"""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import ganas
+from ganas.candidates import Result, Spec, read_result
+from ganas.config import GrowConfig
+from ganas.store import Run
+
+# What a search is told, but none of its candidates.
+SEARCH_ALONE = {
+    "data": {"images"},  # their digest remains
+    "growth": {
+        *("sizes", "filters", "depth", "keep", "probability", "rank_by", "survival", "route"),
+        *("max_parameters", "max_macs"),
+    },
+    "training": {"final_images", "timeout", "log_every", "sample_every", "checkpoint_every"},
+    "metrics": {"features"},  # the digest of its weights remains
+}
+
+
+class KeptResults:
+    """Of candidates trained under one config, by what they were told."""
+
+    def __init__(self, cache: Path, config: GrowConfig) -> None:
+        document = config.model_dump(mode="json", exclude=SEARCH_ALONE)
+        versions = {name: version(name) for name in ("torch", "numpy")} | {"ganas": ganas.__version__}
+        self._folder = cache / "candidates" / _digest(json.dumps([document, versions], sort_keys=True))
+
+    def read(self, spec: Spec) -> Result | None:
+        """How its training ended before; None where it never did, or failed."""
+        return read_result(self._of(spec))
+
+    def write(self, spec: Spec, result: Result) -> None:
+        """Keep the result of a candidate that did not fail."""
+        if result.state == "done":
+            kept = self._of(spec)
+            kept.write_text(kept.result, result.to_json())
+
+    def _of(self, spec: Spec) -> Run:
+        return Run(self._folder / _digest(spec.to_json()))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
