@@ -5,10 +5,9 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -436,18 +435,6 @@ def test_a_damaged_generator_is_named(damage: str, home: Path, tmp_path: Path, r
 
 
 # ── a full disk, and true processes ──────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Two megabytes, where this user may mount them."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no permission to mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(

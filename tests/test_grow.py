@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,11 @@ def settings(**changed: object) -> list[str]:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("data") / "images", 24, seed=0, sides=(16, 16))
+
+
+@pytest.fixture(autouse=True)
+def _cache(cache: Path) -> None:
+    """No search takes the route's results from another: it is to be seen that they are the same."""
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +190,22 @@ def test_another_config_or_other_images_are_refused(
     assert ganas("grow", "--data", others, "--out", run, "--preset", "tiny", *settings()) == 2
     assert "data.digest" in capsys.readouterr().err
     assert outcome(run) == before
+
+
+def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
+    whole: Path, images: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, ballast = small_disk / "run", small_disk / "ballast"
+    ballast.write_bytes(b"\0" * (2048 - 180 << 10))
+    command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
+    assert ganas(*command) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(rf"ganas: (candidate \w+ cannot be trained: )?No space left on device '{out}/.*': free some", last)
+    assert not list(out.rglob("*.partial"))
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert ganas(*command) == 0
+    assert outcome(out) == outcome(whole)
 
 
 # ── true processes, killed ───────────────────────────────────────────────────────────────────────────────────────────

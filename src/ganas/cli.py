@@ -10,7 +10,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ganas.errors import ConfigError, GanasError, Stopped, UserError, is_compiler_failure, is_out_of_memory
+from ganas.errors import (
+    ConfigError,
+    GanasError,
+    Stopped,
+    UserError,
+    describe_os_error,
+    is_compiler_failure,
+    is_out_of_memory,
+)
 
 app = typer.Typer(
     name="ganas",
@@ -490,14 +498,14 @@ def run(command: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may Python's last flush complain
         return 141
     except OSError as error:
-        return _fail(_describe_os_error(error), 2)
+        return _fail(describe_os_error(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
     except Exception as error:
         if is_out_of_memory(error):
             return _fail(
-                "out of memory: set training.checkpointing=true, or a smaller training.batch, --resolution or "
-                "nets.width; --dry-run says what a run needs",
+                "out of memory: take a smaller training.batch or --resolution, in search and train also nets.width or "
+                "training.checkpointing=true (--dry-run says what they need), or smaller images to translate",
                 2,
             )
         if is_compiler_failure(error):
@@ -510,21 +518,6 @@ INTERRUPTED = 130  # exit code; typer returns it for a KeyboardInterrupt, or rai
 
 # click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
 USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
-
-
-def _describe_os_error(error: OSError) -> str:
-    import errno
-
-    where = f" {str(error.filename)!r}" if error.filename else ""
-    ways_out = {
-        errno.ENOSPC: "free some space; the same command goes on from the last checkpoint",
-        errno.EACCES: "choose a place you may write to",
-        errno.EROFS: "choose a place that can be written to",
-        errno.ENOTDIR: "a part of the path is a file; choose another place",
-        errno.EEXIST: "a file is in the way; choose another place",
-    }
-    way_out = ways_out.get(error.errno or 0, "check the path and try again")
-    return f"{error.strerror or error}{where}: {way_out}"
 
 
 def _fail(message: str, code: int) -> int:

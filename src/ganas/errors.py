@@ -11,6 +11,8 @@ GanasError                  everything ganas raises on purpose
 └── Stopped                 SIGINT or SIGTERM: everything is saved, the same command goes on
 """
 
+import errno
+
 
 class GanasError(Exception):
     """Root of every error ganas raises on purpose. The message is one line that names the value and the way out."""
@@ -46,6 +48,20 @@ class NonFiniteError(GanasError):
 
 class Stopped(GanasError):
     """The run was asked to stop and has saved everything it needs to go on."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line with the way out, as all errors have it."""
+    where = f" {str(error.filename)!r}" if error.filename else ""
+    ways_out = {
+        errno.ENOSPC: "free some space; the same command goes on from the last checkpoint",
+        errno.EACCES: "choose a place you may write to",
+        errno.EROFS: "choose a place that can be written to",
+        errno.ENOTDIR: "a part of the path is a file; choose another place",
+        errno.EEXIST: "a file is in the way; choose another place",
+    }
+    way_out = ways_out.get(error.errno or 0, "check the path and try again")
+    return f"{error.strerror or error}{where}: {way_out}"
 
 
 def is_compiler_failure(error: BaseException) -> bool:

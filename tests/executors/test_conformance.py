@@ -1,6 +1,7 @@
 """What every executor has to do: each case is run on each of them."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,9 +25,17 @@ def local(workers: int = 2, timeout: float | None = None) -> Local:
     return Local(workers, timeout=timeout, command=WORKER)
 
 
-@pytest.fixture(params=[local], ids=["local"])
-def make(request: pytest.FixtureRequest) -> Make:
+EXECUTORS: dict[str, Make] = {"local": local}
+
+
+@pytest.fixture(params=EXECUTORS)
+def name(request: pytest.FixtureRequest) -> str:
     return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def make(name: str) -> Make:
+    return EXECUTORS[name]
 
 
 def job(folder: Path, behaviour: str, name: str = "job") -> Path:
@@ -62,7 +71,8 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    state = Path(f"/proc/{pid}/stat")  # of Linux; a dead process that nobody has asked after is there, too
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_success(make: Make, tmp_path: Path) -> None:
@@ -133,6 +143,19 @@ def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Pa
     job(tmp_path, "work")
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+def test_after_a_driver_was_killed_another_one_goes_on(name: str, make: Make, tmp_path: Path) -> None:
+    """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
+    path = job(tmp_path, "wait once")
+    driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", name, path])
+    wait_until_started(path)
+    driver.kill()
+    driver.wait()
+    executor = make()
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+    assert not alive(int(starts(path)[0].split()[0]))
 
 
 def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) -> None:

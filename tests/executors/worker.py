@@ -1,21 +1,30 @@
 """A worker of tests: it does what its spec's action says, quickly and without torch.
 
-python worker.py JOB
+python worker.py JOB DRIVER
 """
 
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 from ganas.candidates import Result, read_spec
+from ganas.executors.worker import end_with, locked
+from ganas.progress import StopSignal
 from ganas.store import Run
 
 
 def main(job: Path) -> None:
-    """Leave a trace of this start, then behave."""
+    """Leave a trace of this start, then behave, as long as no other worker holds the job."""
     candidate = Run(job)
+    with locked(candidate, StopSignal()):
+        behave(candidate, job)
+
+
+def behave(candidate: Run, job: Path) -> None:
+    """What the job says."""
     with (job / "starts").open("a") as starts:
         starts.write(f"{os.getpid()} {sorted(os.sched_getaffinity(0))}\n")
     count = len((job / "starts").read_text().splitlines())
@@ -35,10 +44,11 @@ def main(job: Path) -> None:
     if behaviour == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
-    if behaviour == "wait":
+    if behaviour == "wait" or (behaviour == "wait once" and count == 1):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
         time.sleep(600)
     candidate.write_text(candidate.result, Result("done", end=1.0, start=2.0).to_json())
 
 
+threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
 main(Path(sys.argv[1]))

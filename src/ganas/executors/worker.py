@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ganas.candidates import Result, read_result, read_spec
 from ganas.config import GrowConfig, load_config
-from ganas.errors import GanasError, Stopped, UserError
+from ganas.errors import GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 
@@ -33,7 +33,7 @@ def work(job: Path, stop: StopSignal) -> None:
     Raises `Stopped`, and `UserError` or `OSError` for what the candidate cannot help.
     """
     candidate = Run(job)
-    with _locked(candidate, stop):
+    with locked(candidate, stop):
         candidate.sweep()
         if read_result(candidate) is None:
             result = replace(_train(candidate, stop), elapsed=round(time.monotonic() - BEGAN, 3))
@@ -43,7 +43,7 @@ def work(job: Path, stop: StopSignal) -> None:
 
 
 @contextmanager
-def _locked(candidate: Run, stop: StopSignal) -> Iterator[None]:
+def locked(candidate: Run, stop: StopSignal) -> Iterator[None]:
     """Hold a candidate, once a worker whose driver is gone has saved and left it."""
     from filelock import FileLock, Timeout
 
@@ -77,12 +77,17 @@ def _train(candidate: Run, stop: StopSignal) -> Result:
     except Exception as error:
         for line in traceback.format_exc().splitlines():
             reporter.say(line)
-        kind = "" if isinstance(error, GanasError) else f"{type(error).__name__}: "
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        return Result("failed", error=f"{kind}{reason}; see {candidate.log}")
+        return Result("failed", error=f"{_reason(error)}; see {candidate.log}")
 
 
-def _end_with(driver: int) -> None:
+def _reason(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "out of memory: growth.max_macs keeps candidates small, training.batch and --workers what runs at once"
+    kind = "" if isinstance(error, GanasError) else f"{type(error).__name__}: "
+    return f"{kind}{(str(error).splitlines() or ['no reason given'])[0]}"
+
+
+def end_with(driver: int) -> None:
     """Ask this process to stop when its driver, its parent, is gone: nobody would look after it."""
     while os.getppid() == driver:
         time.sleep(1)
@@ -94,15 +99,21 @@ def main() -> int:
     job, *driver = sys.argv[1:]
     with StopSignal().listening() as stop:
         if driver:
-            threading.Thread(target=_end_with, args=(int(driver[0]),), daemon=True).start()
+            threading.Thread(target=end_with, args=(int(driver[0]),), daemon=True).start()
         try:
             work(Path(job), stop)
         except (Stopped, KeyboardInterrupt):
             return STOPPED
-        except (UserError, OSError) as error:
-            print(f"{error or type(error).__name__}", file=sys.stderr)
-            return TROUBLE
+        except UserError as error:
+            return _trouble(str(error))
+        except OSError as error:
+            return _trouble(describe_os_error(error))
     return 0
+
+
+def _trouble(line: str) -> int:
+    print(" ".join(line.split()), file=sys.stderr)
+    return TROUBLE
 
 
 if __name__ == "__main__":

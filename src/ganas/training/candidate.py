@@ -1,7 +1,8 @@
 """Training one candidate of a growing GAN: inherited weights, a fade-in, scores before and after (DGGAN).
 
 Everything a candidate needs lies in its folder, the run's config, and the folder of its parent; it resumes from its
-last checkpoint. What its children inherit is `FINAL`: networks, average, and Adam's moments by name.
+last checkpoint. What its children inherit is `FINAL`: networks, average, and, where they are inherited too, the moments of
+Adam by name.
 """
 
 import time
@@ -172,7 +173,7 @@ class Candidate:
         """Write what children inherit."""
         groups: dict[str, Mapping[str, Tensor]] = {side: self.gan.network(side).state_dict() for side in SIDES}
         groups["average"] = self.generator.state_dict()
-        for phase in self.loop.phases:
+        for phase in self.loop.phases if self.config.growth.inherit_moments else ():
             for name, parameter in self.gan.network(phase.name).named_parameters():
                 groups[f"adam/{phase.name}/{name}"] = phase.optimizer.state.get(parameter, {})
         tensors = {

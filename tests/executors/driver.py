@@ -1,0 +1,21 @@
+"""A driver of tests, to be killed: it submits a job to one of the executors under test and looks after it.
+
+python driver.py EXECUTOR JOB
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from test_conformance import EXECUTORS
+
+
+def main(name: str, job: Path) -> None:
+    """Until the job has ended."""
+    executor = EXECUTORS[name]()
+    executor.submit(job)
+    while not executor.poll():
+        time.sleep(0.02)
+
+
+main(sys.argv[1], Path(sys.argv[2]))
