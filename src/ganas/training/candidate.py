@@ -1,8 +1,8 @@
 """Training one candidate of a growing GAN: inherited weights, a fade-in, scores before and after (DGGAN).
 
 Everything a candidate needs lies in its folder, the run's config, and the folder of its parent; it resumes from its
-last checkpoint. What its children inherit is `FINAL`: networks, average, and, where they are inherited too, the moments of
-Adam by name.
+last checkpoint. What its children inherit is `FINAL`: networks and average, and, where they are inherited too, Adam's
+moments by name.
 """
 
 import time
