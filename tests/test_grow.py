@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,9 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
         (["--features", "squeezenet:nowhere.safetensors"], "nowhere.safetensors"),
         (["--set", "training.decay=0.5"], "training.decay has no meaning for ganas grow"),
         (["--workers", "0"], "--workers 0: give 1 or more"),
+        (["--executor", "slurm"], "unknown executor 'slurm': choose one of local, ray"),
+        (["--address", "here:1"], "--address is of a Ray cluster: give --executor ray with it"),
+        (["--executor", "ray", "--gpu-share", "1.5"], "--gpu-share 1.5: give a part of one GPU"),
         (["--preset", "reference"], "unknown preset 'reference'"),
         (["--route", "nowhere.json"], "cannot read the route 'nowhere.json'"),
     ],
@@ -264,6 +268,70 @@ def test_killed_at_ten_moments_it_ends_the_same(victim: str, whole: Path, images
     while _workers(out) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not _workers(out), "nobody is left behind"
+
+
+# ── a Ray cluster ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A cluster whose head trains nothing, and two nodes of one core."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+
+
+def on_ray(nodes: Any, out: Path, images: Path, said: Path) -> "subprocess.Popen[bytes]":
+    command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *settings()]
+    with said.open("ab") as file:
+        return subprocess.Popen([*command, "--executor", "ray", "--address", nodes.address], stdout=file, stderr=file)
+
+
+def wait_for_results(run: Path, count: int, process: "subprocess.Popen[bytes]") -> dict[str, int]:
+    deadline = time.monotonic() + 240
+    while len(_trained(run)) < count:
+        assert process.poll() is None and time.monotonic() < deadline, "it ended, or hangs"
+        time.sleep(0.1)
+    return _trained(run)
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_and_one_that_joins_change_nothing(
+    whole: Path, images: Path, nodes: Any, tmp_path: Path
+) -> None:
+    out, said = tmp_path / "run", tmp_path / "said"
+    process = on_ray(nodes, out, images, said)
+    finished = wait_for_results(out, 3, process)
+    nodes.remove_node(nodes.list_all_nodes()[-1], allow_graceful=False)
+    finished |= wait_for_results(out, 6, process)
+    nodes.add_node(num_cpus=1)
+    assert process.wait(300) == 0, said.read_text()
+    assert outcome(out) == outcome(whole)
+    now = _trained(out)
+    assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_driver_of_a_cluster_can_be_started_again(
+    how: signal.Signals, whole: Path, images: Path, nodes: Any, tmp_path: Path
+) -> None:
+    out, said = tmp_path / "run", tmp_path / "said"
+    process = on_ray(nodes, out, images, said)
+    finished = wait_for_results(out, 3, process)
+    process.send_signal(how)
+    code = process.wait(90)
+    if how == signal.SIGTERM:
+        assert code == 130 and "stopped by SIGTERM; all is saved" in said.read_text()
+        assert not _workers(out), "all have gone before it"
+    process = on_ray(nodes, out, images, said)
+    assert process.wait(300) == 0, said.read_text()
+    assert outcome(out) == outcome(whole)
+    now = _trained(out)
+    assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
 
 
 def test_a_worker_ends_with_its_driver(images: Path, whole: Path, tmp_path: Path) -> None:

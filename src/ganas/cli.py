@@ -183,7 +183,19 @@ def grow(
         str | None,
         typer.Option("--route", metavar="proggan|FILE", help="Follow a route instead of searching one."),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Candidates trained at once.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Candidates trained at once. [1; ray: as many as fit]"),
+    ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="local|ray", help="Train them here, or on a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a Ray cluster. [one on this machine]")
+    ] = None,
+    gpu_share: Annotated[
+        float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: of a GPU for each candidate. [1]")
+    ] = None,
     features: Features = None,
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper. [fits the machine]")
@@ -208,7 +220,8 @@ def grow(
         print(resolved.to_yaml())
         print("\n".join(lines))
         return
-    for line in run_growth(config, out, route=route, workers=workers).lines():
+    place: dict[str, Any] = {"workers": workers, "executor": executor, "address": address, "gpu_share": gpu_share}
+    for line in run_growth(config, out, route=route, **place).lines():
         print(line)
     _print_next("sample", out, "samples.png", "-n", "64", "--grid")
 

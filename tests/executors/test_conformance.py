@@ -4,18 +4,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from ganas.candidates import Spec, read_result
 from ganas.executors.base import Ended, Executor
+from ganas.executors.cluster import Ray
 from ganas.executors.local import Local
 from ganas.nets.layers import GrowthArchitecture
 from ganas.store import Run
 
 WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
+CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
 BASE = GrowthArchitecture(latent=4, channels=8)
 
 Make = Callable[..., Executor]  # workers, timeout
@@ -25,7 +27,23 @@ def local(workers: int = 2, timeout: float | None = None) -> Local:
     return Local(workers, timeout=timeout, command=WORKER)
 
 
-EXECUTORS: dict[str, Make] = {"local": local}
+def ray(workers: int = 2, timeout: float | None = None) -> Ray:
+    return Ray(workers, timeout=timeout, address=os.environ.get(CLUSTER), command=WORKER)
+
+
+EXECUTORS: dict[str, Make] = {"local": local, "ray": ray}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """Two cores' worth of Ray, its address in the environment."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    found = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CLUSTER, found.address)
+        yield found.address
+    sys.modules["ray"].shutdown()
+    found.shutdown()
 
 
 @pytest.fixture(params=EXECUTORS)
@@ -34,7 +52,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make(name: str) -> Make:
+def make(name: str, request: pytest.FixtureRequest) -> Make:
+    if name == "ray":
+        request.getfixturevalue("cluster")
     return EXECUTORS[name]
 
 

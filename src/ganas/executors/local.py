@@ -19,6 +19,7 @@ from ganas.executors.worker import STOPPED, TROUBLE
 from ganas.store import Run
 
 RETRIES = 2  # of a worker that was killed
+WORKER = (sys.executable, "-m", "ganas.executors.worker")
 GRACE = 60.0  # seconds that a worker has to save in
 
 
@@ -35,6 +36,7 @@ class Local:
     gpus       number of GPUs, which workers are spread over
     timeout    seconds that a worker may take; None: as long as it likes
     command    what a worker is, its job and this process behind it; tests have others
+    pinned     to cores; not where somebody else shares them out
     """
 
     def __init__(
@@ -44,12 +46,13 @@ class Local:
         threads: int = 1,
         gpus: int = 0,
         timeout: float | None = None,
-        command: Sequence[str] = (sys.executable, "-m", "ganas.executors.worker"),
+        command: Sequence[str] = WORKER,
+        pinned: bool = True,
     ) -> None:
         if workers < 1 or threads < 1:
             raise ValueError(f"there has to be a worker with a thread, got {workers=}, {threads=}")
         self._workers, self._threads, self._gpus = workers, threads, gpus
-        self._timeout, self._command = timeout, tuple(command)
+        self._timeout, self._command, self._pinned = timeout, tuple(command), pinned
         self._free = list(range(workers))
         self._running: dict[Path, _Worker] = {}
         self._deaths: dict[Path, int] = {}
@@ -115,7 +118,7 @@ class Local:
     def _pin(self, process: int, slot: int) -> None:
         """Give a process cores of its own, where the system can and there are enough for all."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        if self._workers * self._threads > len(cores):
+        if not self._pinned or self._workers * self._threads > len(cores):
             return
         try:
             os.sched_setaffinity(process, cores[slot * self._threads : (slot + 1) * self._threads])

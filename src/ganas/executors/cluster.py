@@ -1,0 +1,117 @@
+"""Candidates on a Ray cluster: each is a task, and the task runs one worker on whatever node Ray gives it.
+
+Ray places tasks, counts cores and GPUs, brings new nodes in, and begins the tasks of a lost node again elsewhere. What
+it has no word for, that a process was killed, fell over or took too long, is told by the worker's own executor on its
+node (`Local`), in the same words. A task that loses its driver ends its worker, which saves first; the folder of the
+run has to be seen by all nodes under the same path.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ganas.errors import ConfigError
+from ganas.executors.base import Ended
+from ganas.executors.local import GRACE, RETRIES, WORKER, Local
+
+POLL_SECONDS = 0.1
+
+
+class Ray:
+    """At most `workers` tasks at once, or as many as the cluster has room for, each with `threads` cores.
+
+    gpu_share  of one GPU that each candidate takes: 0.25 puts four on one
+    timeout    seconds that a worker may take; None: as long as it likes
+    address    of a cluster that is there; None: the one in RAY_ADDRESS, or one of this machine alone
+    command    what a worker is, as for `Local`
+
+    Raises `ConfigError` where Ray is not installed, or no cluster answers.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        threads: int = 1,
+        gpu_share: float = 0.0,
+        timeout: float | None = None,
+        address: str | None = None,
+        command: Sequence[str] = WORKER,
+    ) -> None:
+        self._ray = _connected(address)
+        self._workers, self._threads, self._gpu_share = workers, threads, gpu_share
+        self._task = self._ray.remote(_train).options(
+            num_cpus=threads, num_gpus=gpu_share, max_retries=RETRIES, name="ganas candidate"
+        )
+        self._settings = {"threads": threads, "timeout": timeout, "command": tuple(command)}
+        self._running: dict[Any, Path] = {}  # by the task's reference
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs run at once: what was asked for, else what the nodes that are there now have room for."""
+        if self._workers is not None:
+            return self._workers
+        resources = self._ray.cluster_resources()
+        rooms = [resources.get("CPU", 0) / self._threads]
+        if self._gpu_share:
+            rooms.append(resources.get("GPU", 0) / self._gpu_share)
+        return int(min(rooms))
+
+    def submit(self, job: Path) -> None:
+        """Have a task made; Ray begins it as soon as there is room."""
+        self._running[self._task.remote(str(job.absolute()), self._settings)] = job
+
+    def poll(self) -> Sequence[Ended]:
+        """The jobs that ended since the last call."""
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait([*self._running], num_returns=len(self._running), timeout=0)
+        return [self._ended(task) for task in ready]
+
+    def cancel(self) -> None:
+        """Have all workers save and go; those that do not within a minute are killed."""
+        for task in self._running:
+            self._ray.cancel(task, force=False)
+        if self._running:
+            _, left = self._ray.wait([*self._running], num_returns=len(self._running), timeout=GRACE + 10)
+            for task in left:
+                self._ray.cancel(task, force=True)
+        self._running.clear()
+
+    def _ended(self, task: Any) -> Ended:
+        job = self._running.pop(task)
+        try:
+            error, trouble = self._ray.get(task)
+        except self._ray.exceptions.RayError as lost:  # a node, three times; or something of Ray's own
+            reason = " ".join(str(lost).split())[:200] or type(lost).__name__
+            return Ended(job, f"Ray lost its task ({reason}); see {job / 'log.txt'}")
+        return Ended(job, error, trouble=trouble)
+
+
+def _train(job: str, settings: dict[str, Any]) -> tuple[str | None, bool]:
+    """The task: one worker, looked after on its node until it ends."""
+    local = Local(1, pinned=False, **settings)
+    try:
+        local.submit(Path(job))
+        while not (ended := local.poll()):
+            time.sleep(POLL_SECONDS)
+        return ended[0].error, ended[0].trouble
+    finally:  # cancelled, which Ray makes a KeyboardInterrupt
+        local.cancel()
+
+
+def _connected(address: str | None) -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("--executor ray needs Ray, which is not installed: pip install 'ganas[ray]'") from None
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            place = f"at {address!r}" if address else "here"
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"no Ray cluster {place} ({reason}): give the address that ray start printed") from None
+    return ray
