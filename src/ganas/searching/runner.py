@@ -30,6 +30,7 @@ from ganas.searching.topk import TopK
 from ganas.store import Run, default_cache
 
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 5.0  # between estimates of the time left: of thousands of candidates each takes a second
 
 
 class SearchFailedError(GanasError):
@@ -147,6 +148,8 @@ class Growth:
         self._run, self._config, self._stop, self._reporter = run, config, stop, reporter
         self._capacity = executor.capacity
         self._kept = KeptResults(default_cache(), config)
+        self._looked = -LOOK_SECONDS  # when it was estimated
+        self._left: float | None = None  # seconds that the run will go on
         self._route: set[str] = set()  # ids of what scores are normalised by
         self.queue = Queue(run, executor)
 
@@ -231,8 +234,9 @@ class Growth:
         for spec in self.queue.turn():
             if spec.id in self._route:
                 self._kept.write(spec, self.queue.results[spec.id])
-            left = self._left()
-            outlook = "" if left is None else f"; about {readable_seconds(left)} left"
+            if time.monotonic() - self._looked > LOOK_SECONDS:
+                self._looked, self._left = time.monotonic(), self._seconds_left()
+            outlook = "" if self._left is None else f"; about {readable_seconds(self._left)} left"
             outcome = _outcome(spec, self.queue.results[spec.id])
             self._reporter.say(f"{outcome}; {self.queue.counts()}{self._best()}{outlook}")
         time.sleep(POLL_SECONDS)
@@ -248,7 +252,7 @@ class Growth:
         resolution, end = min(done)
         return f"; best {end:.4g} at {-resolution}×{-resolution}"
 
-    def _left(self) -> float | None:
+    def _seconds_left(self) -> float | None:
         """Seconds that the run will go on."""
         done = {name: (self.queue.specs[name], result) for name, result in self.queue.results.items()}
         ahead = [spec for _, specs in unfold(self._config, self.queue.results) for spec in specs]
