@@ -153,7 +153,7 @@ def test_a_single_image_is_no_domain(home: Path, tmp_path: Path, refused: Refuse
             ["--layout", "resnet9", "--resolution", "32"],
             "layout 'resnet9' leaves nothing to search: choose one of fram",
         ),
-        (["--strategy", "annealing"], "search.strategy: input should be 'of', got 'annealing'"),
+        (["--strategy", "annealing"], "search.strategy: input should be 'of', 'tf', 'th' or 'ths', got 'annealing'"),
         (["--resolution", "0"], "data.resolution: input should be greater than or equal to 1, got 0"),
         (["--resolution", "100"], "resolution 100 does not fit layout 'framed': it takes multiples of 16"),
         (["--resolution", "8"], "try --resolution 16"),

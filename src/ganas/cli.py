@@ -78,7 +78,8 @@ def search(
         str | None, typer.Option("--layout", metavar="NAME", help="Search space: framed, paper or reference. [framed]")
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", metavar="NAME", help="How alphas and weights are learned: of. [of]")
+        str | None,
+        typer.Option("--strategy", metavar="NAME", help="How alphas and weights learn: of, tf, th or ths. [of]"),
     ] = None,
     features: Features = None,
     preset: Preset = None,
@@ -100,7 +101,7 @@ def search(
     config = make_config("search", preset=preset or _default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
-        _print_cost(config, None, STRATEGIES[config.search.strategy])
+        _print_cost(config, None, STRATEGIES[config.search.strategy].phases)
         return
     result = run_search(config, out)
     _print_choices(result.architecture)

@@ -85,7 +85,7 @@ class LossConfig(Section):
 class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
-    strategy: Literal["of"] = "of"  # of: one step over alphas and weights on everything (Algorithm 1)
+    strategy: Literal["of", "tf", "th", "ths"] = "of"  # who learns when, from what: ganas.searching.oneshot
     sampling: Literal["softmax", "gumbel"] = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1

@@ -32,7 +32,7 @@ def test_every_alpha_and_weight_of_a_phases_networks_has_a_gradient_and_nothing_
         freeze_all_but(gan, phase.networks)
         for name in NETWORKS:
             draw(gan.network(name), "softmax", 1.0, random)
-        torch.stack([*phase.terms(*noise(config), random).values()]).sum().backward()
+        torch.stack([*phase.terms(noise(config), random).values()]).sum().backward()
         for name, parameter in gan.named_parameters():
             if name.startswith(phase.networks):
                 assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

@@ -31,8 +31,8 @@ _BATCHES_AHEAD = 2
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
 
-# Streams of random numbers: one key of Philox each. The first domain has 0 and 1, the second one 2 and 3.
-_CROPS, _ORDER, _SPLIT = 0, 1, 4
+# Streams of random numbers: one key of Philox each. The first domain has 0 and 1, the second one 2 and 3, then 6 and 7.
+_CROPS, _ORDER, _SPLIT, _HALVES = 0, 1, 4, 5
 
 
 def to_network(images: Tensor) -> Tensor:
@@ -50,12 +50,23 @@ def split(count: int, validation: int, seed: int) -> tuple[tuple[int, ...], tupl
 
     validation: the number of images to hold out. Raises DataError if that leaves none to train on.
     """
+    return _divided(count, validation, seed, _SPLIT)
+
+
+def halves(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """As `split`, into two parts of which the first has the odd image; raises DataError for fewer than two images."""
+    if count < 2:
+        raise DataError("a domain of 1 image cannot be halved: add images, or search with --strategy of or tf")
+    return _divided(count, count // 2, seed, _HALVES)
+
+
+def _divided(count: int, validation: int, seed: int, stream: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if validation < 0:
         raise ValueError(f"the number of validation images cannot be negative, got {validation=}")
     if validation >= count:
         images = "1 image" if count == 1 else f"{count} images"
         raise DataError(f"holding out {validation} of {images} leaves none to train on; hold out fewer or add images")
-    order = np.argsort(_draws(seed, _SPLIT, 0, count)[:, 0], kind="stable").tolist()
+    order = np.argsort(_draws(seed, stream, 0, count)[:, 0], kind="stable").tolist()
     return tuple(sorted(order[validation:])), tuple(sorted(order[:validation]))
 
 
@@ -196,7 +207,7 @@ class _Domain:
     def batch(self, start: int, count: int, cached: Sequence[Pixels] | None) -> Tensor:
         """Positions ``start`` to ``start + count``, as uint8 [count, 3, resolution, resolution]."""
         side = self.resolution
-        draws = _draws(self.seed, 2 * self.number + _CROPS, start, count)
+        draws = _draws(self.seed, self._stream(_CROPS), start, count)
         images = np.empty((count, 3, side, side), np.uint8)
         for row, position in enumerate(range(start, start + count)):
             index = self._index(position)
@@ -209,7 +220,10 @@ class _Domain:
 
     def _index(self, position: int) -> int:
         epoch, entry = divmod(position, len(self.source))
-        return int(_permutation(self.seed, 2 * self.number + _ORDER, epoch, len(self.source))[entry])
+        return int(_permutation(self.seed, self._stream(_ORDER), epoch, len(self.source))[entry])
+
+    def _stream(self, which: int) -> int:
+        return 2 * (self.number if self.number < 2 else self.number + 1) + which
 
 
 @dataclass(frozen=True)

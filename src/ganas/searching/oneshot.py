@@ -1,6 +1,9 @@
 """Differentiable search (CycleGANAS section 3.3): a strategy is a list of phases for the training loop.
 
-- of   one step over alphas and weights on everything (Algorithm 1); the paper's default
+- of    one step over alphas and weights on everything (Algorithm 1); the paper's default
+- tf    two steps, weights and then alphas, on the same pair
+- th    the same, but weights learn from one half of each domain and alphas from the other
+- ths   as th, and the halves change roles in the middle
 """
 
 from collections.abc import Mapping
@@ -19,11 +22,16 @@ from ganas.searching.derive import Choice, derive, read_choices, records, summar
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
-from ganas.training.phases import joint_phases
-from ganas.training.session import PhaseBuilder, Session
+from ganas.training.phases import Strategy, joint_phases, two_step_phases
+from ganas.training.session import Session
 from ganas.training.validation import Validation, open_validation
 
-STRATEGIES: Mapping[str, PhaseBuilder] = {"of": joint_phases}
+STRATEGIES: Mapping[str, Strategy] = {
+    "of": Strategy(joint_phases),
+    "tf": Strategy(two_step_phases),
+    "th": Strategy(two_step_phases, halved=True),
+    "ths": Strategy(two_step_phases, halved=True, swapped=True),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
     assert config.search is not None, "a search has a search section"
-    phases = STRATEGIES[config.search.strategy]
+    strategy = STRATEGIES[config.search.strategy]
     layout = find_layout(config.nets.layout)
     run = Run(out)
     config, domains = open_domains(kept_choices(run, config), layout)
@@ -61,7 +69,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
-        session = Session(run, config, layout, None, domains, phases, reporter)
+        session = Session(run, config, layout, None, domains, strategy, reporter)
 
         def choices() -> list[Choice]:
             return read_choices(layout, session.gan.alphas())

@@ -34,7 +34,7 @@ from ganas.sampling import grid, make_images
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.allocator import keep_freed_memory
 from ganas.training.loop import Event, Loop
-from ganas.training.phases import Phase
+from ganas.training.phases import Images, Phase
 from ganas.training.schedules import blend
 from ganas.training.state import Average, averaged_or_current
 
@@ -103,13 +103,15 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
     loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
     weights = PenaltyWeights(loss.gradient, loss.drift)
 
-    def discriminator(images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def discriminator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+        (images,) = batch
         real = blended(at_resolution(images, resolution), gan.generator.blend)
         z = torch.randn(len(images), latent, generator=generator).to(images)
         between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
         return discriminator_loss(gan, real, z, between, adversarial=loss.adversarial, weights=weights)
 
-    def generator(images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def generator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+        (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         return generator_loss(gan, z, adversarial=loss.adversarial)
 

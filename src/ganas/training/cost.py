@@ -18,7 +18,7 @@ from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
 from ganas.training.opening import open_domains
-from ganas.training.session import PhaseBuilder
+from ganas.training.phases import PhaseBuilder
 
 WARM_UP, STEPS = 3, 5  # before, and while it is timed: memory is asked for in the first ones
 PATIENCE = 20.0  # seconds after which fewer have to do

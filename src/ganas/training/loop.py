@@ -98,10 +98,12 @@ class Loop:
         generator = step_generator(self.config.seed, self.nimg)
         self.prepare(self.nimg)
         for phase in self.phases:
-            freeze_all_but(self.gan, phase.networks)
+            if not phase.begun(self.nimg):
+                continue
+            freeze_all_but(self.gan, phase.networks, phase.learning)
             with parametrize.cached(), autocast(self.config):
                 self._draw(phase.uses, generator)
-                terms = phase.terms(*images, generator)
+                terms = phase.terms(images, generator)
             self._descend(phase, terms)
             self.meters.add(terms)
         self.nimg += len(images[0])

@@ -1,16 +1,25 @@
-"""Phases: what one training step does, as a list. A search strategy is another list of phases for the same loop."""
+"""Phases: what one training step does, as a list. A search strategy is a list of phases for the same loop, and what
+images they see (CycleGANAS sections 3.3 and 4.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ganas.config import RunConfig
+from ganas.data.loaders import halves
+from ganas.data.sources import ImageSource
 from ganas.gan.cyclegan import CycleGAN, Fakes, ImagePool, LossWeights, Terms, discriminator_loss, generator_loss
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.nets.mixed import mixtures
 from ganas.training.state import GAN
+
+Images = tuple[Tensor, ...]  # of each domain [n, 3, h, w]
+PhaseTerms = Callable[[Images, torch.Generator], Terms]  # of a batch, and of what draws
+Learning = Literal["everything", "weights", "alphas"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,38 @@ class Phase:
     optimizer: torch.optim.Optimizer
     networks: tuple[str, ...]  # whose parameters learn; all others are frozen meanwhile
     uses: tuple[str, ...]  # all that the terms send images through, those that learn included
-    terms: Callable[..., Terms]  # of the images of each domain, [n, 3, h, w], and a torch.Generator
+    terms: PhaseTerms
+    learning: Learning = "everything"  # of these networks
+
+    def begun(self, nimg: int) -> bool:
+        """Whether anything learns yet."""
+        return any(nimg >= group["begins"] for group in self.optimizer.param_groups)
+
+
+PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """The phases of a step, and which images they see."""
+
+    phases: PhaseBuilder
+    halved: bool = False  # each domain has a half for the weights and another one for the alphas, fixed for the run
+    swapped: bool = False  # they change roles in the middle
+
+    def sources(self, a: ImageSource, b: ImageSource, seed: int) -> tuple[ImageSource, ...]:
+        """Whose images a step is given: of a and b, or of both their first and both their second halves."""
+        if not self.halved:
+            return a, b
+        (first_a, second_a), (first_b, second_b) = halves(len(a), seed), halves(len(b), seed)
+        return a.subset(first_a), b.subset(first_b), a.subset(second_a), b.subset(second_b)
+
+    def roles(self, batches: Iterable[Images], nimg: int, config: RunConfig) -> Generator[Images, None, None]:
+        """The batches from `nimg` on: what the weights learn from first, what the alphas learn from last."""
+        for images in batches:
+            exchanged = self.swapped and nimg >= config.total_images / 2
+            yield (*images[2:], *images[:2]) if exchanged else images
+            nimg += config.training.batch
 
 
 def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) -> list[Phase]:
@@ -29,44 +69,79 @@ def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) 
 
     For final networks, which have no alphas, this is the ordinary training step of a CycleGAN.
     """
-    weights = LossWeights(**config.loss.model_dump(include=set(LossWeights._fields)))
-    latest: list[Fakes] = []
+    return _adversaries(gan, config, pools, "everything")
 
-    def generators(a: Tensor, b: Tensor, generator: torch.Generator) -> Terms:
-        terms, fakes = generator_loss(gan, a, b, adversarial=config.loss.adversarial, weights=weights)
-        latest[:] = [fakes]
-        return terms
 
-    def discriminators(a: Tensor, b: Tensor, generator: torch.Generator) -> Terms:
-        fakes = Fakes(
-            a=pools["a"].exchange(latest[0].a, generator),
-            b=pools["b"].exchange(latest[0].b, generator),
-        )
-        return discriminator_loss(gan, a, b, fakes, adversarial=config.loss.adversarial)
+def two_step_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) -> list[Phase]:
+    """Section 4.1: a step of all weights, as in `joint_phases`, then one of all alphas, each with an Adam of its own.
 
+    The weights learn from the first two domains of a step, the alphas from the last two, which may be the same. The
+    pools are the weights': alphas see fresh fakes.
+    """
     return [
-        Phase("generators", _adam(gan, GENERATORS, config), GENERATORS, NETWORKS, generators),
-        Phase("discriminators", _adam(gan, DISCRIMINATORS, config), DISCRIMINATORS, DISCRIMINATORS, discriminators),
+        *_adversaries(gan, config, pools, "weights"),
+        *_adversaries(gan, config, None, "alphas"),
     ]
 
 
-def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig) -> torch.optim.Adam:
-    """One Adam over weights and alphas; "initial_lr" is what the schedule scales, "begins" the image to learn from."""
+def _adversaries(
+    gan: CycleGAN, config: RunConfig, pools: dict[str, ImagePool] | None, learning: Learning
+) -> list[Phase]:
+    """A step of the generators and one of the discriminators, which learn from what the generators have just made."""
+    weights = LossWeights(**config.loss.model_dump(include=set(LossWeights._fields)))
+    latest: list[Fakes] = []
+    prefix, domains = ("alpha_", slice(-2, None)) if learning == "alphas" else ("", slice(2))
+
+    def generators(images: Images, generator: torch.Generator) -> Terms:
+        a, b = images[domains]
+        terms, fakes = generator_loss(gan, a, b, adversarial=config.loss.adversarial, weights=weights)
+        latest[:] = [fakes]
+        return {f"{prefix}{name}": term for name, term in terms.items()}
+
+    def discriminators(images: Images, generator: torch.Generator) -> Terms:
+        a, b = images[domains]
+        (fakes,) = latest
+        if pools:
+            fakes = Fakes(a=pools["a"].exchange(fakes.a, generator), b=pools["b"].exchange(fakes.b, generator))
+        terms = discriminator_loss(gan, a, b, fakes, adversarial=config.loss.adversarial)
+        return {f"{prefix}{name}": term for name, term in terms.items()}
+
+    def phase(name: str, networks: tuple[str, ...], uses: tuple[str, ...], terms: PhaseTerms) -> Phase:
+        return Phase(f"{prefix}{name}", _adam(gan, networks, config, learning), networks, uses, terms, learning)
+
+    return [
+        phase("generators", GENERATORS, NETWORKS, generators),
+        phase("discriminators", DISCRIMINATORS, DISCRIMINATORS, discriminators),
+    ]
+
+
+def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning) -> torch.optim.Adam:
+    """Adam over weights, alphas or both; "initial_lr" is what the schedule scales, "begins" the image to learn from."""
     networks = [gan.network(name) for name in names]
-    alphas = [mixed.alpha for network in networks for mixed in mixtures(network)]
+    alphas = [*chain.from_iterable(map(alphas_of, networks))]
     known = {id(alpha) for alpha in alphas}
     weights = [p for network in networks for p in network.parameters() if id(p) not in known]
     lr = config.training.lr
-    groups: list[dict[str, object]] = [{"params": weights, "lr": lr, "initial_lr": lr, "begins": 0.0}]
-    if alphas and config.search:
+    groups: list[dict[str, object]] = []
+    if learning != "alphas":
+        groups.append({"params": weights, "lr": lr, "initial_lr": lr, "begins": 0.0})
+    if learning != "weights" and alphas and config.search:
         alpha_lr = config.search.alpha_lr or lr
         begins = config.search.warmup * config.total_images
         groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "begins": begins})
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 
-def freeze_all_but(gan: GAN, names: Sequence[str]) -> None:
-    """Gradients for the named networks alone."""
-    learning: set[nn.Module] = {gan.network(name) for name in names}
+def alphas_of(network: nn.Module) -> list[nn.Parameter]:
+    """The architecture weights of a supernet, from input to output; none of other networks."""
+    return [mixed.alpha for mixed in mixtures(network)]
+
+
+def freeze_all_but(gan: GAN, names: Sequence[str], learning: Learning = "everything") -> None:
+    """Gradients for the named networks alone; of them for weights, alphas or both."""
+    learners: set[nn.Module] = {gan.network(name) for name in names}
     for network in gan.children():
-        network.requires_grad_(network in learning)
+        network.requires_grad_(network in learners and learning != "alphas")
+        if network in learners and learning != "everything":
+            for alpha in alphas_of(network):
+                alpha.requires_grad_(learning == "alphas")

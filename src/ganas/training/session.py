@@ -16,7 +16,7 @@ from ganas.config import RunConfig
 from ganas.data.loaders import Batches, centre_images, split
 from ganas.data.sources import ImageSource
 from ganas.errors import RunError, Stopped
-from ganas.gan.cyclegan import CycleGAN, ImagePool
+from ganas.gan.cyclegan import ImagePool
 from ganas.inference import Translator, png
 from ganas.nets.architecture import Architecture
 from ganas.nets.build import Network
@@ -26,7 +26,7 @@ from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, write_atomically
 from ganas.training.loop import Event, Loop
 from ganas.training.networks import open_gan
-from ganas.training.phases import Phase
+from ganas.training.phases import Strategy
 from ganas.training.samples import sample_grid
 from ganas.training.state import Average, averaged_or_current
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 SLOW_IMAGES = 0.1  # waiting longer than this share of the steps is worth a word
 SAMPLES = 6  # images a domain in a sample grid
-
-PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Session:
         layout: Layout,
         architecture: Architecture | None,  # None: supernets
         domains: Domains,
-        phases: PhaseBuilder,
+        strategy: Strategy,
         reporter: Reporter,
     ) -> None:
         self.run, self.config, self.layout, self.domains, self.reporter = run, config, layout, domains, reporter
@@ -78,9 +76,10 @@ class Session:
         self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
         half_life = config.training.ema_half_life
         self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
-        self.loop = Loop(self.gan, phases(self.gan, self.pools, config), self.average, config)
+        self.strategy = strategy
+        self.loop = Loop(self.gan, strategy.phases(self.gan, self.pools, config), self.average, config)
         self.batches = Batches(
-            (domains.a, domains.b),
+            strategy.sources(domains.a, domains.b, config.split_seed),
             resolution=config.data.resolution,
             load_size=round(config.data.resolution * config.data.load_scale),
             flip=config.data.flip,
@@ -127,7 +126,7 @@ class Session:
     def introduce(self) -> None:
         """Say what is about to happen: images, epochs, machine."""
         domains, training = self.domains, self.config.training
-        epoch = self.batches.epoch_images
+        epoch = max(len(domains.a), len(domains.b))
         self.reporter.say(
             f"A has {len(domains.a)} images and B {len(domains.b)}, with {len(domains.held_a)} and "
             f"{len(domains.held_b)} more held out; an epoch is {epoch} pairs, the run "
@@ -151,7 +150,8 @@ class Session:
         ]
         self.stop = stop
         self.introduce()
-        batches = self.batches.from_image(self.loop.nimg)
+        nimg = self.loop.nimg
+        batches = self.strategy.roles(self.batches.from_image(nimg), nimg, self.config)
         with self.reporter.bar(title, self.loop.nimg, self.config.total_images) as bar:
             try:
                 self.loop.run(batches, everything, stop, bar)

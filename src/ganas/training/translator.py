@@ -22,7 +22,7 @@ from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
-from ganas.training.phases import joint_phases
+from ganas.training.phases import Strategy, joint_phases
 from ganas.training.session import Session
 from ganas.training.validation import DIRECTIONS, Validation, open_validation
 
@@ -99,7 +99,7 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         reporter = Reporter(run.log)
         claim(run, config)
         run.write_text(run.architecture, architecture.to_json())
-        session = Session(run, config, layout, architecture, domains, joint_phases, reporter)
+        session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
         resumed = session.resume()
         if not resumed:
             run.forget_model()
