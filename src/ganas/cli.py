@@ -117,7 +117,8 @@ def train(
     architecture: Annotated[
         str,
         typer.Argument(
-            metavar="ARCH|RUN|resnet9", help="An architecture.json, a search's run, or a hand-made network."
+            metavar="ARCH|RUN|resnet9|random:SEED",
+            help="An architecture.json, a search's run, a hand-made network, or one drawn by lot.",
         ),
     ],
     a: DomainA,
@@ -126,6 +127,13 @@ def train(
     width: Annotated[
         float | None, typer.Option("--width", metavar="W", help="Of the generators; encoders put out 4 W channels.")
     ] = None,
+    match_size: Annotated[
+        str | None,
+        typer.Option("--match-size", metavar="ARCH[:W]|BYTES", help="Widen it until both generators are as large."),
+    ] = None,
+    match_each: Annotated[
+        bool, typer.Option("--match-each", help="With --match-size: each generator as large as its counterpart.")
+    ] = False,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train N times, seed after seed.")] = 1,
     features: Features = None,
     preset: Preset = None,
@@ -139,12 +147,18 @@ def train(
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
     from ganas.presets import make_config
+    from ganas.training.architectures import find_architecture, matched
     from ganas.training.phases import joint_phases
-    from ganas.training.translator import find_architecture, train_repeats
+    from ganas.training.translator import train_repeats
 
     found = find_architecture(architecture)
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
     flags["nets.layout"] = found.layout
+    if match_size is not None:
+        _refuse_both({"--width": width}, "--match-size finds it")
+        flags |= matched(found, match_size, each=match_each)
+    elif match_each:
+        raise ConfigError("--match-each says how to match: give --match-size with it")
     config = make_config("train", preset=preset or _default_preset(), flags=flags, settings=settings or ())
     if dry_run:
         _print_cost(config, found, joint_phases, repeats)

@@ -22,6 +22,7 @@ Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Width = Annotated[float, Field(ge=1, le=1024)]
 Filters = Annotated[int, Field(ge=1, le=16384)]
 KernelSize = Annotated[int, Field(ge=1, le=63)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -58,8 +59,10 @@ class NetsConfig(Section):
     """How large the networks are, and how a supernet mixes its ops."""
 
     layout: str = "framed"
-    width: Annotated[float, Field(ge=1, le=1024)] = 16.0  # of the generators; their encoders put out 4 × width channels
-    discriminator_width: Annotated[float, Field(ge=1, le=1024)] = 64.0  # channels of the discriminators' first slot
+    width: Width = 16.0  # of the generators; their encoders put out 4 × width channels
+    width_ab: Width | None = None  # of one generator alone; None: width
+    width_ba: Width | None = None
+    discriminator_width: Width = 64.0  # channels of the discriminators' first slot
     discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
     # of a supernet's slot: merged shares convolutions among ops as a count says, timed as a measurement at the start
     # says, which is kept in the run; naive computes every op by itself
@@ -67,7 +70,9 @@ class NetsConfig(Section):
 
     def width_of(self, network: str) -> float:
         """The width of a network by its name."""
-        return self.width if network.startswith("generator") else self.discriminator_width
+        if network.startswith("discriminator"):
+            return self.discriminator_width
+        return (self.width_ab if network.endswith("ab") else self.width_ba) or self.width
 
 
 class LossConfig(Section):

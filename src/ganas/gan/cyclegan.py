@@ -35,14 +35,15 @@ class CycleGAN(nn.Module):
         self,
         layout: Layout,  # what the four networks look like
         architecture: Architecture | None,  # the op of every slot; None: supernets
-        width: float,  # of the generators: their encoders put out 4 × width channels
+        width: float | Mapping[str, float],  # of the generators, or of each: their encoders put out 4 × width channels
         discriminator_width: float,  # the first slot's channels
         grouping: Grouping = whole,  # of supernets: which ops of a slot share a convolution
         discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones in place of the architecture's
     ) -> None:
         super().__init__()
         for name in GENERATORS:
-            setattr(self, name, build(layout.generator, width, _choose(layout, architecture, name, grouping)))
+            own = width[name] if isinstance(width, Mapping) else width
+            setattr(self, name, build(layout.generator, own, _choose(layout, architecture, name, grouping)))
         for name in DISCRIMINATORS:
             if discriminator == "patchgan":
                 network, choose = PATCHGAN, one_op(PATCHGAN, ())

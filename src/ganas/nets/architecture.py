@@ -7,6 +7,7 @@ An architecture says nothing of width: it is found narrow and trained wide (hidd
 No torch here.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 from ganas.errors import ArchitectureError
 from ganas.nets.document import SCHEMA, content_id, read_document, write_document
-from ganas.nets.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, find_layout
+from ganas.nets.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
 
 KIND = "cyclegan"
 
@@ -126,6 +127,19 @@ def _condense(ops: Ops) -> str:
         else:
             words.append([1, op])
     return " ".join(op if count == 1 else f"{count}×{op}" for count, op in words)
+
+
+def draw_architecture(layout: Layout, seed: int) -> Architecture:
+    """One of the layout's search space, each with equal probability; the same for the same seed, wherever."""
+
+    def draw(network: str, slot: Slot) -> str:
+        digest = hashlib.sha256(f"{layout.name} {seed} {network} {slot.name}".encode()).digest()
+        return slot.ops[int.from_bytes(digest[:8], "big") % len(slot.ops)]
+
+    return Architecture(
+        layout.name,
+        **{name: tuple(draw(name, slot) for slot in layout.network(name).searched) for name in NETWORKS},
+    )
 
 
 def handmade() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.config import GrowConfig, RunConfig
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
-from ganas.nets.layout import NETWORKS, Layout, find_layout
+from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
 from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
@@ -144,8 +144,10 @@ def describe(cost: Cost, repeats: int = 1) -> list[str]:
         f"{network.macs / 1e9:.2f} GMACs an image"
         for name, network in cost.networks.items()
     ]
+    ab, ba = (cost.networks[name].parameters for name in GENERATORS)
     return [
         *lines,
+        f"generators       {ab + ba:,} parameters, ab {ab / ba:.2f} times as large as ba",
         f"memory           about {cost.memory_bytes / 2**20:,.0f} MiB",
         f"a step           {cost.step_seconds:.2f} s, measured here",
         f"in all           {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",

@@ -24,7 +24,8 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     torch.set_num_threads(training.threads or 1)  # before anything is timed
     grouping = naive if architecture else open_grouping(run, config, layout)
     torch.manual_seed(config.seed)
-    gan = CycleGAN(layout, architecture, nets.width, nets.discriminator_width, grouping, nets.discriminator)
+    widths = {name: nets.width_of(name) for name in GENERATORS}
+    gan = CycleGAN(layout, architecture, widths, nets.discriminator_width, grouping, nets.discriminator)
     gan.to(device=training.device)
     gan.to(memory_format=torch.channels_last)
     if training.compile:  # which looks at the summed kernels, that are no leaves, and is warned of it

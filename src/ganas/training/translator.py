@@ -11,15 +11,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganas.config import RunConfig
-from ganas.errors import ArchitectureError, RunError
+from ganas.errors import RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, read_generator_info, save_generator
 from ganas.metrics.measurement import Summary, metric_of
 from ganas.metrics.statistics import Cache
-from ganas.nets.architecture import Architecture, handmade, load_architecture
+from ganas.nets.architecture import Architecture, load_architecture
 from ganas.nets.layout import Layout, find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, default_cache, write_atomically
+from ganas.training.architectures import describe_sizes, generator_sizes
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import Strategy, joint_phases
@@ -60,27 +61,6 @@ def _score(kept: Mapping[str, Any]) -> float:
     return inf if kept["score"] is None else kept["score"]
 
 
-def find_architecture(text: str) -> Architecture:
-    """The architecture of a hand-made network's name, an ``architecture.json``, or a run's folder."""
-    if text in handmade():
-        return Architecture(text)
-    path = Path(text)
-    if path.is_dir():
-        run = Run(path)
-        if run.architecture.is_file():
-            return load_architecture(run.architecture)
-        state = (
-            "its search has not ended yet: run the same ganas search again" if run.config.is_file() else "it is no run"
-        )
-        raise RunError(f"{text!r} holds no architecture.json; {state}")
-    if not path.exists():
-        raise ArchitectureError(
-            f"there is no architecture {text!r}: give an architecture.json, a search's run, "
-            f"or {' or '.join(handmade())}"
-        )
-    return load_architecture(path)
-
-
 def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResult:
     """Train one architecture; the same call again resumes, or returns the result of a finished run.
 
@@ -100,6 +80,8 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         claim(run, config)
         run.write_text(run.architecture, architecture.to_json())
         session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
+        for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
+            reporter.say(line)
         resumed = session.resume()
         if not resumed:
             run.forget_model()
@@ -249,7 +231,7 @@ def keep(
         network=name,
         layout=architecture.layout,
         ops=architecture.ops(name),
-        width=session.config.nets.width,
+        width=session.config.nets.width_of(name),
         resolution=session.config.data.resolution,
         images=nimg,
         architecture=architecture.id,

@@ -1,0 +1,80 @@
+"""Which architecture, how wide: names, files, lots, and sizes to match."""
+
+from pathlib import Path
+
+import pytest
+
+from ganas.config import NetsConfig
+from ganas.errors import ArchitectureError, ConfigError
+from ganas.nets.architecture import Architecture, draw_architecture
+from ganas.nets.layout import GENERATORS, find_layout
+from ganas.nets.size import parameters
+from ganas.training.architectures import describe_sizes, find_architecture, generator_sizes, matched
+
+DRAWN = draw_architecture(find_layout("framed"), 3)
+
+
+def sizes(architecture: Architecture, values: dict[str, float]) -> list[int]:
+    nets = NetsConfig(**{key.removeprefix("nets."): value for key, value in values.items()})  # type: ignore[arg-type]
+    return [size.parameters for size in generator_sizes(architecture, nets, 64)]
+
+
+def test_names_files_and_lots(tmp_path: Path) -> None:
+    file = tmp_path / "architecture.json"
+    file.write_text(DRAWN.to_json())
+    assert (
+        find_architecture(str(file)) == find_architecture("random:3") == find_architecture("random:framed:3") == DRAWN
+    )
+    assert find_architecture("random:paper:3").layout == "paper"
+    assert find_architecture("resnet9") == Architecture("resnet9")
+
+
+@pytest.mark.parametrize("text", ["random:", "random:x", "random:framed:paper:3", "random:-1"])
+def test_no_such_lot(text: str) -> None:
+    with pytest.raises(ArchitectureError, match="give random:SEED or random:LAYOUT:SEED"):
+        find_architecture(text)
+
+
+@pytest.mark.parametrize("wanted", ["resnet9:64", "resnet9", "91.025432MB", "91025432", "91.025432 mb"])
+def test_in_total(wanted: str) -> None:
+    values = matched(DRAWN, wanted, each=False)
+    assert [*values] == ["nets.width"]
+    assert sum(sizes(DRAWN, values)) == pytest.approx(2 * 11_378_179, rel=0.01)
+
+
+def test_each(tmp_path: Path) -> None:
+    """C': hand-made generators as large as those of a searched architecture, one by one."""
+    file = tmp_path / "architecture.json"
+    file.write_text(DRAWN.to_json())
+    values = matched(Architecture("resnet9"), f"{file}:20", each=True)
+    assert [*values] == ["nets.width_ab", "nets.width_ba"]
+    layout = find_layout("framed").generator
+    wanted = [parameters(layout, DRAWN.ops(name), 20) for name in GENERATORS]
+    assert wanted[0] != wanted[1]
+    assert sizes(Architecture("resnet9"), values) == pytest.approx(wanted, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "wanted, words",
+    [
+        ("12parsecs", "--match-size 12parsecs: there is no architecture"),
+        ("nowhere:32", "or give bytes, as 45.5MB"),
+        ("resnet9:0", "a width is 1 or more"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(wanted: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        matched(DRAWN, wanted, each=False)
+
+
+def test_a_size_that_no_width_has_is_refused() -> None:
+    with pytest.raises(ArchitectureError, match="no width fits"):
+        matched(DRAWN, "1KB", each=False)
+
+
+def test_what_is_told_of_sizes() -> None:
+    first, second, total = describe_sizes(
+        generator_sizes(Architecture("resnet9"), NetsConfig(width_ab=64, width=32), 64)
+    )
+    assert "width 64, 11,378,179 parameters, 45.51 MB" in first and "width 32, 2,850,563 parameters" in second
+    assert "14,228,742 parameters" in total and "ab is 3.99 times as large as ba" in total
