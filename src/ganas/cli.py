@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -81,6 +82,21 @@ def search(
         str | None,
         typer.Option("--strategy", metavar="NAME", help="How alphas and weights learn: of, tf, th or ths. [of]"),
     ] = None,
+    budget_params: Annotated[
+        str | None,
+        typer.Option("--budget-params", metavar="N[,N]", help="Most parameters of each generator, or of ab,ba: 2.5M."),
+    ] = None,
+    budget_macs: Annotated[
+        str | None,
+        typer.Option("--budget-macs", metavar="N[,N]", help="Of multiply-accumulates an image: 10G."),
+    ] = None,
+    budget_ms: Annotated[
+        str | None,
+        typer.Option("--budget-ms", metavar="MS[,MS]", help="Of milliseconds an image, measured here."),
+    ] = None,
+    budget_width: Annotated[
+        float | None, typer.Option("--budget-width", metavar="W", help="At which the budget holds. [the search's]")
+    ] = None,
     features: Features = None,
     preset: Preset = None,
     resolution: Resolution = None,
@@ -98,6 +114,7 @@ def search(
 
     flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
     flags["metrics.features"] = features
+    flags |= _budget({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
     config = make_config("search", preset=preset or _default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
@@ -107,6 +124,8 @@ def search(
     _print_choices(result.architecture)
     print(result.architecture)
     print(result.verdict)
+    for line in result.spent:
+        print(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features}
     again = [word for option, value in given.items() if value is not None for word in (option, value)]
     _print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *again)
@@ -396,6 +415,26 @@ def _balance(a: int, b: int) -> str:
 
 def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
     return {"data.a": str(a), "data.b": str(b), "data.resolution": resolution, "seed": seed}
+
+
+def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]:
+    """The values of the one --budget option that was given: 2.5M for both generators, 2M,4M for A→B and B→A."""
+    found = {kind: text for kind, text in given.items() if text is not None}
+    if len(found) > 1:
+        raise ConfigError(f"give one budget, not {' and '.join(f'--budget-{kind}' for kind in found)}")
+    if not found:
+        if width is not None:
+            raise ConfigError(
+                "--budget-width is of a budget: give --budget-params, --budget-macs or --budget-ms with it"
+            )
+        return {}
+    ((kind, text),) = found.items()
+    parts = [re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?([KMG]?)", part.strip()) for part in text.split(",")]
+    if len(parts) > 2 or not all(parts):
+        raise ConfigError(f"--budget-{kind} {text!r}: give a number as 2.5M, or two with a comma between, ab,ba")
+    amounts = [float(part[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[part[2]] for part in parts if part]
+    ab, ba = amounts if len(amounts) == 2 else 2 * amounts
+    return {"search.budget": kind, "search.budget_ab": ab, "search.budget_ba": ba, "search.budget_width": width}
 
 
 def _default_preset() -> str:

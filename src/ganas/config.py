@@ -96,6 +96,17 @@ class SearchConfig(Section):
     temperature_end: Rate = 0.1
     warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: from the first
     alpha_lr: Rate | None = None  # Adam's, for the alphas; None: that of the weights, as in the paper
+    budget: Literal["params", "macs", "ms"] | None = None  # of each generator; ms: for one image, measured here
+    budget_ab: Rate | None = None  # how many; None: no limit
+    budget_ba: Rate | None = None
+    budget_width: Width | None = None  # at which a generator has to keep to it; None: that of the search
+    budget_weight: Weight = 10.0  # λ of the penalty on what a generator is expected to take beyond its budget
+
+    @model_validator(mode="after")
+    def _whole_budget(self) -> Self:
+        if (self.budget is None) != (self.budget_ab is None and self.budget_ba is None):
+            raise ValueError("search.budget says of what, search.budget_ab and search.budget_ba how much: give both")
+        return self
 
 
 class LearningConfig(Section):

@@ -84,7 +84,7 @@ class _FilledCell(nn.Module):
     def __init__(self, cell: Cell, width: float, choose: Choose) -> None:
         super().__init__()
         self.residual = cell.residual
-        self.slots = nn.ModuleDict({_key(slot): _FilledSlot(slot, width, choose) for slot in cell.slots})
+        self.slots = nn.ModuleDict({_key(slot): FilledSlot(slot, width, choose) for slot in cell.slots})
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -93,7 +93,7 @@ class _FilledCell(nn.Module):
         return x + y if self.residual else y
 
 
-class _FilledSlot(nn.Module):
+class FilledSlot(nn.Module):
     """Reflection padding, op, instance norm, activation; each as far as the slot asks for it."""
 
     def __init__(self, slot: Slot, width: float, choose: Choose) -> None:
@@ -129,7 +129,7 @@ def _initialise(module: nn.Module) -> None:
 
 def _normalise(module: nn.Module) -> None:
     """Spectral norm on the convolutions of a slot that asks for it, but not on the 1×1 behind a pool."""
-    if isinstance(module, _FilledSlot) and module.spectral:
+    if isinstance(module, FilledSlot) and module.spectral:
         for conv in list(module.op.modules()):
             if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
                 normalise_spectrally(conv)

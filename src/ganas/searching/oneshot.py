@@ -18,11 +18,12 @@ from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter, StopSignal
+from ganas.searching.budget import open_budget
 from ganas.searching.derive import Choice, derive, read_choices, records, summarise
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
-from ganas.training.phases import Strategy, joint_phases, two_step_phases
+from ganas.training.phases import Strategy, joint_phases, no_penalty, two_step_phases
 from ganas.training.session import Session
 from ganas.training.validation import Validation, open_validation
 
@@ -43,6 +44,7 @@ class SearchResult:
     slots: int
     median_entropy: float  # of the slots, 1 at the start and 0 when decided
     images: int  # pairs seen
+    spent: tuple[str, ...] = ()  # what the generators take of their budget, a line each
 
     @property
     def verdict(self) -> str:
@@ -69,7 +71,9 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
-        session = Session(run, config, layout, None, domains, strategy, reporter)
+        budget = open_budget(run, config, layout)
+        penalty = budget.terms if budget else no_penalty
+        session = Session(run, config, layout, None, domains, strategy, reporter, penalty)
 
         def choices() -> list[Choice]:
             return read_choices(layout, session.gan.alphas())
@@ -86,14 +90,17 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         session.resume()
         session.go("search", [_watching(session, validation)] if validation.ready(reporter) else [], stop)
         final = choices()
-        architecture = derive(layout, final)
+        architecture = budget.derive(layout, session.gan.alphas()) if budget else derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
         summary = summarise(final)
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
+        spent = tuple(budget.lines(layout, architecture)) if budget else ()
         result = SearchResult(
-            architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg
+            architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg, spent
         )
-        verdict = {"verdict": result.verdict, "images": result.images}
+        verdict: dict[str, Any] = {"verdict": result.verdict, "images": result.images}
+        if budget:
+            verdict["budget"] = budget.use(layout, architecture)
         run.write_result({"architecture": architecture.id, **verdict, **summary, "choices": records(final)})
         return result
 

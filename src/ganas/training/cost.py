@@ -18,7 +18,7 @@ from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
 from ganas.training.opening import open_domains
-from ganas.training.phases import PhaseBuilder
+from ganas.training.phases import PhaseBuilder, no_penalty
 
 WARM_UP, STEPS = 3, 5  # before, and while it is timed: memory is asked for in the first ones
 PATIENCE = 20.0  # seconds after which fewer have to do
@@ -71,7 +71,8 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None, phases: PhaseBuilder) -> Loop:
     """The loop of a run that is not there: its networks, fresh, and nothing written. `config` is resolved."""
     gan = open_gan(config, layout, architecture)
-    return Loop(gan, phases(gan, {domain: ImagePool(config.loss.pool) for domain in "ab"}, config), None, config)
+    pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
+    return Loop(gan, phases(gan, pools, config, no_penalty), None, config)
 
 
 def noise(config: RunConfig | GrowConfig) -> tuple[Tensor, ...]:

@@ -38,7 +38,13 @@ class Phase:
         return any(nimg >= group["begins"] for group in self.optimizer.param_groups)
 
 
-PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]]
+Penalty = Callable[[CycleGAN], Terms]  # what else the alphas of generators learn from
+PhaseBuilder = Callable[[CycleGAN, dict[str, ImagePool], RunConfig, Penalty], list[Phase]]
+
+
+def no_penalty(gan: CycleGAN) -> Terms:
+    """Nothing else."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -64,28 +70,32 @@ class Strategy:
             nimg += config.training.batch
 
 
-def joint_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) -> list[Phase]:
+def joint_phases(
+    gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig, penalty: Penalty = no_penalty
+) -> list[Phase]:
     """Algorithm 1: the generators, then the discriminators, each with its alphas and its weights in one Adam.
 
     For final networks, which have no alphas, this is the ordinary training step of a CycleGAN.
     """
-    return _adversaries(gan, config, pools, "everything")
+    return _adversaries(gan, config, pools, "everything", penalty)
 
 
-def two_step_phases(gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig) -> list[Phase]:
+def two_step_phases(
+    gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig, penalty: Penalty = no_penalty
+) -> list[Phase]:
     """Section 4.1: a step of all weights, as in `joint_phases`, then one of all alphas, each with an Adam of its own.
 
     The weights learn from the first two domains of a step, the alphas from the last two, which may be the same. The
     pools are the weights': alphas see fresh fakes.
     """
     return [
-        *_adversaries(gan, config, pools, "weights"),
-        *_adversaries(gan, config, None, "alphas"),
+        *_adversaries(gan, config, pools, "weights", no_penalty),
+        *_adversaries(gan, config, None, "alphas", penalty),
     ]
 
 
 def _adversaries(
-    gan: CycleGAN, config: RunConfig, pools: dict[str, ImagePool] | None, learning: Learning
+    gan: CycleGAN, config: RunConfig, pools: dict[str, ImagePool] | None, learning: Learning, penalty: Penalty
 ) -> list[Phase]:
     """A step of the generators and one of the discriminators, which learn from what the generators have just made."""
     weights = LossWeights(**config.loss.model_dump(include=set(LossWeights._fields)))
@@ -96,7 +106,7 @@ def _adversaries(
         a, b = images[domains]
         terms, fakes = generator_loss(gan, a, b, adversarial=config.loss.adversarial, weights=weights)
         latest[:] = [fakes]
-        return {f"{prefix}{name}": term for name, term in terms.items()}
+        return {f"{prefix}{name}": term for name, term in (terms | penalty(gan)).items()}
 
     def discriminators(images: Images, generator: torch.Generator) -> Terms:
         a, b = images[domains]

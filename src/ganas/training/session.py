@@ -26,7 +26,7 @@ from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, write_atomically
 from ganas.training.loop import Event, Loop
 from ganas.training.networks import open_gan
-from ganas.training.phases import Strategy
+from ganas.training.phases import Penalty, Strategy, no_penalty
 from ganas.training.samples import sample_grid
 from ganas.training.state import Average, averaged_or_current
 
@@ -70,6 +70,7 @@ class Session:
         domains: Domains,
         strategy: Strategy,
         reporter: Reporter,
+        penalty: Penalty = no_penalty,
     ) -> None:
         self.run, self.config, self.layout, self.domains, self.reporter = run, config, layout, domains, reporter
         self.gan = open_gan(config, layout, architecture, run)
@@ -77,7 +78,7 @@ class Session:
         half_life = config.training.ema_half_life
         self.average = Average(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
         self.strategy = strategy
-        self.loop = Loop(self.gan, strategy.phases(self.gan, self.pools, config), self.average, config)
+        self.loop = Loop(self.gan, strategy.phases(self.gan, self.pools, config, penalty), self.average, config)
         self.batches = Batches(
             strategy.sources(domains.a, domains.b, config.split_seed),
             resolution=config.data.resolution,

@@ -1,0 +1,143 @@
+"""A budget for the generators: a penalty that steers the search towards it, and a derivation that keeps to it.
+
+The expected cost of a supernet's generator is that of its fixed slots plus, for each searched slot, the mean of its
+ops' costs weighted by the softmax of its alphas. What it has over the budget, as a share of the budget, is a term of
+the loss that the alphas learn from; within the budget the term is zero. The architecture is then the one with the
+highest sum of log-weights that fits: the leading ops where they do, else the optimum of a knapsack.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganas.config import RunConfig
+from ganas.errors import ConfigError
+from ganas.gan.cyclegan import CycleGAN, Terms
+from ganas.nets.architecture import Architecture
+from ganas.nets.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, Slot
+from ganas.nets.size import sides, slot_macs, slot_parameters
+from ganas.searching.knapsack import best_within
+from ganas.store import Run
+from ganas.training.latency import slot_latencies
+
+UNITS = {"params": "parameters", "macs": "multiply-accumulates", "ms": "microseconds"}
+
+SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input -> units
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the ops of one generator cost, in whole units."""
+
+    fixed: int  # of the slots that hold one op only
+    slots: tuple[tuple[int, ...], ...]  # of each searched slot's ops
+
+    @classmethod
+    def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "Costs":
+        """Slot by slot."""
+        placed = [*zip(layout.slots, sides(layout, resolution), strict=True)]
+        return cls(
+            fixed=sum(cost(slot, slot.ops[0], side) for slot, side in placed if not slot.searched),
+            slots=tuple(tuple(cost(slot, op, side) for op in slot.ops) for slot, side in placed if slot.searched),
+        )
+
+    @property
+    def least(self) -> int:
+        """Of the cheapest network."""
+        return self.fixed + sum(map(min, self.slots))
+
+    def total(self, layout: NetworkLayout, ops: Sequence[str]) -> int:
+        """Of a final network."""
+        chosen = zip(layout.searched, ops, self.slots, strict=True)
+        return self.fixed + sum(costs[slot.ops.index(op)] for slot, op, costs in chosen)
+
+    def expected(self, alphas: Sequence[Tensor]) -> Tensor:
+        """Of a supernet, scalar: fixed + Σ softmax(α) · costs."""
+        means = [
+            torch.softmax(alpha, 0) @ torch.tensor(costs, dtype=alpha.dtype, device=alpha.device)
+            for alpha, costs in zip(alphas, self.slots, strict=True)
+        ]
+        return torch.stack(means).sum() + self.fixed
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What generators may cost; those without a limit cost what they like."""
+
+    kind: str  # params, macs or ms
+    limits: Mapping[str, int]  # by generator, in units
+    costs: Mapping[str, Costs]
+    weight: float  # λ of the penalty
+
+    def terms(self, gan: CycleGAN) -> Terms:
+        """The penalty of each generator: λ · max(0, expected cost / limit - 1)."""
+        alphas = gan.alphas()
+        return {
+            f"budget_{name.removeprefix('generator_')}": self.weight
+            * torch.relu(self.costs[name].expected(alphas[name]) / limit - 1)
+            for name, limit in self.limits.items()
+        }
+
+    def use(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
+        """The share of its limit that each generator takes."""
+        return {
+            name: self.costs[name].total(layout.generator, architecture.ops(name)) / limit
+            for name, limit in self.limits.items()
+        }
+
+    def derive(self, layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> Architecture:
+        """The ops with the highest sum of log-weights that keep to the limits."""
+        return Architecture(layout.name, **{name: self._ops(layout, name, alphas[name]) for name in NETWORKS})
+
+    def _ops(self, layout: Layout, name: str, alphas: Sequence[Tensor]) -> tuple[str, ...]:
+        slots = layout.network(name).searched
+        scores = [torch.log_softmax(alpha.detach().double().cpu(), 0).tolist() for alpha in alphas]
+        if name in self.limits:
+            costs = self.costs[name]
+            chosen = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
+            assert chosen is not None, "open_budget refuses limits that nothing fits"
+        else:
+            chosen = [score.index(max(score)) for score in scores]
+        return tuple(slot.ops[item] for slot, item in zip(slots, chosen, strict=True))
+
+    def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
+        """For people."""
+        return [
+            f"{name}: {self.costs[name].total(layout.generator, architecture.ops(name)):,} of {limit:,} "
+            f"{UNITS[self.kind]}, {share:.1%} of the budget"
+            for (name, limit), share in zip(self.limits.items(), self.use(layout, architecture).values(), strict=True)
+        ]
+
+
+def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
+    """The budget that a search has; None without one. Latencies are measured once and kept in the run.
+
+    Raises `ConfigError` where no architecture is small enough.
+    """
+    search, resolution = config.search, config.data.resolution
+    if search is None or search.budget is None:
+        return None
+    limits, costs = {}, {}
+    for name, limit in zip(GENERATORS, (search.budget_ab, search.budget_ba), strict=True):
+        if limit is None:
+            continue
+        width = search.budget_width or config.nets.width_of(name)
+        limits[name] = int(limit * 1000) if search.budget == "ms" else int(limit)
+        costs[name] = Costs.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
+        if costs[name].least > limits[name]:
+            raise ConfigError(
+                f"the budget of {name} is {limits[name]:,} {UNITS[search.budget]}, and the cheapest architecture of "
+                f"layout {layout.name!r} takes {costs[name].least:,} at width {width:g}: raise it, or lower the width"
+            )
+    return Budget(search.budget, limits, costs, search.budget_weight)
+
+
+def _cost(kind: str, width: float, run: Run, config: RunConfig, layout: Layout) -> SlotCost:
+    if kind == "params":
+        return lambda slot, op, side: slot_parameters(slot, op, width)
+    if kind == "macs":
+        return lambda slot, op, side: slot_macs(slot, op, width, side)
+    latencies = slot_latencies(run, config, layout, width)
+    return lambda slot, op, side: latencies[slot.name][op]
