@@ -20,15 +20,17 @@ from tiny import FLAGS, GANAS, ganas, write_domains
 CONTRACT = {
     "demo": ["--out"],
     "search": [
-        *("--a", "--b", "--out", "--layout", "--strategy", "--features"),
+        *("--a", "--b", "--out", "--layout", "--strategy"),
+        *("--budget-params", "--budget-macs", "--budget-ms", "--budget-width", "--features"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "train": [
-        *("ARCH|RUN|resnet9", "--a", "--b", "--out", "--width", "--repeats", "--features"),
+        *("ARCH|RUN|resnet9|random:SEED", "--a", "--b", "--out"),
+        *("--width", "--match-size", "--match-each", "--repeats", "--features"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "grow": [
-        *("--data", "--out", "--route", "--workers", "--features"),
+        *("--data", "--out", "--route", "--workers", "--executor", "--address", "--gpu-share", "--features"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "sample": ["RUN", "OUTPUT", "-n", "--seed", "--grid"],
@@ -167,13 +169,13 @@ class BackendCompilerFailed(RuntimeError):
         (Stopped("stopped"), 130, "ganas: stopped\n"),
         (KeyboardInterrupt(), 130, "ganas: interrupted\n"),
         (OSError(28, "No space left on device", "run/x"), 2, "ganas: No space left on device 'run/x': free some space"),
-        (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: set training.checkpointing=true"),
+        (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: take a smaller training.batch"),
         (
             BackendCompilerFailed("no g++\n\nmore"),
             2,
             "ganas: torch.compile failed (no g++): leave training.compile out",
         ),
-        (MemoryError(), 2, "ganas: out of memory: set training.checkpointing=true"),
+        (MemoryError(), 2, "ganas: out of memory: take a smaller training.batch"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )

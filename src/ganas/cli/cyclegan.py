@@ -1,0 +1,214 @@
+"""``ganas demo``, ``search``, ``train`` and ``translate``: the CycleGAN's half."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganas.cli.options import (
+    DomainA,
+    DomainB,
+    DryRun,
+    Features,
+    Out,
+    Preset,
+    Resolution,
+    Seed,
+    Settings,
+    app,
+    default_preset,
+    refuse_both,
+)
+from ganas.cli.printing import print_next
+from ganas.errors import ConfigError
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put it.")] = Path("ganas-demo"),
+) -> None:
+    """The whole story on built-in photographs, in minutes: search, train, translate, evaluate."""
+    from ganas.demo import run_demo
+
+    print(run_demo(out))
+
+
+@app.command()
+def search(
+    a: DomainA,
+    b: DomainB,
+    out: Out,
+    layout: Annotated[
+        str | None, typer.Option("--layout", metavar="NAME", help="Search space: framed, paper or reference. [framed]")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", metavar="NAME", help="How alphas and weights learn: of, tf, th or ths. [of]"),
+    ] = None,
+    budget_params: Annotated[
+        str | None,
+        typer.Option("--budget-params", metavar="N[,N]", help="Most parameters of each generator, or of ab,ba: 2.5M."),
+    ] = None,
+    budget_macs: Annotated[
+        str | None,
+        typer.Option("--budget-macs", metavar="N[,N]", help="Of multiply-accumulates an image: 10G."),
+    ] = None,
+    budget_ms: Annotated[
+        str | None,
+        typer.Option("--budget-ms", metavar="MS[,MS]", help="Of milliseconds an image, measured here."),
+    ] = None,
+    budget_width: Annotated[
+        float | None, typer.Option("--budget-width", metavar="W", help="At which the budget holds. [the search's]")
+    ] = None,
+    features: Features = None,
+    preset: Preset = None,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Find the architectures of a CycleGAN for two folders of images.
+
+    Example: ganas search --a paintings --b photos --out runs/search
+    """
+    from ganas.presets import make_config
+    from ganas.searching.oneshot import STRATEGIES
+    from ganas.searching.oneshot import search as run_search
+
+    flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
+    flags["metrics.features"] = features
+    flags |= _budget({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
+    config = make_config("search", preset=preset or default_preset(), flags=flags, settings=settings or ())
+    assert config.search is not None
+    if dry_run:
+        _print_cost(config, None, STRATEGIES[config.search.strategy].phases)
+        return
+    result = run_search(config, out)
+    _print_choices(result.architecture)
+    print(result.architecture)
+    print(result.verdict)
+    for line in result.spent:
+        print(line)
+    given = {"--preset": preset, "--resolution": resolution, "--features": features}
+    again = [word for option, value in given.items() if value is not None for word in (option, value)]
+    print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *again)
+
+
+@app.command()
+def train(
+    architecture: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCH|RUN|resnet9|random:SEED",
+            help="An architecture.json, a search's run, a hand-made network, or one drawn by lot.",
+        ),
+    ],
+    a: DomainA,
+    b: DomainB,
+    out: Out,
+    width: Annotated[
+        float | None, typer.Option("--width", metavar="W", help="Of the generators; encoders put out 4 W channels.")
+    ] = None,
+    match_size: Annotated[
+        str | None,
+        typer.Option("--match-size", metavar="ARCH[:W]|BYTES", help="Widen it until both generators are as large."),
+    ] = None,
+    match_each: Annotated[
+        bool, typer.Option("--match-each", help="With --match-size: each generator as large as its counterpart.")
+    ] = False,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train N times, seed after seed.")] = 1,
+    features: Features = None,
+    preset: Preset = None,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Train the translator of one architecture.
+
+    Example: ganas train runs/search --a paintings --b photos --out runs/train
+    """
+    from ganas.presets import make_config
+    from ganas.training.architectures import find_architecture, matched
+    from ganas.training.phases import joint_phases
+    from ganas.training.translator import train_repeats
+
+    found = find_architecture(architecture)
+    flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
+    flags["nets.layout"] = found.layout
+    if match_size is not None:
+        refuse_both({"--width": width}, "--match-size finds it")
+        flags |= matched(found, match_size, each=match_each)
+    elif match_each:
+        raise ConfigError("--match-each says how to match: give --match-size with it")
+    config = make_config("train", preset=preset or default_preset(), flags=flags, settings=settings or ())
+    if dry_run:
+        _print_cost(config, found, joint_phases, repeats)
+        return
+    result = train_repeats(config, found, out, repeats)
+    for line in result.lines():
+        print(line)
+    print_next("translate", out, a, "translated", "--direction", "ab")
+
+
+@app.command()
+def translate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas train, or its model folder.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, a folder or a zip.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new folder: one PNG per image, names kept.")],
+    direction: Annotated[
+        str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
+    ],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+) -> None:
+    """Translate images of any size."""
+    from ganas.inference import translate as run_translation
+
+    if direction not in ("ab", "ba"):
+        raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
+    done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
+    print(f"{done} images in {output}")
+
+
+def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
+    return {"data.a": str(a), "data.b": str(b), "data.resolution": resolution, "seed": seed}
+
+
+def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]:
+    """The values of the one --budget option that was given: 2.5M for both generators, 2M,4M for A→B and B→A."""
+    found = {kind: text for kind, text in given.items() if text is not None}
+    if len(found) > 1:
+        raise ConfigError(f"give one budget, not {' and '.join(f'--budget-{kind}' for kind in found)}")
+    if not found:
+        if width is not None:
+            raise ConfigError(
+                "--budget-width is of a budget: give --budget-params, --budget-macs or --budget-ms with it"
+            )
+        return {}
+    ((kind, text),) = found.items()
+    parts = [re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?([KMG]?)", part.strip()) for part in text.split(",")]
+    if len(parts) > 2 or not all(parts):
+        raise ConfigError(f"--budget-{kind} {text!r}: give a number as 2.5M, or two with a comma between, ab,ba")
+    amounts = [float(part[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[part[2]] for part in parts if part]
+    ab, ba = amounts if len(amounts) == 2 else 2 * amounts
+    return {"search.budget": kind, "search.budget_ab": ab, "search.budget_ba": ba, "search.budget_width": width}
+
+
+def _print_choices(architecture: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("slot", "A→B / D_A", "B→A / D_B", box=None)
+    for row in architecture.table():
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def _print_cost(config: Any, architecture: Any, phases: Any, repeats: int = 1) -> None:
+    from ganas.training.cost import describe, measure_run
+
+    resolved, cost = measure_run(config, architecture, phases)
+    print(resolved.to_yaml())
+    for line in describe(cost, repeats):
+        print(line)

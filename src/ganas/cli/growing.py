@@ -1,0 +1,118 @@
+"""``ganas grow``, ``sample`` and ``runs``: a GAN that is grown."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganas.cli.options import AsJson, DryRun, Features, Out, Resolution, Seed, Settings, app, default_preset
+from ganas.cli.printing import print_next, print_table
+
+
+@app.command()
+def grow(
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR|ZIP", help="Images to learn to make.", show_default=False)
+    ],
+    out: Out,
+    route: Annotated[
+        str | None,
+        typer.Option("--route", metavar="proggan|FILE", help="Follow a route instead of searching one."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Candidates trained at once. [1; ray: as many as fit]"),
+    ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="local|ray", help="Train them here, or on a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a Ray cluster. [one on this machine]")
+    ] = None,
+    gpu_share: Annotated[
+        float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: of a GPU for each candidate. [1]")
+    ] = None,
+    features: Features = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper. [fits the machine]")
+    ] = None,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Find a GAN for a folder of images by growing it while it trains.
+
+    Example: ganas grow --data photos --out runs/grow --workers 2
+    """
+    from ganas.presets import make_grow_config
+    from ganas.searching.grow import foresee
+    from ganas.searching.grow import grow as run_growth
+
+    flags = {"data.images": str(data), "data.resolution": resolution, "metrics.features": features, "seed": seed}
+    config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
+    if dry_run:
+        resolved, lines = foresee(config, route, workers)
+        print(resolved.to_yaml())
+        print("\n".join(lines))
+        return
+    place: dict[str, Any] = {"workers": workers, "executor": executor, "address": address, "gpu_share": gpu_share}
+    for line in run_growth(config, out, route=route, **place).lines():
+        print(line)
+    print_next("sample", out, "samples.png", "-n", "64", "--grid")
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas grow, or its model folder.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new folder of PNGs; with --grid one new PNG.")],
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many images.")] = 64,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, max=2**62, help="Of the first; the others count up.")
+    ] = 0,
+    grid: Annotated[bool, typer.Option("--grid", help="All in one picture.")] = False,
+) -> None:
+    """Make images; the same seed gives the same image."""
+    from ganas.sampling import sample as run_sampling
+
+    print(f"{run_sampling(run, output, count=count, seed=seed, as_grid=grid)} images in {output}")
+
+
+@app.command()
+def runs(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas grow.")], as_json: AsJson = False
+) -> None:
+    """What a growing search has tried: every candidate, the beam, and how the best came about."""
+    from ganas.searching.history import read_history
+
+    history = read_history(run)
+    if as_json:
+        print(json.dumps(history.as_json()))
+        return
+    header = ("generation", "id", "parent", "action", "size", "G", "D", "start", "end", "÷ ProgGAN", "s", "state")
+    print_table(header, [_candidate_row(record) for record in history.records])
+    for number, beam in enumerate(history.beams):
+        print(f"beam {number}: {' '.join(beam) or 'nobody'}")
+    for name in history.lineage:
+        record = history.record(name)
+        print(f"best: {_grown(record)} → {record.spec.architecture}")
+
+
+def _candidate_row(record: Any) -> tuple[str, ...]:
+    """One candidate for people; an asterisk marks those that were kept."""
+    spec, result = record.spec, record.result
+    layers, state = spec.architecture, f"{record.state}*" if record.kept else record.state
+    parameters = (f"{layers.parameters(side) / 1e6:.2f}M" for side in ("generator", "discriminator"))
+    numbers = (result and result.start, result and result.end, record.normalized)
+    scores = ("" if number is None else f"{number:.4g}" for number in numbers)
+    seconds = f"{result.seconds:.0f}" if result else ""
+    place = str(spec.generation) if record.role == "search" else record.role
+    return (
+        *(place, spec.id, spec.parent or "", _grown(record), f"{layers.resolution}²"),
+        *(*parameters, *scores, seconds, state),
+    )
+
+
+def _grown(record: Any) -> str:
+    return record.spec.action or ("trained on" if record.spec.parent else "base")

@@ -1,0 +1,169 @@
+"""``ganas evaluate``, ``doctor`` and ``data check``: what there is, and how good it is."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganas.cli.options import AsJson, Features, app, data_app, refuse_both
+from ganas.cli.printing import print_table
+from ganas.errors import ConfigError
+
+
+@app.command()
+def evaluate(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, to be measured both ways.")
+    ] = None,
+    a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="With RUN: test images of domain A.")] = None,
+    b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="With RUN: test images of domain B.")] = None,
+    real: Annotated[Path | None, typer.Option("--real", metavar="DIR|ZIP", help="Without RUN: real images.")] = None,
+    fake: Annotated[
+        list[Path] | None,
+        typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to judge; again for each repeat."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="NAMES", help="Of fid,kid,pr,is,swd. [those that can be had]")
+    ] = None,
+    features: Features = None,
+    images: Annotated[
+        int | None, typer.Option("--images", metavar="N", min=2, help="Draw N of the images to judge. [all]")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples behind 95 % intervals.")
+    ] = 0,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither use nor keep statistics of real images.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure images, or both directions of a run; each key names its protocol.
+
+    Examples: ganas evaluate --real paintings --fake translated --features squeezenet:weights.safetensors
+    ganas evaluate runs/train --a test/paintings --b test/photos
+    """
+    from ganas.evaluation import evaluate_run
+    from ganas.metrics.evaluate import evaluate_folders
+    from ganas.metrics.statistics import Cache
+    from ganas.progress import Reporter
+    from ganas.store import default_cache
+
+    common: dict[str, Any] = {
+        "metrics": metrics.split(",") if metrics else None,
+        "features": features,
+        "bootstrap": bootstrap,
+        "cache": None if no_cache else Cache(default_cache()),
+        "skip_bad": skip_bad,
+    }
+    if run is not None:
+        refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
+        if (a is None) != (b is None):
+            raise ConfigError("give both --a and --b, or neither to measure what the run held out")
+        _print_judgements(evaluate_run(run, a=a, b=b, **common), as_json)
+        return
+    refuse_both({"--a": a, "--b": b}, "it needs a RUN: use --real and --fake for folders")
+    if real is None or not fake:
+        raise ConfigError("give a RUN, or --real and --fake")
+    measured = evaluate_folders(real, fake, count=images, reporter=Reporter(), **common)
+    _print_measurements(fake, measured, as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine has, and what that means for a run."""
+    from ganas.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps({finding.name: finding.value for finding in findings}))
+        return
+    for finding in findings:
+        print(f"{finding.name:12} {finding.value:40} {finding.meaning}")
+
+
+@data_app.command("check")
+def data_check(
+    places: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
+    as_json: AsJson = False,
+) -> None:
+    """Count images, find broken files, and say how unequal two domains are."""
+    from ganas.data.sources import check_source
+
+    reports = [check_source(place) for place in places]
+    if as_json:
+        print(json.dumps({"sources": [report.as_json() for report in reports]}))
+    else:
+        for report in reports:
+            print(report)
+        if len(reports) == 2:
+            print(_balance(reports[0].count, reports[1].count))
+
+
+def _balance(a: int, b: int) -> str:
+    small, large = sorted((a, b))
+    if small == large:
+        return f"both domains have {a} images: an epoch is {a} pairs"
+    ratio = f"{large / small:.1f} times the images of the other" if small else "all of the images"
+    return f"one domain has {ratio}: an epoch is {large} pairs, and the smaller domain is walked more often"
+
+
+def _print_judgements(judgements: Any, as_json: bool) -> None:
+    """Both directions of a run, before and after."""
+    if as_json:
+        document = {
+            direction: {"untranslated": judged.untranslated.as_json(), "translated": judged.translated.as_json()}
+            for direction, judged in judgements.items()
+        }
+        print(json.dumps(document))
+        return
+    rows: list[tuple[str, ...]] = []
+    for direction, judged in judgements.items():
+        _note_warnings(judged.translated, f"{direction}: ")
+        split = judged.translated.protocol["split"]
+        for label, *values in _score_rows(judged.untranslated, judged.translated):
+            rows.append((direction, split, label, *values))
+    print_table(("", "split", "score", "untranslated", "translated"), rows)
+
+
+def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None:
+    """One measurement a folder, and a summary of several."""
+    from ganas.metrics.measurement import summarise
+
+    summaries = summarise(measured) if len(measured) > 1 else {}
+    if as_json:
+        if len(measured) == 1:
+            print(json.dumps(measured[0].as_json()))
+            return
+        document = {"repeats": [one.as_json() for one in measured]}
+        print(json.dumps(document | {"summary": {key: vars(summary) for key, summary in summaries.items()}}))
+        return
+    for fake, one in zip(fakes, measured, strict=True):
+        _note_warnings(one, f"{fake}: " if len(measured) > 1 else "")
+    columns = ("score", *(map(str, fakes) if len(measured) > 1 else ["value"]))
+    print_table(columns, _score_rows(*measured))
+    for key, summary in summaries.items():
+        print(f"{key}: {summary}")
+
+
+def _score_rows(*measurements: Any) -> list[tuple[str, ...]]:
+    """A row a score, its label first; below the sliced Wasserstein distance its levels, as the papers' tables."""
+    first, rows = measurements[0], []
+    for key in first.scores:
+        rows.append((key, *(_score(one, key) for one in measurements)))
+        for level in first.protocol.get("swd_levels", {}) if key.startswith("swd") else ():
+            values = (f"{one.protocol['swd_levels'][level]:.6g}" for one in measurements)
+            rows.append((f"  level of {level} px", *values))
+    return rows
+
+
+def _score(measurement: Any, key: str) -> str:
+    low, high = measurement.intervals.get(key, (None, None))
+    return f"{measurement.scores[key]:.6g}" + (f" [{low:.4g}, {high:.4g}]" if low is not None else "")
+
+
+def _note_warnings(measurement: Any, prefix: str) -> None:
+    for warning in measurement.warnings:
+        print(f"note: {prefix}{warning}", file=sys.stderr)

@@ -1,0 +1,59 @@
+"""The command line's two levels, and the options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganas.errors import ConfigError
+
+app = typer.Typer(
+    name="ganas",
+    help="GAN architecture search: find, train and use the GAN that fits your images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+DomainA = Annotated[Path, typer.Option("--a", metavar="DIR|ZIP", help="Images of domain A.", show_default=False)]
+DomainB = Annotated[Path, typer.Option("--b", metavar="DIR|ZIP", help="Images of domain B.", show_default=False)]
+Out = Annotated[
+    Path,
+    typer.Option("--out", metavar="RUN", help="Folder of the run; the same command again resumes.", show_default=False),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper, reference. [fits the machine]"),
+]
+Resolution = Annotated[int | None, typer.Option("--resolution", metavar="PIXELS", help="Side of the training images.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other value of the config; may be repeated."),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of everything random.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the config and what the run would cost; do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="NAME[:PATH]",
+        help="Feature network: inception, squeezenet or one of torchvision's classifiers; its weights' file.",
+    ),
+]
+
+
+def default_preset() -> str:
+    """What suits the machine: gpu with one, else small."""
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "small"
+
+
+def refuse_both(options: dict[str, Any], reason: str) -> None:
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"{name} cannot be used here, {reason}")
