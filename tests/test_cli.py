@@ -41,6 +41,10 @@ CONTRACT = {
         *("--skip-bad", "--no-cache", "--json"),
     ],
     "doctor": ["--json"],
+    "reproduce": [
+        *("fig3|fig4|fig5|fig6", "--out", "--scale", "--data", "--workers", "--features"),
+        *("--seed", "--set", "--dry-run"),
+    ],
     "data check": ["DIR|ZIP...", "--json"],
 }
 

@@ -17,10 +17,11 @@ import pytest
 
 from ganas.candidates import candidates
 from ganas.executors.base import InProcess
-from ganas.executors.worker import work
+from ganas.executors.worker import finish
 from ganas.presets import make_grow_config
 from ganas.progress import StopSignal
 from ganas.searching.grow import grow
+from ganas.searching.worker import train
 from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
@@ -61,7 +62,7 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that nobody disturbed, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
     config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
-    grow(config, out, executor=InProcess(lambda job: work(job, StopSignal())))
+    grow(config, out, executor=InProcess(lambda job: finish(job, StopSignal(), train)))
     return out
 
 
@@ -228,7 +229,7 @@ def _workers(run: Path) -> list[int]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"ganas.executors.worker" in words and any(str(run).encode() in word for word in words):
+        if b"ganas.searching.worker" in words and any(str(run).encode() in word for word in words):
             found.append(int(folder.name))
     return found
 
@@ -347,7 +348,7 @@ def test_a_worker_ends_with_its_driver(images: Path, whole: Path, tmp_path: Path
             "-c",
             "import os, subprocess, sys; arguments = [*sys.argv[1:-1], str(os.getpid())]; "
             "print(subprocess.Popen(arguments).pid, flush=True); input()",
-            *(sys.executable, "-m", "ganas.executors.worker", folder, "DRIVER"),
+            *(sys.executable, "-m", "ganas.searching.worker", folder, "DRIVER"),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

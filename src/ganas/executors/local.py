@@ -19,7 +19,7 @@ from ganas.executors.worker import STOPPED, TROUBLE
 from ganas.store import Run
 
 RETRIES = 2  # of a worker that was killed
-WORKER = (sys.executable, "-m", "ganas.executors.worker")
+WORKER = (sys.executable, "-m", "ganas.searching.worker")
 GRACE = 60.0  # seconds that a worker has to save in
 
 

@@ -1,8 +1,11 @@
-"""python -m ganas.executors.worker RUN/candidates/ID [DRIVER]: train one candidate, and write how it ended.
+"""What every worker does around its work: hold the job, write down how it ended, go when asked or when nobody looks.
 
 Exceptions and numbers that are lost are results, written down with where to read more. A signal is none: the worker
-saves and goes, and can be started again. Nor is what its candidate cannot help, a full disk or images that are gone:
-that is said in one line, and the whole search stops. DRIVER is the process that looks after the worker.
+saves and goes, and can be started again. Nor is what its job cannot help, a full disk or images that are gone: that is
+said in one line, and the whole run stops. No torch here.
+
+`main_of` makes a program of a function: python -m MODULE JOB [DRIVER], where JOB is a folder and DRIVER the process
+that looks after the worker.
 """
 
 import os
@@ -11,43 +14,44 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ganas.candidates import Result, read_result, read_spec
-from ganas.config import GrowConfig, load_config
+from ganas.candidates import Result, read_result
 from ganas.errors import GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
 
 BEGAN = time.monotonic()
 STOPPED = 130  # exit code: asked to stop, everything is saved
-TROUBLE = 75  # exit code: nothing that the candidate could help; the last line of its log says what
+TROUBLE = 75  # exit code: nothing that the job could help; the last line of its log says what
+
+Work = Callable[[Run, StopSignal, Reporter], Result]  # of the job's folder; what is said goes into its log
 
 
-def work(job: Path, stop: StopSignal) -> None:
-    """Train the candidate whose folder this is, unless it has ended.
+def finish(job: Path, stop: StopSignal, work: Work) -> None:
+    """Do the work of a job's folder, unless it has ended.
 
-    Raises `Stopped`, and `UserError` or `OSError` for what the candidate cannot help.
+    Raises `Stopped`, and `UserError` or `OSError` for what the job cannot help.
     """
-    candidate = Run(job)
-    with locked(candidate, stop):
-        candidate.sweep()
-        if read_result(candidate) is None:
-            result = replace(_train(candidate, stop), elapsed=round(time.monotonic() - BEGAN, 3))
-            candidate.write_text(candidate.result, result.to_json())
-        for checkpoint in candidate.checkpoint_paths():
+    folder = Run(job)
+    with locked(folder, stop):
+        folder.sweep()
+        if read_result(folder) is None:
+            result = replace(_result(folder, stop, work), elapsed=round(time.monotonic() - BEGAN, 3))
+            folder.write_text(folder.result, result.to_json())
+        for checkpoint in folder.checkpoint_paths():
             checkpoint.unlink()
 
 
 @contextmanager
-def locked(candidate: Run, stop: StopSignal) -> Iterator[None]:
-    """Hold a candidate, once a worker whose driver is gone has saved and left it."""
+def locked(folder: Run, stop: StopSignal) -> Iterator[None]:
+    """Hold a job, once a worker whose driver is gone has saved and left it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(candidate.lock_file)
+    lock = FileLock(folder.lock_file)
     while True:
         stop.check()
         try:
@@ -59,25 +63,16 @@ def locked(candidate: Run, stop: StopSignal) -> Iterator[None]:
         yield
 
 
-def _train(candidate: Run, stop: StopSignal) -> Result:
-    reporter = Reporter(candidate.log, quiet=True)
+def _result(folder: Run, stop: StopSignal, work: Work) -> Result:
+    reporter = Reporter(folder.log, quiet=True)
     try:
-        from ganas.training.candidate import Candidate, Reals, open_squares
-
-        run = Run(candidate.path.parent.parent)
-        config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
-        spec = read_spec(candidate)
-        parent = run.candidate(spec.parent) if spec.parent else None
-        training = Candidate(candidate, spec, config, parent, Reals(open_squares(run, config), config))
-        result = training.train(reporter, stop)
-        training.save_final()
-        return result
+        return work(folder, stop, reporter)
     except (Stopped, UserError, OSError):
         raise
     except Exception as error:
         for line in traceback.format_exc().splitlines():
             reporter.say(line)
-        return Result("failed", error=f"{_reason(error)}; see {candidate.log}")
+        return Result("failed", error=f"{_reason(error)}; see {folder.log}")
 
 
 def _reason(error: Exception) -> str:
@@ -94,14 +89,14 @@ def end_with(driver: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main() -> int:
-    """Entry point of the process."""
+def main_of(work: Work) -> int:
+    """Entry point of a process; its exit code."""
     job, *driver = sys.argv[1:]
     with StopSignal().listening() as stop:
         if driver:
             threading.Thread(target=end_with, args=(int(driver[0]),), daemon=True).start()
         try:
-            work(Path(job), stop)
+            finish(Path(job), stop, work)
         except (Stopped, KeyboardInterrupt):
             return STOPPED
         except UserError as error:
@@ -114,7 +109,3 @@ def main() -> int:
 def _trouble(line: str) -> int:
     print(" ".join(line.split()), file=sys.stderr)
     return TROUBLE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,61 @@
+"""``ganas reproduce``: the paper's experiments as recipes."""
+
+from typing import Annotated
+
+import typer
+
+from ganas.cli.options import DryRun, Features, Out, Seed, Settings, app
+from ganas.errors import ConfigError
+
+
+@app.command()
+def reproduce(
+    figure: Annotated[str, typer.Argument(metavar="fig3|fig4|fig5|fig6", help="A figure of CycleGANAS.")],
+    out: Out,
+    scale: Annotated[
+        str, typer.Option("--scale", metavar="tiny|small|paper", help="How large, how long and how often.")
+    ] = "tiny",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="DIR|NAME",
+            help="With trainA, trainB, testA and testB, or one of the paper's; may be repeated. "
+            "[tiny: built-in photographs; paper: those of the figure]",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Jobs at once, a core each.")] = 1,
+    features: Features = None,
+    seed: Seed = 0,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Make a figure of the paper: every search and training of it, a table, and the drawing.
+
+    Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
+    """
+    from ganas.presets import parse_setting
+    from ganas.recipes.cost import describe
+    from ganas.recipes.datasets import demo_dataset, find_dataset
+    from ganas.recipes.figures import PAPER_DATASETS, recipe
+    from ganas.recipes.reproduce import local
+    from ganas.recipes.reproduce import reproduce as run_recipe
+
+    values = dict(parse_setting(setting) for setting in settings or ())
+    recipe(figure, scale, [])  # before anything is downloaded
+    names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
+    if not names and scale != "tiny":
+        raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
+    datasets = [find_dataset(name) for name in names] or [demo_dataset(out)]
+    wanted = recipe(figure, scale, datasets, features=features, seed=seed, values=values)
+    if dry_run or scale == "paper":
+        print("\n".join(describe(wanted, workers)))
+    if dry_run:
+        return
+    found = run_recipe(wanted, out, local(workers))
+    print(found.table)
+    for line in found.failed:
+        print(f"failed: {line}")
+    print(f"written: {', '.join(map(str, found.files))}")
+    if not any(file.suffix == ".png" for file in found.files):
+        print("for the drawing: pip install matplotlib, and give the same command again")

@@ -1,0 +1,1 @@
+"""Recipes: the experiments of CycleGANAS, figure by figure."""

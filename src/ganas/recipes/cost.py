@@ -1,0 +1,76 @@
+"""What a recipe will cost on this machine: a step of each kind of job is measured, once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ganas.config import RunConfig
+from ganas.nets.architecture import Architecture
+from ganas.nets.layout import find_layout
+from ganas.presets import make_config
+from ganas.progress import readable_seconds
+from ganas.recipes.figures import Recipe
+from ganas.recipes.jobs import OF_JOB, Job
+from ganas.recipes.worker import flags_of
+from ganas.searching.oneshot import STRATEGIES
+from ganas.training.architectures import find_architecture, matched
+from ganas.training.cost import measure_cost
+from ganas.training.opening import open_domains
+from ganas.training.phases import joint_phases
+
+STAND_IN = "random:{layout}:0"  # for an architecture that is not found yet
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """One job, as far as steps go."""
+
+    job: Job
+    images: int  # pairs
+    step_seconds: float
+    seconds: float
+
+
+def recipe_cost(recipe: Recipe) -> Iterator[JobCost]:
+    """Job by job; jobs that differ in nothing but data, seed or repeat are measured once."""
+    known: dict[tuple[object, ...], float] = {}
+    for job in recipe.jobs:
+        config, architecture = _told(job)
+        layout = find_layout(config.nets.layout)
+        config, _ = open_domains(config, layout)
+        key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
+        if key not in known:
+            phases = STRATEGIES[config.search.strategy].phases if config.search else joint_phases
+            known[key] = measure_cost(config, layout, architecture, phases).step_seconds
+        seconds = known[key] * config.total_images / config.training.batch
+        yield JobCost(job, config.total_images, known[key], seconds)
+
+
+def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
+    flags = flags_of(job)
+    if job.kind == "search":
+        return make_config("search", preset=job.preset, flags=flags), None
+    layout = make_config("search", preset=job.preset, flags=flags_of(job) | {"nets.width": None}).nets.layout
+    text = job.architecture or ""
+    architecture = find_architecture(STAND_IN.format(layout=layout) if text.startswith(OF_JOB) else text)
+    flags |= {"nets.layout": architecture.layout}
+    if job.match and not job.match.startswith(OF_JOB):
+        flags |= matched(architecture, job.match, each=job.match_each)
+    return make_config("train", preset=job.preset, flags=flags), architecture
+
+
+def describe(recipe: Recipe, workers: int) -> list[str]:
+    """For people: searches and trainings, each kind with its time, and all together."""
+    costs = [*recipe_cost(recipe)]
+    lines = []
+    for kind, named in (("search", "searches"), ("train", "trainings")):
+        mine = [cost for cost in costs if cost.job.kind == kind]
+        if mine:
+            longest = max(mine, key=lambda cost: cost.seconds)
+            lines.append(
+                f"{len(mine)} {named}: {sum(cost.images for cost in mine):,} pairs, "
+                f"{readable_seconds(sum(cost.seconds for cost in mine))} of steps on one core; the longest, "
+                f"{longest.job.name} on {longest.job.dataset.name}, {readable_seconds(longest.seconds)}"
+            )
+    total = sum(cost.seconds for cost in costs)
+    with_workers = f", {readable_seconds(total / workers)} with {workers} workers at best" if workers > 1 else ""
+    return [*lines, f"in all {readable_seconds(total)}{with_workers}, measured here; scores are not counted"]

@@ -1,0 +1,223 @@
+"""Figures 3 to 6 of CycleGANAS as lists of searches and trainings. No torch here.
+
+Widths stand for the paper's: at a smaller scale 32 and 64 become narrower ones, and names say which (C16, N16). C is
+the hand-made CycleGAN, N what the one-step search found, R an architecture drawn by lot from the same space; N and R
+are as large in total as the C of the same number, and each generator of C' is as large as N's.
+
+- fig3   section 4.1: what the four strategies find, at one width
+- fig4   section 4.2: hand-made and searched over a range of widths
+- fig5   section 4.2: hand-made, searched and random at two equal sizes
+- fig6   section 4.3: hand-made, hand-made with the searched one's asymmetry, searched
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ganas.errors import ConfigError
+from ganas.presets import Values
+from ganas.recipes.jobs import OF_JOB, Dataset, Job
+
+STRATEGIES = ("of", "tf", "th", "ths")
+HANDMADE = "resnet9"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large, how long and how often."""
+
+    preset: str
+    narrow: float  # stands for the paper's width of 32
+    wide: float  # for 64
+    widths: tuple[float, ...]  # of figure 4
+    repeats: int  # trainings of an architecture
+    lots: int  # architectures drawn by lot
+    search: tuple[tuple[str, object], ...] = ()  # values beside the preset's
+    train: tuple[tuple[str, object], ...] = ()
+
+
+SCALES: Mapping[str, Scale] = {
+    "tiny": Scale(
+        "tiny",
+        narrow=4,
+        wide=8,
+        widths=(4, 8),
+        repeats=2,
+        lots=2,
+        search=(("data.resolution", 32), ("training.images", 200), ("nets.width", 4)),
+        train=(("data.resolution", 32), ("training.images", 200)),
+    ),
+    "small": Scale(
+        "small",
+        narrow=8,
+        wide=16,
+        widths=(8, 12, 16, 24),
+        repeats=3,
+        lots=5,
+        train=(("training.images", 6000),),
+    ),
+    "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, lots=5),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One architecture at one size on one data set, trained several times."""
+
+    name: str
+    dataset: str
+    jobs: tuple[Job, ...]  # its trainings
+    group: str  # what is drawn in one colour, or as one line
+    width: float | None = None  # figure 4: the place on the axis
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a figure needs, and what its numbers are divided by."""
+
+    figure: str
+    variants: tuple[Variant, ...]
+    searches: tuple[Job, ...]
+    reference: str  # variant whose mean score, of a data set and direction, is 1
+    size_reference: float  # width of the hand-made generator whose size is 1
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every job once, searches first."""
+        return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
+
+
+class Kitchen:
+    """Makes the jobs of one data set at one scale."""
+
+    def __init__(self, dataset: Dataset, scale: Scale, features: str | None, seed: int, values: Values) -> None:
+        self._dataset, self._scale, self._features, self._seed = dataset, scale, features, seed
+        self._values = tuple(values.items())
+        self.searches: dict[str, Job] = {}
+
+    def search(self, strategy: str) -> Job:
+        """One search by a strategy."""
+        values = (*self._scale.search, ("search.strategy", strategy), *self._values)
+        job = Job("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values)
+        return self.searches.setdefault(job.id, job)
+
+    def variant(
+        self,
+        name: str,
+        architecture: str,
+        *,
+        width: float | None = None,
+        match: str | None = None,
+        each: bool = False,
+        group: str | None = None,
+        repeats: int | None = None,
+    ) -> Variant:
+        """An architecture at a width, or at a size."""
+        own = (("nets.width", width),) if match is None and width else ()
+        values = (*self._scale.train, *own, *self._values)
+        jobs = (
+            Job(
+                *("train", name, self._dataset, self._scale.preset, self._seed + number, values, self._features),
+                architecture=architecture,
+                match=match,
+                match_each=each,
+            )
+            for number in range(repeats or self._scale.repeats)
+        )
+        return Variant(name, self._dataset.name, tuple(jobs), group or name, width)
+
+    def hand_made(self, width: float) -> Variant:
+        """C at a width."""
+        return self.variant(f"C{width:g}", HANDMADE, width=width, group="CycleGAN")
+
+    def searched(self, width: float) -> Variant:
+        """N, as large in total as C of the same number."""
+        return self.variant(
+            f"N{width:g}", _of(self.search("of")), match=f"{HANDMADE}:{width:g}", group="searched", width=width
+        )
+
+    def random(self, width: float, layout: str) -> list[Variant]:
+        """R, as large as C of the same number: several architectures, each trained once."""
+        return [
+            self.variant(
+                f"R{width:g}.{number + 1}",
+                f"random:{layout}:{number + 1}",
+                match=f"{HANDMADE}:{width:g}",
+                group=f"R{width:g}",
+                repeats=1,
+            )
+            for number in range(self._scale.lots)
+        ]
+
+
+def _of(job: Job) -> str:
+    return f"{OF_JOB}{job.id}"
+
+
+def _fig3(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
+    return [
+        kitchen.variant(name.upper(), _of(kitchen.search(name)), width=scale.wide, group=name.upper())
+        for name in STRATEGIES
+    ]
+
+
+def _fig4(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
+    of = _of(kitchen.search("of"))
+    hand_made = [kitchen.hand_made(width) for width in scale.widths]
+    return [*hand_made, *(kitchen.variant(f"S{w:g}", of, width=w, group="searched") for w in scale.widths)]
+
+
+def _fig5(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
+    pairs = [kind(width) for width in (scale.narrow, scale.wide) for kind in (kitchen.hand_made, kitchen.searched)]
+    return [*pairs, *kitchen.random(scale.wide, layout)]
+
+
+def _fig6(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
+    hand_made, searched = kitchen.hand_made(scale.wide), kitchen.searched(scale.wide)
+    scaled = kitchen.variant(
+        f"C'{scale.wide:g}", HANDMADE, match=_of(searched.jobs[0]), each=True, group="CycleGAN, scaled"
+    )
+    return [hand_made, scaled, searched]
+
+
+FIGURES: Mapping[str, Callable[[Kitchen, Scale, str], list[Variant]]] = {
+    "fig3": _fig3,
+    "fig4": _fig4,
+    "fig5": _fig5,
+    "fig6": _fig6,
+}
+
+
+PAPER_DATASETS: Mapping[str, Sequence[str]] = {
+    "fig3": ("facades", "horse2zebra", "iphone2dslr"),
+    "fig4": ("facades", "maps", "apple2orange", "horse2zebra", "summer2winter", "iphone2dslr"),
+    "fig5": ("facades", "maps", "apple2orange", "horse2zebra", "summer2winter", "iphone2dslr"),
+    "fig6": ("horse2zebra", "iphone2dslr"),
+}
+
+
+def recipe(
+    figure: str,
+    scale: str,
+    datasets: Sequence[Dataset],
+    *,
+    features: str | None = None,
+    seed: int = 0,
+    values: Values | None = None,  # of --set, for searches and trainings alike
+) -> Recipe:
+    """Everything that a figure needs; raises `ConfigError` for an unknown figure or scale."""
+    if figure not in FIGURES:
+        raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(FIGURES)}")
+    if scale not in SCALES:
+        raise ConfigError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
+    chosen = SCALES[scale]
+    layout = "paper" if scale == "paper" else "framed"
+    variants: list[Variant] = []
+    searches: list[Job] = []
+    for dataset in datasets:
+        kitchen = Kitchen(dataset, chosen, features, seed, values or {})
+        variants += FIGURES[figure](kitchen, chosen, layout)
+        searches += kitchen.searches.values()
+    wide = f"{chosen.wide:g}"
+    reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]
+    size_reference = chosen.narrow if figure == "fig5" else chosen.wide
+    return Recipe(figure, tuple(variants), tuple(searches), reference, size_reference)

@@ -1,0 +1,109 @@
+"""One search or one training of a recipe, as data. No torch here.
+
+OUT/jobs/ID/
+  job.json       what to do
+  run/           the run of ``ganas search`` or ``ganas train``
+  scores.json    train: both directions on the test images, and the sizes of the generators
+  result.json    written last: how it ended (`ganas.candidates.Result`)
+  log.txt, lock
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ganas.errors import RunError
+from ganas.store import Run
+
+SCHEMA = 1
+JOB = "job.json"
+OF_JOB = "job:"  # how an architecture, or a size, that another job finds begins
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Two domains, split into images to learn from and images to be judged by."""
+
+    name: str
+    folder: str  # with trainA, trainB, testA and testB
+
+    def part(self, name: str) -> Path:
+        """``trainA`` and so on."""
+        return Path(self.folder) / name
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told. Equal jobs have equal ids, whichever figure they are for."""
+
+    kind: Literal["search", "train"]
+    name: str  # of the variant, for people
+    dataset: Dataset
+    preset: str
+    seed: int
+    values: tuple[tuple[str, Any], ...] = ()  # of the config, beside the preset's
+    features: str | None = None
+    architecture: str | None = None  # train: as on the command line, or job:ID of a search
+    match: str | None = None  # train: --match-size, or job:ID of a training
+    match_each: bool = False
+
+    @property
+    def id(self) -> str:
+        """A readable name, and ten hex digits of everything that the outcome depends on."""
+        content = {key: value for key, value in asdict(self).items() if key != "name"}
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+        return f"{self.dataset.name}-{self.name}-{self.kind}-{self.seed}-{digest}".replace("'", "p").replace(" ", "_")
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the jobs that have to end first."""
+        wanted = (self.architecture, self.match)
+        return tuple(text.removeprefix(OF_JOB) for text in wanted if text and text.startswith(OF_JOB))
+
+    def to_json(self) -> str:
+        """The text of a ``job.json``."""
+        return json.dumps({"schema": SCHEMA} | asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def read(cls, folder: Run) -> "Job":
+        """Out of its folder; raises `RunError`."""
+        path = folder.path / JOB
+        return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> "Job":
+        """Read what `to_json` wrote; raises `RunError` that names `origin`."""
+        try:
+            document = json.loads(text)
+            if document.pop("schema") != SCHEMA:
+                raise ValueError("it is of another version of ganas")
+            values = tuple((key, value) for key, value in document.pop("values"))
+            return cls(dataset=Dataset(**document.pop("dataset")), values=values, **document)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RunError(f"{origin} is damaged ({error}): remove its folder, and it is done again") from None
+
+
+class Workplace:
+    """The folder of a recipe; every job has one of its own in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, folder: Run) -> "Workplace":
+        """The one that a job's folder is in."""
+        return cls(folder.path.parent.parent)
+
+    def job(self, name: str) -> Run:
+        """Where a job's files are."""
+        return Run(self.path / "jobs" / name)
+
+    def run(self, name: str) -> Run:
+        """The run of its search or training."""
+        return Run(self.path / "jobs" / name / "run")
+
+    def scores(self, name: str) -> Path:
+        """What a training came to."""
+        return self.path / "jobs" / name / "scores.json"

@@ -1,0 +1,130 @@
+"""What a recipe came to: a row for each variant and direction, as Markdown, as JSON, and as the paper's figure."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from ganas.metrics.measurement import SPREADS, metric_of
+from ganas.nets.layout import find_layout
+from ganas.nets.size import parameters
+from ganas.recipes.figures import HANDMADE, Recipe, Variant
+from ganas.recipes.jobs import Workplace
+from ganas.store import write_atomically
+
+DIRECTIONS = {"ab": "A→B", "ba": "B→A"}
+PREFERRED = ("fid", "kid", "swd")  # the first there is, is drawn; the paper's is FID
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant on one data set in one direction."""
+
+    dataset: str
+    variant: str
+    group: str
+    direction: str
+    architecture: str
+    width: float
+    parameters: int
+    bytes: int
+    macs: int
+    size: float  # parameters over those of the reference's hand-made generator
+    metric: str  # key
+    untranslated: float  # the score of images as they are
+    scores: tuple[float, ...]  # of each repeat
+    share: float | None  # mean score over the reference's mean
+    others: dict[str, tuple[float, ...]]  # the other metrics' scores
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over repeats."""
+        return stdev(self.scores) if len(self.scores) > 1 else None
+
+
+def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
+    """The rows of all trainings that are done; a variant none of whose is, is left out."""
+    size = parameters(find_layout(HANDMADE).generator, (), recipe.size_reference)
+    rows = [row for variant in recipe.variants for row in _rows(variant, workplace, size)]
+    means = {(row.dataset, row.direction): mean(row.scores) for row in rows if row.variant == recipe.reference}
+
+    def share(row: Row) -> float | None:
+        base = means.get((row.dataset, row.direction))
+        return mean(row.scores) / base if base else None
+
+    return [replace(row, share=share(row)) for row in rows]
+
+
+def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
+    paths = [path for job in variant.jobs if (path := workplace.scores(job.id)).is_file()]
+    done: list[dict[str, Any]] = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    if not done:
+        return
+    for direction in DIRECTIONS:
+        found = [document["translated"][direction]["scores"] for document in done]
+        keys = [key for key in found[0] if metric_of(key) not in SPREADS]
+        drawn = min(keys, key=lambda key: PREFERRED.index(metric_of(key)) if metric_of(key) in PREFERRED else 9)
+        generator = done[0]["sizes"][direction]
+        yield Row(
+            dataset=variant.dataset,
+            variant=variant.name,
+            group=variant.group,
+            direction=direction,
+            architecture=done[0]["architecture"],
+            width=generator["width"],
+            parameters=generator["parameters"],
+            bytes=generator["bytes"],
+            macs=generator["macs"],
+            size=generator["parameters"] / size,
+            metric=drawn,
+            untranslated=done[0]["untranslated"][direction]["scores"][drawn],
+            scores=tuple(scores[drawn] for scores in found),
+            share=None,
+            others={key: tuple(scores[key] for scores in found) for key in keys if key != drawn},
+        )
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """A table a data set."""
+    lines = []
+    for dataset in dict.fromkeys(row.dataset for row in rows):
+        here = [row for row in rows if row.dataset == dataset]
+        lines += [
+            f"**{dataset}**, `{here[0].metric}`",
+            "",
+            "| variant | direction | width | parameters | size | before | mean ± deviation | range | normalised |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for row in here:
+            spread = f" ± {row.spread:.3g}" if row.spread is not None else ""
+            share = f"{row.share:.3f}" if row.share is not None else ""
+            lines.append(
+                f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} | {row.size:.3f} "
+                f"| {row.untranslated:.4g} | {mean(row.scores):.4g}{spread} "
+                f"| {min(row.scores):.4g} to {max(row.scores):.4g} ({len(row.scores)}) | {share} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:
+    """The table in two forms, and the figure where matplotlib is installed; the files written."""
+    table, document = folder / f"{recipe.figure}.md", folder / f"{recipe.figure}.json"
+    write_atomically(table, as_markdown(rows).encode())
+    write_atomically(document, (json.dumps([asdict(row) for row in rows], indent=1) + "\n").encode())
+    picture = folder / f"{recipe.figure}.png"
+    return [table, document, *([picture] if _draw(recipe, rows, picture) else [])]
+
+
+def _draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> bool:
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    from ganas.recipes.drawing import draw
+
+    draw(recipe, rows, path)
+    return True

@@ -1,0 +1,94 @@
+"""``ganas reproduce``: a recipe's searches and trainings as a queue over an executor, then its table and figure."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganas.candidates import Result, read_result
+from ganas.errors import ConfigError, GanasError, RunError, Stopped
+from ganas.executors.base import Executor
+from ganas.executors.local import Local
+from ganas.progress import Reporter, StopSignal, readable_seconds
+from ganas.recipes.figures import Recipe
+from ganas.recipes.jobs import JOB, Job, Workplace
+from ganas.recipes.report import as_markdown, collect, write_report
+from ganas.store import Run
+
+WORKER = (sys.executable, "-m", "ganas.recipes.worker")
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of a recipe."""
+
+    table: str  # Markdown
+    files: tuple[Path, ...]
+    failed: tuple[str, ...]  # a line for each job that came to nothing
+
+
+def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
+    """Do what is not done yet, in any order that the jobs allow; the same call again goes on.
+
+    Raises `RunError` for trouble that somebody has to mend, `Stopped` when asked to stop.
+    """
+    workplace, reporter = Workplace(out), Reporter()
+    with StopSignal().listening() as stop:
+        try:
+            results = _do(recipe.jobs, workplace, executor, reporter, stop)
+        except Stopped as stopped:
+            raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
+        finally:
+            executor.cancel()
+    failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
+    rows = collect(recipe, workplace)
+    if not rows:
+        raise GanasError(f"every training failed; the first: {failed[0]}")
+    return Reproduction(as_markdown(rows), tuple(write_report(recipe, rows, out)), failed)
+
+
+def local(workers: int) -> Local:
+    """Jobs on this machine, one core each."""
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: give 1 or more")
+    return Local(workers, command=WORKER)
+
+
+def _do(
+    jobs: Sequence[Job], workplace: Workplace, executor: Executor, reporter: Reporter, stop: StopSignal
+) -> dict[str, Result]:
+    results: dict[str, Result] = {}
+    running: dict[Path, Job] = {}
+    while len(results) < len(jobs):
+        stop.check()
+        for job in jobs:
+            folder = workplace.job(job.id)
+            if job.id in results or folder.path in running:
+                continue
+            known = read_result(folder) or _hopeless(job, results)
+            if known:
+                results[job.id] = known
+            elif len(running) < executor.capacity and all(parent in results for parent in job.parents):
+                folder.write_text(folder.path / JOB, job.to_json())
+                running[folder.path] = job
+                executor.submit(folder.path)
+        for ended in executor.poll():
+            job = running.pop(ended.job)
+            if ended.trouble:
+                raise RunError(f"{job.id} cannot be done: {ended.error}")
+            result = Result("failed", error=ended.error) if ended.error else read_result(Run(ended.job))
+            assert result is not None
+            results[job.id] = result
+            took = f"done in {readable_seconds(result.elapsed)}"
+            said = took if result.state == "done" else f"failed: {result.error}"
+            reporter.say(f"{job.id}: {said}; {len(results)} of {len(jobs)}, {len(running)} running")
+        time.sleep(POLL_SECONDS)
+    return results
+
+
+def _hopeless(job: Job, results: dict[str, Result]) -> Result | None:
+    """A job whose architecture will never be found."""
+    lost = next((parent for parent in job.parents if parent in results and results[parent].state == "failed"), None)
+    return Result("failed", error=f"it needs {lost}, which failed") if lost else None

@@ -1,0 +1,70 @@
+"""python -m ganas.recipes.worker OUT/jobs/ID [DRIVER]: one search or training of a recipe, and how good it came out."""
+
+import json
+import sys
+from typing import Any
+
+from ganas.candidates import Result
+from ganas.executors.worker import main_of
+from ganas.progress import Reporter, StopSignal
+from ganas.recipes.jobs import OF_JOB, Job, Workplace
+from ganas.store import Run, default_cache, write_atomically
+
+
+def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
+    """The job whose folder this is; its run resumes by itself."""
+    workplace, job = Workplace.of(folder), Job.read(folder)
+    reporter.say(f"{job.kind} {job.name} on {job.dataset.name}")
+    if job.kind == "search":
+        _search(workplace, job)
+    else:
+        _train(workplace, job)
+    return Result("done")
+
+
+def flags_of(job: Job) -> dict[str, Any]:
+    """The config values that a job sets."""
+    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
+    return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
+
+
+def _search(workplace: Workplace, job: Job) -> None:
+    from ganas.presets import make_config
+    from ganas.searching.oneshot import search
+
+    search(make_config("search", preset=job.preset, flags=flags_of(job)), workplace.run(job.id).path)
+
+
+def _train(workplace: Workplace, job: Job) -> None:
+    from ganas.evaluation import evaluate_run
+    from ganas.metrics.statistics import Cache
+    from ganas.presets import make_config
+    from ganas.training.architectures import find_architecture, generator_sizes, matched
+    from ganas.training.translator import train
+
+    def meant(text: str) -> str:
+        name = text.removeprefix(OF_JOB)
+        return text if name == text else str(workplace.run(name).path)
+
+    assert job.architecture is not None
+    architecture = find_architecture(meant(job.architecture))
+    flags = flags_of(job) | {"nets.layout": architecture.layout}
+    if job.match:
+        flags |= matched(architecture, meant(job.match), each=job.match_each)
+    config = make_config("train", preset=job.preset, flags=flags)
+    run = workplace.run(job.id)
+    train(config, architecture, run.path)
+    a, b = job.dataset.part("testA"), job.dataset.part("testB")
+    judged = evaluate_run(run.path, a=a, b=b, metrics=None, features=job.features, cache=Cache(default_cache()))
+    sizes = generator_sizes(architecture, config.nets, config.data.resolution)
+    document = {
+        "architecture": architecture.id,
+        "sizes": {size.network.removeprefix("generator_"): vars(size) | {"bytes": size.bytes} for size in sizes},
+        "untranslated": {direction: one.untranslated.as_json() for direction, one in judged.items()},
+        "translated": {direction: one.translated.as_json() for direction, one in judged.items()},
+    }
+    write_atomically(workplace.scores(job.id), (json.dumps(document, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(work))

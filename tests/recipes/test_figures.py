@@ -1,0 +1,99 @@
+"""Recipes as data: what each figure of the paper needs, and that equal jobs are done once."""
+
+import json
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from ganas.errors import ConfigError, RunError
+from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, recipe
+from ganas.recipes.jobs import Dataset, Job
+
+ONE, OTHER = Dataset("one", "/data/one"), Dataset("other", "/data/other")
+
+
+@pytest.mark.parametrize("figure, scale", [*product(FIGURES, SCALES)])
+def test_every_job_is_there_once_and_what_it_needs_too(figure: str, scale: str) -> None:
+    made = recipe(figure, scale, [ONE, OTHER])
+    ids = [job.id for job in made.jobs]
+    assert len(set(ids)) == len(ids)
+    assert all(parent in ids for job in made.jobs for parent in job.parents)
+    assert all(variant.jobs for variant in made.variants)
+    assert {variant.dataset for variant in made.variants} == {"one", "other"}
+    for dataset in ("one", "other"):
+        assert made.reference in [variant.name for variant in made.variants if variant.dataset == dataset]
+    assert all(Job.from_json(job.to_json(), "job.json") == job for job in made.jobs)
+
+
+def test_figure_3_compares_the_strategies_at_one_width() -> None:
+    made = recipe("fig3", "paper", [ONE])
+    assert [variant.name for variant in made.variants] == ["OF", "TF", "TH", "THS"]
+    assert [dict(job.values)["search.strategy"] for job in made.searches] == ["of", "tf", "th", "ths"]
+    for variant, search in zip(made.variants, made.searches, strict=True):
+        assert [job.seed for job in variant.jobs] == [0, 1, 2]
+        assert all(job.architecture == f"job:{search.id}" for job in variant.jobs)
+        assert all(dict(job.values)["nets.width"] == 64 for job in variant.jobs)
+
+
+def test_figure_5_compares_at_equal_sizes_with_five_by_lot() -> None:
+    made = recipe("fig5", "paper", [ONE])
+    names = [variant.name for variant in made.variants]
+    assert names == ["C32", "N32", "C64", "N64", *(f"R64.{number}" for number in range(1, 6))]
+    by_name = {variant.name: variant for variant in made.variants}
+    assert {job.match for job in by_name["N64"].jobs} == {"resnet9:64"}
+    assert by_name["R64.3"].jobs[0].architecture == "random:paper:3"
+    assert len(by_name["R64.3"].jobs) == 1 and len(by_name["C64"].jobs) == 3
+
+
+def test_figure_6_scales_each_hand_made_generator_to_a_searched_one() -> None:
+    made = recipe("fig6", "small", [ONE])
+    hand_made, scaled, searched = made.variants
+    assert scaled.name == "C'16" and all(job.match_each for job in scaled.jobs)
+    assert {job.match for job in scaled.jobs} == {f"job:{searched.jobs[0].id}"}
+    assert not any(job.match for job in hand_made.jobs)
+
+
+def test_equal_jobs_of_different_figures_are_one() -> None:
+    """A search and the trainings at one size are shared by figures 5 and 6."""
+    fifth, sixth = (recipe(figure, "small", [ONE]) for figure in ("fig5", "fig6"))
+    shared = {job.id for job in fifth.jobs} & {job.id for job in sixth.jobs}
+    wanted = {job.id for variant in sixth.variants if variant.name in ("C16", "N16") for job in variant.jobs}
+    assert wanted | {job.id for job in sixth.searches} == shared
+
+
+def test_everything_that_matters_changes_a_jobs_id() -> None:
+    job = Job("train", "N", ONE, "small", 0, (("nets.width", 8),), None, "resnet9", None, False)
+    changes = [
+        {"kind": "search"},
+        {"dataset": OTHER},
+        {"preset": "tiny"},
+        {"seed": 1},
+        {"values": (("nets.width", 9),)},
+        {"features": "squeezenet:weights"},
+        {"architecture": "resnet6"},
+        {"match": "1MB"},
+        {"match_each": True},
+    ]
+    ids = {replace(job, **change).id.rpartition("-")[2] for change in changes}
+    assert len(ids) == len(changes) and job.id.rpartition("-")[2] not in ids
+
+
+def test_paper_names_are_those_of_its_figures() -> None:
+    assert PAPER_DATASETS.keys() == FIGURES.keys()
+    assert len(PAPER_DATASETS["fig5"]) == 6
+
+
+@pytest.mark.parametrize(
+    "figure, scale, words", [("fig7", "tiny", "unknown figure 'fig7'"), ("fig3", "huge", "unknown scale")]
+)
+def test_unknown_names(figure: str, scale: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        recipe(figure, scale, [ONE])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"schema": 2}), json.dumps({"schema": 1, "values": []})])
+def test_a_damaged_job_is_named(text: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"job\.json is damaged"):
+        Job.from_json(text, "job.json")

@@ -1,0 +1,205 @@
+"""Recipes carried out, on noise and for a step or two: the queue, the table, the drawing; data sets."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ganas.errors import ConfigError, DataError, GanasError
+from ganas.executors.base import Ended, InProcess
+from ganas.executors.worker import finish
+from ganas.progress import StopSignal
+from ganas.recipes import datasets
+from ganas.recipes.datasets import PARTS, find_dataset
+from ganas.recipes.figures import recipe
+from ganas.recipes.jobs import Dataset, Workplace
+from ganas.recipes.report import collect
+from ganas.recipes.reproduce import reproduce
+from ganas.recipes.worker import work
+from kill_and_resume import write_images
+from tiny import ganas
+
+QUICK = {
+    "data.resolution": 32,
+    "data.validation": 0,
+    "training.images": 2,
+    "nets.discriminator_width": 2,
+    "training.batch": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("noise")
+    for number, part in enumerate(PARTS):
+        write_images(folder / part, 4, seed=number, sides=(32, 32))
+    return Dataset("noise", str(folder))
+
+
+def here() -> InProcess:
+    return InProcess(lambda job: finish(job, StopSignal(), work))
+
+
+@pytest.mark.parametrize("figure", ["fig4", "fig5", "fig6"])
+def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Path) -> None:
+    wanted = recipe(figure, "tiny", [dataset], values=QUICK)
+    found = reproduce(wanted, tmp_path, here())
+    assert not found.failed
+    assert [path.suffix for path in found.files] == [".md", ".json", ".png"]
+    with Image.open(found.files[2]) as drawing:
+        assert drawing.size[0] > 1000
+    rows = json.loads(found.files[1].read_text())
+    assert len(rows) == 2 * len(wanted.variants)
+    for row in rows:
+        assert row["variant"] in found.table and len(row["scores"]) in (1, 2) and row["parameters"] * 4 == row["bytes"]
+        if row["variant"] == wanted.reference:
+            assert row["share"] == pytest.approx(1)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/result.json")}
+    assert reproduce(wanted, tmp_path, here()).table == found.table
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
+    sizes = {(row["variant"], row["direction"]): row["parameters"] for row in rows}
+    if figure == "fig5":
+        for name in ("N8", "R8.1", "R8.2"):
+            total, hand_made = (sum(sizes[which, d] for d in ("ab", "ba")) for which in (name, "C8"))
+            assert total == pytest.approx(hand_made, rel=0.06), "as near as so narrow networks come"
+    if figure == "fig6":
+        assert all(sizes["C'8", d] == pytest.approx(sizes["N8", d], rel=0.1) for d in ("ab", "ba"))
+
+
+class Stub:
+    """Nothing is trained; jobs whose name is in `fails` come to nothing."""
+
+    capacity = 2
+
+    def __init__(self, fails: Sequence[str] = ()) -> None:
+        self._fails = fails
+        self._running: list[Path] = []
+        self.begun: list[str] = []
+
+    def submit(self, job: Path) -> None:
+        self.begun.append(job.name)
+        self._running.append(job)
+
+    def poll(self) -> Sequence[Ended]:
+        job, *self._running = self._running
+        if any(part in job.name for part in self._fails):
+            return [Ended(job, "it fell over")]
+        sizes = {d: {"width": 1.0, "parameters": 10, "bytes": 40, "macs": 1} for d in ("ab", "ba")}
+        judged = {d: {"scores": {"swd@x": 2.0 if "-C8-" in job.name else 1.0}} for d in ("ab", "ba")}
+        document = {"architecture": "a", "sizes": sizes, "translated": judged, "untranslated": judged}
+        (job / "scores.json").write_text(json.dumps(document))
+        (job / "result.json").write_text('{"schema": 1, "state": "done"}')
+        return [Ended(job)]
+
+    def cancel(self) -> None:
+        self._running.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganas.recipes.reproduce.POLL_SECONDS", 0)
+
+
+def test_what_fails_is_named_and_does_not_stop_the_rest(dataset: Dataset, tmp_path: Path) -> None:
+    wanted = recipe("fig6", "tiny", [dataset])
+    executor = Stub(fails=["-search-"])
+    found = reproduce(wanted, tmp_path, executor)
+    assert all("-C8-" in name or "-search-" in name for name in executor.begun), "nothing else can be begun"
+    assert len(found.failed) == len(wanted.jobs) - 2
+    assert any("it needs noise-OF-search" in line for line in found.failed)
+    assert "| C8 |" in found.table and "| N8 |" not in found.table
+
+
+def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -> None:
+    wanted = recipe("fig6", "tiny", [dataset])
+    reproduce(wanted, tmp_path, Stub())
+    shares = {row.variant: row.share for row in collect(wanted, Workplace(tmp_path))}
+    assert shares == {"C8": 1.0, "C'8": 0.5, "N8": 0.5}
+
+
+def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(GanasError, match="every training failed; the first: noise-OF-search"):
+        reproduce(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["noise"]))
+
+
+# ── data sets ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_is_a_data_set(dataset: Dataset) -> None:
+    found = find_dataset(dataset.folder)
+    assert found.folder == dataset.folder and found.part("testB") == Path(dataset.folder) / "testB"
+
+
+def test_a_folder_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trainA").mkdir()
+    with pytest.raises(DataError, match="has no trainB"):
+        find_dataset(str(tmp_path))
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no data set 'zebras': give a folder, or one of facades"):
+        find_dataset("zebras")
+
+
+@pytest.fixture
+def server(dataset: Dataset, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that downloads come from, with one data set in it, and files that nobody asked for."""
+    monkeypatch.setattr(datasets, "SERVER", tmp_path.as_uri())
+    with zipfile.ZipFile(tmp_path / "facades.zip", "w") as archive:
+        for part in PARTS:
+            for path in sorted(Path(dataset.folder, part).iterdir()):
+                archive.write(path, f"facades/{part}/{path.name}")
+        archive.writestr("../../outside.png", b"x")
+        archive.writestr("facades/trainA/setup.py", "import os")
+    return tmp_path
+
+
+def test_a_published_data_set_is_downloaded_once_and_remembered(server: Path, cache: Path) -> None:
+    found = find_dataset("facades")
+    assert len([*found.part("trainA").iterdir()]) == 4 and not [*cache.rglob("setup.py"), *server.rglob("outside.png")]
+    checksum = (cache / "datasets" / "facades.sha256").read_text().strip()
+    assert len(checksum) == 64
+    (server / "facades.zip").unlink()
+    assert find_dataset("facades") == found, "it is there"
+
+
+def test_another_download_than_the_first_is_refused(server: Path, cache: Path) -> None:
+    (cache / "datasets").mkdir(parents=True)
+    (cache / "datasets" / "facades.sha256").write_text("0" * 64)
+    with pytest.raises(DataError, match="is not what it was at the first download"):
+        find_dataset("facades")
+    assert not (cache / "datasets" / "facades").exists()
+
+
+def test_no_connection_is_said_with_a_way_out(server: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"cannot download file.*maps\.zip.*fetch it by hand, unpack it, and give --data"
+    ):
+        find_dataset("maps")
+
+
+def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
+    (server / "facades.zip").write_bytes(b"PK\3\4")
+    with pytest.raises(DataError, match="is no zip"):
+        find_dataset("facades")
+    assert [path.name for path in (cache / "datasets").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["fig9"], "unknown figure 'fig9': choose one of fig3, fig4, fig5, fig6"),
+        (["fig3", "--scale", "small"], "--scale small needs images: give --data DIR"),
+        (["fig3", "--data", "nowhere"], "there is no data set 'nowhere'"),
+        (["fig3", "--set", "nonsense"], "--set takes section.key=value"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ganas("reproduce", *arguments, "--out", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and words in err and not (tmp_path / "out").exists()
