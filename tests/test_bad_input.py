@@ -294,7 +294,7 @@ def test_a_place_without_architecture_is_named(
     image = tmp_path / "image.json"
     shutil.copyfile(home / "a" / "000.png", image)
     cases = {
-        "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search's run, random:SEED, or resnet9",
+        "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search's run, random:SEED, ",
         str(home / "a"): "holds no architecture.json; it is no run",
         str(begun): "its search has not ended yet: run the same ganas search again",
         str(image): "it is not text",

@@ -299,6 +299,28 @@ def wait_for_results(run: Path, count: int, process: "subprocess.Popen[bytes]") 
     return _trained(run)
 
 
+def test_without_ray_the_way_to_it_is_told(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    out = tmp_path / "run"
+    command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--executor", "ray"]
+    assert ganas(*command) == 2
+    assert (
+        capsys.readouterr().err == "ganas: --executor ray needs Ray, which is not installed: pip install 'ganas[ray]'\n"
+    )
+    assert not out.exists()
+
+
+def test_a_cluster_that_does_not_answer_is_named(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
+    assert ganas(*command, "--executor", "ray", "--address", "127.0.0.1:1") == 2
+    assert "ganas: no Ray cluster at '127.0.0.1:1' (" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_node_that_is_lost_and_one_that_joins_change_nothing(
     whole: Path, images: Path, nodes: Any, tmp_path: Path

@@ -7,6 +7,7 @@ run has to be seen by all nodes under the same path.
 """
 
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from ganas.executors.base import Ended
 from ganas.executors.local import GRACE, RETRIES, WORKER, Local
 
 POLL_SECONDS = 0.1
+PATIENCE = 10.0  # seconds for a cluster to answer
 
 
 class Ray:
@@ -109,9 +111,17 @@ def _connected(address: str | None) -> Any:
         raise ConfigError("--executor ray needs Ray, which is not installed: pip install 'ganas[ray]'") from None
     if not ray.is_initialized():
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             place = f"at {address!r}" if address else "here"
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(f"no Ray cluster {place} ({reason}): give the address that ray start printed") from None
     return ray
+
+
+def _knock(address: str | None) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), PATIENCE).close()
