@@ -33,7 +33,7 @@ def run(search: TopK, shuffle: int = 0, failing: float = 0.1) -> TopK:
 
 
 def algorithm_1(keep: int, probability: float, seed: int, key: Mapping[str, object]) -> list[list[str]]:
-    """Top-K greedy pruning as the paper writes it, on routes: the beams."""
+    """Top-K greedy pruning as the paper writes it, on routes: the beams. A parent's only action is always tried."""
     import hashlib
 
     def identity(route: tuple[str, ...]) -> str:
@@ -72,6 +72,7 @@ def algorithm_1(keep: int, probability: float, seed: int, key: Mapping[str, obje
                 (*parent, action)
                 for parent, action in pairs
                 if uniform(seed, f"draw {attempt}", identity(parent), action) < probability
+                or [one for one, _ in pairs].count(parent) == 1
             ]
             attempt += 1
         alive = sorted((w, route) for route in children if (w := worth(route)))

@@ -133,13 +133,19 @@ class TopK:
         return score.value / score.baseline
 
     def _children(self, parents: Sequence[Candidate]) -> list[Candidate]:
-        """Each parent's legal actions, each with the probability p; an empty draw is drawn again."""
-        pairs = [
-            (p, str(action), action) for p in parents for action in self._space.legal(p.architecture, p.generation)
-        ]
+        """Each parent's legal actions, each with the probability p; an empty draw is drawn again.
+
+        The only action of a parent is always tried: which parents are kept is for their scores to say, not for a lot.
+        """
+        legal = {p.id: [*self._space.legal(p.architecture, p.generation)] for p in parents}
+        pairs = [(p, str(action), action) for p in parents for action in legal[p.id]]
         for attempt in range(DRAWS if pairs else 0):
             luck = [uniform(self._seed, f"draw {attempt}", parent.id, name) for parent, name, _ in pairs]
-            drawn = [_child(*pair) for pair, number in zip(pairs, luck, strict=True) if number < self._probability]
+            drawn = [
+                _child(*pair)
+                for pair, number in zip(pairs, luck, strict=True)
+                if number < self._probability or len(legal[pair[0].id]) == 1
+            ]
             if drawn:
                 return drawn
         return [_child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0: one at least
