@@ -220,6 +220,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("search", "train"), help="train still needs a search, which is left alone")
     parser.add_argument("--layout", choices=tuple(RESOLUTION), default="framed")
     parser.add_argument("--sampling", choices=("softmax", "gumbel"), default="softmax")
+    parser.add_argument("--strategy", choices=("of", "tf", "th", "ths"), default="of")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each run")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments of the kills")
     options = parser.parse_args()
@@ -240,7 +241,7 @@ def main() -> int:
         found = []
         common = [*TINY, "--resolution", RESOLUTION[options.layout], "--set", f"training.threads={options.threads}"]
         search = ["search", *domains, *common, *LENGTH["search"], "--layout", options.layout]
-        search += ["--set", f"search.sampling={options.sampling}"]
+        search += ["--set", f"search.sampling={options.sampling}", "--strategy", options.strategy]
         if options.only == "train":
             finish(start([*search, "--out", str(folder / "search-whole")], folder / "log"), folder / "log")
         else:

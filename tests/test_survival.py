@@ -203,3 +203,10 @@ def test_kills_at_random_moments_change_nothing() -> None:
     done = subprocess.run([sys.executable, SCRIPT, "--kills", "4"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("4 kills") == 2 and done.stdout.count("the same in every byte") == 2
+
+
+@pytest.mark.slow
+def test_kills_change_nothing_in_a_search_whose_halves_change_roles() -> None:
+    command = [sys.executable, SCRIPT, "--kills", "4", "--only", "search", "--strategy", "ths"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "the same in every byte" in done.stdout, done.stdout + done.stderr
