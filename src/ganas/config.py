@@ -370,7 +370,7 @@ def resolve(
         }
     )
     inherit = training.inherit.absolute() if training.inherit else None
-    features = _absolute_features(config.metrics.features)
+    features = absolute_features(config.metrics.features)
     length = ceil(images / training.batch) * training.batch
     return config.model_copy(
         update={
@@ -392,7 +392,7 @@ def resolve_growth(
         for name, count in (("images", training.images), ("final_images", training.final_images))
     }
     select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
-    scores = {"select": select, "features": _absolute_features(metrics.features), "digest": features_digest}
+    scores = {"select": select, "features": absolute_features(metrics.features), "digest": features_digest}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"images": config.data.images.absolute(), "digest": digest}),
@@ -411,7 +411,7 @@ def _settled(training: LearningConfig, *, cores: int, cuda: bool, fast_bf16: boo
     }
 
 
-def _absolute_features(features: str | None) -> str | None:
+def absolute_features(features: str | None) -> str | None:
     """NAME:PATH with an absolute path, so that the same command from another folder means the same."""
     name, separator, path = (features or "").partition(":")
     return f"{name}:{Path(path).expanduser().absolute()}" if separator else features

@@ -11,7 +11,7 @@ from ganas.errors import ConfigError, RunError
 from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, recipe
 from ganas.recipes.jobs import Dataset, Job
 
-ONE, OTHER = Dataset("one", "/data/one"), Dataset("other", "/data/other")
+ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
 
 
 @pytest.mark.parametrize("figure, scale", [*product(FIGURES, SCALES)])
@@ -64,10 +64,12 @@ def test_equal_jobs_of_different_figures_are_one() -> None:
 
 
 def test_everything_that_matters_changes_a_jobs_id() -> None:
-    job = Job("train", "N", ONE, "small", 0, (("nets.width", 8),), None, "resnet9", None, False)
+    job = Job("train", "N", ONE, "small", 0, (("nets.width", 8),), architecture="resnet9")
     changes = [
         {"kind": "search"},
         {"dataset": OTHER},
+        {"dataset": replace(ONE, digest="1")},
+        {"settings": ("training.lr=1",)},
         {"preset": "tiny"},
         {"seed": 1},
         {"values": (("nets.width", 9),)},
@@ -78,6 +80,36 @@ def test_everything_that_matters_changes_a_jobs_id() -> None:
     ]
     ids = {replace(job, **change).id.rpartition("-")[2] for change in changes}
     assert len(ids) == len(changes) and job.id.rpartition("-")[2] not in ids
+    assert replace(job, name="M").id == job.id, "what a figure calls it does not matter"
+
+
+def test_settings_go_to_the_runs_that_have_them() -> None:
+    made = recipe("fig6", "tiny", [ONE], settings=["training.images=10", "search.warmup=0.1", "training.batch=2"])
+    (search,) = made.searches
+    assert search.settings == ("training.images=10", "search.warmup=0.1", "training.batch=2")
+    assert made.variants[0].jobs[0].settings == ("training.images=10", "training.batch=2")
+    paper = recipe("fig6", "paper", [ONE], settings=["training.images=10"])
+    assert all("training.images=10" in job.settings for job in paper.jobs)
+
+
+@pytest.mark.parametrize(
+    "setting, words",
+    [
+        ("nets.width=3", "--set nets.width: fig5 sets it itself, leave it out"),
+        ("search.strategy=tf", "sets it itself"),
+        ("metrics.features=x", "sets it itself"),
+        ("training.nonsense=1", "unknown key 'training.nonsense'"),
+        ("training.lr=-1", "training.lr"),
+    ],
+)
+def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        recipe("fig5", "tiny", [ONE], settings=[setting])
+
+
+def test_data_sets_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two data sets are called 'one'"):
+        recipe("fig5", "tiny", [ONE, replace(ONE, folder="/other/one")])
 
 
 def test_paper_names_are_those_of_its_figures() -> None:

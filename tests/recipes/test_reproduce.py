@@ -1,8 +1,10 @@
 """Recipes carried out, on noise and for a step or two: the queue, the table, the drawing; data sets."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,20 +17,18 @@ from ganas.progress import StopSignal
 from ganas.recipes import datasets
 from ganas.recipes.datasets import PARTS, find_dataset
 from ganas.recipes.figures import recipe
-from ganas.recipes.jobs import Dataset, Workplace
+from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import reproduce
 from ganas.recipes.worker import work
+from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import ganas
 
-QUICK = {
-    "data.resolution": 32,
-    "data.validation": 0,
-    "training.images": 2,
-    "nets.discriminator_width": 2,
-    "training.batch": 1,
-}
+QUICK = (
+    *("data.resolution=32", "data.validation=0"),
+    *("training.images=2", "training.batch=1", "nets.discriminator_width=2"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("noise")
     for number, part in enumerate(PARTS):
         write_images(folder / part, 4, seed=number, sides=(32, 32))
-    return Dataset("noise", str(folder))
+    return replace(find_dataset(str(folder)), name="noise")
 
 
 def here() -> InProcess:
@@ -45,7 +45,7 @@ def here() -> InProcess:
 
 @pytest.mark.parametrize("figure", ["fig4", "fig5", "fig6"])
 def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Path) -> None:
-    wanted = recipe(figure, "tiny", [dataset], values=QUICK)
+    wanted = recipe(figure, "tiny", [dataset], settings=QUICK)
     found = reproduce(wanted, tmp_path, here())
     assert not found.failed
     assert [path.suffix for path in found.files] == [".md", ".json", ".png"]
@@ -80,15 +80,16 @@ class Stub:
         self.begun: list[str] = []
 
     def submit(self, job: Path) -> None:
-        self.begun.append(job.name)
+        self.begun.append(Job.read(Run(job)).name)
         self._running.append(job)
 
     def poll(self) -> Sequence[Ended]:
         job, *self._running = self._running
-        if any(part in job.name for part in self._fails):
+        name = Job.read(Run(job)).name
+        if any(part in (name, "everything") for part in self._fails):
             return [Ended(job, "it fell over")]
         sizes = {d: {"width": 1.0, "parameters": 10, "bytes": 40, "macs": 1} for d in ("ab", "ba")}
-        judged = {d: {"scores": {"swd@x": 2.0 if "-C8-" in job.name else 1.0}} for d in ("ab", "ba")}
+        judged = {d: {"scores": {"swd@x": 2.0 if name == "C8" else 1.0}} for d in ("ab", "ba")}
         document = {"architecture": "a", "sizes": sizes, "translated": judged, "untranslated": judged}
         (job / "scores.json").write_text(json.dumps(document))
         (job / "result.json").write_text('{"schema": 1, "state": "done"}')
@@ -105,12 +106,14 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_fails_is_named_and_does_not_stop_the_rest(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
-    executor = Stub(fails=["-search-"])
+    executor = Stub(fails=["OF"])
     found = reproduce(wanted, tmp_path, executor)
-    assert all("-C8-" in name or "-search-" in name for name in executor.begun), "nothing else can be begun"
+    assert {*executor.begun} == {"C8", "OF"}, "nothing else can be begun"
     assert len(found.failed) == len(wanted.jobs) - 2
-    assert any("it needs noise-OF-search" in line for line in found.failed)
+    assert any("it needs noise-search" in line for line in found.failed)
     assert "| C8 |" in found.table and "| N8 |" not in found.table
+    again = reproduce(wanted, tmp_path, Stub())
+    assert not again.failed and "| N8 |" in again.table, "what failed is tried again"
 
 
 def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -> None:
@@ -121,8 +124,8 @@ def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -
 
 
 def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(GanasError, match="every training failed; the first: noise-OF-search"):
-        reproduce(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["noise"]))
+    with pytest.raises(GanasError, match="every training failed; the first: noise-search"):
+        reproduce(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["OF", "C8"]))
 
 
 # ── data sets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,13 +133,23 @@ def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> 
 
 def test_a_folder_is_a_data_set(dataset: Dataset) -> None:
     found = find_dataset(dataset.folder)
-    assert found.folder == dataset.folder and found.part("testB") == Path(dataset.folder) / "testB"
+    assert (found.folder, found.count_a) == (dataset.folder, 4) and found.part("testB") == Path(
+        dataset.folder
+    ) / "testB"
 
 
 def test_a_folder_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trainA").mkdir()
     with pytest.raises(DataError, match="has no trainB"):
         find_dataset(str(tmp_path))
+
+
+def test_a_broken_test_image_is_told_before_anything_begins(dataset: Dataset, tmp_path: Path) -> None:
+    folder = shutil.copytree(dataset.folder, tmp_path / "set")
+    (folder / "testB" / "broken.png").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"testB: 1 of 5 images cannot be read"):
+        find_dataset(str(folder))
+    assert find_dataset(str(folder), skip_bad=True).digest
 
 
 def test_unknown_names_are_refused() -> None:

@@ -153,6 +153,28 @@ def test_under_ths_the_halves_change_roles_and_every_image_is_seen_in_both(
     assert early == [one for one in thought if one.step < middle], "until then it is th"
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.5])
+def test_under_ths_alphas_learn_from_both_halves_as_long(
+    warmup: float, domains: tuple[ImageSource, ImageSource]
+) -> None:
+    """Whatever the warm-up, in which they do not learn."""
+    settings = config("ths", warmup=warmup)
+    strategy = STRATEGIES["ths"]
+    sources = strategy.sources(*domains, settings.seed)
+    walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
+    total = settings.total_images
+    begins = int(warmup * total)
+    seen = [
+        int(to_images(images[-1])[0, 0, 0, 0])
+        for images in islice(strategy.roles(walks.from_image(0), 0, settings), total)
+    ]
+    halves_of_b = [
+        {int(path) + 100 for path in (name.removesuffix(".png") for name in sources[n].names)} for n in (1, 3)
+    ]
+    learned = [[image in half for image in seen[begins:]].count(True) for half in halves_of_b]
+    assert learned[0] == learned[1] == (total - begins) / 2
+
+
 @every_strategy
 @pytest.mark.parametrize("nimg", [1, 15, 16, 17])
 def test_roles_go_on_where_they_were(name: str, nimg: int, domains: tuple[ImageSource, ImageSource]) -> None:

@@ -9,6 +9,7 @@ from ganas.errors import ArchitectureError, ConfigError
 from ganas.nets.architecture import Architecture, draw_architecture
 from ganas.nets.layout import GENERATORS, find_layout
 from ganas.nets.size import parameters
+from ganas.presets import make_config
 from ganas.training.architectures import describe_sizes, find_architecture, generator_sizes, matched
 
 DRAWN = draw_architecture(find_layout("framed"), 3)
@@ -59,7 +60,8 @@ def test_each(tmp_path: Path) -> None:
     [
         ("12parsecs", "--match-size 12parsecs: there is no architecture"),
         ("nowhere:32", "or give bytes, as 45.5MB"),
-        ("resnet9:0", "a width is 1 or more"),
+        ("resnet9:0", "a width is a number from 1 to 1024"),
+        ("resnet9:2000", "a width is a number from 1 to 1024"),
     ],
 )
 def test_what_cannot_be_read_is_refused(wanted: str, words: str) -> None:
@@ -67,8 +69,30 @@ def test_what_cannot_be_read_is_refused(wanted: str, words: str) -> None:
         matched(DRAWN, wanted, each=False)
 
 
+@pytest.mark.parametrize("text, width", [("random:3", 64), ("random:framed:3", 64), ("random:3:20", 20)])
+def test_a_lot_has_a_size_too(text: str, width: float) -> None:
+    layout = find_layout("framed").generator
+    wanted = sum(parameters(layout, DRAWN.ops(name), width) for name in GENERATORS)
+    assert sum(sizes(DRAWN, matched(DRAWN, text, each=False))) == wanted
+
+
+@pytest.mark.parametrize("place", ["config.yaml", "repeats/0/config.yaml"])
+def test_a_run_has_its_own_width(place: str, tmp_path: Path) -> None:
+    flags = {"data.a": "a", "data.b": "b", "nets.width": 20}
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text(make_config("train", preset="tiny", flags=flags).to_yaml())
+    (tmp_path / "architecture.json").write_text(DRAWN.to_json())
+    assert sizes(DRAWN, matched(DRAWN, str(tmp_path), each=True)) == sizes(DRAWN, {"nets.width": 20})
+
+
+@pytest.mark.parametrize("wanted", ["5KB", "900GB"])
+def test_a_size_that_no_width_has_either(wanted: str) -> None:
+    with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits"):
+        matched(DRAWN, wanted, each=False)
+
+
 def test_a_size_that_no_width_has_is_refused() -> None:
-    with pytest.raises(ArchitectureError, match="no width fits"):
+    with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits"):
         matched(DRAWN, "1KB", each=False)
 
 

@@ -1,6 +1,8 @@
 """``ganas reproduce``: the paper's experiments as recipes."""
 
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -34,25 +36,30 @@ def reproduce(
 
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
-    from ganas.presets import parse_setting
+    from ganas.config import absolute_features
+    from ganas.metrics.features import load_features
     from ganas.recipes.cost import describe
-    from ganas.recipes.datasets import demo_dataset, find_dataset
+    from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
     from ganas.recipes.figures import PAPER_DATASETS, recipe
     from ganas.recipes.reproduce import local
     from ganas.recipes.reproduce import reproduce as run_recipe
 
-    values = dict(parse_setting(setting) for setting in settings or ())
-    recipe(figure, scale, [])  # before anything is downloaded
+    chosen: dict[str, Any] = {"features": absolute_features(features), "seed": seed, "settings": settings or ()}
+    recipe(figure, scale, [], **chosen)  # before anything is downloaded
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":
         raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
-    datasets = [find_dataset(name) for name in names] or [demo_dataset(out)]
-    wanted = recipe(figure, scale, datasets, features=features, seed=seed, values=values)
+    if features:
+        load_features(features, device="cpu")
     if dry_run or scale == "paper":
-        print("\n".join(describe(wanted, workers)))
+        with tempfile.TemporaryDirectory() as folder:
+            expected = [expected_dataset(name) for name in names] or [demo_dataset(Path(folder))]
+            print("\n".join(describe(recipe(figure, scale, expected, **chosen), workers)))
     if dry_run:
         return
-    found = run_recipe(wanted, out, local(workers))
+    skip_bad = any(setting.replace(" ", "") == "data.skip_bad=true" for setting in settings or ())
+    datasets = [find_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(out)]
+    found = run_recipe(recipe(figure, scale, datasets, **chosen), out, local(workers))
     print(found.table)
     for line in found.failed:
         print(f"failed: {line}")

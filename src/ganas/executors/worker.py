@@ -77,7 +77,10 @@ def _result(folder: Run, stop: StopSignal, work: Work) -> Result:
 
 def _reason(error: Exception) -> str:
     if is_out_of_memory(error):
-        return "out of memory: growth.max_macs keeps candidates small, training.batch and --workers what runs at once"
+        return (
+            "out of memory: fewer --workers or a smaller training.batch need less, as do smaller networks (grow: "
+            "growth.max_macs)"
+        )
     kind = "" if isinstance(error, GanasError) else f"{type(error).__name__}: "
     return f"{kind}{(str(error).splitlines() or ['no reason given'])[0]}"
 

@@ -24,7 +24,7 @@ TAPS: Mapping[str, int] = {  # of an op's kernel; a dilated one has as many as a
     "deconv3": 9,
 }
 BYTES = 4  # of a parameter in float32
-WIDEST = 4096.0
+NARROWEST, WIDEST = 1.0, 1024.0  # widths that a config takes
 
 
 def slot_parameters(slot: Slot, op: str, width: float) -> int:
@@ -74,14 +74,15 @@ def matching_width(layout: NetworkLayout, size: Callable[[float], int], wanted: 
     """The width at which `size`, which grows with the width of networks of this layout, comes nearest to `wanted`.
 
     Channels are rounded, so sizes come in steps; the width given lies in the middle of its step. Of two steps that are
-    as near, the smaller. Raises `ArchitectureError` where even the narrowest network is larger than twice `wanted`.
+    as near, the smaller. Raises `ArchitectureError` where none comes within a factor of two.
     """
     widths = _steps(layout)
     place = bisect_left(widths, wanted, key=size)
     nearest = min(widths[max(0, place - 1) : place + 1], key=lambda width: (abs(size(width) - wanted), width))
-    if size(nearest) > 2 * wanted:
+    if not wanted / 2 <= size(nearest) <= 2 * wanted:
         raise ArchitectureError(
-            f"no width fits {wanted:,} parameters: the narrowest network has {size(nearest):,}; give a larger size"
+            f"no width from {NARROWEST:g} to {WIDEST:g} fits {wanted:,} parameters: the nearest network has "
+            f"{size(nearest):,}; give another size"
         )
     return nearest
 
@@ -89,5 +90,5 @@ def matching_width(layout: NetworkLayout, size: Callable[[float], int], wanted: 
 def _steps(layout: NetworkLayout) -> list[float]:
     """A width of every step: between two neighbours no number of channels changes."""
     multiples = {c.multiple for slot in layout.slots for c in (slot.c_in, slot.c_out) if c.multiple}
-    edges = {0.0} | {(k + 0.5) / m for m in multiples for k in range(int(WIDEST * m))}
-    return [round((low + high) / 2, 4) for low, high in pairwise(sorted(edges)) if high > 0.5 / max(multiples)]
+    edges = {(k + 0.5) / m for m in multiples for k in range(int(WIDEST * m))}
+    return [middle for low, high in pairwise(sorted(edges)) if (middle := round((low + high) / 2, 4)) >= NARROWEST]

@@ -8,13 +8,12 @@ from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.presets import make_config
 from ganas.progress import readable_seconds
-from ganas.recipes.figures import Recipe
+from ganas.recipes.figures import Recipe, flags_of
 from ganas.recipes.jobs import OF_JOB, Job
-from ganas.recipes.worker import flags_of
 from ganas.searching.oneshot import STRATEGIES
 from ganas.training.architectures import find_architecture, matched
 from ganas.training.cost import measure_cost
-from ganas.training.opening import open_domains
+from ganas.training.opening import settle_machine
 from ganas.training.phases import joint_phases
 
 STAND_IN = "random:{layout}:0"  # for an architecture that is not found yet
@@ -36,7 +35,10 @@ def recipe_cost(recipe: Recipe) -> Iterator[JobCost]:
     for job in recipe.jobs:
         config, architecture = _told(job)
         layout = find_layout(config.nets.layout)
-        config, _ = open_domains(config, layout)
+        learning = (
+            count - min(config.data.validation, count // 10) for count in (job.dataset.count_a, job.dataset.count_b)
+        )
+        config = settle_machine(config, epoch_images=max(learning), digests=("", ""))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
         if key not in known:
             phases = STRATEGIES[config.search.strategy].phases if config.search else joint_phases
@@ -48,14 +50,14 @@ def recipe_cost(recipe: Recipe) -> Iterator[JobCost]:
 def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
     flags = flags_of(job)
     if job.kind == "search":
-        return make_config("search", preset=job.preset, flags=flags), None
-    layout = make_config("search", preset=job.preset, flags=flags_of(job) | {"nets.width": None}).nets.layout
+        return make_config("search", preset=job.preset, flags=flags, settings=job.settings), None
+    layout = make_config("search", preset=job.preset, flags={"data.a": "a", "data.b": "b"}).nets.layout
     text = job.architecture or ""
     architecture = find_architecture(STAND_IN.format(layout=layout) if text.startswith(OF_JOB) else text)
     flags |= {"nets.layout": architecture.layout}
     if job.match and not job.match.startswith(OF_JOB):
         flags |= matched(architecture, job.match, each=job.match_each)
-    return make_config("train", preset=job.preset, flags=flags), architecture
+    return make_config("train", preset=job.preset, flags=flags, settings=job.settings), architecture
 
 
 def describe(recipe: Recipe, workers: int) -> list[str]:

@@ -9,49 +9,82 @@ import shutil
 import tempfile
 import urllib.request
 import zipfile
+import zlib
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ganas.data.demo import write_demo_data
-from ganas.data.sources import IMAGE_SUFFIXES
+from ganas.data.sources import IMAGE_SUFFIXES, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.recipes.jobs import Dataset
 from ganas.store import default_cache, write_atomically
 
 PARTS = ("trainA", "trainB", "testA", "testB")
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
-# name in the paper -> name of the download
-PUBLISHED = {
-    "facades": "facades",
-    "maps": "maps",
-    "apple2orange": "apple2orange",
-    "horse2zebra": "horse2zebra",
-    "summer2winter": "summer2winter_yosemite",
-    "iphone2dslr": "iphone2dslr_flower",
+
+
+class Published(NamedTuple):
+    """A download, and about how many images there are to learn from."""
+
+    file: str
+    train_a: int
+    train_b: int
+
+
+PUBLISHED = {  # by the paper's names
+    "facades": Published("facades", 400, 400),
+    "maps": Published("maps", 1096, 1096),
+    "apple2orange": Published("apple2orange", 996, 1020),
+    "horse2zebra": Published("horse2zebra", 1067, 1334),
+    "summer2winter": Published("summer2winter_yosemite", 1273, 854),
+    "iphone2dslr": Published("iphone2dslr_flower", 1813, 3316),
 }
 PATIENCE = 60.0  # seconds without an answer
 
 
-def find_dataset(text: str) -> Dataset:
+def find_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
     """A folder, or one of the paper's data sets by name; raises `DataError` or `ConfigError`."""
     folder = Path(text)
     if folder.is_dir():
-        for part in PARTS:
-            if not (folder / part).is_dir():
-                raise DataError(f"{text!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
-        return Dataset(folder.resolve().name, str(folder.resolve()))
+        return _opened(folder.resolve().name, folder, skip_bad)
     if text not in PUBLISHED:
         raise ConfigError(f"there is no data set {text!r}: give a folder, or one of {', '.join(PUBLISHED)}")
-    return Dataset(text, str(_downloaded(PUBLISHED[text])))
+    return _opened(text, _downloaded(PUBLISHED[text].file), skip_bad)
+
+
+def expected_dataset(text: str) -> Dataset:
+    """What a data set is like, for the cost of a recipe: a published one is not downloaded for that."""
+    if text in PUBLISHED and not Path(text).is_dir():
+        return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")
+    return find_dataset(text)
 
 
 def demo_dataset(out: Path) -> Dataset:
     """The built-in photographs, written under `out`."""
-    data = write_demo_data(out / "photographs")
-    for part, source in zip(PARTS, (data.a, data.b, data.test_a, data.test_b), strict=True):
-        place = out / "demo" / part
-        if not place.exists():
-            shutil.copytree(source, place)
-    return Dataset("demo", str((out / "demo").resolve()))
+    folder = out / "demo"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=_made(out)) as place:
+            data = write_demo_data(Path(place) / "photographs")
+            for part, source in zip(PARTS, (data.a, data.b, data.test_a, data.test_b), strict=True):
+                shutil.copytree(source, Path(place) / "demo" / part)
+            (Path(place) / "demo").rename(folder)
+    return _opened("demo", folder)
+
+
+def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
+    """A data set all of whose images have been looked at: a broken one is told now, and not after hours."""
+    for part in PARTS:
+        if not (folder / part).is_dir():
+            raise DataError(f"{str(folder)!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
+    sources = [open_source(folder / part, minimum=2, skip_bad=skip_bad) for part in PARTS]
+    digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
+    return Dataset(name, str(folder.resolve()), len(sources[0]), len(sources[1]), digest)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _downloaded(name: str) -> Path:
@@ -70,7 +103,7 @@ def _downloaded(name: str) -> Path:
                 while block := answer.read(1 << 20):
                     digest.update(block)
                     file.write(block)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise DataError(
                 f"cannot download {url} ({error}): fetch it by hand, unpack it, and give --data its folder"
             ) from None
@@ -93,7 +126,7 @@ def _unpack(archive: Path, folder: Path, origin: str) -> None:
                     (folder / part).mkdir(parents=True, exist_ok=True)
                     with opened.open(member) as source, (folder / part / path.name).open("wb") as target:
                         shutil.copyfileobj(source, target)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{origin} is no zip ({error}): try again later") from None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise DataError(f"{origin} is no zip that can be read ({error}): try again later") from None
     if not all((folder / part).is_dir() for part in PARTS):
         raise DataError(f"{origin} does not hold {', '.join(PARTS)}: fetch the data set by hand, and give --data")

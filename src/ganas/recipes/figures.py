@@ -14,11 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ganas.errors import ConfigError
-from ganas.presets import Values
+from ganas.presets import FOREIGN, Values, make_config, parse_setting
 from ganas.recipes.jobs import OF_JOB, Dataset, Job
 
 STRATEGIES = ("of", "tf", "th", "ths")
 HANDMADE = "resnet9"
+# What figures set themselves, or what has an option of its own.
+OWN = (
+    *("data.a", "data.b", "data.test_a", "data.test_b", "nets.layout", "nets.width", "nets.width_ab", "nets.width_ba"),
+    *("search.strategy", "search.budget", "search.budget_ab", "search.budget_ba", "seed", "kind", "architecture"),
+    *("metrics.features", "metrics.split", "training.threads", "training.inherit"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class Recipe:
     """What a figure needs, and what its numbers are divided by."""
 
     figure: str
+    scale: str
     variants: tuple[Variant, ...]
     searches: tuple[Job, ...]
     reference: str  # variant whose mean score, of a data set and direction, is 1
@@ -86,18 +93,34 @@ class Recipe:
         return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
 
 
+def flags_of(job: Job) -> Values:
+    """The config values that a job sets, but for its size."""
+    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
+    return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
+
+
+def _concerns(setting: str, kind: str) -> bool:
+    """Whether a run of this kind has the key; patchgan is an option of trainings alone."""
+    key = parse_setting(setting)[0]
+    foreign = (*FOREIGN[kind], *(["nets.discriminator"] if kind == "search" else []))
+    return not any(key == name or key.startswith(f"{name}.") for name in foreign)
+
+
 class Kitchen:
     """Makes the jobs of one data set at one scale."""
 
-    def __init__(self, dataset: Dataset, scale: Scale, features: str | None, seed: int, values: Values) -> None:
+    def __init__(
+        self, dataset: Dataset, scale: Scale, features: str | None, seed: int, settings: Sequence[str]
+    ) -> None:
         self._dataset, self._scale, self._features, self._seed = dataset, scale, features, seed
-        self._values = tuple(values.items())
+        self._settings = {kind: tuple(s for s in settings if _concerns(s, kind)) for kind in ("search", "train")}
         self.searches: dict[str, Job] = {}
 
     def search(self, strategy: str) -> Job:
         """One search by a strategy."""
-        values = (*self._scale.search, ("search.strategy", strategy), *self._values)
-        job = Job("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values)
+        values = (*self._scale.search, ("search.strategy", strategy))
+        settings = self._settings["search"]
+        job = Job("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values, settings)
         return self.searches.setdefault(job.id, job)
 
     def variant(
@@ -113,10 +136,11 @@ class Kitchen:
     ) -> Variant:
         """An architecture at a width, or at a size."""
         own = (("nets.width", width),) if match is None and width else ()
-        values = (*self._scale.train, *own, *self._values)
         jobs = (
             Job(
-                *("train", name, self._dataset, self._scale.preset, self._seed + number, values, self._features),
+                *("train", name, self._dataset, self._scale.preset, self._seed + number, (*self._scale.train, *own)),
+                settings=self._settings["train"],
+                features=self._features,
                 architecture=architecture,
                 match=match,
                 match_each=each,
@@ -202,22 +226,34 @@ def recipe(
     *,
     features: str | None = None,
     seed: int = 0,
-    values: Values | None = None,  # of --set, for searches and trainings alike
+    settings: Sequence[str] = (),  # of --set, for searches and trainings as far as they have the key
 ) -> Recipe:
-    """Everything that a figure needs; raises `ConfigError` for an unknown figure or scale."""
+    """Everything that a figure needs; raises `ConfigError` for an unknown figure or scale, or a --set that is not the
+    user's: what a figure compares is set by the figure.
+    """
     if figure not in FIGURES:
         raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(FIGURES)}")
     if scale not in SCALES:
         raise ConfigError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
+    for setting in settings:
+        key = parse_setting(setting)[0]
+        if key in OWN or key.split(".")[0] in OWN:
+            raise ConfigError(f"--set {key}: {figure} sets it itself, leave it out")
+    names = [dataset.name for dataset in datasets]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"two data sets are called {twice!r}: rename a folder, tables tell them apart by its name")
     chosen = SCALES[scale]
     layout = "paper" if scale == "paper" else "framed"
     variants: list[Variant] = []
     searches: list[Job] = []
     for dataset in datasets:
-        kitchen = Kitchen(dataset, chosen, features, seed, values or {})
+        kitchen = Kitchen(dataset, chosen, features, seed, settings)
         variants += FIGURES[figure](kitchen, chosen, layout)
         searches += kitchen.searches.values()
     wide = f"{chosen.wide:g}"
     reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]
     size_reference = chosen.narrow if figure == "fig5" else chosen.wide
-    return Recipe(figure, tuple(variants), tuple(searches), reference, size_reference)
+    made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
+    for job in made.jobs:  # what is wrong in a --set is said before anything begins
+        make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+    return made

@@ -10,6 +10,7 @@ OUT/jobs/ID/
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,9 @@ class Dataset:
 
     name: str
     folder: str  # with trainA, trainB, testA and testB
+    count_a: int  # images to learn from
+    count_b: int
+    digest: str  # of all images: those of jobs that are done must not change
 
     def part(self, name: str) -> Path:
         """``trainA`` and so on."""
@@ -44,6 +48,7 @@ class Job:
     preset: str
     seed: int
     values: tuple[tuple[str, Any], ...] = ()  # of the config, beside the preset's
+    settings: tuple[str, ...] = ()  # of --set, which have the last word
     features: str | None = None
     architecture: str | None = None  # train: as on the command line, or job:ID of a search
     match: str | None = None  # train: --match-size, or job:ID of a training
@@ -51,10 +56,11 @@ class Job:
 
     @property
     def id(self) -> str:
-        """A readable name, and ten hex digits of everything that the outcome depends on."""
+        """A readable beginning, and ten hex digits of everything that the outcome depends on."""
         content = {key: value for key, value in asdict(self).items() if key != "name"}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        return f"{self.dataset.name}-{self.name}-{self.kind}-{self.seed}-{digest}".replace("'", "p").replace(" ", "_")
+        beginning = re.sub(r"[^A-Za-z0-9_.]+", "_", self.dataset.name)
+        return f"{beginning}-{self.kind}-{self.seed}-{digest}"
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -80,7 +86,8 @@ class Job:
             if document.pop("schema") != SCHEMA:
                 raise ValueError("it is of another version of ganas")
             values = tuple((key, value) for key, value in document.pop("values"))
-            return cls(dataset=Dataset(**document.pop("dataset")), values=values, **document)
+            settings = tuple(document.pop("settings"))
+            return cls(dataset=Dataset(**document.pop("dataset")), values=values, settings=settings, **document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunError(f"{origin} is damaged ({error}): remove its folder, and it is done again") from None
 

@@ -111,10 +111,11 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:
     """The table in two forms, and the figure where matplotlib is installed; the files written."""
-    table, document = folder / f"{recipe.figure}.md", folder / f"{recipe.figure}.json"
+    name = "-".join((recipe.figure, recipe.scale, *dict.fromkeys(row.dataset for row in rows)))
+    table, document = folder / f"{name}.md", folder / f"{name}.json"
     write_atomically(table, as_markdown(rows).encode())
     write_atomically(document, (json.dumps([asdict(row) for row in rows], indent=1) + "\n").encode())
-    picture = folder / f"{recipe.figure}.png"
+    picture = folder / f"{name}.png"
     return [table, document, *([picture] if _draw(recipe, rows, picture) else [])]
 
 

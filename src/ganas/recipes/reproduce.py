@@ -50,10 +50,12 @@ def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
 
 
 def local(workers: int) -> Local:
-    """Jobs on this machine, one core each."""
+    """Jobs on this machine, one core each, spread over its GPUs."""
+    import torch
+
     if workers < 1:
         raise ConfigError(f"--workers {workers}: give 1 or more")
-    return Local(workers, command=WORKER)
+    return Local(workers, gpus=torch.cuda.device_count(), command=WORKER)
 
 
 def _do(
@@ -61,6 +63,10 @@ def _do(
 ) -> dict[str, Result]:
     results: dict[str, Result] = {}
     running: dict[Path, Job] = {}
+    for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
+        known = read_result(workplace.job(job.id))
+        if known and known.state == "failed":
+            workplace.job(job.id).result.unlink()
     while len(results) < len(jobs):
         stop.check()
         for job in jobs:
@@ -83,7 +89,8 @@ def _do(
             results[job.id] = result
             took = f"done in {readable_seconds(result.elapsed)}"
             said = took if result.state == "done" else f"failed: {result.error}"
-            reporter.say(f"{job.id}: {said}; {len(results)} of {len(jobs)}, {len(running)} running")
+            counts = f"{len(results)} of {len(jobs)}, {len(running)} running"
+            reporter.say(f"{job.name} on {job.dataset.name} ({job.id}): {said}; {counts}")
         time.sleep(POLL_SECONDS)
     return results
 

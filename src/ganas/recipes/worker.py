@@ -2,11 +2,11 @@
 
 import json
 import sys
-from typing import Any
 
 from ganas.candidates import Result
 from ganas.executors.worker import main_of
 from ganas.progress import Reporter, StopSignal
+from ganas.recipes.figures import flags_of
 from ganas.recipes.jobs import OF_JOB, Job, Workplace
 from ganas.store import Run, default_cache, write_atomically
 
@@ -19,20 +19,17 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
         _search(workplace, job)
     else:
         _train(workplace, job)
+    for checkpoint in workplace.run(job.id).checkpoint_paths():
+        checkpoint.unlink()
     return Result("done")
-
-
-def flags_of(job: Job) -> dict[str, Any]:
-    """The config values that a job sets."""
-    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
-    return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
 
 
 def _search(workplace: Workplace, job: Job) -> None:
     from ganas.presets import make_config
     from ganas.searching.oneshot import search
 
-    search(make_config("search", preset=job.preset, flags=flags_of(job)), workplace.run(job.id).path)
+    config = make_config("search", preset=job.preset, flags=flags_of(job), settings=job.settings)
+    search(config, workplace.run(job.id).path)
 
 
 def _train(workplace: Workplace, job: Job) -> None:
@@ -51,11 +48,12 @@ def _train(workplace: Workplace, job: Job) -> None:
     flags = flags_of(job) | {"nets.layout": architecture.layout}
     if job.match:
         flags |= matched(architecture, meant(job.match), each=job.match_each)
-    config = make_config("train", preset=job.preset, flags=flags)
+    config = make_config("train", preset=job.preset, flags=flags, settings=job.settings)
     run = workplace.run(job.id)
     train(config, architecture, run.path)
     a, b = job.dataset.part("testA"), job.dataset.part("testB")
-    judged = evaluate_run(run.path, a=a, b=b, metrics=None, features=job.features, cache=Cache(default_cache()))
+    cache, skip = Cache(default_cache()), config.data.skip_bad
+    judged = evaluate_run(run.path, a=a, b=b, metrics=None, features=job.features, cache=cache, skip_bad=skip)
     sizes = generator_sizes(architecture, config.nets, config.data.resolution)
     document = {
         "architecture": architecture.id,

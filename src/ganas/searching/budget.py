@@ -70,15 +70,20 @@ class Budget:
     limits: Mapping[str, int]  # by generator, in units
     costs: Mapping[str, Costs]
     weight: float  # λ of the penalty
+    widths: Mapping[str, float]  # by generator: at which it has to keep to its limit
 
     def terms(self, gan: CycleGAN) -> Terms:
         """The penalty of each generator: λ · max(0, expected cost / limit - 1)."""
         alphas = gan.alphas()
-        return {
-            f"budget_{name.removeprefix('generator_')}": self.weight
-            * torch.relu(self.costs[name].expected(alphas[name]) / limit - 1)
-            for name, limit in self.limits.items()
-        }
+
+        def penalty(name: str, limit: int) -> Tensor:
+            return self.weight * torch.relu(self.costs[name].expected(alphas[name]) / limit - 1)
+
+        device = next(gan.parameters()).device.type
+        with torch.autocast(device, enabled=False):  # bf16 has no digits for a small excess
+            return {
+                f"budget_{name.removeprefix('generator_')}": penalty(name, limit) for name, limit in self.limits.items()
+            }
 
     def use(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
         """The share of its limit that each generator takes."""
@@ -106,7 +111,7 @@ class Budget:
         """For people."""
         return [
             f"{name}: {self.costs[name].total(layout.generator, architecture.ops(name)):,} of {limit:,} "
-            f"{UNITS[self.kind]}, {share:.1%} of the budget"
+            f"{UNITS[self.kind]} at width {self.widths[name]:g}, {share:.1%} of the budget"
             for (name, limit), share in zip(self.limits.items(), self.use(layout, architecture).values(), strict=True)
         ]
 
@@ -119,11 +124,12 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
     search, resolution = config.search, config.data.resolution
     if search is None or search.budget is None:
         return None
-    limits, costs = {}, {}
+    limits, costs, widths = {}, {}, {}
     for name, limit in zip(GENERATORS, (search.budget_ab, search.budget_ba), strict=True):
         if limit is None:
             continue
         width = search.budget_width or config.nets.width_of(name)
+        widths[name] = width
         limits[name] = int(limit * 1000) if search.budget == "ms" else int(limit)
         costs[name] = Costs.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
         if costs[name].least > limits[name]:
@@ -131,7 +137,7 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
                 f"the budget of {name} is {limits[name]:,} {UNITS[search.budget]}, and the cheapest architecture of "
                 f"layout {layout.name!r} takes {costs[name].least:,} at width {width:g}: raise it, or lower the width"
             )
-    return Budget(search.budget, limits, costs, search.budget_weight)
+    return Budget(search.budget, limits, costs, search.budget_weight, widths)
 
 
 def _cost(kind: str, width: float, run: Run, config: RunConfig, layout: Layout) -> SlotCost:

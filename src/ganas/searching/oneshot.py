@@ -3,7 +3,7 @@
 - of    one step over alphas and weights on everything (Algorithm 1); the paper's default
 - tf    two steps, weights and then alphas, on the same pair
 - th    the same, but weights learn from one half of each domain and alphas from the other
-- ths   as th, and the halves change roles in the middle
+- ths   as th, and the halves change roles in the middle: with a warm-up, of the rest, in which alphas learn
 """
 
 from collections.abc import Mapping
@@ -68,6 +68,8 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     run = Run(out)
     config, domains = open_domains(kept_choices(run, config), layout)
     config, validation = open_validation(config, domains, Cache(default_cache()))
+    if config.search and config.search.budget != "ms":
+        open_budget(run, config, layout)  # what is impossible is refused before the run's folder is made
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -101,6 +103,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         verdict: dict[str, Any] = {"verdict": result.verdict, "images": result.images}
         if budget:
             verdict["budget"] = budget.use(layout, architecture)
+            verdict["budget_width"] = dict(budget.widths)
         run.write_result({"architecture": architecture.id, **verdict, **summary, "choices": records(final)})
         return result
 

@@ -14,7 +14,7 @@ from ganas.config import NetsConfig, RunConfig, load_config
 from ganas.errors import ArchitectureError, ConfigError, GanasError, RunError
 from ganas.nets.architecture import Architecture, draw_architecture, handmade, load_architecture
 from ganas.nets.layout import GENERATORS, find_layout
-from ganas.nets.size import BYTES, macs, matching_width, parameters
+from ganas.nets.size import BYTES, NARROWEST, WIDEST, macs, matching_width, parameters
 from ganas.presets import Values
 from ganas.store import Run
 
@@ -129,26 +129,34 @@ def _wanted(text: str) -> tuple[int, int]:
     if number and number[2].upper() in UNITS:
         half = round(float(number[1]) * UNITS[number[2].upper()] / BYTES / 2)
         return half, half
-    place, colon, width = text.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]+(\.[0-9]*)?", width):
-        place, width = text, ""
-    try:
-        architecture = find_architecture(place)
-    except GanasError as error:
-        raise ConfigError(f"--match-size {text}: {error}; or give bytes, as 45.5MB") from None
-    if width and float(width) < 1:
-        raise ConfigError(f"--match-size {text}: a width is 1 or more")
-    nets = NetsConfig(width=float(width)) if width else _own_widths(place)
+    architecture, nets = _sized(text)
     layout = find_layout(architecture.layout).generator
     ab, ba = (parameters(layout, architecture.ops(name), nets.width_of(name)) for name in GENERATORS)
     return ab, ba
 
 
+def _sized(text: str) -> tuple[Architecture, NetsConfig]:
+    """An architecture at its width: one of its own, or what follows the last colon."""
+    try:
+        return find_architecture(text), _own_widths(text)
+    except GanasError as error:
+        refusal = ConfigError(f"--match-size {text}: {error}; or give bytes, as 45.5MB")
+    place, _, width = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", width):
+        raise refusal
+    if not NARROWEST <= float(width) <= WIDEST:
+        raise ConfigError(f"--match-size {text}: a width is a number from {NARROWEST:g} to {WIDEST:g}")
+    try:
+        return find_architecture(place), NetsConfig(width=float(width))
+    except ArchitectureError:
+        raise refusal from None
+
+
 def _own_widths(place: str) -> NetsConfig:
-    """Of a run of ``ganas train``; of anything else the hand-made networks'."""
-    run = Run(Path(place))
-    if run.config.is_file():
-        config = load_config(RunConfig, run.config.read_bytes(), str(run.config))
-        if config.kind == "train":
-            return config.nets
+    """Of a run of ``ganas train``, or of its repeats; of anything else the hand-made networks'."""
+    for path in (Path(place) / "config.yaml", *sorted(Path(place).glob("repeats/*/config.yaml"))):
+        if path.is_file():
+            config = load_config(RunConfig, path.read_bytes(), str(path))
+            if config.kind == "train":
+                return config.nets
     return NetsConfig(width=DEFAULT_WIDTH)

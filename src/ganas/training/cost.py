@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from statistics import median
 from typing import Any
 
@@ -55,9 +56,12 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     networks = {
         name: _network_cost(gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
     }
-    images = noise(config)
+    images, warmup = noise(config), config.search.warmup if config.search else 0.0
+    early = step_seconds(loop) if not all(phase.begun(0) for phase in loop.phases) else 0.0
+    loop.nimg = ceil(warmup * config.total_images)  # from here on everything learns
     activations = _saved_bytes(lambda: loop.step(*images))
-    seconds = step_seconds(loop)
+    late = step_seconds(loop)
+    seconds = warmup * early + (1 - warmup) * late if early else late
     weights = sum(network.bytes for network in networks.values())
     return Cost(
         networks=networks,

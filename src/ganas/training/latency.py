@@ -47,6 +47,7 @@ def _read(run: Run) -> dict[str, Latencies]:
 @torch.no_grad()
 def measure_latencies(config: RunConfig, layout: Layout, width: float) -> Latencies:
     """Anew; slots that are alike are measured once."""
+    torch.set_num_threads(config.training.threads or 1)
     alike: dict[tuple[object, ...], int] = {}
     found: Latencies = {}
     for slot, side in zip(layout.generator.slots, sides(layout.generator, config.data.resolution), strict=True):
@@ -70,6 +71,6 @@ def _microseconds(slot: Slot, op: str, side: int, width: float, config: RunConfi
         with autocast(config):
             filled(image)
         if config.device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(config.device)
         times.append(time.perf_counter() - began)
     return max(1, round(1e6 * median(times[WARM_UP:])))

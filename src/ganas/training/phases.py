@@ -53,7 +53,7 @@ class Strategy:
 
     phases: PhaseBuilder
     halved: bool = False  # each domain has a half for the weights and another one for the alphas, fixed for the run
-    swapped: bool = False  # they change roles in the middle
+    swapped: bool = False  # they change roles in the middle of what the alphas learn from
 
     def sources(self, a: ImageSource, b: ImageSource, seed: int) -> tuple[ImageSource, ...]:
         """Whose images a step is given: of a and b, or of both their first and both their second halves."""
@@ -64,8 +64,10 @@ class Strategy:
 
     def roles(self, batches: Iterable[Images], nimg: int, config: RunConfig) -> Generator[Images, None, None]:
         """The batches from `nimg` on: what the weights learn from first, what the alphas learn from last."""
+        warmup = config.search.warmup if config.search else 0.0
+        middle = config.total_images * (1 + warmup) / 2
         for images in batches:
-            exchanged = self.swapped and nimg >= config.total_images / 2
+            exchanged = self.swapped and nimg >= middle
             yield (*images[2:], *images[:2]) if exchanged else images
             nimg += config.training.batch
 
