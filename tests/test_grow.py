@@ -317,7 +317,7 @@ def test_without_ray_the_way_to_it_is_told(
 def test_a_cluster_that_does_not_answer_is_named(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("ray")
+    pytest.importorskip("ray").shutdown()  # other tests may have connected this process
     command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
     assert ganas(*command, "--executor", "ray", "--address", "127.0.0.1:1") == 2
     assert "ganas: no Ray cluster at '127.0.0.1:1' (" in capsys.readouterr().err

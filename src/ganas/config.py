@@ -241,7 +241,7 @@ class GrowthConfig(Section):
     rank_by: Literal["normalized", "per_resolution", "raw"] = "normalized"
     survival: Literal["best", "random"] = "best"  # random: parents are drawn; the baseline every search needs
     fade_images: Positive | None = None  # over which a doubling is blended in; None: half of a candidate's
-    inherit_moments: bool = False  # Adam's, with the weights they belong to; measured, it does not help
+    inherit_moments: bool = False  # Adam's, with the weights they belong to; measured: no clear difference
     inherit_average: bool = True  # the moving average goes on where the parent's stood
     route: tuple[str, ...] | None = None  # of --route: actions to follow instead of searching
     max_parameters: Positive | None = None  # of both networks together; None: any number

@@ -50,5 +50,5 @@ def behave(candidate: Run, job: Path) -> None:
     candidate.write_text(candidate.result, Result("done", end=1.0, start=2.0).to_json())
 
 
-threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
+threading.Thread(target=end_with, args=(int(sys.argv[2]), StopSignal()), daemon=True).start()
 main(Path(sys.argv[1]))

@@ -47,17 +47,18 @@ def grow(
     Example: ganas grow --data photos --out runs/grow --workers 2
     """
     from ganas.presets import make_grow_config
-    from ganas.searching.grow import foresee
+    from ganas.searching.grow import check_place, foresee
     from ganas.searching.grow import grow as run_growth
 
     flags = {"data.images": str(data), "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
+    place: dict[str, Any] = {"workers": workers, "executor": executor, "address": address, "gpu_share": gpu_share}
     if dry_run:
+        check_place(**place)
         resolved, lines = foresee(config, route, workers)
         print(resolved.to_yaml())
         print("\n".join(lines))
         return
-    place: dict[str, Any] = {"workers": workers, "executor": executor, "address": address, "gpu_share": gpu_share}
     for line in run_growth(config, out, route=route, **place).lines():
         print(line)
     print_next("sample", out, "samples.png", "-n", "64", "--grid")

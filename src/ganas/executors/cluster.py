@@ -2,22 +2,26 @@
 
 Ray places tasks, counts cores and GPUs, brings new nodes in, and begins the tasks of a lost node again elsewhere. What
 it has no word for, that a process was killed, fell over or took too long, is told by the worker's own executor on its
-node (`Local`), in the same words. A task that loses its driver ends its worker, which saves first; the folder of the
-run has to be seen by all nodes under the same path.
+node (`Local`), in the same words. What goes wrong with Ray itself is no result of a candidate: the search stops, and
+the same command goes on. A task that loses its driver ends with its worker; the folder of the run has to be seen by all
+nodes under the same path.
 """
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, describe_os_error
 from ganas.executors.base import Ended
-from ganas.executors.local import GRACE, RETRIES, WORKER, Local
+from ganas.executors.local import GRACE, Local
 
 POLL_SECONDS = 0.1
+LEAVE_WORKERS = "RAY_kill_child_processes_on_worker_exit"  # else a worker is killed while it saves
+LOST_NODES = 20  # that a candidate may outlive
 PATIENCE = 10.0  # seconds for a cluster to answer
 
 
@@ -27,9 +31,9 @@ class Ray:
     gpu_share  of one GPU that each candidate takes: 0.25 puts four on one
     timeout    seconds that a worker may take; None: as long as it likes
     address    of a cluster that is there; None: the one in RAY_ADDRESS, or one of this machine alone
-    command    what a worker is, as for `Local`
+    command    what a worker is, as for `Local`; None: that of the node's own Python
 
-    Raises `ConfigError` where Ray is not installed, or no cluster answers.
+    Raises `ConfigError` where Ray is not installed, no cluster answers, or none of its nodes has room.
     """
 
     def __init__(
@@ -40,15 +44,21 @@ class Ray:
         gpu_share: float = 0.0,
         timeout: float | None = None,
         address: str | None = None,
-        command: Sequence[str] = WORKER,
+        command: Sequence[str] | None = None,
     ) -> None:
         self._ray = _connected(address)
         self._workers, self._threads, self._gpu_share = workers, threads, gpu_share
         self._task = self._ray.remote(_train).options(
-            num_cpus=threads, num_gpus=gpu_share, max_retries=RETRIES, name="ganas candidate"
+            num_cpus=threads, num_gpus=gpu_share, max_retries=LOST_NODES, name="ganas candidate"
         )
-        self._settings = {"threads": threads, "timeout": timeout, "command": tuple(command)}
+        self._settings = {"threads": threads, "timeout": timeout} | ({"command": tuple(command)} if command else {})
         self._running: dict[Any, Path] = {}  # by the task's reference
+        if self.capacity < 1:
+            wanted = f"{threads} cores" + (f" and {gpu_share:g} of a GPU" if gpu_share else "")
+            raise ConfigError(
+                f"the Ray cluster has no room for a candidate, which takes {wanted}: add nodes, or give --workers to "
+                f"wait for them"
+            )
 
     @property
     def capacity(self) -> int:
@@ -86,9 +96,10 @@ class Ray:
         job = self._running.pop(task)
         try:
             error, trouble = self._ray.get(task)
-        except self._ray.exceptions.RayError as lost:  # a node, three times; or something of Ray's own
-            reason = " ".join(str(lost).split())[:200] or type(lost).__name__
-            return Ended(job, f"Ray lost its task ({reason}); see {job / 'log.txt'}")
+        except self._ray.exceptions.RayError as lost:  # nodes, again and again; or something of Ray's own
+            reason = str(getattr(lost, "cause", None) or type(lost).__name__)
+            why = " ".join(reason.split())[:200]
+            return Ended(job, f"Ray lost its task ({why}): look after the cluster, then go on", trouble=True)
         return Ended(job, error, trouble=trouble)
 
 
@@ -100,6 +111,8 @@ def _train(job: str, settings: dict[str, Any]) -> tuple[str | None, bool]:
         while not (ended := local.poll()):
             time.sleep(POLL_SECONDS)
         return ended[0].error, ended[0].trouble
+    except OSError as error:  # the run's folder is not seen here, for one
+        return f"on {socket.gethostname()}: {describe_os_error(error)}", True
     finally:  # cancelled, which Ray makes a KeyboardInterrupt
         local.cancel()
 
@@ -110,10 +123,15 @@ def _connected(address: str | None) -> Any:
     except ImportError:
         raise ConfigError("--executor ray needs Ray, which is not installed: pip install 'ganas[ray]'") from None
     if not ray.is_initialized():
+        address = address or os.environ.get("RAY_ADDRESS")
+        if address is None:
+            os.environ.setdefault(LEAVE_WORKERS, "0")
         try:
             _knock(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        except (OSError, ValueError, RuntimeError) as error:
+            ray.init(
+                address=address or "local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False
+            )
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             place = f"at {address!r}" if address else "here"
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(f"no Ray cluster {place} ({reason}): give the address that ray start printed") from None

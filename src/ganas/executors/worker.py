@@ -85,11 +85,12 @@ def _reason(error: Exception) -> str:
     return f"{kind}{(str(error).splitlines() or ['no reason given'])[0]}"
 
 
-def end_with(driver: int) -> None:
+def end_with(driver: int, stop: StopSignal) -> None:
     """Ask this process to stop when its driver, its parent, is gone: nobody would look after it."""
     while os.getppid() == driver:
         time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not stop.received:  # a second signal would not let it save
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main_of(work: Work) -> int:
@@ -97,7 +98,7 @@ def main_of(work: Work) -> int:
     job, *driver = sys.argv[1:]
     with StopSignal().listening() as stop:
         if driver:
-            threading.Thread(target=end_with, args=(int(driver[0]),), daemon=True).start()
+            threading.Thread(target=end_with, args=(int(driver[0]), stop), daemon=True).start()
         try:
             finish(Path(job), stop, work)
         except (Stopped, KeyboardInterrupt):

@@ -43,7 +43,7 @@ def grow(
 
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop.
     """
-    _check_place(executor, workers, address, gpu_share)
+    check_place(executor, workers, address, gpu_share)
     run = Run(out)
     config, source = open_images(kept_choices(run, _with_route(config, route)))
     if isinstance(executor, str):
@@ -51,9 +51,12 @@ def grow(
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
-        if not run.images.exists() and not run.result.exists():
-            write_squares(run.images, source, config.data.resolution)
-        growth = Growth(run, config, executor, reporter, stop)
+
+        def decode() -> None:
+            if not run.images.exists():
+                write_squares(run.images, source, config.data.resolution)
+
+        growth = Growth(run, config, executor, reporter, stop, decode)
         try:
             result = growth.run()
         except Stopped as stopped:
@@ -65,7 +68,8 @@ def grow(
         return result
 
 
-def _check_place(executor: str | Executor, workers: int | None, address: str | None, gpu_share: float | None) -> None:
+def check_place(executor: str | Executor, workers: int | None, address: str | None, gpu_share: float | None) -> None:
+    """Raise `ConfigError` for a place that candidates cannot be trained at."""
     if isinstance(executor, str) and executor not in EXECUTORS:
         raise ConfigError(f"unknown executor {executor!r}: choose one of {', '.join(EXECUTORS)}")
     if workers is not None and workers < 1:
@@ -82,6 +86,10 @@ def _executor(
 ) -> Executor:
     threads, timeout = config.training.threads or 1, config.training.timeout
     on_gpu = config.device.startswith("cuda")
+    if gpu_share is not None and not on_gpu:
+        raise ConfigError(
+            f"--gpu-share: training.device is {config.device!r} here, candidates take no GPU; leave it out"
+        )
     if name == "ray":
         share = (1.0 if gpu_share is None else gpu_share) if on_gpu else 0.0
         return Ray(workers, threads=threads, gpu_share=share, timeout=timeout, address=address)
@@ -141,6 +149,8 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     resolution, batch = config.data.resolution, config.training.batch
     doublings(resolution)
     check_device(config.training.device)
+    if config.training.device.startswith("cuda:"):
+        raise ConfigError("training.device: give cuda alone, candidates are spread over the GPUs there are")
     if config.metrics.select in ("fid", "kid") and not config.metrics.features:
         raise ConfigError(f"metrics.select={config.metrics.select} needs a feature network: give --features")
     if config.metrics.select == "kid" and config.growth.rank_by == "normalized":

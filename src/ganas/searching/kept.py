@@ -1,11 +1,13 @@
 """Results of the ProgGAN route, kept for the next search of the same data and config. No torch here.
 
-An entry is named by a digest of everything that the training of a candidate depends on, so it never goes stale. Only
-the result is kept: where weights are needed after all, they are made anew, the same ones.
+An entry is named by a digest of what the training of a candidate depends on, but for the kind of machine: others round
+differently. Only the result is kept: where weights are needed after all, they are made anew. A cache that cannot be
+written is as good as none.
 """
 
 import hashlib
 import json
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import ganas
 from ganas.candidates import Result, Spec, read_result
 from ganas.config import GrowConfig
 from ganas.store import Run
+
+LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
 
 # What a search is told, but none of its candidates.
 SEARCH_ALONE = {
@@ -31,7 +35,7 @@ class KeptResults:
 
     def __init__(self, cache: Path, config: GrowConfig) -> None:
         document = config.model_dump(mode="json", exclude=SEARCH_ALONE)
-        versions = {name: version(name) for name in ("torch", "numpy")} | {"ganas": ganas.__version__}
+        versions = {name: version(name) for name in LIBRARIES} | {"ganas": ganas.__version__}
         self._folder = cache / "candidates" / _digest(json.dumps([document, versions], sort_keys=True))
 
     def read(self, spec: Spec) -> Result | None:
@@ -42,7 +46,8 @@ class KeptResults:
         """Keep the result of a candidate that did not fail."""
         if result.state == "done":
             kept = self._of(spec)
-            kept.write_text(kept.result, result.to_json())
+            with suppress(OSError):
+                kept.write_text(kept.result, result.to_json())
 
     def _of(self, spec: Spec) -> Run:
         return Run(self._folder / _digest(spec.to_json()))

@@ -4,7 +4,7 @@ The ProgGAN route that scores are normalised by is trained beside it, by the sam
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ganas.searching.plan import (
     tell_known,
     unfold,
 )
-from ganas.searching.topk import TopK
+from ganas.searching.topk import Candidate, TopK
 from ganas.store import Run, default_cache
 
 POLL_SECONDS = 0.1
@@ -60,8 +60,9 @@ class GrowResult:
 class Queue:
     """Jobs over an executor: what was asked for is submitted as workers become free, and results are kept."""
 
-    def __init__(self, run: Run, executor: Executor) -> None:
-        self._run, self._executor = run, executor
+    def __init__(self, run: Run, executor: Executor, prepare: Callable[[], None]) -> None:
+        self._run, self._executor, self._prepare = run, executor, prepare
+        self._remade: set[str] = set()  # whose weights were gone
         self._waiting: list[Spec] = []
         self._running: dict[Path, Spec] = {}
         self.specs: dict[str, Spec] = {}  # of all that were wanted
@@ -94,6 +95,7 @@ class Queue:
             self._waiting.remove(spec)
             folder = self._run.candidate(spec.id)
             folder.write_text(folder.spec, spec.to_json())
+            self._prepare()
             self._running[folder.path] = spec
             self._executor.submit(folder.path)
         done = []
@@ -134,6 +136,12 @@ class Queue:
         """Make weights anew that were removed, since nobody seemed to inherit them; the same ones, bit for bit."""
         if any(name == spec.id for spec in (*self._waiting, *self._running.values())):
             return
+        result = read_result(self._run.candidate(name))
+        if name in self._remade and result and result.state == "failed":
+            raise SearchFailedError(
+                f"the weights of candidate {name} are gone, and cannot be made again: {result.error}"
+            )
+        self._remade.add(name)
         folder = self._run.candidate(name)
         self.specs[name] = read_spec(folder)
         self._waiting.insert(0, self.specs[name])
@@ -144,14 +152,23 @@ class Queue:
 class Growth:
     """One run of ``ganas grow``: a search with the route beside it, or a route alone."""
 
-    def __init__(self, run: Run, config: GrowConfig, executor: Executor, reporter: Reporter, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        run: Run,
+        config: GrowConfig,
+        executor: Executor,
+        reporter: Reporter,
+        stop: StopSignal,
+        prepare: Callable[[], None] = lambda: None,  # what workers need; called before each begins
+    ) -> None:
         self._run, self._config, self._stop, self._reporter = run, config, stop, reporter
-        self._capacity = executor.capacity
+        self._executor = executor
+        self._searched: Mapping[str, Candidate] = {}  # all that the search has asked for
         self._kept = KeptResults(default_cache(), config)
         self._looked = -LOOK_SECONDS  # when it was estimated
         self._left: float | None = None  # seconds that the run will go on
         self._route: set[str] = set()  # ids of what scores are normalised by
-        self.queue = Queue(run, executor)
+        self.queue = Queue(run, executor, prepare)
 
     def run(self) -> GrowResult:
         """To the end: search or follow the route, then train the winner longer."""
@@ -173,6 +190,7 @@ class Growth:
         """Top-K greedy pruning: the winner, and all that were tried."""
         search, route = search_of(self._config), baseline_route(self._config)
         self._route = {spec.id for spec in route}
+        self._searched = search.candidates
         while asked := search.ask():
             self._stop.check()
             for candidate in asked:
@@ -185,7 +203,10 @@ class Growth:
                 self._turn()
         winner = search.winner()
         if winner is None:
-            raise SearchFailedError(f"every candidate failed; see {self._run.candidates}")
+            raise SearchFailedError(
+                f"every candidate failed, for reasons that their log.txt in {self._run.candidates} tells: remove that "
+                f"folder to try again"
+            )
         return spec_of(self._config, winner), [spec_of(self._config, one) for one in search.candidates.values()]
 
     def _follow(self, route: Sequence[Spec]) -> bool:
@@ -200,8 +221,9 @@ class Growth:
                 return False
             if result.end is None:
                 raise SearchFailedError(
-                    f"the ProgGAN route failed, which scores are normalised by ({result.error}): "
-                    f"give --set growth.rank_by=raw to search without it"
+                    f"the ProgGAN route failed, which scores are normalised by ({result.error}): remove "
+                    f"{str(self._run.candidate(spec.id).path)!r} to try again, or search without it, by --set "
+                    f"growth.rank_by=raw and another --out"
                 )
             if not known:
                 return True
@@ -244,8 +266,11 @@ class Growth:
     def _best(self) -> str:
         """The best so far: at the highest resolution that was reached."""
         results, specs = self.queue.results, self.queue.specs
+        alone = self._route - self._searched.keys()  # the baseline's own are no finds
         done = [
-            (-specs[name].architecture.resolution, end) for name in results if (end := results[name].end) is not None
+            (-specs[name].architecture.resolution, result.end)
+            for name, result in results.items()
+            if result.end is not None and name not in alone
         ]
         if not done:
             return ""
@@ -256,7 +281,7 @@ class Growth:
         """Seconds that the run will go on."""
         done = {name: (self.queue.specs[name], result) for name, result in self.queue.results.items()}
         ahead = [spec for _, specs in unfold(self._config, self.queue.results) for spec in specs]
-        return seconds_left(ahead, done, self._capacity)
+        return seconds_left(ahead, done, max(1, self._executor.capacity))
 
     def _forget(self, search: TopK, route: Sequence[Spec]) -> None:
         """Remove the weights of candidates that will have no children."""
