@@ -189,6 +189,14 @@ def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
             map_squares(tmp_path / "images.npy")
 
 
+def test_writing_squares_can_be_stopped(tmp_path: Path) -> None:
+    source = write_noise(tmp_path / "noise.zip", 7)
+    calls = iter(range(4))
+    with pytest.raises(StopIteration):
+        write_squares(tmp_path / "images.npy", source, 16, lambda: next(calls))  # type: ignore[arg-type, return-value]
+    assert [path.name for path in tmp_path.iterdir()] == ["noise.zip"], "no part of it is left"
+
+
 @pytest.mark.parametrize("cache_bytes", [1 << 30, 0])
 def test_a_domain_may_be_an_array(tmp_path: Path, cache_bytes: int) -> None:
     """The same batches, wherever the images are; files of another domain that are decoded each time do not matter."""

@@ -54,7 +54,7 @@ def grow(
 
         def decode() -> None:
             if not run.images.exists():
-                write_squares(run.images, source, config.data.resolution)
+                write_squares(run.images, source, config.data.resolution, stop.check)
 
         growth = Growth(run, config, executor, reporter, stop, decode)
         try:
