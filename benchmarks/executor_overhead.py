@@ -15,8 +15,8 @@ from contest import machine
 
 from ganas.candidates import Result
 from ganas.executors.base import Executor
-from ganas.executors.cluster import Ray
 from ganas.executors.local import Local
+from ganas.executors.ray import Ray
 
 NOTHING = f"import pathlib, sys; pathlib.Path(sys.argv[1], 'result.json').write_text({Result('done').to_json()!r})"
 COMMAND = (sys.executable, "-S", "-c", NOTHING)

@@ -11,8 +11,8 @@ import pytest
 
 from ganas.candidates import Spec, read_result
 from ganas.executors.base import Ended, Executor
-from ganas.executors.cluster import Ray
 from ganas.executors.local import Local
+from ganas.executors.ray import Ray
 from ganas.nets.layers import GrowthArchitecture
 from ganas.store import Run
 

@@ -110,8 +110,8 @@ def _downloaded(name: str) -> Path:
         if checksum.exists() and checksum.read_text().strip() != digest.hexdigest():
             raise DataError(f"{url} is not what it was at the first download: remove {str(checksum)!r} to accept it")
         _unpack(archive, Path(place) / "unpacked", url)
-        (Path(place) / "unpacked").rename(folder)
-    write_atomically(checksum, f"{digest.hexdigest()}\n".encode())
+        write_atomically(checksum, f"{digest.hexdigest()}\n".encode())
+        (Path(place) / "unpacked").rename(folder)  # last: a kill before it leaves no data set without its checksum
     return folder
 
 
@@ -126,7 +126,7 @@ def _unpack(archive: Path, folder: Path, origin: str) -> None:
                     (folder / part).mkdir(parents=True, exist_ok=True)
                     with opened.open(member) as source, (folder / part / path.name).open("wb") as target:
                         shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:  # damaged, encrypted, unknown codec
         raise DataError(f"{origin} is no zip that can be read ({error}): try again later") from None
     if not all((folder / part).is_dir() for part in PARTS):
         raise DataError(f"{origin} does not hold {', '.join(PARTS)}: fetch the data set by hand, and give --data")

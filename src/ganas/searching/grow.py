@@ -11,8 +11,8 @@ from ganas.data.sources import ImageSource, open_source
 from ganas.data.squares import write_squares
 from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
 from ganas.executors.base import Executor
-from ganas.executors.cluster import Ray
 from ganas.executors.local import Local
+from ganas.executors.ray import Ray
 from ganas.metrics.features import load_features
 from ganas.nets.growable import GrownGenerator
 from ganas.nets.layers import doublings

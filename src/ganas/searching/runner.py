@@ -136,13 +136,13 @@ class Queue:
         """Make weights anew that were removed, since nobody seemed to inherit them; the same ones, bit for bit."""
         if any(name == spec.id for spec in (*self._waiting, *self._running.values())):
             return
-        result = read_result(self._run.candidate(name))
+        folder = self._run.candidate(name)
+        result = read_result(folder)
         if name in self._remade and result and result.state == "failed":
             raise SearchFailedError(
                 f"the weights of candidate {name} are gone, and cannot be made again: {result.error}"
             )
         self._remade.add(name)
-        folder = self._run.candidate(name)
         self.specs[name] = read_spec(folder)
         self._waiting.insert(0, self.specs[name])
         self.results.pop(name, None)
