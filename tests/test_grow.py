@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -294,7 +295,7 @@ def on_ray(nodes: Any, out: Path, images: Path, said: Path) -> "subprocess.Popen
 
 
 def wait_for_results(run: Path, count: int, process: "subprocess.Popen[bytes]") -> dict[str, int]:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while len(_trained(run)) < count:
         assert process.poll() is None and time.monotonic() < deadline, "it ended, or hangs"
         time.sleep(0.1)
@@ -314,13 +315,17 @@ def test_without_ray_the_way_to_it_is_told(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("there", ["nobody", "somebody mute"])
 def test_a_cluster_that_does_not_answer_is_named(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    there: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray").shutdown()  # other tests may have connected this process
-    command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
-    assert ganas(*command, "--executor", "ray", "--address", "127.0.0.1:1") == 2
-    assert "ganas: no Ray cluster at '127.0.0.1:1' (" in capsys.readouterr().err
+    monkeypatch.setattr("ganas.executors.ray.PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "127.0.0.1:1" if there == "nobody" else f"127.0.0.1:{server.getsockname()[1]}"
+        command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
+        assert ganas(*command, "--executor", "ray", "--address", address) == 2
+    assert f"ganas: no Ray cluster at '{address}' (" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import os
 import pickle
 import struct
 import threading
+import time
 import warnings
 import zipfile
 import zlib
@@ -447,6 +448,15 @@ def test_in_threads_keeps_order_and_stops_early() -> None:
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
     assert len(calls) < 10_000, "what nobody waits for is not computed"
+
+
+def test_in_threads_runs_only_a_little_ahead() -> None:
+    calls: list[int] = []
+    results = in_threads(lambda index: calls.append(index), 100_000)
+    next(results)
+    time.sleep(0.05)
+    assert len(calls) <= 32 * (2 * 8 + 1), "a slow reader does not fill the memory"
+    results.close()  # type: ignore[attr-defined]
 
 
 # Reports

@@ -27,6 +27,10 @@ def test_a_finished_search_is_read_back(tmp_path: Path) -> None:
     searched = [record for record in history.records if record.role == "search"]
     assert all(record.state == "done" and record.normalized for record in searched)
     assert {record.spec.id for record in searched if record.kept} == {name for beam in history.beams for name in beam}
+    roles = [record.role == "route" for record in history.records]
+    assert roles == sorted(roles), "the route after the search"
+    places = [(record.spec.generation, record.normalized) for record in searched]
+    assert places == sorted(places), "by generation, the best first"
     document = json.loads(json.dumps(history.as_json()))
     assert len(document["candidates"]) == len(history.records) and document["lineage"][-1] == document["best"]
 

@@ -16,12 +16,13 @@ import struct
 import threading
 import warnings
 import zipfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
@@ -201,14 +202,22 @@ def check_source(path: Path | str) -> SourceReport:
 
 
 def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
-    """``function(0) ... function(count - 1)``, in order, computed by a few threads: Pillow decodes without the GIL."""
+    """``function(0) ... function(count - 1)``, in order, computed by a few threads: Pillow decodes without the GIL.
+
+    They run ahead of who reads the results by two tasks each, and no further.
+    """
     block = 32  # images a task: large enough to make a million images cheap to queue
+    threads = min(8, os.cpu_count() or 1)
 
     def run(start: int) -> list[T]:
         return [function(index) for index in range(start, min(start + block, count))]
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for results in pool.map(run, range(0, count, block)):
+    with ThreadPoolExecutor(threads) as pool:
+        tasks = (pool.submit(run, start) for start in range(0, count, block))
+        ahead = deque(islice(tasks, 2 * threads))
+        while ahead:
+            results = ahead.popleft().result()
+            ahead.extend(islice(tasks, 1))
             yield from results
 
 

@@ -23,6 +23,7 @@ POLL_SECONDS = 0.1
 LEAVE_WORKERS = "RAY_kill_child_processes_on_worker_exit"  # else a worker is killed while it saves
 LOST_NODES = 20  # that a candidate may outlive
 PATIENCE = 10.0  # seconds for a cluster to answer
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of HTTP/2, which gRPC speaks
 
 
 class Ray:
@@ -139,7 +140,10 @@ def _connected(address: str | None) -> Any:
 
 
 def _knock(address: str | None) -> None:
-    """Raise `OSError` where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    """Raise `OSError` where nobody at HOST:PORT speaks gRPC: Ray itself would try for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
-        socket.create_connection((host, int(port)), PATIENCE).close()
+        with socket.create_connection((host, int(port)), PATIENCE) as door:
+            door.sendall(GREETING)
+            if not door.recv(1):
+                raise ConnectionResetError("it hung up")

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ganas.candidates import Spec, work
+from ganas.candidates import Result, Spec, work
 from ganas.config import GrowConfig
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork
@@ -100,7 +100,11 @@ def forecast(config: GrowConfig) -> Forecast:
 
     shelf = KeptResults(default_cache(), config)
     route = baseline_route(config) if config.growth.route is None else []
-    kept = {spec.id: result for spec in route if spec.parent and (result := shelf.read(spec))}
+    kept: dict[str, Result] = {}
+    for spec in reversed(route):
+        if not (spec.parent and (result := shelf.read(spec))):
+            break  # it is trained, and so are those before it, for the weights
+        kept[spec.id] = result
     stages = tuple(stage(name, specs) for name, specs in unfold(config, kept) if specs)
     return Forecast(stages, paces, start, len(kept))
 

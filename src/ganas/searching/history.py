@@ -1,5 +1,6 @@
 """What a growing search has done so far, read from its folder: for people and for analysis. No torch here."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Record:
 class History:
     """A search as far as it has come."""
 
-    records: tuple[Record, ...]  # by generation
+    records: tuple[Record, ...]  # by generation, the best first; the route's after them
     beams: tuple[tuple[str, ...], ...]  # of the generations that are over, the best first
     best: str | None  # id
     lineage: tuple[str, ...]  # of the best: from the base on
@@ -98,11 +99,17 @@ def read_history(place: Path) -> History:
     ]
     best = search.winner()
     return History(
-        records=tuple(sorted(records, key=lambda record: (record.spec.generation, record.spec.id))),
+        records=tuple(sorted(records, key=_place)),
         beams=tuple(map(tuple, search.beams)),
         best=best.id if best else None,
         lineage=tuple(_line(search, best.id))[::-1] if best else (),
     )
+
+
+def _place(record: Record) -> tuple[bool, int, float, str]:
+    score = record.result.end if record.result else None
+    rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
+    return record.role == "route", record.spec.generation, rank, record.spec.id
 
 
 def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:

@@ -1,0 +1,43 @@
+"""What a growing search is said to cost: every candidate that it trains, and none twice."""
+
+from pathlib import Path
+
+import pytest
+from test_runner import Oracle, config
+
+from ganas.candidates import read_spec
+from ganas.config import resolve_growth
+from ganas.progress import Reporter, StopSignal
+from ganas.searching.forecast import Pace, forecast
+from ganas.searching.kept import KeptResults
+from ganas.searching.plan import baseline_route
+from ganas.searching.runner import Growth
+from ganas.store import Run
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganas.searching.runner.POLL_SECONDS", 0)
+    monkeypatch.setattr("ganas.searching.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
+    monkeypatch.setattr("ganas.searching.forecast._start_seconds", lambda: 1.0)
+
+
+@pytest.mark.parametrize("gap", [None, 1, 3, -1])
+def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights(
+    cache: Path, tmp_path: Path, gap: int | None
+) -> None:
+    given = config(**{"growth.probability": 0.5, "metrics.images": 8})
+    settings = resolve_growth(given, digest="0", features_digest=None, cuda=False, fast_bf16=False)
+    Growth(Run(tmp_path / "first"), settings, Oracle(2), Reporter(quiet=True), StopSignal()).run()
+    route = baseline_route(settings)[1:]
+    expected = [] if gap is None else route[: route.index(route[gap]) + 1]
+    if gap is not None:
+        shelf = KeptResults(cache, settings)
+        shelf._of(route[gap]).result.unlink()
+    forecasted = forecast(settings)
+    assert forecasted.kept == len(route) - len(expected)
+    again = Oracle(2)
+    Growth(Run(tmp_path / "again"), settings, again, Reporter(quiet=True), StopSignal()).run()
+    named = {read_spec(Run(place)).id for place in (tmp_path / "again" / "candidates").iterdir()}
+    assert {spec.id for spec in route} <= named
+    assert {spec.id for spec in route} & set(again.trained) == {spec.id for spec in expected}
