@@ -79,6 +79,17 @@ def run(folder: Path, executor: Oracle, settings: GrowConfig | None = None) -> G
     return Growth(Run(folder), settings, executor, Reporter(quiet=True), StopSignal()).run()
 
 
+def test_the_largest_of_a_generation_begin_first(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})  # no route beside it
+    oracle = Oracle(1)
+    run(tmp_path, oracle, settings)
+    specs = [read_spec(Run(tmp_path).candidate(name)) for name in oracle.trained]
+    for generation in range(1, 5):
+        works = [work(spec) for spec in specs if spec.generation == generation]
+        assert len(works) > 1 and works == sorted(works, reverse=True)
+
+
+
 def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path) -> None:
     results = {run(tmp_path / str(n), Oracle(capacity, n)) for n, capacity in enumerate((1, 1, 2, 3, 8))}
     assert len(results) == 1

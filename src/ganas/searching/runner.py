@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganas.candidates import Result, Spec, read_result, read_spec
+from ganas.candidates import Result, Spec, read_result, read_spec, work
 from ganas.config import GrowConfig
 from ganas.errors import GanasError, RunError
 from ganas.executors.base import Executor
@@ -193,8 +193,9 @@ class Growth:
         self._searched = search.candidates
         while asked := search.ask():
             self._stop.check()
-            for candidate in asked:
-                self.queue.want(spec_of(self._config, candidate))
+            new = [spec_of(self._config, candidate) for candidate in asked if candidate.id not in self.queue.specs]
+            for spec in sorted(new, key=work, reverse=True):  # the largest first: all wait for the last that ends
+                self.queue.want(spec)
             generation = search.generation
             known = tell_known(search, self.queue.results, route)  # first: a finished search begins nothing
             if search.generation > generation:
