@@ -89,7 +89,6 @@ def test_the_largest_of_a_generation_begin_first(tmp_path: Path) -> None:
         assert len(works) > 1 and works == sorted(works, reverse=True)
 
 
-
 def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path) -> None:
     results = {run(tmp_path / str(n), Oracle(capacity, n)) for n, capacity in enumerate((1, 1, 2, 3, 8))}
     assert len(results) == 1
