@@ -50,9 +50,11 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
             "ganas.searching.runner",
             "ganas.searching.kept",
             "ganas.searching.outlook",
+            "ganas.searching.history",
             "ganas.executors.base",
             "ganas.executors.local",
             "ganas.executors.worker",
+            "ganas.executors.ray",
         ),
     ],
 )

@@ -159,6 +159,17 @@ class MetricsConfig(Section):
     )
 
 
+# Where files lie, and the digest that tells them by what is in them.
+PLACES = {
+    "data.a": "data.digest_a",
+    "data.b": "data.digest_b",
+    "data.test_a": "data.digest_test",
+    "data.test_b": "data.digest_test",
+    "data.images": "data.digest",
+    "metrics.features": "metrics.digest",
+}
+
+
 class Config(Section):
     """What every run is told, whatever it is a run of."""
 
@@ -171,10 +182,11 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
     def changed(self, other: "Config") -> list[str]:
-        """``key: mine → theirs`` for everything in which two configs differ."""
+        """``key: mine → theirs`` for everything in which two configs differ; the same files elsewhere are no change."""
         mine, theirs = (_flatten(config.model_dump(mode="json", by_alias=True)) for config in (self, other))
-        keys = [*mine, *(key for key in theirs if key not in mine)]
-        return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys if mine.get(key) != theirs.get(key)]
+        moved = {place for place, digest in PLACES.items() if mine.get(digest) and mine[digest] == theirs.get(digest)}
+        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key) and key not in moved]
+        return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys]
 
 
 class RunConfig(Config):

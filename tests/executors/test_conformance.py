@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ganas.candidates import Spec, read_result
+from ganas.errors import ConfigError
 from ganas.executors.base import Ended, Executor
 from ganas.executors.local import Local
 from ganas.executors.ray import Ray
@@ -199,3 +200,56 @@ def test_workers_have_cores_of_their_own(tmp_path: Path) -> None:
     cores = [starts(path)[0].split(maxsplit=1)[1] for path in paths]
     executor.cancel()
     assert len(set(cores)) == 2 and all(core.count(",") == 0 for core in cores)
+
+
+# ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────
+
+TELL_GPU = "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])"
+
+
+@pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
+def test_local_workers_are_spread_over_the_gpus(
+    visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    executor = Local(3, gpus=2, command=(sys.executable, "-c", TELL_GPU))
+    jobs = [job(tmp_path, "none", f"job{number}") for number in range(3)]
+    for one in jobs:
+        executor.submit(one)
+    wait_for(executor, 3)
+    assert [(one / "gpu").read_text() for one in jobs] == expected
+
+
+@pytest.mark.parametrize(
+    "nodes, threads, share, expected",
+    [
+        ([{"CPU": 2}, {"CPU": 3}], 1, 0, 5),
+        ([{"CPU": 2}, {"CPU": 3}], 2, 0, 2),  # a candidate is on one node
+        ([{"CPU": 16, "GPU": 1}, {"CPU": 16}], 1, 0.1, 10),
+        ([{"CPU": 3, "GPU": 8}], 1, 1, 3),
+        ([{"CPU": 2}, {"GPU": 2}], 1, 1, 0),
+        ([{"CPU": 2}, {"CPU": 2}], 3, 0, 0),
+    ],
+)
+def test_a_cluster_has_room_for_what_fits_its_nodes(
+    nodes: list[dict[str, float]], threads: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cluster:
+        def nodes(self) -> list[dict[str, object]]:
+            lost = {"Alive": False, "Resources": {}}
+            return [lost, *({"Alive": True, "Resources": resources} for resources in nodes)]
+
+        def remote(self, function: object) -> "Cluster":
+            return self
+
+        def options(self, **_: object) -> "Cluster":
+            return self
+
+    monkeypatch.setattr("ganas.executors.ray._connected", lambda _: Cluster())
+    if expected:
+        assert Ray(threads=threads, gpu_share=share).capacity == expected
+    else:
+        with pytest.raises(ConfigError, match="the Ray cluster has no room for a candidate, which takes"):
+            Ray(threads=threads, gpu_share=share)

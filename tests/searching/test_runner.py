@@ -12,6 +12,7 @@ from ganas.errors import ConfigError, RunError, Stopped
 from ganas.executors.base import Ended
 from ganas.presets import make_grow_config
 from ganas.progress import Reporter, StopSignal
+from ganas.searching.history import History, Record, read_history
 from ganas.searching.outlook import seconds_left
 from ganas.searching.plan import proggan_steps, route_specs, space_of, unfold
 from ganas.searching.runner import GrowResult, Growth, SearchFailedError
@@ -135,6 +136,52 @@ def test_failures_are_counted_and_have_no_children(tmp_path: Path) -> None:
 def test_a_route_that_fails_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SearchFailedError, match=r"the ProgGAN route failed.*growth\.rank_by=raw"):
         run(tmp_path, Oracle(2, fails=lambda spec: spec.parent is not None and spec.action is None))
+
+
+def _stage(history: History, record: Record) -> tuple[int, int]:
+    """Resolution, and how many of its line were trained there."""
+    line, side = [record.spec], record.spec.architecture.resolution
+    while line[-1].parent:
+        line.append(history.record(line[-1].parent).spec)
+    return side, sum(spec.architecture.resolution == side for spec in line)
+
+
+def _searched(folder: Path, settings: GrowConfig) -> dict[str, tuple[Record, tuple[int, int]]]:
+    """What a search tried, each with its stage."""
+    Run(folder).write_text(folder / "config.yaml", settings.to_yaml())
+    history = read_history(folder)
+    return {r.spec.id: (r, _stage(history, r)) for r in history.records if r.role == "search"}
+
+
+def test_scores_are_divided_by_those_of_the_route_at_the_same_stage(tmp_path: Path) -> None:
+    settings = config()
+    run(tmp_path, Oracle(2), settings)
+    along = [*route_specs(settings, proggan_steps(settings))]
+    searched = _searched(tmp_path, settings)
+    for record, (side, stretches) in searched.values():
+        there = [spec for spec in along if spec.architecture.resolution == side][stretches - 1]
+        ours, theirs = record.result, read_result(Run(tmp_path).candidate(there.id))
+        assert ours and theirs and ours.end and theirs.end and record.normalized == ours.end / theirs.end
+    assert len({stage for _, stage in searched.values()}) > 4, "several stages at several resolutions"
+
+
+def test_a_route_that_fails_where_nobody_is_compared_with_it_is_no_matter(tmp_path: Path) -> None:
+    for seed in range(100):
+        settings = config(**{"seed": seed, "data.resolution": 16, "growth.depth": 3, "growth.keep": 1})
+        *_, last = route_specs(settings, proggan_steps(settings))
+        whole = run(tmp_path / str(seed), Oracle(2), settings)
+        if (16, 3) not in {stage for _, stage in _searched(tmp_path / str(seed), settings).values()}:
+            break
+    assert run(tmp_path / "other", Oracle(2, fails=lambda spec: spec.id == last.id), settings) == whole
+
+
+def test_a_search_whose_last_candidates_all_fail_ends_with_the_best_before(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})
+    oracle, said = Oracle(2, fails=lambda spec: spec.architecture.resolution == 32), tmp_path / "log.txt"
+    result = Growth(Run(tmp_path), settings, oracle, Reporter(said, quiet=True), StopSignal()).run()
+    assert result.architecture.resolution == 16 and result.failed
+    assert read_spec(Run(tmp_path).candidate(result.winner)).action, "it was not trained longer"
+    assert "the search ended at 16×16: all that came after has failed" in said.read_text()
 
 
 def test_half_a_result_is_trained_again_and_what_it_inherits_from_too(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ganas.candidates import Spec
 from ganas.config import GrowConfig
 from ganas.errors import Stopped
+from ganas.gan.unconditional import PenaltyWeights, discriminator_loss
 from ganas.nets.growable import enlarge
 from ganas.nets.layers import GrowthArchitecture
 from ganas.presets import make_grow_config
@@ -20,6 +21,7 @@ from ganas.searching.grow import open_images
 from ganas.searching.growth import parse_action
 from ganas.store import Run
 from ganas.training.candidate import Candidate, Reals, load_final, open_squares
+from ganas.training.phases import freeze_all_but
 
 BASE = GrowthArchitecture(latent=4, channels=8)
 
@@ -76,13 +78,22 @@ class _StopAfter(StopSignal):
             raise Stopped("here")
 
 
+class _Asked(StopSignal):
+    """How often a training asks whether to stop, which it does at every step."""
+
+    times = 0
+
+    def check(self) -> None:
+        self.times += 1
+
+
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("action", ["fade", "g-conv3x4", "d-conv7x16"])
 def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
-    finals = []
+    finals, times = [], []
     for name, checks in (("whole", None), ("parts", 5)):
         run = Run(tmp_path / name)
         parent = spec("parent")
@@ -92,9 +103,11 @@ def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp
             with pytest.raises(Stopped):
                 train(run, config, child, _StopAfter(checks))
             assert run.candidate("child").checkpoint_paths()
-        train(run, config, child)
+        train(run, config, child, asked := _Asked())
+        times.append(asked.times)
         finals.append(load_final(run.candidate("child")))
     assert same(*finals)
+    assert times[1] < times[0], "what was trained before the stop is not trained again"
 
 
 def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
@@ -105,6 +118,36 @@ def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: 
     with torch.no_grad():
         for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
             torch.testing.assert_close(ours(z), enlarge(theirs(z)), rtol=0, atol=1e-5)
+
+
+def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    train(run, config, told)
+    child = candidate(run, config, spec("child", told, "fade"))
+    child.loop.prepare(8)  # half of the way
+    assert child.gan.generator.blend == 0.5
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    at_16 = images.unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))
+    at_8 = at_16.unflatten(3, (8, 2)).unflatten(2, (8, 2)).mean((3, 5))
+    real = 0.5 * at_16 + 0.5 * at_8.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    phase = next(phase for phase in child.loop.phases if phase.name == "discriminator")
+    ours = phase.terms((images,), torch.Generator().manual_seed(0))
+    noise = torch.Generator().manual_seed(0)
+    z, between = torch.randn(4, 4, generator=noise), torch.rand(4, 1, 1, 1, generator=noise)
+    theirs = discriminator_loss(child.gan, real, z, between, weights=PenaltyWeights(10.0, 0.001), adversarial="wgan")
+    assert ours.keys() == theirs.keys()
+    for name, term in ours.items():
+        torch.testing.assert_close(term, theirs[name])
+
+
+def test_each_step_gives_gradients_to_its_own_network_alone(config: GrowConfig, tmp_path: Path) -> None:
+    one = candidate(Run(tmp_path), config, spec("base"))
+    for phase in one.loop.phases:
+        one.gan.zero_grad()
+        freeze_all_but(one.gan, phase.networks)
+        torch.stack([*phase.terms((torch.rand(4, 3, 32, 32),), torch.Generator()).values()]).sum().backward()
+        for name, parameter in one.gan.named_parameters():
+            assert (parameter.grad is not None) == name.startswith(phase.networks), name
 
 
 def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,7 @@ class Ray:
         """How many jobs run at once: what was asked for, else what the nodes that are there now have room for."""
         if self._workers is not None:
             return self._workers
-        resources = self._ray.cluster_resources()
-        rooms = [resources.get("CPU", 0) / self._threads]
-        if self._gpu_share:
-            rooms.append(resources.get("GPU", 0) / self._gpu_share)
-        return int(min(rooms))
+        return sum(self._room(node["Resources"]) for node in self._ray.nodes() if node["Alive"])
 
     def submit(self, job: Path) -> None:
         """Have a task made; Ray begins it as soon as there is room."""
@@ -92,6 +88,12 @@ class Ray:
             for task in left:
                 self._ray.cancel(task, force=True)
         self._running.clear()
+
+    def _room(self, resources: Mapping[str, float]) -> int:
+        """For how many candidates at once a node has cores, and GPUs."""
+        cores = resources.get("CPU", 0.0) / self._threads
+        gpus = resources.get("GPU", 0.0) / self._gpu_share if self._gpu_share else cores
+        return int(min(cores, gpus) + 1e-6)  # 1 / 0.1 is 10, but 3 × 0.1 is not 0.3
 
     def _ended(self, task: Any) -> Ended:
         job = self._running.pop(task)

@@ -174,13 +174,20 @@ class Growth:
         """To the end: search or follow the route, then train the winner longer."""
         if self._config.growth.route is None:
             winner, tried = self._search()
+            reached = winner.architecture.resolution
+            if reached < self._config.data.resolution:
+                self._reporter.say(f"the search ended at {reached}×{reached}: all that came after has failed")
+                return self._result(winner, tried)
         else:
             tried = [*route_specs(self._config, parse_route(self._config.growth.route))]
             for spec in tried:
                 self._finish(spec)
             winner = tried[-1]
-        last = self._longer(winner) or winner
-        self._finish(last)  # its weights may have been removed
+        return self._result(self._longer(winner) or winner, tried)
+
+    def _result(self, last: Spec, tried: Sequence[Spec]) -> GrowResult:
+        """What is told in the end, and the weights of the last there."""
+        self._finish(last)  # they may have been removed
         result = self.queue.results[last.id]
         assert result.end is not None and result.metric is not None
         failed = sum(self.queue.results[spec.id].state == "failed" for spec in tried)
@@ -200,8 +207,10 @@ class Growth:
             known = tell_known(search, self.queue.results, route)  # first: a finished search begins nothing
             if search.generation > generation:
                 self._forget(search, route)
-            if not known and not self._follow(route):
-                self._turn()
+            if not known:
+                stuck = all(candidate.id in self.queue.results for candidate in asked)
+                if not self._follow(route, stuck):
+                    self._turn()
         winner = search.winner()
         if winner is None:
             raise SearchFailedError(
@@ -210,15 +219,18 @@ class Growth:
             )
         return spec_of(self._config, winner), [spec_of(self._config, one) for one in search.candidates.values()]
 
-    def _follow(self, route: Sequence[Spec]) -> bool:
-        """Have the next candidate of the route trained; whether more of it is known than before."""
+    def _follow(self, route: Sequence[Spec], stuck: bool) -> bool:
+        """Have the next candidate of the route trained; whether more of it is known than before.
+
+        stuck: candidates wait for its score and for nothing else
+        """
         for spec in route:
             known = spec.id in self.queue.results
             if spec.parent and (kept := self._kept.read(spec)):  # the base is needed whole
                 self.queue.know(spec, kept)
             self.queue.want(spec, soon=True)
             result = self.queue.results.get(spec.id)
-            if result is None:
+            if result is None or (result.end is None and not stuck):
                 return False
             if result.end is None:
                 raise SearchFailedError(

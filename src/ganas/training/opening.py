@@ -122,3 +122,5 @@ def claim(run: Run, config: Config) -> None:
             f"{str(run.path)!r} is a run of another config ({'; '.join(differences[:3])}{more}): "
             f"give the same options to go on with it, or choose another --out"
         )
+    if stored != config:  # its files have moved
+        run.write_text(run.config, config.to_yaml())
