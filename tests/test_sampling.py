@@ -51,7 +51,10 @@ def test_the_same_seed_is_the_same_image(model: Path, tmp_path: Path) -> None:
 
 def test_a_grid_is_one_picture(model: Path, tmp_path: Path) -> None:
     sample(model, tmp_path / "grid.png", count=10, seed=0, as_grid=True)
-    assert pixels(tmp_path / "grid.png").shape == (2 * 18 - 2, 8 * 18 - 2, 3)
+    picture = pixels(tmp_path / "grid.png")
+    assert picture.shape == (2 * 18 - 2, 8 * 18 - 2, 3)
+    sample(model, tmp_path / "alone", count=1, seed=9)
+    assert (picture[18:34, 18:34] == pixels(tmp_path / "alone" / f"{9:09d}.png")).all(), "the same as by itself"
 
 
 def test_what_is_there_is_not_overwritten(model: Path, tmp_path: Path) -> None:

@@ -98,13 +98,16 @@ def sample(place: Path, output: Path, *, count: int, seed: int, as_grid: bool = 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     seeds = range(seed, seed + count)
     generator, latent = generator.to(device), info.architecture.latent
-    if as_grid:
-        write_atomically(output, png(grid(make_images(generator, latent, seeds, device))))
-        return count
+    made = []
     with Reporter().bar("sample", 0, count) as bar:
         for number, one in enumerate(seeds):
             # one by one: how many are made together may change the last bit of an image
             image = make_images(generator, latent, range(one, one + 1), device)[0]
-            write_atomically(output / f"{one:09d}.png", png(image))
+            if as_grid:
+                made.append(image)
+            else:
+                write_atomically(output / f"{one:09d}.png", png(image))
             bar.reach(number + 1)
+    if made:
+        write_atomically(output, png(grid(torch.stack(made))))
     return count

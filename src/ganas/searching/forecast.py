@@ -28,7 +28,9 @@ from ganas.store import Run, default_cache
 from ganas.training.candidate import Candidate, open_features
 from ganas.training.cost import step_seconds
 
-PAPER_COST = "the paper spent 580 GPU-days on CIFAR-10 at this scale, and 1,720 on LSUN bedrooms at 256×256"
+PAPER_COST = (
+    "the paper spent 580 GPU-days on about 2,000 candidates for CIFAR-10, and 1,720 on about 1,000 for LSUN bedrooms"
+)
 TRIED = 256  # images that a measurement is tried with
 START = "import torch, ganas.training.candidate; torch.optim.Adam([torch.zeros(1)])"  # what a worker begins with
 
