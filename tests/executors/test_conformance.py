@@ -1,5 +1,6 @@
 """What every executor has to do: each case is run on each of them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -191,15 +192,17 @@ def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) 
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_workers_have_cores_of_their_own(tmp_path: Path) -> None:
-    executor = local(2)
-    paths = [job(tmp_path, "wait", name) for name in "ab"]
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_share_out_the_cores(workers: int, tmp_path: Path) -> None:
+    executor = local(workers)
+    paths = [job(tmp_path, "wait", name) for name in "ab"[:workers]]
     for path in paths:
         executor.submit(path)
         wait_until_started(path)
-    cores = [starts(path)[0].split(maxsplit=1)[1] for path in paths]
+    cores = [json.loads(starts(path)[0].split(maxsplit=1)[1]) for path in paths]
     executor.cancel()
-    assert len(set(cores)) == 2 and all(core.count(",") == 0 for core in cores)
+    assert sorted(sum(cores, [])) == sorted(os.sched_getaffinity(0)), "each core is one worker's"
+    assert max(map(len, cores)) - min(map(len, cores)) <= 1
 
 
 # ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Candidates on this machine: a process each, on cores of its own. No torch here.
+"""Candidates on this machine: a process each, on its share of the cores. No torch here.
 
 Not a pool: of one, a child that dies breaks every future. A worker that is killed by a signal (the kernel's, when
 memory runs out) goes on from its last checkpoint, twice; an exit without a result is one.
@@ -31,7 +31,7 @@ class _Worker:
 
 
 class Local:
-    """`workers` processes at once, each on `threads` cores of its own where there are enough, and on one GPU.
+    """`workers` processes at once, each on its share of the cores where there are enough, and on one GPU.
 
     gpus       number of GPUs, which workers are spread over
     timeout    seconds that a worker may take; None: as long as it likes
@@ -116,12 +116,16 @@ class Local:
         self._free.sort()
 
     def _pin(self, process: int, slot: int) -> None:
-        """Give a process cores of its own, where the system can and there are enough for all."""
+        """Give a process its share of the cores, where the system can and there are enough for all.
+
+        All cores are shared out, wanted or not: two searches on one machine would take the same first ones.
+        """
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if not self._pinned or self._workers * self._threads > len(cores):
             return
+        begin, end = (len(cores) * place // self._workers for place in (slot, slot + 1))
         try:
-            os.sched_setaffinity(process, cores[slot * self._threads : (slot + 1) * self._threads])
+            os.sched_setaffinity(process, cores[begin:end])
         except OSError:
             return  # it has ended already
 
