@@ -53,8 +53,8 @@ def main() -> None:
             size = parameters(layout.generator, architecture.ops(name), width)
             slots = [*zip(layout.generator.searched, architecture.ops(name), scores, strict=True)]
             own = sum(score[slot.ops.index(op)] for slot, op, score in slots) / len(scores)
-            (drawn,) = axes.plot([size for size, _ in line], [score for _, score in line], label=place.name)
-            axes.plot(size, own, "o", color=drawn.get_color())
+            (drawn,) = axes.plot([size / 1e6 for size, _ in line], [score for _, score in line], label=place.name)
+            axes.plot(size / 1e6, own, "o", color=drawn.get_color())
             if limit is None:
                 free.setdefault(name, line)
             there = max((s for cost, s in free.get(name, []) if cost <= size), default=None)
@@ -64,8 +64,8 @@ def main() -> None:
             )
     for name, axes in panels.items():
         axes.set_title(TITLES[name], fontsize=9)
-        axes.set_xlabel("parameters of the generator", fontsize=8)
-        axes.axhline(0, color="lightgrey", linewidth=0.8)
+        axes.set_xlabel("millions of parameters", fontsize=8)
+        axes.tick_params(labelsize=8)
     panels["generator_ab"].set_ylabel("mean log-weight of the chosen ops", fontsize=8)
     panels["generator_ab"].legend(fontsize=7)
     figure.savefig(given.out, dpi=150)
