@@ -3,13 +3,12 @@
     python benchmarks/budget_tradeoff.py RUN [RUN...] [--out tradeoff.png]
 
 A line a search: over the size of each generator at the width that the search counted at, the mean over its slots of
-the chosen op's log-weight, derived by the same knapsack for forty budgets from the smallest to the largest network.
-A point: what the search itself derived. The zero is an architecture whose every op has all the weight. Prints a
-Markdown row a search and generator, and draws the lines.
+the chosen op's log-weight, derived by the same knapsack for many budgets from the smallest to the largest network.
+A point: what the search itself derived. Zero would be an architecture whose every op has all the weight. Prints a
+Markdown row a search and generator, and draws the lines; give the search without a budget first, and all at one width.
 """
 
 import argparse
-from math import log
 from pathlib import Path
 
 import torch
@@ -38,7 +37,7 @@ def main() -> None:
     panels = dict(zip(GENERATORS, figure.subplots(1, 2, sharey=True), strict=True))
     print("| search | direction | budget | its own choice | log-weight a slot | at that size without a budget |")
     print("|---|---|---|---|---|---|")
-    free: dict[str, list[tuple[int, float]]] = {}
+    free: dict[str, list[list[float]]] = {}
     for place in given.runs:
         run = Run(place)
         config = load_config(RunConfig, run.config.read_bytes(), str(run.config))
@@ -56,8 +55,8 @@ def main() -> None:
             (drawn,) = axes.plot([size / 1e6 for size, _ in line], [score for _, score in line], label=place.name)
             axes.plot(size / 1e6, own, "o", color=drawn.get_color())
             if limit is None:
-                free.setdefault(name, line)
-            there = max((s for cost, s in free.get(name, []) if cost <= size), default=None)
+                free.setdefault(name, scores)
+            there = best(layout, free[name], width, size)[1] if name in free else None
             print(
                 f"| {place.name} | {TITLES[name]} | {f'{limit:,.0f}' if limit else 'none'} | {size:,} | {own:.3f} "
                 f"| {'' if there is None else f'{there:.3f}'} |"
@@ -87,14 +86,19 @@ def frontier(layout: Layout, scores: list[list[float]], width: float) -> list[tu
     costs = Costs.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
     least, most = costs.least, costs.fixed + sum(map(max, costs.slots))
     line = []
-    for step in range(BUDGETS + 1):
-        budget = round(least * (most / least) ** (step / BUDGETS))
-        chosen = best_within(scores, costs.slots, budget - costs.fixed)
-        assert chosen is not None
-        size = costs.fixed + sum(group[item] for group, item in zip(costs.slots, chosen, strict=True))
-        line.append((size, sum(group[item] for group, item in zip(scores, chosen, strict=True)) / len(scores)))
-    assert all(score <= 0 for _, score in line) and line[-1][1] > -log(max(map(len, scores)))
+    for step in range(BUDGETS):
+        budget = round(least * (most / least) ** (step / (BUDGETS - 1)))
+        line.append(best(layout, scores, width, budget))
     return line
+
+
+def best(layout: Layout, scores: list[list[float]], width: float, budget: int) -> tuple[int, float]:
+    """Size and mean log-weight of the best choice within a budget."""
+    costs = Costs.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
+    chosen = best_within(scores, costs.slots, budget - costs.fixed)
+    assert chosen is not None
+    size = costs.fixed + sum(group[item] for group, item in zip(costs.slots, chosen, strict=True))
+    return size, sum(group[item] for group, item in zip(scores, chosen, strict=True)) / len(scores)
 
 
 if __name__ == "__main__":

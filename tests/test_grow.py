@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,9 @@ def test_the_same_images_elsewhere_are_no_other_config(
     whole: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, moved = shutil.copytree(whole, tmp_path / "run"), shutil.copytree(images, tmp_path / "moved")
+    last = max(candidates(Run(run)), key=lambda pair: pair[0].generation)[0]
+    for unfinished in (run, Run(run).candidate(last.id).path):
+        (unfinished / "result.json").unlink()
     assert ganas("grow", "--data", moved, "--out", run, "--preset", "tiny", *settings()) == 0, capsys.readouterr().err
     assert outcome(run) == outcome(whole) and f"images: {moved}\n" in (run / "config.yaml").read_text()
 
@@ -295,14 +299,17 @@ def _workers(run: Path) -> dict[int, bytes]:
 @pytest.mark.parametrize("victim", ["driver", "workers"])
 def test_killed_at_ten_moments_it_ends_the_same(victim: str, whole: Path, images: Path, tmp_path: Path) -> None:
     moments, kills = random.Random(0), 0
-    while kills < 10:
-        out = tmp_path / f"after {kills}"
+    for attempt in range(10):
+        out = tmp_path / f"attempt {attempt}"
         kills += disturbed(victim, out, images, moments, 10 - kills)
         assert outcome(out) == outcome(whole)
         deadline = time.monotonic() + 30
         while _workers(out) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not _workers(out), "nobody is left behind"
+        if kills == 10:
+            break
+    assert kills == 10, "the runs were over before they could be disturbed"
 
 
 def disturbed(victim: str, out: Path, images: Path, moments: random.Random, most: int) -> int:
@@ -379,17 +386,41 @@ def test_without_ray_the_way_to_it_is_told(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("there", ["nobody", "somebody mute"])
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (None, "refused"),  # nobody is there
+        ("", "timed out"),
+        ("bye", "it hung up"),
+        ("HTTP/1.1 400 Bad Request", "something else answers there"),
+    ],
+)
 def test_a_cluster_that_does_not_answer_is_named(
-    there: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answer: str | None,
+    words: str,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("ray").shutdown()  # other tests may have connected this process
-    monkeypatch.setattr("ganas.executors.ray.PATIENCE", 0.2)
+    monkeypatch.setattr("ganas.executors.ray.PATIENCE", 0.5)
+
+    def serve() -> None:
+        door, _ = server.accept()
+        with door:
+            door.recv(100)
+            if answer != "bye":
+                door.sendall(str(answer).encode())
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = "127.0.0.1:1" if there == "nobody" else f"127.0.0.1:{server.getsockname()[1]}"
+        address = "127.0.0.1:1" if answer is None else f"127.0.0.1:{server.getsockname()[1]}"
+        if answer:
+            threading.Thread(target=serve, daemon=True).start()
         command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
         assert ganas(*command, "--executor", "ray", "--address", address) == 2
-    assert f"ganas: no Ray cluster at '{address}' (" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"ganas: no Ray cluster at '{address}' (" in error and words in error
 
 
 @pytest.mark.slow

@@ -182,11 +182,20 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
     def changed(self, other: "Config") -> list[str]:
-        """``key: mine → theirs`` for everything in which two configs differ; the same files elsewhere are no change."""
-        mine, theirs = (_flatten(config.model_dump(mode="json", by_alias=True)) for config in (self, other))
-        moved = {place for place, digest in PLACES.items() if mine.get(digest) and mine[digest] == theirs.get(digest)}
-        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key) and key not in moved]
+        """``key: mine → theirs`` for everything in which two configs differ.
+
+        Files that a digest tells by what is in them may lie elsewhere.
+        """
+        mine, theirs = self._told(), other._told()
+        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
         return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys]
+
+    def _told(self) -> dict[str, Any]:
+        told = _flatten(self.model_dump(mode="json", by_alias=True))
+        for place, digest in PLACES.items():
+            if told.get(digest):
+                told[place] = network_of(told[place]) if place == "metrics.features" else None
+        return told
 
 
 class RunConfig(Config):
@@ -421,6 +430,11 @@ def _settled(training: LearningConfig, *, cores: int, cuda: bool, fast_bf16: boo
         "precision": ("bf16" if fast_bf16 else "float32") if training.precision == "auto" else training.precision,
         "threads": training.threads or cores,
     }
+
+
+def network_of(features: str | None) -> str | None:
+    """NETWORK-PREPROCESSING-SIZE of a specification, without the place of its weights."""
+    return features and features.partition(":")[0]
 
 
 def absolute_features(features: str | None) -> str | None:

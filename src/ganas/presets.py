@@ -161,7 +161,7 @@ def _grow_small() -> Values:
 
 
 def _grow_gpu() -> Values:
-    """A day on one GPU."""
+    """Meant for a day on one GPU."""
     return {
         "data.resolution": 64,
         "base.latent": 256,
@@ -182,7 +182,7 @@ def _grow_gpu() -> Values:
 
 
 def _grow_paper() -> Values:
-    """Experimental results, CIFAR-10: K = 20, p = 0.4, 100,000 iterations a candidate. The paper had twice as many."""
+    """Experimental results, CIFAR-10: K = 20, p = 0.4, 100,000 iterations each. The paper tried twice as many."""
     return {
         "data.resolution": 32,
         "base.latent": 128,

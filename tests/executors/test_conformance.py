@@ -231,6 +231,9 @@ def test_local_workers_are_spread_over_the_gpus(
         ([{"CPU": 2}, {"CPU": 3}], 1, 0, 5),
         ([{"CPU": 2}, {"CPU": 3}], 2, 0, 2),  # a candidate is on one node
         ([{"CPU": 16, "GPU": 1}, {"CPU": 16}], 1, 0.1, 10),
+        ([{"CPU": 16, "GPU": 2}], 1, 0.4, 4),  # parts of a GPU are of one GPU
+        ([{"CPU": 16, "GPU": 8}], 1, 0.6, 8),
+        ([{"CPU": 16, "GPU": 3}], 1, 2, 1),
         ([{"CPU": 3, "GPU": 8}], 1, 1, 3),
         ([{"CPU": 2}, {"GPU": 2}], 1, 1, 0),
         ([{"CPU": 2}, {"CPU": 2}], 3, 0, 0),

@@ -172,7 +172,20 @@ def test_a_route_that_fails_where_nobody_is_compared_with_it_is_no_matter(tmp_pa
         whole = run(tmp_path / str(seed), Oracle(2), settings)
         if (16, 3) not in {stage for _, stage in _searched(tmp_path / str(seed), settings).values()}:
             break
-    assert run(tmp_path / "other", Oracle(2, fails=lambda spec: spec.id == last.id), settings) == whole
+    else:
+        pytest.fail("every search has a candidate at the last stage of the route")
+    other = Oracle(2, fails=lambda spec: spec.id == last.id)
+    assert run(tmp_path / "other", other, settings) == whole and last.id in other.trained
+
+
+def test_a_route_that_fails_ends_the_search_as_soon_as_somebody_waits_for_it(tmp_path: Path) -> None:
+    settings = config(**{"growth.probability": 1.0})
+    third = [*route_specs(settings, proggan_steps(settings))][2]
+    oracle = Oracle(2, fails=lambda spec: spec.id == third.id)
+    with pytest.raises(SearchFailedError, match="the ProgGAN route failed"):
+        run(tmp_path, oracle, settings)
+    specs = [read_spec(Run(tmp_path).candidate(name)) for name in oracle.trained]
+    assert sum(spec.generation == 2 and spec.id != third.id for spec in specs) <= 3, "not all of that generation"
 
 
 def test_a_search_whose_last_candidates_all_fail_ends_with_the_best_before(tmp_path: Path) -> None:
@@ -181,7 +194,7 @@ def test_a_search_whose_last_candidates_all_fail_ends_with_the_best_before(tmp_p
     result = Growth(Run(tmp_path), settings, oracle, Reporter(said, quiet=True), StopSignal()).run()
     assert result.architecture.resolution == 16 and result.failed
     assert read_spec(Run(tmp_path).candidate(result.winner)).action, "it was not trained longer"
-    assert "the search ended at 16×16: all that came after has failed" in said.read_text()
+    assert "the search ended at 16×16, no larger candidate succeeded" in said.read_text()
 
 
 def test_half_a_result_is_trained_again_and_what_it_inherits_from_too(tmp_path: Path) -> None:

@@ -215,10 +215,13 @@ def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
     with ThreadPoolExecutor(threads) as pool:
         tasks = (pool.submit(run, start) for start in range(0, count, block))
         ahead = deque(islice(tasks, 2 * threads))
-        while ahead:
-            results = ahead.popleft().result()
-            ahead.extend(islice(tasks, 1))
-            yield from results
+        try:
+            while ahead:
+                results = ahead.popleft().result()
+                ahead.extend(islice(tasks, 1))
+                yield from results
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # nobody reads on
 
 
 # Finding images ------------------------------------------------------------------------------------------------------

@@ -92,8 +92,11 @@ class Ray:
     def _room(self, resources: Mapping[str, float]) -> int:
         """For how many candidates at once a node has cores, and GPUs."""
         cores = resources.get("CPU", 0.0) / self._threads
-        gpus = resources.get("GPU", 0.0) / self._gpu_share if self._gpu_share else cores
-        return int(min(cores, gpus) + 1e-6)  # 1 / 0.1 is 10, but 3 × 0.1 is not 0.3
+        gpus, share = resources.get("GPU", 0.0), self._gpu_share
+        if share == 0:
+            return int(cores)
+        # parts of a GPU are of one GPU
+        return int(min(cores, gpus // share if share >= 1 else gpus * int(1 / share + 1e-6)))
 
     def _ended(self, task: Any) -> Ended:
         job = self._running.pop(task)
@@ -143,9 +146,15 @@ def _connected(address: str | None) -> Any:
 
 def _knock(address: str | None) -> None:
     """Raise `OSError` where nobody at HOST:PORT speaks gRPC: Ray itself would try for minutes."""
-    host, colon, port = (address or "").rpartition(":")
-    if colon and port.isdecimal() and "/" not in host:
-        with socket.create_connection((host, int(port)), PATIENCE) as door:
-            door.sendall(GREETING)
-            if not door.recv(1):
-                raise ConnectionResetError("it hung up")
+    host, _, port = (address or "").rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")  # of IPv6
+    if not host or not port.isdecimal() or "/" in host or (":" in bare and bare == host):
+        return
+    with socket.create_connection((bare, int(port)), PATIENCE) as door:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):
+            return  # it would have to be greeted otherwise
+        door.sendall(GREETING)
+        if not (answer := door.recv(9)):
+            raise ConnectionResetError("it hung up")
+        if answer[3:4] != b"\x04":  # settings, with which HTTP/2 begins
+            raise ConnectionError("something else answers there")

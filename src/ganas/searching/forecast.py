@@ -23,7 +23,7 @@ from ganas.nets.layers import GrowthArchitecture
 from ganas.progress import readable_seconds
 from ganas.searching.growth import follow, proggan_route
 from ganas.searching.kept import KeptResults
-from ganas.searching.plan import baseline_route, bases, unfold
+from ganas.searching.plan import ROUTE, bases, unfold
 from ganas.store import Run, default_cache
 from ganas.training.candidate import Candidate, open_features
 from ganas.training.cost import step_seconds
@@ -101,10 +101,9 @@ def forecast(config: GrowConfig) -> Forecast:
         return Stage(name, len(specs), sum(spec.images for spec in specs), sum(map(seconds, specs)))
 
     shelf = KeptResults(default_cache(), config)
-    route = baseline_route(config) if config.growth.route is None else []
     kept: dict[str, Result] = {}
-    for spec in reversed(route):
-        if not (spec.parent and (result := shelf.read(spec))):
+    for spec in reversed(dict(unfold(config, {})).get(ROUTE, [])):
+        if not (result := shelf.read(spec)):
             break  # it is trained, and so are those before it, for the weights
         kept[spec.id] = result
     stages = tuple(stage(name, specs) for name, specs in unfold(config, kept) if specs)

@@ -47,7 +47,7 @@ class Record:
 class History:
     """A search as far as it has come."""
 
-    records: tuple[Record, ...]  # by generation, the best first; the route's after them
+    records: tuple[Record, ...]  # by generation and score; the route's after them
     beams: tuple[tuple[str, ...], ...]  # of the generations that are over, the best first
     best: str | None  # id
     lineage: tuple[str, ...]  # of the best: from the base on
@@ -106,10 +106,12 @@ def read_history(place: Path) -> History:
     )
 
 
-def _place(record: Record) -> tuple[bool, int, float, str]:
+def _place(record: Record) -> tuple[int, int, bool, float, str]:
+    """The search, the winner trained on, the route; in a generation by score, those that have none yet behind."""
     score = record.result.end if record.result else None
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
-    return record.role == "route", record.spec.generation, rank, record.spec.id
+    place = ("search", "longer", "route").index(record.role)
+    return place, record.spec.generation, record.normalized is None, rank, record.spec.id
 
 
 def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:

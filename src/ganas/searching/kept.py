@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ganas
 from ganas.candidates import Result, Spec, read_result
-from ganas.config import GrowConfig
+from ganas.config import GrowConfig, network_of
 from ganas.store import Run
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
@@ -26,7 +26,7 @@ SEARCH_ALONE = {
         *("max_parameters", "max_macs"),
     },
     "training": {"final_images", "timeout", "log_every", "sample_every", "checkpoint_every"},
-    "metrics": {"features"},  # the digest of its weights remains
+    "metrics": {"features"},  # how it is used, and the digest of its weights, remain
 }
 
 
@@ -35,6 +35,7 @@ class KeptResults:
 
     def __init__(self, cache: Path, config: GrowConfig) -> None:
         document = config.model_dump(mode="json", exclude=SEARCH_ALONE)
+        document["network"] = network_of(config.metrics.features)
         versions = {name: version(name) for name in LIBRARIES} | {"ganas": ganas.__version__}
         self._folder = cache / "candidates" / _digest(json.dumps([document, versions], sort_keys=True))
 

@@ -17,6 +17,7 @@ from ganas.searching.topk import Candidate, Score, TopK, child_id, training_seed
 
 Step = Action | None  # of a route; None: train on as it is
 ON = "on"  # its name
+ROUTE = "ProgGAN route"  # the stage of its candidates
 
 
 def space_of(config: GrowConfig) -> Space:
@@ -131,7 +132,7 @@ def unfold(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[
             yield left(f"generation {search.generation}", (spec_of(config, candidate) for candidate in asked))
             for candidate in asked:
                 search.tell(candidate.id, Score(0.5 + uniform("unfold", candidate.id), 1.0))
-        yield left("ProgGAN route", (spec for spec in route if spec.id not in search.candidates))
+        yield left(ROUTE, (spec for spec in route if spec.id not in search.candidates))
         winner = search.winner()
         if winner is None:  # all have failed
             return

@@ -176,7 +176,10 @@ class Growth:
             winner, tried = self._search()
             reached = winner.architecture.resolution
             if reached < self._config.data.resolution:
-                self._reporter.say(f"the search ended at {reached}×{reached}: all that came after has failed")
+                self._reporter.say(
+                    f"the search ended at {reached}×{reached}, no larger candidate succeeded, for reasons that their "
+                    f"log.txt in {self._run.candidates} tells: remove their folders to try again"
+                )
                 return self._result(winner, tried)
         else:
             tried = [*route_specs(self._config, parse_route(self._config.growth.route))]
@@ -208,7 +211,7 @@ class Growth:
             if search.generation > generation:
                 self._forget(search, route)
             if not known:
-                stuck = all(candidate.id in self.queue.results for candidate in asked)
+                stuck = any(candidate.id in self.queue.results for candidate in asked)
                 if not self._follow(route, stuck):
                     self._turn()
         winner = search.winner()
@@ -222,7 +225,7 @@ class Growth:
     def _follow(self, route: Sequence[Spec], stuck: bool) -> bool:
         """Have the next candidate of the route trained; whether more of it is known than before.
 
-        stuck: candidates wait for its score and for nothing else
+        stuck: there are candidates that wait for its score and for nothing else
         """
         for spec in route:
             known = spec.id in self.queue.results
