@@ -11,6 +11,7 @@ averaged generator when it was trained to the end there, mean and standard devia
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -79,17 +80,22 @@ def scores(place: Path, images: int) -> dict[int, tuple[int, float, float]]:
     assert config.metrics.features, f"{place} has no feature network"
     network = load_features(config.metrics.features)
     reals = to_network(centre_images(open_source(config.data.images), config.data.resolution))
-    found: dict[int, tuple[int, float, float]] = {}
-    for spec, result in sorted(candidates(run), key=lambda pair: pair[0].generation):
+    line = sorted(candidates(run), key=lambda pair: pair[0].generation)
+    seen: Counter[int] = Counter()
+    last = {}
+    for spec, result in line:
         assert result and result.state == "done", f"{spec.id} of {place} is not done"
-        side = spec.architecture.resolution
+        seen[spec.architecture.resolution] += spec.images
+        last[spec.architecture.resolution] = spec
+    found: dict[int, tuple[int, float, float]] = {}
+    for side, spec in last.items():
         generator = GrownGenerator(spec.architecture)
         generator.load_state_dict(averaged_generator(run.candidate(spec.id)))
         made = make_images(generator, spec.architecture.latent, range(images), "cpu")
         reference = Reference(to_images(at_resolution(reals, side)), ["fid", "swd"], network)
         measured = reference.measure(made).scores
         fid, swd = (next(value for key, value in measured.items() if key.startswith(m)) for m in ("fid", "swd"))
-        found[side] = (found.get(side, (0,))[0] + spec.images, fid, swd)
+        found[side] = (seen[side], fid, swd)
     return found
 
 
