@@ -23,11 +23,12 @@ from ganas.data.loaders import centre_images, to_images, to_network
 from ganas.data.sources import open_source
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import load_features
+from ganas.metrics.statistics import Cache
 from ganas.nets.growable import GrownGenerator
 from ganas.sampling import make_images
 from ganas.searching.history import read_history
 from ganas.searching.plan import ON
-from ganas.store import Run
+from ganas.store import Run, default_cache
 from ganas.training.candidate import at_resolution, averaged_generator
 
 
@@ -92,7 +93,8 @@ def scores(place: Path, images: int) -> dict[int, tuple[int, float, float]]:
         generator = GrownGenerator(spec.architecture)
         generator.load_state_dict(averaged_generator(run.candidate(spec.id)))
         made = make_images(generator, spec.architecture.latent, range(images), "cpu")
-        reference = Reference(to_images(at_resolution(reals, side)), ["fid", "swd"], network)
+        cache = Cache(default_cache())
+        reference = Reference(to_images(at_resolution(reals, side)), ["fid", "swd"], network, cache=cache)
         measured = reference.measure(made).scores
         fid, swd = (next(value for key, value in measured.items() if key.startswith(m)) for m in ("fid", "swd"))
         found[side] = (seen[side], fid, swd)
