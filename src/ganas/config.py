@@ -186,16 +186,13 @@ class Config(Section):
 
         Files that a digest tells by what is in them may lie elsewhere.
         """
-        mine, theirs = self._told(), other._told()
+        mine, theirs = (_flatten(config.model_dump(mode="json", by_alias=True)) for config in (self, other))
+        for place, digest in PLACES.items():
+            if mine.get(digest) and mine[digest] == theirs.get(digest):
+                for told in (mine, theirs):
+                    told[place] = network_of(told[place]) if place == "metrics.features" else None
         keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
         return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys]
-
-    def _told(self) -> dict[str, Any]:
-        told = _flatten(self.model_dump(mode="json", by_alias=True))
-        for place, digest in PLACES.items():
-            if told.get(digest):
-                told[place] = network_of(told[place]) if place == "metrics.features" else None
-        return told
 
 
 class RunConfig(Config):
