@@ -30,14 +30,13 @@ def test_files_that_nothing_tells_may_not() -> None:
 
 
 def test_other_files_and_other_ways_to_use_them_are_another_config() -> None:
-    assert growing().changed(growing(features="squeezenet:moved", digest="other")) == ["metrics.digest: w → other"]
+    changes = growing().changed(growing(features="squeezenet:moved", digest="other"))
+    assert {change.split(":")[0] for change in changes} == {"metrics.features", "metrics.digest"}
     (change,) = growing().changed(growing(features="squeezenet-legacy-64:weights"))
     assert change == "metrics.features: squeezenet → squeezenet-legacy-64"
     swapped = translating("b", "b", "a", "a")
-    assert [change.split(":")[0] for change in translating("a", "a").changed(swapped)] == [
-        "data.digest_a",
-        "data.digest_b",
-    ]
+    changes = translating("a", "a").changed(swapped)
+    assert {change.split(":")[0] for change in changes} == {"data.a", "data.b", "data.digest_a", "data.digest_b"}
 
 
 @pytest.mark.parametrize("features, same", [("squeezenet:moved", True), ("squeezenet-legacy-64:weights", False)])
