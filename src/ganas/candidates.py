@@ -73,6 +73,15 @@ class Result:
         return json.dumps({"schema": SCHEMA} | asdict(self), indent=1) + "\n"
 
 
+def failure(candidate: Run, error: str) -> Result:
+    """What is kept of a training that came to nothing: why, and how far its metrics say that it had come."""
+    lines = candidate.read_metrics()
+    metric, start = next((item for line in lines for item in line.get("scores", {}).items()), (None, None))
+    seconds = sum(line.get("step_seconds", 0.0) + line.get("wait_seconds", 0.0) for line in lines)
+    images = lines[-1]["nimg"] if lines else 0
+    return Result("failed", images=images, seconds=round(seconds, 3), start=start, metric=metric, error=error)
+
+
 def read_spec(candidate: Run) -> Spec:
     """What a candidate was told; raises `RunError`."""
     return Spec.from_json(candidate.spec.read_text(encoding="utf-8"), str(candidate.spec))

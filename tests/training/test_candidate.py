@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganas.candidates import Spec
+from ganas.candidates import Result, Spec, read_result
 from ganas.config import GrowConfig
 from ganas.errors import Stopped
+from ganas.executors.worker import finish
 from ganas.gan.unconditional import PenaltyWeights, discriminator_loss
 from ganas.nets.growable import enlarge
 from ganas.nets.layers import GrowthArchitecture
@@ -78,6 +79,14 @@ class _StopAfter(StopSignal):
             raise Stopped("here")
 
 
+class _BreakAfter(_StopAfter):
+    def check(self) -> None:
+        try:
+            super().check()
+        except Stopped:
+            raise ArithmeticError("no number") from None
+
+
 class _Asked(StopSignal):
     """How often a training asks whether to stop, which it does at every step."""
 
@@ -108,6 +117,20 @@ def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp
         finals.append(load_final(run.candidate("child")))
     assert same(*finals)
     assert times[1] < times[0], "what was trained before the stop is not trained again"
+
+
+def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    one = candidate(run, config, told)
+
+    def work(_folder: Run, _stop: StopSignal, reporter: Reporter) -> Result:
+        return one.train(reporter, _BreakAfter(5))
+
+    finish(one.folder.path, StopSignal(), work)
+    result = read_result(one.folder)
+    assert result and result.state == "failed" and "no number" in str(result.error)
+    assert result.images == one.folder.read_metrics()[-1]["nimg"] > 0 and result.seconds > 0
+    assert result.start is not None and str(result.metric).startswith("swd@") and result.end is None
 
 
 def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:

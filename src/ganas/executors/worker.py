@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ganas.candidates import Result, read_result
+from ganas.candidates import Result, failure, read_result
 from ganas.errors import GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run
@@ -72,7 +72,7 @@ def _result(folder: Run, stop: StopSignal, work: Work) -> Result:
     except Exception as error:
         for line in traceback.format_exc().splitlines():
             reporter.say(line)
-        return Result("failed", error=f"{_reason(error)}; see {folder.log}")
+        return failure(folder, f"{_reason(error)}; see {folder.log}")
 
 
 def _reason(error: Exception) -> str:

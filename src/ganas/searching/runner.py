@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganas.candidates import Result, Spec, read_result, read_spec, work
+from ganas.candidates import Result, Spec, failure, read_result, read_spec, work
 from ganas.config import GrowConfig
 from ganas.errors import GanasError, RunError
 from ganas.executors.base import Executor
@@ -104,7 +104,7 @@ class Queue:
             if ended.trouble:
                 raise RunError(f"candidate {spec.id} cannot be trained: {ended.error}")
             if ended.error:
-                self._write(spec, Result("failed", error=ended.error))
+                self._write(spec, failure(self._run.candidate(spec.id), ended.error))
             result = read_result(self._run.candidate(spec.id))
             assert result is not None
             self.results[spec.id] = result

@@ -198,6 +198,8 @@ class Candidate:
         assert self._reals is not None
         reference = self._reals.reference(self.spec.architecture.resolution)
         seconds, start = (state["seconds"], state["start"]) if state else (0.0, self.measure(reference))
+        if not state:
+            self._record(0, {"scores": dict([start])})
         began = time.monotonic()
 
         def spent() -> float:
@@ -221,21 +223,27 @@ class Candidate:
                 save(self.loop.nimg)
                 raise
         trained = spent()
+        end = self.measure(reference)
+        self._record(self.loop.nimg, {"scores": dict([end])})
         return Result(
             "done",
             images=self.loop.nimg,
             seconds=round(trained, 3),
             start=start[1],
-            end=self.measure(reference)[1],
+            end=end[1],
             metric=start[0],
         )
+
+    def _record(self, nimg: int, content: Mapping[str, object]) -> None:
+        """One line of metrics."""
+        self.folder.append_metrics({"nimg": nimg, "time": round(time.time(), 3)} | dict(content))
 
     def _log(self, nimg: int, reporter: Reporter) -> None:
         losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
         seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
         waited, self.loop.wait_seconds = self.loop.wait_seconds, 0.0
         times = {"step_seconds": round(seconds, 3), "wait_seconds": round(waited, 3)}
-        self.folder.append_metrics({"nimg": nimg, "time": round(time.time(), 3), **times, "loss": losses})
+        self._record(nimg, {**times, "loss": losses})
         reporter.say(f"{nimg} images: {', '.join(f'{name} {value:.3f}' for name, value in losses.items())}")
 
     # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
