@@ -1,7 +1,7 @@
 """Algorithm 1 against a reading of it by brute force, in whatever order results come."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ganas.nets.layers import Conv, GrowthArchitecture
 from ganas.searching.growth import FADE, Space, growing_actions, parse_action
-from ganas.searching.topk import Candidate, RankBy, Score, TopK, training_seed, uniform
+from ganas.searching.topk import Candidate, Score, TopK, training_seed, uniform
 
 BASE = GrowthArchitecture(latent=4, channels=8)
 SPACE = Space(growing_actions((3, 7), (4, 16)), depth=4, resolution=32)
@@ -32,7 +32,7 @@ def run(search: TopK, shuffle: int = 0, failing: float = 0.1) -> TopK:
     return search
 
 
-def algorithm_1(keep: int, probability: float, seed: int, key: Mapping[str, object]) -> list[list[str]]:
+def algorithm_1(keep: int, probability: float, seed: int, by: str) -> list[list[str]]:
     """Top-K greedy pruning as the paper writes it, on routes: the beams. A parent's only action is always tried."""
     import hashlib
 
@@ -53,7 +53,17 @@ def algorithm_1(keep: int, probability: float, seed: int, key: Mapping[str, obje
         score = score_of(identity(route), resolution)
         if score is None:
             return None
-        return score.value / (BASELINES[resolution] if key["by"] == "normalized" else 1), identity(route)
+        return score.value / (BASELINES[resolution] if by == "normalized" else 1), identity(route)
+
+    def order(route: tuple[str, ...], alive: Sequence[tuple[str, ...]]) -> tuple[object, ...]:
+        """Where a route stands among those that did not fail."""
+        if by == "chance":
+            return (uniform(seed, "survival", identity(route)),)
+        if by != "per_resolution":
+            return (worth(route),)
+        size = architecture(route).resolution
+        better = [one for one in alive if architecture(one).resolution == size and worth(one) < worth(route)]  # type: ignore[operator]
+        return len(better), -size
 
     parents: list[tuple[str, ...]] = [()] if worth(()) else []
     beams = [[identity(route) for route in parents]]
@@ -75,8 +85,8 @@ def algorithm_1(keep: int, probability: float, seed: int, key: Mapping[str, obje
                 or [one for one, _ in pairs].count(parent) == 1
             ]
             attempt += 1
-        alive = sorted((w, route) for route in children if (w := worth(route)))
-        parents = [route for _, route in alive[:keep]]
+        alive = [route for route in children if worth(route)]
+        parents = sorted(alive, key=lambda route: order(route, alive))[:keep]
         beams.append([identity(route) for route in parents])
         if not parents:
             break
@@ -87,11 +97,12 @@ def algorithm_1(keep: int, probability: float, seed: int, key: Mapping[str, obje
     st.integers(1, 5),
     st.sampled_from((0.05, 0.3, 0.6, 1.0)),
     st.integers(0, 10**6),
-    st.sampled_from(("normalized", "raw")),
+    st.sampled_from(("normalized", "raw", "per_resolution", "chance")),
 )
-def test_beams_are_those_of_algorithm_1(keep: int, probability: float, seed: int, by: RankBy) -> None:
-    search = run(TopK([BASE], SPACE, keep=keep, probability=probability, seed=seed, rank_by=by), shuffle=seed)
-    expected = algorithm_1(keep, probability, seed, {"by": by})
+def test_beams_are_those_of_algorithm_1(keep: int, probability: float, seed: int, by: str) -> None:
+    kind = {"survival": "random"} if by == "chance" else {"rank_by": by}
+    search = run(TopK([BASE], SPACE, keep=keep, probability=probability, seed=seed, **kind), shuffle=seed)  # type: ignore[arg-type]
+    expected = algorithm_1(keep, probability, seed, by)
     while len(expected) < len(search.beams):
         expected.append([])
     assert search.beams == expected[: len(search.beams)] and not any(expected[len(search.beams) :])
