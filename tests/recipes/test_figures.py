@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganas.errors import ConfigError, RunError
-from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, recipe
+from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, Network, recipe
 from ganas.recipes.jobs import Dataset, Job
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
@@ -67,13 +67,14 @@ def test_everything_that_matters_changes_a_jobs_id() -> None:
     job = Job("train", "N", ONE, "small", 0, (("nets.width", 8),), architecture="resnet9")
     changes = [
         {"kind": "search"},
-        {"dataset": OTHER},
         {"dataset": replace(ONE, digest="1")},
         {"settings": ("training.lr=1",)},
         {"preset": "tiny"},
         {"seed": 1},
         {"values": (("nets.width", 9),)},
         {"features": "squeezenet:weights"},
+        {"features": "squeezenet-clean-64:weights"},
+        {"weights": "1"},
         {"architecture": "resnet6"},
         {"match": "1MB"},
         {"match_each": True},
@@ -81,6 +82,9 @@ def test_everything_that_matters_changes_a_jobs_id() -> None:
     ids = {replace(job, **change).id.rpartition("-")[2] for change in changes}
     assert len(ids) == len(changes) and job.id.rpartition("-")[2] not in ids
     assert replace(job, name="M").id == job.id, "what a figure calls it does not matter"
+    told = replace(job, features="squeezenet:weights", weights="1")
+    moved = replace(told, features="squeezenet:elsewhere", dataset=replace(ONE, folder="/elsewhere"))
+    assert moved.id == told.id, "nor does where files lie"
 
 
 def test_settings_go_to_the_runs_that_have_them() -> None:
@@ -105,6 +109,23 @@ def test_settings_go_to_the_runs_that_have_them() -> None:
 def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe("fig5", "tiny", [ONE], settings=[setting])
+
+
+def test_figure_6_has_the_papers_five_evaluations() -> None:
+    assert [len(variant.jobs) for variant in recipe("fig6", "paper", [ONE]).variants] == [5, 5, 5]
+    assert {job.id for job in recipe("fig5", "paper", [ONE]).variants[2].jobs} < {
+        job.id for job in recipe("fig6", "paper", [ONE]).jobs
+    }, "three of them are figure 5's"
+
+
+def test_files_of_another_recipe_have_another_name() -> None:
+    names = {
+        recipe("fig5", "tiny", [ONE]).digest,
+        recipe("fig5", "tiny", [ONE], seed=1).digest,
+        recipe("fig5", "tiny", [ONE], settings=["training.lr=1e-4"]).digest,
+        recipe("fig5", "tiny", [ONE], network=Network("squeezenet:weights", "1")).digest,
+    }
+    assert len(names) == 4 and recipe("fig5", "tiny", [replace(ONE, folder="/elsewhere")]).digest in names
 
 
 def test_data_sets_of_one_name_are_refused() -> None:

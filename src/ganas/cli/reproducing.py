@@ -1,5 +1,6 @@
 """``ganas reproduce``: the paper's experiments as recipes."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ganas.cli.options import DryRun, Features, Out, Seed, Settings, app
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, GanasError
 
 
 @app.command()
@@ -38,31 +39,37 @@ def reproduce(
     """
     from ganas.config import absolute_features
     from ganas.metrics.features import load_features
+    from ganas.presets import parse_setting
     from ganas.recipes.cost import describe
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-    from ganas.recipes.figures import PAPER_DATASETS, recipe
+    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, recipe
+    from ganas.recipes.jobs import Dataset
     from ganas.recipes.reproduce import local
     from ganas.recipes.reproduce import reproduce as run_recipe
 
-    chosen: dict[str, Any] = {"features": absolute_features(features), "seed": seed, "settings": settings or ()}
-    recipe(figure, scale, [], **chosen)  # before anything is downloaded
+    stand_in = Dataset("stand-in", "stand-in", 2, 2, "")
+    recipe(figure, scale, [stand_in], seed=seed, settings=settings or ())  # before anything is downloaded
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":
         raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
+    network = NO_NETWORK
     if features:
-        load_features(features, device="cpu")
+        network = Network(absolute_features(features), load_features(features, device="cpu").digest)
+    chosen: dict[str, Any] = {"network": network, "seed": seed, "settings": settings or ()}
+    skip_bad = ("data.skip_bad", True) in map(parse_setting, settings or ())
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
-            expected = [expected_dataset(name) for name in names] or [demo_dataset(Path(folder))]
+            expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
             print("\n".join(describe(recipe(figure, scale, expected, **chosen), workers)))
     if dry_run:
         return
-    skip_bad = any(setting.replace(" ", "") == "data.skip_bad=true" for setting in settings or ())
     datasets = [find_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(out)]
     found = run_recipe(recipe(figure, scale, datasets, **chosen), out, local(workers))
     print(found.table)
-    for line in found.failed:
-        print(f"failed: {line}")
     print(f"written: {', '.join(map(str, found.files))}")
     if not any(file.suffix == ".png" for file in found.files):
         print("for the drawing: pip install matplotlib, and give the same command again")
+    for line in found.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    if found.failed:
+        raise GanasError(f"{len(found.failed)} jobs failed: the same command tries them again")

@@ -53,11 +53,11 @@ def find_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
     return _opened(text, _downloaded(PUBLISHED[text].file), skip_bad)
 
 
-def expected_dataset(text: str) -> Dataset:
+def expected_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
     """What a data set is like, for the cost of a recipe: a published one is not downloaded for that."""
     if text in PUBLISHED and not Path(text).is_dir():
         return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")
-    return find_dataset(text)
+    return find_dataset(text, skip_bad=skip_bad)
 
 
 def demo_dataset(out: Path) -> Dataset:

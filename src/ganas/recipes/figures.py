@@ -10,6 +10,7 @@ are as large in total as the C of the same number, and each generator of C' is a
 - fig6   section 4.3: hand-made, hand-made with the searched one's asymmetry, searched
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class Scale:
     wide: float  # for 64
     widths: tuple[float, ...]  # of figure 4
     repeats: int  # trainings of an architecture
+    evaluations: int  # trainings of an architecture in figure 6
     lots: int  # architectures drawn by lot
     search: tuple[tuple[str, object], ...] = ()  # values beside the preset's
     train: tuple[tuple[str, object], ...] = ()
@@ -48,6 +50,7 @@ SCALES: Mapping[str, Scale] = {
         wide=8,
         widths=(4, 8),
         repeats=2,
+        evaluations=2,
         lots=2,
         search=(("data.resolution", 32), ("training.images", 200), ("nets.width", 4)),
         train=(("data.resolution", 32), ("training.images", 200)),
@@ -58,11 +61,23 @@ SCALES: Mapping[str, Scale] = {
         wide=16,
         widths=(8, 12, 16, 24),
         repeats=3,
+        evaluations=3,
         lots=5,
-        train=(("training.images", 6000),),
+        train=(("training.images", 4000),),
     ),
-    "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, lots=5),
+    "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, evaluations=5, lots=5),
 }
+
+
+@dataclass(frozen=True)
+class Network:
+    """What scores are computed with, as the command names it, and what tells its weights."""
+
+    features: str | None
+    digest: str | None
+
+
+NO_NETWORK = Network(None, None)
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,6 @@ class Variant:
     dataset: str
     jobs: tuple[Job, ...]  # its trainings
     group: str  # what is drawn in one colour, or as one line
-    width: float | None = None  # figure 4: the place on the axis
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,16 @@ class Recipe:
     searches: tuple[Job, ...]
     reference: str  # variant whose mean score, of a data set and direction, is 1
     size_reference: float  # width of the hand-made generator whose size is 1
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names, each once."""
+        return [*dict.fromkeys(variant.dataset for variant in self.variants)]
+
+    @property
+    def digest(self) -> str:
+        """Of everything that its numbers depend on."""
+        return hashlib.sha256(" ".join(sorted(job.id for job in self.jobs)).encode()).hexdigest()
 
     @property
     def jobs(self) -> list[Job]:
@@ -109,10 +133,8 @@ def _concerns(setting: str, kind: str) -> bool:
 class Kitchen:
     """Makes the jobs of one data set at one scale."""
 
-    def __init__(
-        self, dataset: Dataset, scale: Scale, features: str | None, seed: int, settings: Sequence[str]
-    ) -> None:
-        self._dataset, self._scale, self._features, self._seed = dataset, scale, features, seed
+    def __init__(self, dataset: Dataset, scale: Scale, network: Network, seed: int, settings: Sequence[str]) -> None:
+        self._dataset, self._scale, self._network, self._seed = dataset, scale, network, seed
         self._settings = {kind: tuple(s for s in settings if _concerns(s, kind)) for kind in ("search", "train")}
         self.searches: dict[str, Job] = {}
 
@@ -140,24 +162,24 @@ class Kitchen:
             Job(
                 *("train", name, self._dataset, self._scale.preset, self._seed + number, (*self._scale.train, *own)),
                 settings=self._settings["train"],
-                features=self._features,
+                features=self._network.features,
+                weights=self._network.digest,
                 architecture=architecture,
                 match=match,
                 match_each=each,
             )
             for number in range(repeats or self._scale.repeats)
         )
-        return Variant(name, self._dataset.name, tuple(jobs), group or name, width)
+        return Variant(name, self._dataset.name, tuple(jobs), group or name)
 
-    def hand_made(self, width: float) -> Variant:
+    def hand_made(self, width: float, repeats: int | None = None) -> Variant:
         """C at a width."""
-        return self.variant(f"C{width:g}", HANDMADE, width=width, group="CycleGAN")
+        return self.variant(f"C{width:g}", HANDMADE, width=width, group="CycleGAN", repeats=repeats)
 
-    def searched(self, width: float) -> Variant:
+    def searched(self, width: float, repeats: int | None = None) -> Variant:
         """N, as large in total as C of the same number."""
-        return self.variant(
-            f"N{width:g}", _of(self.search("of")), match=f"{HANDMADE}:{width:g}", group="searched", width=width
-        )
+        of = _of(self.search("of"))
+        return self.variant(f"N{width:g}", of, match=f"{HANDMADE}:{width:g}", group="searched", repeats=repeats)
 
     def random(self, width: float, layout: str) -> list[Variant]:
         """R, as large as C of the same number: several architectures, each trained once."""
@@ -196,10 +218,10 @@ def _fig5(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
 
 
 def _fig6(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
-    hand_made, searched = kitchen.hand_made(scale.wide), kitchen.searched(scale.wide)
-    scaled = kitchen.variant(
-        f"C'{scale.wide:g}", HANDMADE, match=_of(searched.jobs[0]), each=True, group="CycleGAN, scaled"
-    )
+    wide, often = scale.wide, scale.evaluations
+    hand_made, searched = kitchen.hand_made(wide, often), kitchen.searched(wide, often)
+    size = _of(searched.jobs[0])
+    scaled = kitchen.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=often)
     return [hand_made, scaled, searched]
 
 
@@ -224,7 +246,7 @@ def recipe(
     scale: str,
     datasets: Sequence[Dataset],
     *,
-    features: str | None = None,
+    network: Network = NO_NETWORK,
     seed: int = 0,
     settings: Sequence[str] = (),  # of --set, for searches and trainings as far as they have the key
 ) -> Recipe:
@@ -247,7 +269,7 @@ def recipe(
     variants: list[Variant] = []
     searches: list[Job] = []
     for dataset in datasets:
-        kitchen = Kitchen(dataset, chosen, features, seed, settings)
+        kitchen = Kitchen(dataset, chosen, network, seed, settings)
         variants += FIGURES[figure](kitchen, chosen, layout)
         searches += kitchen.searches.values()
     wide = f"{chosen.wide:g}"

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ganas.config import network_of
 from ganas.errors import RunError
 from ganas.store import Run
 
@@ -50,17 +51,18 @@ class Job:
     values: tuple[tuple[str, Any], ...] = ()  # of the config, beside the preset's
     settings: tuple[str, ...] = ()  # of --set, which have the last word
     features: str | None = None
+    weights: str | None = None  # digest of the network that `features` names
     architecture: str | None = None  # train: as on the command line, or job:ID of a search
     match: str | None = None  # train: --match-size, or job:ID of a training
     match_each: bool = False
 
     @property
     def id(self) -> str:
-        """A readable beginning, and ten hex digits of everything that the outcome depends on."""
-        content = {key: value for key, value in asdict(self).items() if key != "name"}
+        """A readable beginning, and ten hex digits of all that the outcome depends on; not of where files lie."""
+        content = asdict(self) | {"dataset": self.dataset.digest, "features": network_of(self.features)}
+        del content["name"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        beginning = re.sub(r"[^A-Za-z0-9_.]+", "_", self.dataset.name)
-        return f"{beginning}-{self.kind}-{self.seed}-{digest}"
+        return f"{readable_id(self.dataset.name)}-{self.kind}-{self.seed}-{digest}"
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -90,6 +92,11 @@ class Job:
             return cls(dataset=Dataset(**document.pop("dataset")), values=values, settings=settings, **document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunError(f"{origin} is damaged ({error}): remove its folder, and it is done again") from None
+
+
+def readable_id(text: str) -> str:
+    """What of a name can stand in the name of a file anywhere."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", text)
 
 
 class Workplace:

@@ -11,7 +11,7 @@ from ganas.metrics.measurement import SPREADS, metric_of
 from ganas.nets.layout import find_layout
 from ganas.nets.size import parameters
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
-from ganas.recipes.jobs import Workplace
+from ganas.recipes.jobs import Workplace, readable_id
 from ganas.store import write_atomically
 
 DIRECTIONS = {"ab": "A→B", "ba": "B→A"}
@@ -27,11 +27,14 @@ class Row:
     group: str
     direction: str
     architecture: str
+    runs: tuple[str, ...]  # folders of its trainings, in the recipe's
+    seeds: tuple[int, ...]
     width: float
     parameters: int
     bytes: int
     macs: int
     size: float  # parameters over those of the reference's hand-made generator
+    asymmetry: float  # parameters over those of the generator of the other direction
     metric: str  # key
     untranslated: float  # the score of images as they are
     scores: tuple[float, ...]  # of each repeat
@@ -58,26 +61,29 @@ def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
 
 
 def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
-    paths = [path for job in variant.jobs if (path := workplace.scores(job.id)).is_file()]
-    done: list[dict[str, Any]] = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    jobs = [job for job in variant.jobs if workplace.scores(job.id).is_file()]
+    done: list[dict[str, Any]] = [json.loads(workplace.scores(job.id).read_text(encoding="utf-8")) for job in jobs]
     if not done:
         return
     for direction in DIRECTIONS:
         found = [document["translated"][direction]["scores"] for document in done]
         keys = [key for key in found[0] if metric_of(key) not in SPREADS]
         drawn = min(keys, key=lambda key: PREFERRED.index(metric_of(key)) if metric_of(key) in PREFERRED else 9)
-        generator = done[0]["sizes"][direction]
+        generator, other = (done[0]["sizes"][d] for d in (direction, {"ab": "ba", "ba": "ab"}[direction]))
         yield Row(
             dataset=variant.dataset,
             variant=variant.name,
             group=variant.group,
             direction=direction,
             architecture=done[0]["architecture"],
+            runs=tuple(str(workplace.run(job.id).path.relative_to(workplace.path)) for job in jobs),
+            seeds=tuple(job.seed for job in jobs),
             width=generator["width"],
             parameters=generator["parameters"],
             bytes=generator["bytes"],
             macs=generator["macs"],
             size=generator["parameters"] / size,
+            asymmetry=generator["parameters"] / other["parameters"],
             metric=drawn,
             untranslated=done[0]["untranslated"][direction]["scores"][drawn],
             scores=tuple(scores[drawn] for scores in found),
@@ -86,34 +92,47 @@ def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
         )
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """A table a data set."""
+def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
+    """A table a data set, and what its columns mean."""
     lines = []
     for dataset in dict.fromkeys(row.dataset for row in rows):
         here = [row for row in rows if row.dataset == dataset]
         lines += [
             f"**{dataset}**, `{here[0].metric}`",
             "",
-            "| variant | direction | width | parameters | size | before | mean ± deviation | range | normalised |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| variant | direction | width | parameters | MB | GMACs | size | ÷ other | before | mean ± deviation "
+            "| range | runs | normalised |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for row in here:
             spread = f" ± {row.spread:.3g}" if row.spread is not None else ""
             share = f"{row.share:.3f}" if row.share is not None else ""
             lines.append(
-                f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} | {row.size:.3f} "
+                f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} "
+                f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
                 f"| {row.untranslated:.4g} | {mean(row.scores):.4g}{spread} "
-                f"| {min(row.scores):.4g} to {max(row.scores):.4g} ({len(row.scores)}) | {share} |"
+                f"| {min(row.scores):.4g} to {max(row.scores):.4g} | {len(row.scores)} | {share} |"
             )
         lines.append("")
+    reference = f"resnet9 at width {recipe.size_reference:g}"
+    lines += [
+        f"size: parameters ÷ those of {reference}; ÷ other: ÷ those of the other direction's generator; before: the "
+        f"score of untranslated images; deviation: standard deviation over runs; normalised: mean ÷ the mean of "
+        f"{recipe.reference}.",
+        "",
+    ]
     return "\n".join(lines)
 
 
 def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:
-    """The table in two forms, and the figure where matplotlib is installed; the files written."""
-    name = "-".join((recipe.figure, recipe.scale, *dict.fromkeys(row.dataset for row in rows)))
+    """The table in two forms, and the figure where matplotlib is installed; the files written.
+
+    They are named by what they are of: figure, scale, data sets, and six hex digits of all jobs, which another seed,
+    setting or feature network changes.
+    """
+    name = "-".join((recipe.figure, recipe.scale, *(readable_id(one) for one in recipe.datasets), recipe.digest[:6]))
     table, document = folder / f"{name}.md", folder / f"{name}.json"
-    write_atomically(table, as_markdown(rows).encode())
+    write_atomically(table, as_markdown(recipe, rows).encode())
     write_atomically(document, (json.dumps([asdict(row) for row in rows], indent=1) + "\n").encode())
     picture = folder / f"{name}.png"
     return [table, document, *([picture] if _draw(recipe, rows, picture) else [])]

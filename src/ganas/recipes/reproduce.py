@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from ganas.candidates import Result, read_result
 from ganas.errors import ConfigError, GanasError, RunError, Stopped
@@ -37,7 +38,7 @@ def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
     workplace, reporter = Workplace(out), Reporter()
     with StopSignal().listening() as stop:
         try:
-            results = _do(recipe.jobs, workplace, executor, reporter, stop)
+            results = _do(recipe, workplace, executor, reporter, stop)
         except Stopped as stopped:
             raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
         finally:
@@ -46,7 +47,7 @@ def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
     rows = collect(recipe, workplace)
     if not rows:
         raise GanasError(f"every training failed; the first: {failed[0]}")
-    return Reproduction(as_markdown(rows), tuple(write_report(recipe, rows, out)), failed)
+    return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
 
 
 def local(workers: int) -> Local:
@@ -59,14 +60,18 @@ def local(workers: int) -> Local:
 
 
 def _do(
-    jobs: Sequence[Job], workplace: Workplace, executor: Executor, reporter: Reporter, stop: StopSignal
+    recipe: Recipe, workplace: Workplace, executor: Executor, reporter: Reporter, stop: StopSignal
 ) -> dict[str, Result]:
+    jobs = recipe.jobs
     results: dict[str, Result] = {}
     running: dict[Path, Job] = {}
     for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
         known = read_result(workplace.job(job.id))
         if known and known.state == "failed":
             workplace.job(job.id).result.unlink()
+        elif known:
+            results[job.id] = known
+    reporter.say(f"{len(jobs)} jobs, {len(results)} of them done before; their folders: {workplace.path / 'jobs'}")
     while len(results) < len(jobs):
         stop.check()
         for job in jobs:
@@ -80,6 +85,7 @@ def _do(
                 folder.write_text(folder.path / JOB, job.to_json())
                 running[folder.path] = job
                 executor.submit(folder.path)
+                reporter.say(f"{_named(job)}: begun")
         for ended in executor.poll():
             job = running.pop(ended.job)
             if ended.trouble:
@@ -89,10 +95,31 @@ def _do(
             results[job.id] = result
             took = f"done in {readable_seconds(result.elapsed)}"
             said = took if result.state == "done" else f"failed: {result.error}"
-            counts = f"{len(results)} of {len(jobs)}, {len(running)} running"
-            reporter.say(f"{job.name} on {job.dataset.name} ({job.id}): {said}; {counts}")
+            counts = f"{len(results)} of {len(jobs)} jobs ended, {len(running)} running"
+            left = readable_seconds(_seconds_left(jobs, results) / max(1, executor.capacity))
+            reporter.say(f"{_named(job)}: {said}; {counts}; about {left} left")
+            if job.kind == "train" and (rows := collect(recipe, workplace)):
+                write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
         time.sleep(POLL_SECONDS)
     return results
+
+
+def _named(job: Job) -> str:
+    return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
+
+
+def _seconds_left(jobs: Sequence[Job], results: dict[str, Result]) -> float:
+    """Of one worker, if what is left takes as long as what is done of its kind, or of any, did in the mean."""
+    seconds = {
+        kind: [results[job.id].elapsed for job in jobs if job.kind == kind and _done(job, results)]
+        for kind in ("search", "train")
+    }
+    either = [one for some in seconds.values() for one in some] or [0.0]
+    return sum(mean(seconds[job.kind] or either) for job in jobs if job.id not in results)
+
+
+def _done(job: Job, results: dict[str, Result]) -> bool:
+    return job.id in results and results[job.id].state == "done"
 
 
 def _hopeless(job: Job, results: dict[str, Result]) -> Result | None:

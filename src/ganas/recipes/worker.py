@@ -4,6 +4,7 @@ import json
 import sys
 
 from ganas.candidates import Result
+from ganas.errors import ArchitectureError
 from ganas.executors.worker import main_of
 from ganas.progress import Reporter, StopSignal
 from ganas.recipes.figures import flags_of
@@ -15,10 +16,12 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
     """The job whose folder this is; its run resumes by itself."""
     workplace, job = Workplace.of(folder), Job.read(folder)
     reporter.say(f"{job.kind} {job.name} on {job.dataset.name}")
-    if job.kind == "search":
-        _search(workplace, job)
-    else:
-        _train(workplace, job)
+    product = workplace.run(job.id).result if job.kind == "search" else workplace.scores(job.id)
+    if not product.exists():  # else it was killed before it could say so
+        try:
+            _search(workplace, job) if job.kind == "search" else _train(workplace, job)
+        except ArchitectureError as error:  # a size that no width of this architecture comes near
+            return Result("failed", error=str(error))
     for checkpoint in workplace.run(job.id).checkpoint_paths():
         checkpoint.unlink()
     return Result("done")
@@ -57,6 +60,7 @@ def _train(workplace: Workplace, job: Job) -> None:
     sizes = generator_sizes(architecture, config.nets, config.data.resolution)
     document = {
         "architecture": architecture.id,
+        "seed": config.seed,
         "sizes": {size.network.removeprefix("generator_"): vars(size) | {"bytes": size.bytes} for size in sizes},
         "untranslated": {direction: one.untranslated.as_json() for direction, one in judged.items()},
         "translated": {direction: one.translated.as_json() for direction, one in judged.items()},
