@@ -247,7 +247,7 @@ def make_config(
 
 FOREIGN = {
     "search": ("metrics.select", "training.inherit"),
-    "train": ("search", "nets.mixing"),
+    "train": ("search", "nets.mixing", "nets.layout"),  # a layout is its architecture's
     "grow": ("growth.route", "training.decay"),
 }
 

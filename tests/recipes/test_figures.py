@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ganas.errors import ConfigError, RunError
-from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, Network, recipe
+from ganas.presets import make_config
+from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, Network, flags_of, recipe
 from ganas.recipes.jobs import Dataset, Job
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
@@ -109,6 +110,18 @@ def test_settings_go_to_the_runs_that_have_them() -> None:
 def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe("fig5", "tiny", [ONE], settings=[setting])
+
+
+@pytest.mark.parametrize("figure", ["fig5", "fig6"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: str, scale: str) -> None:
+    """And in what their sizes make of it, widths: seed, data, order of images, losses and length are the same."""
+    told = []
+    for variant in recipe(figure, scale, [ONE], seed=7).variants:
+        job = variant.jobs[0]
+        config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+        told.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0})}))
+    assert len(told) > 2 and all(config == told[0] for config in told)
 
 
 def test_figure_6_has_the_papers_five_evaluations() -> None:

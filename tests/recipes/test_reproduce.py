@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +17,7 @@ from ganas.executors.base import Ended, InProcess
 from ganas.executors.worker import finish
 from ganas.progress import StopSignal
 from ganas.recipes import datasets
-from ganas.recipes.datasets import PARTS, find_dataset
+from ganas.recipes.datasets import PARTS, demo_dataset, find_dataset
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
@@ -23,7 +25,7 @@ from ganas.recipes.reproduce import reproduce
 from ganas.recipes.worker import work
 from ganas.store import Run
 from kill_and_resume import write_images
-from tiny import ganas
+from tiny import GANAS, ganas
 
 QUICK = (
     *("data.resolution=32", "data.validation=0"),
@@ -43,7 +45,7 @@ def here() -> InProcess:
     return InProcess(lambda job: finish(job, StopSignal(), work))
 
 
-@pytest.mark.parametrize("figure", ["fig4", "fig5", "fig6"])
+@pytest.mark.parametrize("figure", ["fig3", "fig4", "fig5", "fig6"])
 def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe(figure, "tiny", [dataset], settings=QUICK)
     found = reproduce(wanted, tmp_path, here())
@@ -67,6 +69,66 @@ def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Pat
             assert total == pytest.approx(hand_made, rel=0.06), "as near as so narrow networks come"
     if figure == "fig6":
         assert all(sizes["C'8", d] == pytest.approx(sizes["N8", d], rel=0.1) for d in ("ab", "ba"))
+
+
+@pytest.mark.slow
+def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """True processes, two at once; the driver is killed with the first training done."""
+    settings = [word for setting in QUICK for word in ("--set", setting)]
+    out = tmp_path / "out"
+    command = [GANAS, "reproduce", "fig6", "--data", dataset.folder, "--out", out, "--workers", "2", *settings]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not [*out.glob("jobs/*/scores.json")]:
+        assert process.poll() is None and time.monotonic() < deadline, "it ended, or hangs"
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert [*out.glob("fig6-tiny-*.md")] or len([*out.glob("jobs/*/scores.json")]) == 1, "there is a table of one row"
+    ended = {path: path.stat().st_mtime_ns for path in out.glob("jobs/*/result.json")}
+    assert ganas(*command[1:]) == 0
+    said = capsys.readouterr()
+    assert {path: path.stat().st_mtime_ns for path in ended} == ended, "nothing is done twice"
+    whole = reproduce(
+        recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", here()
+    )
+    assert whole.table in said.out and f"{len(ended)} of them done before" in said.err
+
+
+def test_a_dry_run_says_what_a_figure_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [word for setting in QUICK if "images" not in setting for word in ("--set", setting)]
+    assert ganas("reproduce", "fig6", "--out", tmp_path / "out", "--dry-run", "--workers", "2", *settings) == 0
+    out = capsys.readouterr().out
+    assert "1 searches: 200 pairs" in out and "6 trainings: 1,200 pairs" in out and "with 2 workers at best" in out
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_data_the_built_in_photographs_are_taken(tmp_path: Path) -> None:
+    found = demo_dataset(tmp_path)
+    assert found.name == "demo" and min(found.count_a, found.count_b) > 2 and demo_dataset(tmp_path) == found
+    assert demo_dataset(tmp_path / "elsewhere").digest == found.digest, "jobs are the same wherever they lie"
+
+
+def test_one_that_was_killed_before_it_could_say_so_is_not_trained_again(dataset: Dataset, tmp_path: Path) -> None:
+    job = recipe("fig6", "tiny", [dataset]).variants[0].jobs[0]
+    folder = Workplace(tmp_path).job(job.id)
+    folder.write_text(folder.path / "job.json", job.to_json())
+    folder.write_text(folder.path / "scores.json", "{}")
+    finish(folder.path, StopSignal(), work)
+    assert (
+        json.loads(folder.result.read_text())["state"] == "done" and not (folder.path / "run" / "config.yaml").exists()
+    )
+
+
+def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp_path: Path) -> None:
+    job = replace(recipe("fig6", "tiny", [dataset]).variants[0].jobs[0], match="1KB")
+    folder = Workplace(tmp_path).job(job.id)
+    folder.write_text(folder.path / "job.json", job.to_json())
+    finish(folder.path, StopSignal(), work)
+    result = json.loads(folder.result.read_text())
+    assert result["state"] == "failed" and "no width from 1 to 1024 fits" in result["error"]
 
 
 class Stub:
@@ -208,6 +270,7 @@ def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
         (["fig3", "--scale", "small"], "--scale small needs images: give --data DIR"),
         (["fig3", "--data", "nowhere"], "there is no data set 'nowhere'"),
         (["fig3", "--set", "nonsense"], "--set takes section.key=value"),
+        (["fig3", "--set", "training.nonsense=1"], "unknown key 'training.nonsense'"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ganas.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.errors import ConfigError, RunError
-from ganas.gan.cyclegan import CycleGAN
+from ganas.gan.cyclegan import CycleGAN, ImagePool
 from ganas.nets.architecture import draw_architecture
 from ganas.nets.layout import GENERATORS, NETWORKS, find_layout
 from ganas.nets.size import macs, parameters
@@ -22,6 +22,9 @@ from ganas.searching.derive import derive, read_choices
 from ganas.searching.knapsack import best_within
 from ganas.store import Run
 from ganas.training import latency
+from ganas.training.loop import Loop
+from ganas.training.networks import open_gan
+from ganas.training.phases import two_step_phases
 from tiny import FLAGS, ganas, write_domains
 
 LAYOUT = find_layout("framed")
@@ -153,6 +156,22 @@ def test_the_penalty_and_its_gradient(tmp_path: Path) -> None:
         torch.testing.assert_close(alpha.grad, 3 / 50_000 * w * (cost - w @ cost), rtol=1e-10, atol=1e-18)
 
 
+def test_in_two_steps_the_penalty_is_for_alphas_alone(tmp_path: Path) -> None:
+    """Weights learn as they do without it, bit for bit; alphas do not."""
+    after = []
+    for limit in (50_000.0, 1e9):
+        settings = config(budget_ab=limit, budget_ba=limit, strategy="tf")
+        gan = open_gan(settings, LAYOUT, None)
+        budget = budget_of(settings, tmp_path)
+        loop = Loop(gan, two_step_phases(gan, {d: ImagePool(2) for d in "ab"}, settings, budget.terms), None, settings)
+        image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        loop.step(image, image, image, image)
+        alphas = {id(alpha) for some in gan.alphas().values() for alpha in some}
+        after.append({which: [p for p in gan.parameters() if (id(p) in alphas) == which] for which in (True, False)})
+    assert all(map(torch.equal, after[0][False], after[1][False]))
+    assert not all(map(torch.equal, after[0][True], after[1][True]))
+
+
 def test_one_direction_alone_may_have_a_budget(tmp_path: Path) -> None:
     budget = budget_of(config(budget_ba=60_000.0), tmp_path)
     assert [*budget.limits] == ["generator_ba"]
@@ -181,11 +200,17 @@ def test_a_search_with_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """Penalised from the first step on, the larger of two budgets does not matter, and the smaller is kept to."""
     domains = write_domains(tmp_path)
     out = tmp_path / "run"
-    assert ganas("search", *domains, *FLAGS, "--out", out, "--budget-params", "14.0K,1M", "--budget-width", "2") == 0
+    assert ganas("search", *domains, *FLAGS, "--out", out, "--budget-params", "14.0k,1M", "--budget-width", "2") == 0
     said = capsys.readouterr().out
     assert "generator_ab: " in said and "of 14,000 parameters" in said and "generator_ba: " in said
     result = json.loads((out / "result.json").read_text())
     assert 0.5 < result["budget"]["generator_ab"] <= 1 and result["budget"]["generator_ba"] < 0.1
+    architecture = json.loads((out / "architecture.json").read_text())
+    taken = [op for name in NETWORKS for op in architecture[name]]
+    leading = [choice["op"] for choice in result["choices"]]
+    told = [one["op"] for one in result["overruled"]]
+    assert told == [one for one, other in zip(taken, leading, strict=True) if one != other] and told
+    assert f"for it {len(told)} of {len(taken)} slots have another op" in said
     line = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
     assert line["loss"]["budget_ab"] > 0 and line["loss"]["budget_ba"] == 0
 
@@ -197,6 +222,8 @@ def test_a_search_with_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--budget-width", "3"], "--budget-width is of a budget"),
         (["--budget-macs", "lots"], "--budget-macs 'lots': give a number as 2.5M"),
         (["--budget-params", "1,2,3"], "give a number as 2.5M, or two"),
+        (["--budget-ms", "3M"], "give a number as 12.5, or two"),
+        (["--budget-params", "10", "--dry-run"], "the budget of generator_ab is 10 parameters, and the cheapest"),
         (["--budget-params", "10"], "the budget of generator_ab is 10 parameters, and the cheapest"),
         (["--set", "search.budget=ms"], "search.budget says of what"),
     ],

@@ -1,5 +1,6 @@
 """Which architecture, how wide: names, files, lots, and sizes to match."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ganas.nets.layout import GENERATORS, find_layout
 from ganas.nets.size import parameters
 from ganas.presets import make_config
 from ganas.training.architectures import describe_sizes, find_architecture, generator_sizes, matched
+from tiny import FLAGS, ganas, write_domains
 
 DRAWN = draw_architecture(find_layout("framed"), 3)
 
@@ -94,6 +96,41 @@ def test_a_size_that_no_width_has_either(wanted: str) -> None:
 def test_a_size_that_no_width_has_is_refused() -> None:
     with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits"):
         matched(DRAWN, "1KB", each=False)
+
+
+@pytest.mark.parametrize("each", [[], ["--match-each"]])
+def test_a_training_as_large_as_another(each: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both directions of --match-size on the command line: what was found is what the run has."""
+    domains = write_domains(tmp_path)
+    values = [flag for flag in FLAGS if "=" in flag and flag != "nets.width=2"]
+    flags = ["--preset", "tiny", "--resolution", "32", *(word for value in values for word in ("--set", value))]
+    out = tmp_path / "run"
+    assert ganas("train", "resnet6", *domains, *flags, "--out", out, "--match-size", "random:3:3", *each) == 0
+    said = (out / "log.txt").read_text()
+    wanted, found = sizes(DRAWN, {"nets.width": 3}), [int(n.replace(",", "")) for n in re.findall(r"(\S+) para", said)]
+    assert sum(found[:2]) == found[2] and len(re.findall(r"GMACs an image", said)) == 2
+    assert found[2] == pytest.approx(sum(wanted), rel=0.1), "as near as so narrow networks come"
+    assert (found[0] == found[1]) == (not each)
+    if each:
+        assert found[:2] == pytest.approx(wanted, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--match-size", "resnet9:3", "--width", "3"], "--width cannot be used here, --match-size finds it"),
+        (["--match-size", "resnet9:3"], "--set nets.width cannot be used here, --match-size finds it"),
+        (["--match-each"], "give --match-size with it"),
+        (["--set", "nets.layout=paper"], "nets.layout has no meaning for ganas train"),
+    ],
+)
+def test_bad_sizes_are_one_line(
+    flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    domains = write_domains(tmp_path)
+    assert ganas("train", "random:3", *domains, *FLAGS, "--out", tmp_path / "run", *flags) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and words in err and not (tmp_path / "run").exists()
 
 
 def test_what_is_told_of_sizes() -> None:

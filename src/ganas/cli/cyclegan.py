@@ -52,11 +52,11 @@ def search(
     ] = None,
     budget_macs: Annotated[
         str | None,
-        typer.Option("--budget-macs", metavar="N[,N]", help="Of multiply-accumulates an image: 10G."),
+        typer.Option("--budget-macs", metavar="N[,N]", help="Of multiply-accumulates an image of --resolution: 10G."),
     ] = None,
     budget_ms: Annotated[
         str | None,
-        typer.Option("--budget-ms", metavar="MS[,MS]", help="Of milliseconds an image, measured here."),
+        typer.Option("--budget-ms", metavar="MS[,MS]", help="Of milliseconds an image of --resolution, measured here."),
     ] = None,
     budget_width: Annotated[
         float | None, typer.Option("--budget-width", metavar="W", help="At which the budget holds. [the search's]")
@@ -72,9 +72,12 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
+    from ganas.nets.layout import find_layout
     from ganas.presets import make_config
+    from ganas.searching.budget import open_budget
     from ganas.searching.oneshot import STRATEGIES
     from ganas.searching.oneshot import search as run_search
+    from ganas.store import Run
 
     flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
     flags["metrics.features"] = features
@@ -82,6 +85,8 @@ def search(
     config = make_config("search", preset=preset or default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
+        if config.search.budget != "ms":  # which has to be measured first
+            open_budget(Run(out), config, find_layout(config.nets.layout))
         _print_cost(config, None, STRATEGIES[config.search.strategy].phases)
         return
     result = run_search(config, out)
@@ -114,7 +119,9 @@ def train(
     ] = None,
     match_size: Annotated[
         str | None,
-        typer.Option("--match-size", metavar="ARCH[:W]|BYTES", help="Widen it until both generators are as large."),
+        typer.Option(
+            "--match-size", metavar="ARCH[:W]|BYTES", help="The width at which both generators are as large, in total."
+        ),
     ] = None,
     match_each: Annotated[
         bool, typer.Option("--match-each", help="With --match-size: each generator as large as its counterpart.")
@@ -131,7 +138,7 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.presets import make_config
+    from ganas.presets import make_config, parse_setting
     from ganas.training.architectures import find_architecture, matched
     from ganas.training.phases import joint_phases
     from ganas.training.translator import train_repeats
@@ -140,7 +147,8 @@ def train(
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
     flags["nets.layout"] = found.layout
     if match_size is not None:
-        refuse_both({"--width": width}, "--match-size finds it")
+        widths = {f"--set {key}": True for key, _ in map(parse_setting, settings or ()) if key.startswith("nets.width")}
+        refuse_both({"--width": width} | widths, "--match-size finds it")
         flags |= matched(found, match_size, each=match_each)
     elif match_each:
         raise ConfigError("--match-each says how to match: give --match-size with it")
@@ -189,10 +197,12 @@ def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]
             )
         return {}
     ((kind, text),) = found.items()
-    parts = [re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?([KMG]?)", part.strip()) for part in text.split(",")]
+    example, most = ("12.5", 0) if kind == "ms" else ("2.5M", 1)  # letters
+    number = re.compile(rf"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?([KMG]{{0,{most}}})", re.IGNORECASE)
+    parts = [number.fullmatch(part.strip()) for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
-        raise ConfigError(f"--budget-{kind} {text!r}: give a number as 2.5M, or two with a comma between, ab,ba")
-    amounts = [float(part[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[part[2]] for part in parts if part]
+        raise ConfigError(f"--budget-{kind} {text!r}: give a number as {example}, or two with a comma between, ab,ba")
+    amounts = [float(part[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[part[2].upper()] for part in parts if part]
     ab, ba = amounts if len(amounts) == 2 else 2 * amounts
     return {"search.budget": kind, "search.budget_ab": ab, "search.budget_ba": ba, "search.budget_width": width}
 

@@ -22,7 +22,7 @@ from ganas.searching.knapsack import best_within
 from ganas.store import Run
 from ganas.training.latency import slot_latencies
 
-UNITS = {"params": "parameters", "macs": "multiply-accumulates", "ms": "microseconds"}
+UNITS = {"params": "parameters", "macs": "multiply-accumulates", "ms": "µs"}
 
 SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input -> units
 
@@ -71,6 +71,7 @@ class Budget:
     costs: Mapping[str, Costs]
     weight: float  # λ of the penalty
     widths: Mapping[str, float]  # by generator: at which it has to keep to its limit
+    resolution: int  # at which multiply-accumulates and milliseconds are counted
 
     def terms(self, gan: CycleGAN) -> Terms:
         """The penalty of each generator: λ · max(0, expected cost / limit - 1)."""
@@ -111,7 +112,7 @@ class Budget:
         """For people."""
         return [
             f"{name}: {self.costs[name].total(layout.generator, architecture.ops(name)):,} of {limit:,} "
-            f"{UNITS[self.kind]} at width {self.widths[name]:g}, {share:.1%} of the budget"
+            f"{UNITS[self.kind]} {_where(self.kind, self.widths[name], self.resolution)}, {share:.1%} of the budget"
             for (name, limit), share in zip(self.limits.items(), self.use(layout, architecture).values(), strict=True)
         ]
 
@@ -135,9 +136,15 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
         if costs[name].least > limits[name]:
             raise ConfigError(
                 f"the budget of {name} is {limits[name]:,} {UNITS[search.budget]}, and the cheapest architecture of "
-                f"layout {layout.name!r} takes {costs[name].least:,} at width {width:g}: raise it, or lower the width"
+                f"layout {layout.name!r} takes {costs[name].least:,} {_where(search.budget, width, resolution)}: raise "
+                f"it, or lower the width"
             )
-    return Budget(search.budget, limits, costs, search.budget_weight, widths)
+    return Budget(search.budget, limits, costs, search.budget_weight, widths, resolution)
+
+
+def _where(kind: str, width: float, resolution: int) -> str:
+    """What a cost depends on beside the ops."""
+    return f"at width {width:g}" + ("" if kind == "params" else f", {resolution}×{resolution}")
 
 
 def _cost(kind: str, width: float, run: Run, config: RunConfig, layout: Layout) -> SlotCost:

@@ -69,3 +69,13 @@ def summarise(choices: Sequence[Choice]) -> dict[str, Any]:
 def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     """The choices as JSON has them."""
     return [asdict(choice) for choice in choices]
+
+
+def overruled(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
+    """The slots in which an architecture, for a budget, has another op than the leading one, as JSON has them."""
+    taken = [op for name in NETWORKS for op in architecture.ops(name)]
+    return [
+        {"network": choice.network, "slot": choice.slot, "op": op, "instead_of": choice.op}
+        for choice, op in zip(choices, taken, strict=True)
+        if op != choice.op
+    ]

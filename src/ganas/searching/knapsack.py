@@ -12,7 +12,7 @@ Costs = Sequence[Sequence[int]]
 
 
 def best_within(scores: Scores, costs: Costs, budget: int) -> list[int] | None:
-    """The item of each group; of equal scores the cheaper, of equal costs too the earlier. None: nothing fits."""
+    """The item of each group; of equal scores the cheaper. None: nothing fits."""
     least = [0]  # that the groups still to come cost, from the last one on
     for group in reversed(costs):
         least.append(least[-1] + min(group))

@@ -19,7 +19,7 @@ from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.searching.budget import open_budget
-from ganas.searching.derive import Choice, derive, read_choices, records, summarise
+from ganas.searching.derive import Choice, derive, overruled, read_choices, records, summarise
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
@@ -94,17 +94,18 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         final = choices()
         architecture = budget.derive(layout, session.gan.alphas()) if budget else derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
-        summary = summarise(final)
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
-        spent = tuple(budget.lines(layout, architecture)) if budget else ()
-        result = SearchResult(
-            architecture, summary["settled"], summary["slots"], summary["median_entropy"], session.loop.nimg, spent
-        )
-        verdict: dict[str, Any] = {"verdict": result.verdict, "images": result.images}
+        summary, spent = summarise(final), budget.lines(layout, architecture) if budget else []
+        document: dict[str, Any] = {"architecture": architecture.id}
         if budget:
-            verdict["budget"] = budget.use(layout, architecture)
-            verdict["budget_width"] = dict(budget.widths)
-        run.write_result({"architecture": architecture.id, **verdict, **summary, "choices": records(final)})
+            changed = overruled(final, architecture)
+            spent.append(f"for it {len(changed)} of {len(final)} slots have another op than the leading one")
+            document |= {"budget": budget.use(layout, architecture), "budget_width": dict(budget.widths)}
+            document["overruled"] = changed
+        settled, entropy = summary["settled"], summary["median_entropy"]
+        result = SearchResult(architecture, settled, len(final), entropy, session.loop.nimg, tuple(spent))
+        document |= {"verdict": result.verdict, "images": result.images}
+        run.write_result(document | summary | {"choices": records(final)})
         return result
 
 

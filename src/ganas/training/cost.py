@@ -145,7 +145,7 @@ def measure_run(config: RunConfig, architecture: Architecture | None, phases: Ph
 def describe(cost: Cost, repeats: int = 1) -> list[str]:
     """For people, a line a fact."""
     lines = [
-        f"{name:16} width {network.width:g}, {network.parameters:,} parameters, {network.bytes / 2**20:.1f} MiB, "
+        f"{name:16} width {network.width:g}, {network.parameters:,} parameters, {network.bytes / 10**6:.2f} MB, "
         f"{network.macs / 1e9:.2f} GMACs an image"
         for name, network in cost.networks.items()
     ]
