@@ -4,7 +4,6 @@ python benchmarks/executor_overhead.py [--candidates 10] [--rounds 5]
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from ganas.executors.local import Local
 from ganas.executors.ray import Ray
 
 NOTHING = f"import pathlib, sys; pathlib.Path(sys.argv[1], 'result.json').write_text({Result('done').to_json()!r})"
-COMMAND = (sys.executable, "-S", "-c", NOTHING)
+COMMAND = ("-S", "-c", NOTHING)
 
 
 def main() -> None:
@@ -29,8 +28,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     makers: dict[str, Callable[[], Executor]] = {
-        "local": lambda: Local(1, command=COMMAND),
-        "ray": lambda: Ray(1, command=COMMAND),
+        "local": lambda: Local(1, COMMAND),
+        "ray": lambda: Ray(1, COMMAND),
     }
     executors, begun = {}, {}
     for name, make in makers.items():

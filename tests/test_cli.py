@@ -42,8 +42,8 @@ CONTRACT = {
     ],
     "doctor": ["--json"],
     "reproduce": [
-        *("fig3|fig4|fig5|fig6", "--out", "--scale", "--data", "--workers", "--features"),
-        *("--seed", "--set", "--dry-run"),
+        *("fig3|fig4|fig5|fig6", "--out", "--scale", "--data"),
+        *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
     "data check": ["DIR|ZIP...", "--json"],
 }

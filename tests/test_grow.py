@@ -66,7 +66,7 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that nobody disturbed, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
     config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
-    grow(config, out, executor=InProcess(lambda job: finish(job, StopSignal(), train)))
+    grow(config, out, place=InProcess(lambda job: finish(job, StopSignal(), train)))
     return out
 
 

@@ -18,7 +18,7 @@ from ganas.executors.ray import Ray
 from ganas.nets.layers import GrowthArchitecture
 from ganas.store import Run
 
-WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
+WORKER = (str(Path(__file__).parent / "worker.py"),)
 CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
 BASE = GrowthArchitecture(latent=4, channels=8)
 
@@ -26,11 +26,11 @@ Make = Callable[..., Executor]  # workers, timeout
 
 
 def local(workers: int = 2, timeout: float | None = None) -> Local:
-    return Local(workers, timeout=timeout, command=WORKER)
+    return Local(workers, WORKER, timeout=timeout)
 
 
 def ray(workers: int = 2, timeout: float | None = None) -> Ray:
-    return Ray(workers, timeout=timeout, address=os.environ.get(CLUSTER), command=WORKER)
+    return Ray(workers, WORKER, timeout=timeout, address=os.environ.get(CLUSTER))
 
 
 EXECUTORS: dict[str, Make] = {"local": local, "ray": ray}
@@ -217,7 +217,7 @@ def test_local_workers_are_spread_over_the_gpus(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    executor = Local(3, gpus=2, command=(sys.executable, "-c", TELL_GPU))
+    executor = Local(3, ("-c", TELL_GPU), gpus=2)
     jobs = [job(tmp_path, "none", f"job{number}") for number in range(3)]
     for one in jobs:
         executor.submit(one)
@@ -255,7 +255,7 @@ def test_a_cluster_has_room_for_what_fits_its_nodes(
 
     monkeypatch.setattr("ganas.executors.ray._connected", lambda _: Cluster())
     if expected:
-        assert Ray(threads=threads, gpu_share=share).capacity == expected
+        assert Ray(None, WORKER, threads=threads, gpu_share=share).capacity == expected
     else:
         with pytest.raises(ConfigError, match="the Ray cluster has no room for a candidate, which takes"):
-            Ray(threads=threads, gpu_share=share)
+            Ray(None, WORKER, threads=threads, gpu_share=share)

@@ -97,6 +97,17 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     assert whole.table in said.out and f"{len(ended)} of them done before" in said.err
 
 
+@pytest.mark.slow
+def test_on_a_cluster_it_comes_to_the_same(dataset: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    settings = [word for setting in QUICK for word in ("--set", setting)]
+    command = ["reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out", *settings]
+    done = subprocess.run([GANAS, *command, "--executor", "ray", "--workers", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    wanted = recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK)
+    assert reproduce(wanted, tmp_path / "here", here()).table in done.stdout
+
+
 def test_a_dry_run_says_what_a_figure_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [word for setting in QUICK if "images" not in setting for word in ("--set", setting)]
     assert ganas("reproduce", "fig6", "--out", tmp_path / "out", "--dry-run", "--workers", "2", *settings) == 0
@@ -270,6 +281,8 @@ def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
         (["fig3", "--scale", "small"], "--scale small needs images: give --data DIR"),
         (["fig3", "--data", "nowhere"], "there is no data set 'nowhere'"),
         (["fig3", "--set", "nonsense"], "--set takes section.key=value"),
+        (["fig3", "--workers", "0"], "--workers 0: give 1 or more"),
+        (["fig3", "--address", "host:1"], "--address is of a Ray cluster: give --executor ray with it"),
         (["fig3", "--set", "training.nonsense=1"], "unknown key 'training.nonsense'"),
     ],
 )

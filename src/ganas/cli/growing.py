@@ -6,7 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import AsJson, DryRun, Features, Out, Resolution, Seed, Settings, app, default_preset
+from ganas.cli.options import (
+    Address,
+    AsJson,
+    DryRun,
+    ExecutorName,
+    Features,
+    GpuShare,
+    Out,
+    Resolution,
+    Seed,
+    Settings,
+    Workers,
+    app,
+    default_preset,
+)
 from ganas.cli.printing import print_next, print_table
 
 
@@ -20,19 +34,10 @@ def grow(
         str | None,
         typer.Option("--route", metavar="proggan|FILE", help="Follow a route instead of searching one."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", metavar="N", help="Candidates trained at once. [1; ray: as many as fit]"),
-    ] = None,
-    executor: Annotated[
-        str, typer.Option("--executor", metavar="local|ray", help="Train them here, or on a Ray cluster.")
-    ] = "local",
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a Ray cluster. [one on this machine]")
-    ] = None,
-    gpu_share: Annotated[
-        float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: of a GPU for each candidate. [1]")
-    ] = None,
+    workers: Workers = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
+    gpu_share: GpuShare = None,
     features: Features = None,
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper. [fits the machine]")
@@ -46,20 +51,20 @@ def grow(
 
     Example: ganas grow --data photos --out runs/grow --workers 2
     """
+    from ganas.executors.place import Place
     from ganas.presets import make_grow_config
-    from ganas.searching.grow import check_place, foresee
+    from ganas.searching.grow import foresee
     from ganas.searching.grow import grow as run_growth
 
     flags = {"data.images": str(data), "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
-    place: dict[str, Any] = {"workers": workers, "executor": executor, "address": address, "gpu_share": gpu_share}
+    place = Place(executor, workers, address, gpu_share)
     if dry_run:
-        check_place(**place)
         resolved, lines = foresee(config, route, workers)
         print(resolved.to_yaml())
         print("\n".join(lines))
         return
-    for line in run_growth(config, out, route=route, **place).lines():
+    for line in run_growth(config, out, route=route, place=place).lines():
         print(line)
     print_next("sample", out, "samples.png", "-n", "64", "--grid")
 

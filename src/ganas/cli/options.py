@@ -44,6 +44,15 @@ Features = Annotated[
         help="Feature network: inception, squeezenet or one of torchvision's classifiers; its weights' file.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Jobs (candidates, trainings) at once. [1; ray: as many as fit]"),
+]
+ExecutorName = Annotated[str, typer.Option("--executor", metavar="local|ray", help="Work here, or on a Ray cluster.")]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a Ray cluster. [one on this machine]")
+]
+GpuShare = Annotated[float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: of a GPU a job. [1]")]
 
 
 def default_preset() -> str:

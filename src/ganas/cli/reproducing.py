@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import DryRun, Features, Out, Seed, Settings, app
+from ganas.cli.options import Address, DryRun, ExecutorName, Features, GpuShare, Out, Seed, Settings, Workers, app
 from ganas.errors import ConfigError, GanasError
 
 
@@ -27,7 +27,10 @@ def reproduce(
             "[tiny: built-in photographs; paper: those of the figure]",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Jobs at once, a core each.")] = 1,
+    workers: Workers = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
+    gpu_share: GpuShare = None,
     features: Features = None,
     seed: Seed = 0,
     settings: Settings = None,
@@ -38,15 +41,16 @@ def reproduce(
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
     from ganas.config import absolute_features
+    from ganas.executors.place import Place
     from ganas.metrics.features import load_features
     from ganas.presets import parse_setting
     from ganas.recipes.cost import describe
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
     from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, recipe
     from ganas.recipes.jobs import Dataset
-    from ganas.recipes.reproduce import local
     from ganas.recipes.reproduce import reproduce as run_recipe
 
+    place = Place(executor, workers, address, gpu_share)
     stand_in = Dataset("stand-in", "stand-in", 2, 2, "")
     recipe(figure, scale, [stand_in], seed=seed, settings=settings or ())  # before anything is downloaded
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
@@ -60,11 +64,11 @@ def reproduce(
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
             expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
-            print("\n".join(describe(recipe(figure, scale, expected, **chosen), workers)))
+            print("\n".join(describe(recipe(figure, scale, expected, **chosen), workers or 1)))
     if dry_run:
         return
     datasets = [find_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(out)]
-    found = run_recipe(recipe(figure, scale, datasets, **chosen), out, local(workers))
+    found = run_recipe(recipe(figure, scale, datasets, **chosen), out, place)
     print(found.table)
     print(f"written: {', '.join(map(str, found.files))}")
     if not any(file.suffix == ".png" for file in found.files):

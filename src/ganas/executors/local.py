@@ -19,7 +19,6 @@ from ganas.executors.worker import STOPPED, TROUBLE
 from ganas.store import Run
 
 RETRIES = 2  # of a worker that was killed
-WORKER = (sys.executable, "-m", "ganas.searching.worker")
 GRACE = 60.0  # seconds that a worker has to save in
 
 
@@ -33,20 +32,20 @@ class _Worker:
 class Local:
     """`workers` processes at once, each on its share of the cores where there are enough, and on one GPU.
 
+    command    what Python is given to be a worker, as -m ganas.searching.worker; its job and this process come behind
     gpus       number of GPUs, which workers are spread over
     timeout    seconds that a worker may take; None: as long as it likes
-    command    what a worker is, its job and this process behind it; tests have others
     pinned     to cores; not where somebody else shares them out
     """
 
     def __init__(
         self,
         workers: int,
+        command: Sequence[str],
         *,
         threads: int = 1,
         gpus: int = 0,
         timeout: float | None = None,
-        command: Sequence[str] = WORKER,
         pinned: bool = True,
     ) -> None:
         if workers < 1 or threads < 1:
@@ -66,7 +65,7 @@ class Local:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpu(slot)
         with (job / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [*self._command, str(job), str(os.getpid())],
+                [sys.executable, *self._command, str(job), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

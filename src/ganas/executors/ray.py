@@ -29,30 +29,30 @@ GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 
 class Ray:
     """At most `workers` tasks at once, or as many as the cluster has room for, each with `threads` cores.
 
+    command    what a node's Python is given to be a worker, as for `Local`
     gpu_share  of one GPU that each candidate takes: 0.25 puts four on one
     timeout    seconds that a worker may take; None: as long as it likes
     address    of a cluster that is there; None: the one in RAY_ADDRESS, or one of this machine alone
-    command    what a worker is, as for `Local`; None: that of the node's own Python
 
     Raises `ConfigError` where Ray is not installed, no cluster answers, or none of its nodes has room.
     """
 
     def __init__(
         self,
-        workers: int | None = None,
+        workers: int | None,
+        command: Sequence[str],
         *,
         threads: int = 1,
         gpu_share: float = 0.0,
         timeout: float | None = None,
         address: str | None = None,
-        command: Sequence[str] | None = None,
     ) -> None:
         self._ray = _connected(address)
         self._workers, self._threads, self._gpu_share = workers, threads, gpu_share
         self._task = self._ray.remote(_train).options(
-            num_cpus=threads, num_gpus=gpu_share, max_retries=LOST_NODES, name="ganas candidate"
+            num_cpus=threads, num_gpus=gpu_share, max_retries=LOST_NODES, name="ganas job"
         )
-        self._settings = {"threads": threads, "timeout": timeout} | ({"command": tuple(command)} if command else {})
+        self._settings = {"command": tuple(command), "threads": threads, "timeout": timeout}
         self._running: dict[Any, Path] = {}  # by the task's reference
         if self.capacity < 1:
             wanted = f"{threads} cores" + (f" and {gpu_share:g} of a GPU" if gpu_share else "")

@@ -1,6 +1,5 @@
 """``ganas reproduce``: a recipe's searches and trainings as a queue over an executor, then its table and figure."""
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +7,16 @@ from pathlib import Path
 from statistics import mean
 
 from ganas.candidates import Result, read_result
-from ganas.errors import ConfigError, GanasError, RunError, Stopped
+from ganas.errors import GanasError, RunError, Stopped
 from ganas.executors.base import Executor
-from ganas.executors.local import Local
+from ganas.executors.place import Place
 from ganas.progress import Reporter, StopSignal, readable_seconds
 from ganas.recipes.figures import Recipe
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.store import Run
 
-WORKER = (sys.executable, "-m", "ganas.recipes.worker")
+WORKER = ("-m", "ganas.recipes.worker")  # of a job
 POLL_SECONDS = 0.2
 
 
@@ -30,12 +29,13 @@ class Reproduction:
     failed: tuple[str, ...]  # a line for each job that came to nothing
 
 
-def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
-    """Do what is not done yet, in any order that the jobs allow; the same call again goes on.
+def reproduce(recipe: Recipe, out: Path, place: Place | Executor = Place()) -> Reproduction:
+    """Do what is not done yet, in any order that the jobs allow; the same call again goes on. Jobs have a core each.
 
     Raises `RunError` for trouble that somebody has to mend, `Stopped` when asked to stop.
     """
     workplace, reporter = Workplace(out), Reporter()
+    executor = place.open(WORKER, gpus=_gpus()) if isinstance(place, Place) else place
     with StopSignal().listening() as stop:
         try:
             results = _do(recipe, workplace, executor, reporter, stop)
@@ -50,13 +50,10 @@ def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
     return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
 
 
-def local(workers: int) -> Local:
-    """Jobs on this machine, one core each, spread over its GPUs."""
+def _gpus() -> int:
     import torch
 
-    if workers < 1:
-        raise ConfigError(f"--workers {workers}: give 1 or more")
-    return Local(workers, gpus=torch.cuda.device_count(), command=WORKER)
+    return torch.cuda.device_count()
 
 
 def _do(

@@ -11,8 +11,7 @@ from ganas.data.sources import ImageSource, open_source
 from ganas.data.squares import write_squares
 from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
 from ganas.executors.base import Executor
-from ganas.executors.local import Local
-from ganas.executors.ray import Ray
+from ganas.executors.place import Place
 from ganas.metrics.features import load_features
 from ganas.nets.growable import GrownGenerator
 from ganas.nets.layers import doublings
@@ -25,7 +24,7 @@ from ganas.store import Run
 from ganas.training.candidate import averaged_generator
 from ganas.training.opening import check_device, claim, fast_bf16, kept_choices
 
-EXECUTORS = ("local", "ray")
+WORKER = ("-m", "ganas.searching.worker")  # of a candidate
 HUGE = 10**9  # images in all, from which what the paper spent is worth a word
 
 
@@ -34,20 +33,15 @@ def grow(
     out: Path,
     *,
     route: str | None = None,  # proggan, or a JSON file with a list of actions; None: search
-    workers: int | None = None,  # candidates trained at once; None: one here, on a cluster as many as it has room for
-    executor: str | Executor = "local",  # local: processes on this machine; ray: a Ray cluster
-    address: str | None = None,  # of a Ray cluster that is there
-    gpu_share: float | None = None,  # of one GPU that a candidate takes on a Ray cluster; None: all of it
+    place: Place | Executor = Place(),
 ) -> GrowResult:
     """Search a GAN by growing it, or train a route; the same call again resumes or returns what was found.
 
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop.
     """
-    check_place(executor, workers, address, gpu_share)
     run = Run(out)
     config, source = open_images(kept_choices(run, _with_route(config, route)))
-    if isinstance(executor, str):
-        executor = _executor(executor, config, workers, address, gpu_share)
+    executor = _executor(place, config) if isinstance(place, Place) else place
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -68,32 +62,9 @@ def grow(
         return result
 
 
-def check_place(executor: str | Executor, workers: int | None, address: str | None, gpu_share: float | None) -> None:
-    """Raise `ConfigError` for a place that candidates cannot be trained at."""
-    if isinstance(executor, str) and executor not in EXECUTORS:
-        raise ConfigError(f"unknown executor {executor!r}: choose one of {', '.join(EXECUTORS)}")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers {workers}: give 1 or more")
-    for option, value in (("--address", address), ("--gpu-share", gpu_share)):
-        if value is not None and executor != "ray":
-            raise ConfigError(f"{option} is of a Ray cluster: give --executor ray with it, or leave it out")
-    if gpu_share is not None and not (0 < gpu_share < 1 or gpu_share in range(1, 17)):
-        raise ConfigError(f"--gpu-share {gpu_share}: give a part of one GPU, as 0.25, or a whole number of them")
-
-
-def _executor(
-    name: str, config: GrowConfig, workers: int | None, address: str | None, gpu_share: float | None
-) -> Executor:
-    threads, timeout = config.training.threads or 1, config.training.timeout
-    on_gpu = config.device.startswith("cuda")
-    if gpu_share is not None and not on_gpu:
-        raise ConfigError(
-            f"--gpu-share: training.device is {config.device!r} here, candidates take no GPU; leave it out"
-        )
-    if name == "ray":
-        share = (1.0 if gpu_share is None else gpu_share) if on_gpu else 0.0
-        return Ray(workers, threads=threads, gpu_share=share, timeout=timeout, address=address)
-    return Local(workers or 1, threads=threads, gpus=torch.cuda.device_count() if on_gpu else 0, timeout=timeout)
+def _executor(place: Place, config: GrowConfig) -> Executor:
+    gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
+    return place.open(WORKER, gpus=gpus, threads=config.training.threads or 1, timeout=config.training.timeout)
 
 
 def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
