@@ -74,9 +74,13 @@ class Result:
 
 
 def failure(candidate: Run, error: str) -> Result:
-    """What is kept of a training that came to nothing: why, and how far its metrics say that it had come."""
+    """What is kept of a training that came to nothing: why, and how far its metrics say that it had come.
+
+    Of a job that has none (a recipe's have runs of their own) only why.
+    """
     lines = candidate.read_metrics()
-    metric, start = next((item for line in lines for item in line.get("scores", {}).items()), (None, None))
+    begun = (item for line in lines if line["nimg"] == 0 for item in line.get("scores", {}).items())
+    metric, start = next(begun, (None, None))
     seconds = sum(line.get("step_seconds", 0.0) + line.get("wait_seconds", 0.0) for line in lines)
     images = lines[-1]["nimg"] if lines else 0
     return Result("failed", images=images, seconds=round(seconds, 3), start=start, metric=metric, error=error)

@@ -257,5 +257,5 @@ def test_a_cluster_has_room_for_what_fits_its_nodes(
     if expected:
         assert Ray(None, WORKER, threads=threads, gpu_share=share).capacity == expected
     else:
-        with pytest.raises(ConfigError, match="the Ray cluster has no room for a candidate, which takes"):
+        with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which takes"):
             Ray(None, WORKER, threads=threads, gpu_share=share)

@@ -85,8 +85,10 @@ def search(
     config = make_config("search", preset=preset or default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
+        layout_found = find_layout(config.nets.layout)
+        layout_found.check_resolution(config.data.resolution)
         if config.search.budget != "ms":  # which has to be measured first
-            open_budget(Run(out), config, find_layout(config.nets.layout))
+            open_budget(Run(out), config, layout_found)
         _print_cost(config, None, STRATEGIES[config.search.strategy].phases)
         return
     result = run_search(config, out)
@@ -197,8 +199,8 @@ def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]
             )
         return {}
     ((kind, text),) = found.items()
-    example, most = ("12.5", 0) if kind == "ms" else ("2.5M", 1)  # letters
-    number = re.compile(rf"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?([KMG]{{0,{most}}})", re.IGNORECASE)
+    example, unit = ("12.5", "") if kind == "ms" else ("2.5M", "[KMG]?")
+    number = re.compile(rf"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?({unit})", re.IGNORECASE)
     parts = [number.fullmatch(part.strip()) for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
         raise ConfigError(f"--budget-{kind} {text!r}: give a number as {example}, or two with a comma between, ab,ba")

@@ -43,16 +43,20 @@ def reproduce(
     from ganas.config import absolute_features
     from ganas.executors.place import Place
     from ganas.metrics.features import load_features
-    from ganas.presets import parse_setting
+    from ganas.presets import make_config
     from ganas.recipes.cost import describe
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, recipe
+    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, flags_of, recipe
     from ganas.recipes.jobs import Dataset
+    from ganas.recipes.reproduce import open_executor
     from ganas.recipes.reproduce import reproduce as run_recipe
 
     place = Place(executor, workers, address, gpu_share)
     stand_in = Dataset("stand-in", "stand-in", 2, 2, "")
-    recipe(figure, scale, [stand_in], seed=seed, settings=settings or ())  # before anything is downloaded
+    # before anything is downloaded
+    job = recipe(figure, scale, [stand_in], seed=seed, settings=settings or ()).jobs[0]
+    config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+    skip_bad = config.data.skip_bad
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":
         raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
@@ -60,15 +64,15 @@ def reproduce(
     if features:
         network = Network(absolute_features(features), load_features(features, device="cpu").digest)
     chosen: dict[str, Any] = {"network": network, "seed": seed, "settings": settings or ()}
-    skip_bad = ("data.skip_bad", True) in map(parse_setting, settings or ())
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
             expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
             print("\n".join(describe(recipe(figure, scale, expected, **chosen), workers or 1)))
     if dry_run:
         return
+    runs = open_executor(place, config.training.device)
     datasets = [find_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(out)]
-    found = run_recipe(recipe(figure, scale, datasets, **chosen), out, place)
+    found = run_recipe(recipe(figure, scale, datasets, **chosen), out, runs)
     print(found.table)
     print(f"written: {', '.join(map(str, found.files))}")
     if not any(file.suffix == ".png" for file in found.files):
@@ -76,4 +80,4 @@ def reproduce(
     for line in found.failed:
         print(f"failed: {line}", file=sys.stderr)
     if found.failed:
-        raise GanasError(f"{len(found.failed)} jobs failed: the same command tries them again")
+        raise GanasError(f"jobs that failed: {len(found.failed)}; the same command tries them again")

@@ -42,7 +42,7 @@ class Place:
     ) -> Executor:
         """The executor; raises `ConfigError` where there is none, or it has no room for a job."""
         if self.gpu_share is not None and not gpus:
-            raise ConfigError("--gpu-share: jobs take no GPU here; leave it out")
+            raise ConfigError("--gpu-share: jobs take no GPU, there is none or training.device=cpu; leave it out")
         if self.executor == "ray":
             share = (1.0 if self.gpu_share is None else self.gpu_share) if gpus else 0.0
             return Ray(self.workers, command, threads=threads, timeout=timeout, gpu_share=share, address=self.address)

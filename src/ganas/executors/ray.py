@@ -57,7 +57,7 @@ class Ray:
         if self.capacity < 1:
             wanted = f"{threads} cores" + (f" and {gpu_share:g} of a GPU" if gpu_share else "")
             raise ConfigError(
-                f"the Ray cluster has no room for a candidate, which takes {wanted}: add nodes, or give --workers to "
+                f"the Ray cluster has no room for a job, which takes {wanted}: add nodes, or give --workers to "
                 f"wait for them"
             )
 

@@ -79,7 +79,7 @@ def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
             raise DataError(f"{str(folder)!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
     sources = [open_source(folder / part, minimum=2, skip_bad=skip_bad) for part in PARTS]
     digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
-    return Dataset(name, str(folder.resolve()), len(sources[0]), len(sources[1]), digest)
+    return Dataset(name, str(folder.absolute()), len(sources[0]), len(sources[1]), digest)
 
 
 def _made(folder: Path) -> Path:

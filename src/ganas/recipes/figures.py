@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ganas.errors import ConfigError
+from ganas.nets.layout import find_layout
 from ganas.presets import FOREIGN, Values, make_config, parse_setting
 from ganas.recipes.jobs import OF_JOB, Dataset, Job
 
@@ -277,5 +278,7 @@ def recipe(
     size_reference = chosen.narrow if figure == "fig5" else chosen.wide
     made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
     for job in made.jobs:  # what is wrong in a --set is said before anything begins
-        make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+        config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+        for name in (layout, HANDMADE):
+            find_layout(name).check_resolution(config.data.resolution)
     return made

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from ganas.config import network_of
 from ganas.errors import RunError
+from ganas.presets import parse_setting
 from ganas.store import Run
 
 SCHEMA = 1
@@ -60,8 +61,9 @@ class Job:
     def id(self) -> str:
         """A readable beginning, and ten hex digits of all that the outcome depends on; not of where files lie."""
         content = asdict(self) | {"dataset": self.dataset.digest, "features": network_of(self.features)}
+        content["settings"] = sorted(dict(map(parse_setting, self.settings)).items())  # however they are written
         del content["name"]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]
         return f"{readable_id(self.dataset.name)}-{self.kind}-{self.seed}-{digest}"
 
     @property
@@ -117,6 +119,10 @@ class Workplace:
     def run(self, name: str) -> Run:
         """The run of its search or training."""
         return Run(self.path / "jobs" / name / "run")
+
+    def product(self, job: Job) -> Path:
+        """What a job is for: the result of a search, the scores of a training."""
+        return self.run(job.id).result if job.kind == "search" else self.scores(job.id)
 
     def scores(self, name: str) -> Path:
         """What a training came to."""

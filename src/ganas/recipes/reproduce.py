@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from ganas.candidates import Result, read_result
-from ganas.errors import GanasError, RunError, Stopped
+from ganas.errors import ConfigError, GanasError, RunError, Stopped
 from ganas.executors.base import Executor
 from ganas.executors.place import Place
 from ganas.progress import Reporter, StopSignal, readable_seconds
@@ -29,13 +29,21 @@ class Reproduction:
     failed: tuple[str, ...]  # a line for each job that came to nothing
 
 
-def reproduce(recipe: Recipe, out: Path, place: Place | Executor = Place()) -> Reproduction:
-    """Do what is not done yet, in any order that the jobs allow; the same call again goes on. Jobs have a core each.
+def open_executor(place: Place, device: str) -> Executor:
+    """What does a recipe's jobs, a core each, on `device` (auto, cpu or cuda); raises `ConfigError`."""
+    import torch
+
+    if device.startswith("cuda:"):
+        raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")
+    return place.open(WORKER, gpus=0 if device == "cpu" else torch.cuda.device_count())
+
+
+def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
+    """Do what is not done yet, in any order that the jobs allow; the same call again goes on.
 
     Raises `RunError` for trouble that somebody has to mend, `Stopped` when asked to stop.
     """
     workplace, reporter = Workplace(out), Reporter()
-    executor = place.open(WORKER, gpus=_gpus()) if isinstance(place, Place) else place
     with StopSignal().listening() as stop:
         try:
             results = _do(recipe, workplace, executor, reporter, stop)
@@ -46,14 +54,8 @@ def reproduce(recipe: Recipe, out: Path, place: Place | Executor = Place()) -> R
     failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
     rows = collect(recipe, workplace)
     if not rows:
-        raise GanasError(f"every training failed; the first: {failed[0]}")
+        raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
     return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _do(
@@ -64,8 +66,8 @@ def _do(
     running: dict[Path, Job] = {}
     for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
         known = read_result(workplace.job(job.id))
-        if known and known.state == "failed":
-            workplace.job(job.id).result.unlink()
+        if known and (known.state == "failed" or not workplace.product(job).is_file()):
+            workplace.job(job.id).result.unlink(missing_ok=True)
         elif known:
             results[job.id] = known
     reporter.say(f"{len(jobs)} jobs, {len(results)} of them done before; their folders: {workplace.path / 'jobs'}")
@@ -88,13 +90,15 @@ def _do(
             if ended.trouble:
                 raise RunError(f"{job.id} cannot be done: {ended.error}")
             result = Result("failed", error=ended.error) if ended.error else read_result(Run(ended.job))
-            assert result is not None
+            if result is None:  # somebody has removed it: it is begun again
+                continue
             results[job.id] = result
             took = f"done in {readable_seconds(result.elapsed)}"
             said = took if result.state == "done" else f"failed: {result.error}"
             counts = f"{len(results)} of {len(jobs)} jobs ended, {len(running)} running"
-            left = readable_seconds(_seconds_left(jobs, results) / max(1, executor.capacity))
-            reporter.say(f"{_named(job)}: {said}; {counts}; about {left} left")
+            left = _seconds_left(jobs, results, max(1, executor.capacity))
+            outlook = "" if left is None else f"; about {readable_seconds(left)} left"
+            reporter.say(f"{_named(job)}: {said}; {counts}{outlook}")
             if job.kind == "train" and (rows := collect(recipe, workplace)):
                 write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
         time.sleep(POLL_SECONDS)
@@ -105,14 +109,16 @@ def _named(job: Job) -> str:
     return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
 
 
-def _seconds_left(jobs: Sequence[Job], results: dict[str, Result]) -> float:
-    """Of one worker, if what is left takes as long as what is done of its kind, or of any, did in the mean."""
+def _seconds_left(jobs: Sequence[Job], results: dict[str, Result], capacity: int) -> float | None:
+    """If what is left takes as long as what is done of its kind, or of any, did in the mean; None: nothing is done."""
     seconds = {
         kind: [results[job.id].elapsed for job in jobs if job.kind == kind and _done(job, results)]
         for kind in ("search", "train")
     }
-    either = [one for some in seconds.values() for one in some] or [0.0]
-    return sum(mean(seconds[job.kind] or either) for job in jobs if job.id not in results)
+    either = [one for some in seconds.values() for one in some]
+    if not either:
+        return None
+    return sum(mean(seconds[job.kind] or either) for job in jobs if job.id not in results) / capacity
 
 
 def _done(job: Job, results: dict[str, Result]) -> bool:

@@ -16,26 +16,26 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
     """The job whose folder this is; its run resumes by itself."""
     workplace, job = Workplace.of(folder), Job.read(folder)
     reporter.say(f"{job.kind} {job.name} on {job.dataset.name}")
-    product = workplace.run(job.id).result if job.kind == "search" else workplace.scores(job.id)
-    if not product.exists():  # else it was killed before it could say so
-        try:
-            _search(workplace, job) if job.kind == "search" else _train(workplace, job)
-        except ArchitectureError as error:  # a size that no width of this architecture comes near
-            return Result("failed", error=str(error))
+    if not workplace.product(job).exists():  # else it was killed before it could say so
+        refusal = _search(workplace, job) if job.kind == "search" else _train(workplace, job)
+        if refusal:
+            return Result("failed", error=refusal)
     for checkpoint in workplace.run(job.id).checkpoint_paths():
         checkpoint.unlink()
     return Result("done")
 
 
-def _search(workplace: Workplace, job: Job) -> None:
+def _search(workplace: Workplace, job: Job) -> str | None:
     from ganas.presets import make_config
     from ganas.searching.oneshot import search
 
     config = make_config("search", preset=job.preset, flags=flags_of(job), settings=job.settings)
     search(config, workplace.run(job.id).path)
+    return None
 
 
-def _train(workplace: Workplace, job: Job) -> None:
+def _train(workplace: Workplace, job: Job) -> str | None:
+    """Train and judge; why it cannot be, where that is for this job alone."""
     from ganas.evaluation import evaluate_run
     from ganas.metrics.statistics import Cache
     from ganas.presets import make_config
@@ -50,7 +50,10 @@ def _train(workplace: Workplace, job: Job) -> None:
     architecture = find_architecture(meant(job.architecture))
     flags = flags_of(job) | {"nets.layout": architecture.layout}
     if job.match:
-        flags |= matched(architecture, meant(job.match), each=job.match_each)
+        try:
+            flags |= matched(architecture, meant(job.match), each=job.match_each)
+        except ArchitectureError as error:  # a size that no width of this architecture comes near
+            return str(error)
     config = make_config("train", preset=job.preset, flags=flags, settings=job.settings)
     run = workplace.run(job.id)
     train(config, architecture, run.path)
@@ -66,6 +69,7 @@ def _train(workplace: Workplace, job: Job) -> None:
         "translated": {direction: one.translated.as_json() for direction, one in judged.items()},
     }
     write_atomically(workplace.scores(job.id), (json.dumps(document, indent=1) + "\n").encode())
+    return None
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         document: dict[str, Any] = {"architecture": architecture.id}
         if budget:
             changed = overruled(final, architecture)
-            spent.append(f"for it {len(changed)} of {len(final)} slots have another op than the leading one")
+            searched = 2 * len(layout.generator.searched)
+            spent.append(f"in {len(changed)} of the generators' {searched} slots it overruled the leading op")
             document |= {"budget": budget.use(layout, architecture), "budget_width": dict(budget.widths)}
             document["overruled"] = changed
         settled, entropy = summary["settled"], summary["median_entropy"]
