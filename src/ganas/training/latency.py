@@ -25,7 +25,8 @@ Latencies = dict[str, dict[str, int]]  # slot -> op -> microseconds
 def slot_latencies(run: Run, config: RunConfig, layout: Layout, width: float) -> Latencies:
     """Microseconds of one image through each slot: op, norm and activation, at the run's resolution and precision.
 
-    Their sum is near what a network takes, and exact enough to choose by. Raises `RunError` for a damaged file.
+    Their sum is 0.8 to 1.2 times what a network takes (LOG.md), near enough to choose by. Raises `RunError` for a
+    damaged file.
     """
     known = _read(run)
     key = f"{width:g}"
