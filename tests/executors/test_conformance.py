@@ -167,14 +167,19 @@ def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Pa
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
 
 
-def test_after_a_driver_was_killed_another_one_goes_on(name: str, make: Make, tmp_path: Path) -> None:
-    """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
-    path = job(tmp_path, "wait once")
+def kill_the_driver(name: str, path: Path) -> None:
+    """Once its worker has begun."""
     driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", name, path])
     wait_until_started(path)
     driver.kill()
     driver.wait()
-    executor = make()
+
+
+def test_after_a_driver_was_killed_another_one_goes_on(tmp_path: Path) -> None:
+    """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
+    path = job(tmp_path, "wait once")
+    kill_the_driver("local", path)
+    executor = local()
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
     assert not alive(int(starts(path)[0].split()[0]))
@@ -203,6 +208,71 @@ def test_workers_share_out_the_cores(workers: int, tmp_path: Path) -> None:
     executor.cancel()
     assert sorted(core for some in cores for core in some) == sorted(os.sched_getaffinity(0)), "each is of one"
     assert max(map(len, cores)) - min(map(len, cores)) <= 1
+
+
+# ── a cluster outlives its drivers ───────────────────────────────────────────────────────────────────────────────────
+
+
+def actors() -> set[str]:
+    """The names of those that are there."""
+    found = sys.modules["ray"].util.list_named_actors(all_namespaces=True)
+    return {actor["name"] for actor in found if actor["namespace"] == "ganas"}
+
+
+def wait_until_gone(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while str(path) in actors():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
+    path = job(tmp_path, "until told")
+    kill_the_driver("ray", path)
+    executor = ray()
+    executor.submit(path)
+    time.sleep(2)  # in which a worker that nobody looked after would end
+    assert not executor.poll() and alive(int(starts(path)[0].split()[0]))
+    (path / "told").touch()
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 1
+    wait_until_gone(path)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
+    path = job(tmp_path, "wait")
+    kill_the_driver("ray", path)
+    executor = ray()
+    executor.submit(path)
+    executor.cancel()
+    assert not alive(int(starts(path)[0].split()[0])) and len(starts(path)) == 1
+    wait_until_gone(path)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_second_driver_hears_the_same(tmp_path: Path) -> None:
+    path = job(tmp_path, "exit")
+    first, second = ray(), ray()
+    first.submit(path)
+    second.submit(path)
+    (ended,) = wait_for(second)
+    assert ended.error and "exit code 3" in ended.error and len(starts(path)) == 1
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_actor_that_nobody_asks_leaves_once_its_job_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganas.executors.ray.IDLE", 1.0)
+    path = job(tmp_path, "until told")
+    ray().submit(path)
+    wait_until_started(path)
+    time.sleep(3)
+    assert str(path) in actors(), "it works"
+    (path / "told").touch()
+    wait_until_gone(path)
+    assert read_result(Run(path))
 
 
 # ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────
@@ -247,10 +317,10 @@ def test_a_cluster_has_room_for_what_fits_its_nodes(
             lost = {"Alive": False, "Resources": {}}
             return [lost, *({"Alive": True, "Resources": resources} for resources in nodes)]
 
-        def remote(self, function: object) -> "Cluster":
+        def remote(self, **_: object) -> "Cluster":
             return self
 
-        def options(self, **_: object) -> "Cluster":
+        def __call__(self, actor: type) -> "Cluster":
             return self
 
     monkeypatch.setattr("ganas.executors.ray._connected", lambda _: Cluster())

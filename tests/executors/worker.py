@@ -47,6 +47,8 @@ def behave(candidate: Run, job: Path) -> None:
     if behaviour == "wait" or (behaviour == "wait once" and count == 1):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
         time.sleep(600)
+    while behaviour == "until told" and not (job / "told").exists():
+        time.sleep(0.02)
     candidate.write_text(candidate.result, Result("done", end=1.0, start=2.0).to_json())
 
 

@@ -1,28 +1,38 @@
-"""Candidates on a Ray cluster: each is a task, and the task runs one worker on whatever node Ray gives it.
+"""Jobs on a Ray cluster: each has an actor, which looks after one worker on whatever node Ray gives it.
 
-Ray places tasks, counts cores and GPUs, brings new nodes in, and begins the tasks of a lost node again elsewhere. What
-it has no word for, that a process was killed, fell over or took too long, is told by the worker's own executor on its
-node (`Local`), in the same words. What goes wrong with Ray itself is no result of a candidate: the search stops, and
-the same command goes on. A task that loses its driver ends with its worker; the folder of the run has to be seen by all
-nodes under the same path.
+Ray places actors, counts cores and GPUs, brings new nodes in, and begins the actors of a lost node again elsewhere.
+What it has no word for, that a process was killed, fell over or took too long, is told by the worker's own executor on
+its node (`Local`), in the same words. What goes wrong with Ray itself is no result of a job: the run stops, and the
+same command goes on.
+
+An actor is detached, so that it outlives a driver that is lost, and bears the name of its job's folder, by which the
+next driver finds and adopts it. The folder of the run has to be seen by all nodes under the same path.
 """
 
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from ganas.candidates import read_result
 from ganas.errors import ConfigError, describe_os_error
 from ganas.executors.base import Ended
 from ganas.executors.local import GRACE, Local
+from ganas.store import Run
 
 POLL_SECONDS = 0.1
 LEAVE_WORKERS = "RAY_kill_child_processes_on_worker_exit"  # else a worker is killed while it saves
-LOST_NODES = 20  # that a candidate may outlive
+LOST_NODES = 20  # that a job may outlive
 PATIENCE = 10.0  # seconds for a cluster to answer
+ANSWER = 2.0  # seconds for an actor to answer, else it has no room yet
+IDLE = 30.0  # seconds after which an actor that nobody asks for anything goes
+NAMESPACE = "ganas"  # of the actors' names
+ASIDE = "aside"  # concurrency group of what an actor answers while it works
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of HTTP/2, which gRPC speaks
 
 
@@ -49,11 +59,18 @@ class Ray:
     ) -> None:
         self._ray = _connected(address)
         self._workers, self._threads, self._gpu_share = workers, threads, gpu_share
-        self._task = self._ray.remote(_train).options(
-            num_cpus=threads, num_gpus=gpu_share, max_retries=LOST_NODES, name="ganas job"
-        )
+        self._minder = self._ray.remote(concurrency_groups={ASIDE: 1})(_Minder)
+        self._options = {
+            "num_cpus": threads,
+            "num_gpus": gpu_share,
+            "max_restarts": LOST_NODES,
+            "max_task_retries": LOST_NODES,
+            "lifetime": "detached",
+            "namespace": NAMESPACE,
+            "get_if_exists": True,
+        }
         self._settings = {"command": tuple(command), "threads": threads, "timeout": timeout}
-        self._running: dict[Any, Path] = {}  # by the task's reference
+        self._running: dict[Any, _Running] = {}  # by the reference of how the work ended
         if self.capacity < 1:
             wanted = f"{threads} cores" + (f" and {gpu_share:g} of a GPU" if gpu_share else "")
             raise ConfigError(
@@ -69,25 +86,30 @@ class Ray:
         return sum(self._room(node["Resources"]) for node in self._ray.nodes() if node["Alive"])
 
     def submit(self, job: Path) -> None:
-        """Have a task made; Ray begins it as soon as there is room."""
-        self._running[self._task.remote(str(job.absolute()), self._settings)] = job
+        """Have an actor made, which Ray begins as soon as there is room; or adopt the one of a driver that was lost."""
+        folder = str(job.absolute())
+        actor = self._minder.options(**self._options, name=folder).remote(folder, self._settings, IDLE)
+        began = actor.began.options(concurrency_group=ASIDE).remote()
+        self._running[actor.work.remote()] = _Running(job, actor, began)
 
     def poll(self) -> Sequence[Ended]:
         """The jobs that ended since the last call."""
-        if not self._running:
-            return []
-        ready, _ = self._ray.wait([*self._running], num_returns=len(self._running), timeout=0)
-        return [self._ended(task) for task in ready]
+        return [self._ended(work) for work in self._wait([*self._running], 0)]
 
     def cancel(self) -> None:
         """Have all workers save and go; those that do not within a minute are killed."""
-        for task in self._running:
-            self._ray.cancel(task, force=False)
-        if self._running:
-            _, left = self._ray.wait([*self._running], num_returns=len(self._running), timeout=GRACE + 10)
-            for task in left:
-                self._ray.cancel(task, force=True)
+        begun = set(self._wait([running.began for running in self._running.values()], ANSWER))
+        stopping = {work: running for work, running in self._running.items() if running.began in begun}
+        for running in stopping.values():
+            running.actor.stop.options(concurrency_group=ASIDE).remote()
+        self._wait([*stopping], GRACE + 10)
+        for running in self._running.values():
+            self._ray.kill(running.actor)
         self._running.clear()
+
+    def _wait(self, references: list[Any], seconds: float) -> list[Any]:
+        """Those that are there, all of them or as many as are after some time."""
+        return self._ray.wait(references, num_returns=len(references), timeout=seconds)[0] if references else []
 
     def _room(self, resources: Mapping[str, float]) -> int:
         """For how many candidates at once a node has cores, and GPUs."""
@@ -98,29 +120,88 @@ class Ray:
         # parts of a GPU are of one GPU
         return int(min(cores, gpus // share if share >= 1 else gpus * int(1 / share + 1e-6)))
 
-    def _ended(self, task: Any) -> Ended:
-        job = self._running.pop(task)
+    def _ended(self, work: Any) -> Ended:
+        running = self._running.pop(work)
         try:
-            error, trouble = self._ray.get(task)
+            error, trouble = self._ray.get(work)
         except self._ray.exceptions.RayError as lost:  # nodes, again and again; or something of Ray's own
+            if read_result(Run(running.job)):  # all that the actor had left to do was to go
+                return Ended(running.job)
             reason = str(getattr(lost, "cause", None) or type(lost).__name__)
             why = " ".join(reason.split())[:200]
-            return Ended(job, f"Ray lost its task ({why}): look after the cluster, then go on", trouble=True)
-        return Ended(job, error, trouble=trouble)
+            return Ended(running.job, f"Ray lost its actor ({why}): look after the cluster, then go on", trouble=True)
+        self._ray.kill(running.actor)  # its room is wanted
+        return Ended(running.job, error, trouble=trouble)
 
 
-def _train(job: str, settings: dict[str, Any]) -> tuple[str | None, bool]:
-    """The task: one worker, looked after on its node until it ends."""
-    local = Local(1, pinned=False, **settings)
-    try:
-        local.submit(Path(job))
-        while not (ended := local.poll()):
-            time.sleep(POLL_SECONDS)
-        return ended[0].error, ended[0].trouble
-    except OSError as error:  # the run's folder is not seen here, for one
-        return f"on {socket.gethostname()}: {describe_os_error(error)}", True
-    finally:  # cancelled, which Ray makes a KeyboardInterrupt
-        local.cancel()
+@dataclass(frozen=True)
+class _Running:
+    """A job that was submitted."""
+
+    job: Path
+    actor: Any
+    began: Any  # the reference of what is there once the actor has room
+
+
+class _Minder:
+    """The actor of a job: it looks after one worker at a time, on its node, until there is a result.
+
+    It goes when its driver has heard of that, or once nobody has asked it for anything for a while.
+    """
+
+    def __init__(self, job: str, settings: dict[str, Any], idle: float) -> None:
+        self._job, self._settings, self._idle = Path(job), settings, idle
+        self._stopping = False
+        self._failed: tuple[str | None, bool] | None = None
+        self._idle_since: float | None = time.monotonic()
+        threading.Thread(target=self._go_when_idle, daemon=True).start()
+
+    def began(self) -> None:
+        """Answered once there is room."""
+
+    def stop(self) -> None:
+        """Have the worker save and go, and go."""
+        self._stopping = True
+
+    def work(self) -> tuple[str | None, bool]:
+        """How the job ended: its error, and whether that is trouble. A second driver hears what the first would."""
+        self._idle_since = None
+        try:
+            ended = self._failed or self._work()  # what succeeded is told by its result
+            if ended[0]:
+                self._failed = ended
+            return ended
+        finally:
+            self._idle_since = time.monotonic()
+
+    def _work(self) -> tuple[str | None, bool]:
+        if read_result(Run(self._job)):  # since a node was lost, for one
+            return None, False
+        local = Local(1, pinned=False, **self._settings)
+        try:
+            local.submit(self._job)
+            while not (ended := local.poll()):
+                if self._stopping:
+                    local.cancel()
+                    self._go()
+                time.sleep(POLL_SECONDS)
+            return ended[0].error, ended[0].trouble
+        except OSError as error:  # the run's folder is not seen here, for one
+            return f"on {socket.gethostname()}: {describe_os_error(error)}", True
+        finally:
+            local.cancel()
+
+    def _go_when_idle(self) -> None:
+        while (since := self._idle_since) is None or time.monotonic() - since < self._idle:
+            time.sleep(1)
+        self._go()
+
+    def _go(self) -> NoReturn:
+        import ray
+
+        ray.kill(ray.get_runtime_context().current_actor)
+        while True:  # until Ray has done so
+            time.sleep(1)
 
 
 def _connected(address: str | None) -> Any:
