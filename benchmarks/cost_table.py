@@ -40,11 +40,11 @@ def main() -> None:
                     (
                         *(kind, layout, width, f"{resolution}²", batch, f"{measured:.2f}", f"{batch / measured:.2g}"),
                         *(f"{dry.step_seconds:.2f}", f"{dry.step_seconds / measured - 1:+.0%}"),
-                        f"{dry.memory_bytes / 2**20:,.0f}",
+                        f"{dry.memory_bytes / 10**6:,.0f}",
                     )
                 )
     header = ("step", "layout", "width", "size", "batch", "seconds", "pairs a second", "--dry-run says", "off by")
-    print_table((*header, "memory, MiB (--dry-run)"), rows)
+    print_table((*header, "memory, MB (--dry-run)"), rows)
     print(f"\n{given.precision}, discriminators 64; {machine(given.threads)}")
 
 

@@ -148,7 +148,7 @@ def test_dry_run_prints_config_and_cost_and_does_nothing(tmp_path: Path, capsys:
         document = yaml.safe_load(config)
         assert document["kind"] == arguments[0] and document["training"]["images"] == 4
         assert document["data"]["digest_a"], "it is what the run would be told, resolved"
-        for word in ("generator_ab", "discriminator_b", "parameters", "GMACs", "MiB", "a step", "measured", "4 pairs"):
+        for word in ("generator_ab", "discriminator_b", "parameters", "GMACs", " MB", "a step", "measured", "4 pairs"):
             assert word in cost
         assert not (tmp_path / "run").exists()
     assert document["nets"]["width"] == 2, "--set is stronger than --width"

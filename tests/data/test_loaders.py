@@ -365,7 +365,8 @@ def test_workers_outlive_ctrl_c(noise_a: ImageSource, noise_b: ImageSource) -> N
     """A terminal sends it to every process; the loop still wants the batches of the step it is in."""
     others = set(multiprocessing.active_children())
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
-    next(iterator)
+    for _ in range(2):  # one of each worker: both have begun
+        next(iterator)
     for worker in set(multiprocessing.active_children()) - others:
         assert worker.pid
         os.kill(worker.pid, signal.SIGINT)

@@ -99,6 +99,7 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
         recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", here()
     )
     assert whole.table in said.out and f"{len(ended)} of them done before" in said.err
+    assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
 
 
 @pytest.mark.slow

@@ -64,5 +64,5 @@ def default_preset() -> str:
 
 def refuse_both(options: dict[str, Any], reason: str) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None:
             raise ConfigError(f"{name} cannot be used here, {reason}")

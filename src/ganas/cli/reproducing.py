@@ -47,7 +47,7 @@ def reproduce(
     from ganas.recipes.cost import describe
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
     from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, flags_of, recipe
-    from ganas.recipes.jobs import Dataset
+    from ganas.recipes.jobs import Dataset, Workplace
     from ganas.recipes.reproduce import open_executor
     from ganas.recipes.reproduce import reproduce as run_recipe
 
@@ -67,7 +67,7 @@ def reproduce(
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
             expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
-            print("\n".join(describe(recipe(figure, scale, expected, **chosen), workers or 1)))
+            print("\n".join(describe(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
     if dry_run:
         return
     runs = open_executor(place, config.training.device)

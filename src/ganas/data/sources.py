@@ -139,7 +139,7 @@ class SourceReport:
         sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
         modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
         lines = [
-            f"{self.path}: {_images(self.count)}, {self.bytes / 2**20:.1f} MiB",
+            f"{self.path}: {_images(self.count)}, {self.bytes / 10**6:.1f} MB",
             f"  sizes: {sizes}; modes: {modes}",
         ]
         return "\n".join([*lines, *(f"  broken: {name}: {reason}" for name, reason in self.broken)])

@@ -1,1 +1,1 @@
-"""Where candidates are trained."""
+"""Where jobs are done."""

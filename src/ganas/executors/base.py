@@ -1,8 +1,8 @@
-"""What an executor is: it trains candidates, each given as a folder, and tells how each ended. No torch here.
+"""What an executor is: it has jobs done, each given as a folder, and tells how each ended. No torch here.
 
-A job is the folder of a candidate, with its ``spec.json``; its worker writes ``result.json`` there
-(`ganas.executors.worker`). An executor starts workers, sees to it that they come to an end, and never trains itself;
-but for `InProcess`, which is for debugging.
+A job is the folder of a candidate of a growing search, or of a search or training of a recipe; its worker writes
+``result.json`` there (`ganas.executors.worker`). An executor starts workers, sees to it that they come to an end, and
+never trains itself; but for `InProcess`, which is for debugging.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ class Ended:
 
     job: Path
     error: str | None = None  # one line
-    trouble: bool = False  # the error is none of the candidate's: the search has to stop until it is mended
+    trouble: bool = False  # the error is none of the job's: all has to stop until it is mended
 
 
 class Executor(Protocol):

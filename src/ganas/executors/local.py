@@ -1,4 +1,4 @@
-"""Candidates on this machine: a process each, on its share of the cores. No torch here.
+"""Jobs on this machine: a process each, on its share of the cores. No torch here.
 
 Not a pool: of one, a child that dies breaks every future. A worker that is killed by a signal (the kernel's, when
 memory runs out) goes on from its last checkpoint, twice; an exit without a result is one.

@@ -40,7 +40,7 @@ class Ray:
     """At most `workers` tasks at once, or as many as the cluster has room for, each with `threads` cores.
 
     command    what a node's Python is given to be a worker, as for `Local`
-    gpu_share  of one GPU that each candidate takes: 0.25 puts four on one
+    gpu_share  of one GPU that each job takes: 0.25 puts four on one
     timeout    seconds that a worker may take; None: as long as it likes
     address    of a cluster that is there; None: the one in RAY_ADDRESS, or one of this machine alone
 
@@ -112,7 +112,7 @@ class Ray:
         return self._ray.wait(references, num_returns=len(references), timeout=seconds)[0] if references else []
 
     def _room(self, resources: Mapping[str, float]) -> int:
-        """For how many candidates at once a node has cores, and GPUs."""
+        """For how many jobs at once a node has cores, and GPUs."""
         cores = resources.get("CPU", 0.0) / self._threads
         gpus, share = resources.get("GPU", 0.0), self._gpu_share
         if share == 0:

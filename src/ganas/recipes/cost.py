@@ -1,6 +1,6 @@
 """What a recipe will cost on this machine: a step of each kind of job is measured, once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ganas.config import RunConfig
@@ -9,7 +9,7 @@ from ganas.nets.layout import find_layout
 from ganas.presets import make_config
 from ganas.progress import readable_seconds
 from ganas.recipes.figures import Recipe, flags_of
-from ganas.recipes.jobs import OF_JOB, Job
+from ganas.recipes.jobs import OF_JOB, Job, Workplace
 from ganas.searching.oneshot import STRATEGIES
 from ganas.training.architectures import find_architecture, matched
 from ganas.training.cost import measure_cost
@@ -29,10 +29,10 @@ class JobCost:
     seconds: float
 
 
-def recipe_cost(recipe: Recipe) -> Iterator[JobCost]:
+def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
     """Job by job; jobs that differ in nothing but data, seed or repeat are measured once."""
     known: dict[tuple[object, ...], float] = {}
-    for job in recipe.jobs:
+    for job in jobs:
         config, architecture = _told(job)
         layout = find_layout(config.nets.layout)
         learning = (
@@ -60,10 +60,14 @@ def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
     return make_config("train", preset=job.preset, flags=flags, settings=job.settings), architecture
 
 
-def describe(recipe: Recipe, workers: int) -> list[str]:
-    """For people: searches and trainings, each kind with its time, and all together."""
-    costs = [*recipe_cost(recipe)]
-    lines = []
+def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
+    """For people: searches and trainings that are not done yet, each kind with its time, and all together."""
+    left = [job for job in recipe.jobs if workplace.outcome(job) is None]
+    done = len(recipe.jobs) - len(left)
+    lines = [f"{done} of {len(recipe.jobs)} jobs are done"] if done else []
+    if not left:
+        return lines
+    costs = [*recipe_cost(left)]
     for kind, named in (("search", "searches"), ("train", "trainings")):
         mine = [cost for cost in costs if cost.job.kind == kind]
         if mine:

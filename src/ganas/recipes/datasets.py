@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import IMAGE_SUFFIXES, open_source
 from ganas.errors import ConfigError, DataError
+from ganas.progress import Reporter
 from ganas.recipes.jobs import Dataset
 from ganas.store import default_cache, write_atomically
 
@@ -98,6 +99,7 @@ def _downloaded(name: str) -> Path:
     with tempfile.TemporaryDirectory(dir=home) as place:
         archive = Path(place) / "download.zip"
         digest = hashlib.sha256()
+        Reporter().say(f"downloading {url} …")
         try:
             with urllib.request.urlopen(url, timeout=PATIENCE) as answer, archive.open("wb") as file:
                 while block := answer.read(1 << 20):

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ganas.candidates import Result, read_result
 from ganas.config import network_of
 from ganas.errors import RunError
 from ganas.presets import parse_setting
@@ -119,6 +120,11 @@ class Workplace:
     def run(self, name: str) -> Run:
         """The run of its search or training."""
         return Run(self.path / "jobs" / name / "run")
+
+    def outcome(self, job: Job) -> Result | None:
+        """That of a job that is done, as long as what it was for is there."""
+        result = read_result(self.job(job.id))
+        return result if result and result.state == "done" and self.product(job).is_file() else None
 
     def product(self, job: Job) -> Path:
         """What a job is for: the result of a search, the scores of a training."""

@@ -65,11 +65,10 @@ def _do(
     results: dict[str, Result] = {}
     running: dict[Path, Job] = {}
     for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
-        known = read_result(workplace.job(job.id))
-        if known and (known.state == "failed" or not workplace.product(job).is_file()):
-            workplace.job(job.id).result.unlink(missing_ok=True)
-        elif known:
+        if known := workplace.outcome(job):
             results[job.id] = known
+        else:
+            workplace.job(job.id).result.unlink(missing_ok=True)
     reporter.say(f"{len(jobs)} jobs, {len(results)} of them done before; their folders: {workplace.path / 'jobs'}")
     while len(results) < len(jobs):
         stop.check()

@@ -153,7 +153,7 @@ def describe(cost: Cost, repeats: int = 1) -> list[str]:
     return [
         *lines,
         f"generators       {ab + ba:,} parameters, ab {ab / ba:.2f} times as large as ba",
-        f"memory           about {cost.memory_bytes / 2**20:,.0f} MiB",
+        f"memory           about {cost.memory_bytes / 10**6:,.0f} MB",
         f"a step           {cost.step_seconds:.2f} s, measured here",
         f"in all           {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
         *([f"{repeats} repeats       {readable_seconds(repeats * cost.total_seconds)}"] if repeats > 1 else []),
