@@ -78,6 +78,23 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+@contextmanager
+def exclusively(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if need be, for this process; raises `RunError` when another one does.
+
+    A killed process holds nothing.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(folder / "lock").acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"{str(folder)!r} is in use by another process: wait for it, or choose another --out") from None
+    with held:
+        yield
+
+
 class Run:
     """The names in a run folder, and the only reader and writer of most of them."""
 
@@ -126,26 +143,18 @@ class Run:
 
         A killed process holds nothing. A folder in which nothing was begun is left as it was found.
         """
-        from filelock import FileLock, Timeout
-
         new = not self.path.exists()
         self._refuse_strangers(WHOLE if repeats else ())
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.lock_file)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{str(self.path)!r} is in use by another process: wait for it, or choose another --out"
-            ) from None
-        try:
-            self.sweep()
-            yield
+            with exclusively(self.path):
+                try:
+                    self.sweep()
+                    yield
+                finally:
+                    if not self.config.exists():
+                        with suppress(OSError):
+                            self.lock_file.unlink()
         finally:
-            if not self.config.exists():
-                with suppress(OSError):
-                    self.lock_file.unlink()
-            lock.release()
             if new and not self.config.exists():
                 with suppress(OSError):  # not empty: another process came in between
                     self.path.rmdir()

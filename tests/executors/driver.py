@@ -1,8 +1,11 @@
 """A driver of tests, to be killed: it submits a job to one of the executors under test and looks after it.
 
+At SIGTERM it cancels the job.
+
 python driver.py EXECUTOR JOB
 """
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,6 +17,7 @@ def main(name: str, job: Path) -> None:
     """Until the job has ended."""
     executor = EXECUTORS[name]()
     executor.submit(job)
+    signal.signal(signal.SIGTERM, lambda *_: executor.cancel())
     while not executor.poll():
         time.sleep(0.02)
 

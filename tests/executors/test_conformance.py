@@ -251,6 +251,34 @@ def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
+def test_what_a_lost_driver_was_about_to_stop_is_begun_again(tmp_path: Path) -> None:
+    path = job(tmp_path, "slow to stop")
+    driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", "ray", path])
+    wait_until_started(path)
+    driver.terminate()
+    time.sleep(1)  # the worker takes three to save
+    driver.kill()
+    driver.wait()
+    executor = ray()
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_job_that_has_no_room_does_not_begin_when_all_are_cancelled(tmp_path: Path) -> None:
+    executor = ray(workers=3)
+    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("wait", "slow to stop", "work")]
+    for path in paths[:2]:
+        executor.submit(path)
+        wait_until_started(path)
+    executor.submit(paths[2])
+    executor.cancel()
+    assert not any(alive(int(starts(path)[0].split()[0])) for path in paths[:2])
+    wait_until_gone(paths[2])
+    assert not (paths[2] / "starts").exists()
+
+
+@pytest.mark.usefixtures("cluster")
 def test_a_second_driver_hears_the_same(tmp_path: Path) -> None:
     path = job(tmp_path, "exit")
     first, second = ray(), ray()

@@ -44,6 +44,9 @@ def behave(candidate: Run, job: Path) -> None:
     if behaviour == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
+    if behaviour == "slow to stop" and count == 1:
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3), sys.exit(130)))
+        time.sleep(600)
     if behaviour == "wait" or (behaviour == "wait once" and count == 1):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
         time.sleep(600)

@@ -24,7 +24,7 @@ from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import reproduce
 from ganas.recipes.worker import work
-from ganas.store import Run
+from ganas.store import Run, exclusively
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
 
@@ -100,6 +100,14 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     )
     assert whole.table in said.out and f"{len(ended)} of them done before" in said.err
     assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
+
+
+def test_two_at_once_would_disturb_each_other(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with exclusively(tmp_path / "out"):
+        assert ganas("reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out") == 2
+    assert f"'{tmp_path / 'out'}' is in use by another process" in capsys.readouterr().err
 
 
 @pytest.mark.slow

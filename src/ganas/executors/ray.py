@@ -17,7 +17,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from uuid import uuid4
 
 from ganas.candidates import read_result
 from ganas.errors import ConfigError, describe_os_error
@@ -32,12 +33,13 @@ PATIENCE = 10.0  # seconds for a cluster to answer
 ANSWER = 2.0  # seconds for an actor to answer, else it has no room yet
 IDLE = 30.0  # seconds after which an actor that nobody asks for anything goes
 NAMESPACE = "ganas"  # of the actors' names
+STOPPED = (None, False)  # what `work` comes to then: its driver does not listen any more
 ASIDE = "aside"  # concurrency group of what an actor answers while it works
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of HTTP/2, which gRPC speaks
 
 
 class Ray:
-    """At most `workers` tasks at once, or as many as the cluster has room for, each with `threads` cores.
+    """At most `workers` jobs at once, or as many as the cluster has room for, each with `threads` cores.
 
     command    what a node's Python is given to be a worker, as for `Local`
     gpu_share  of one GPU that each job takes: 0.25 puts four on one
@@ -70,6 +72,7 @@ class Ray:
             "get_if_exists": True,
         }
         self._settings = {"command": tuple(command), "threads": threads, "timeout": timeout}
+        self._driver = uuid4().hex  # by which actors tell this one from those before it
         self._running: dict[Any, _Running] = {}  # by the reference of how the work ended
         if self.capacity < 1:
             wanted = f"{threads} cores" + (f" and {gpu_share:g} of a GPU" if gpu_share else "")
@@ -90,7 +93,7 @@ class Ray:
         folder = str(job.absolute())
         actor = self._minder.options(**self._options, name=folder).remote(folder, self._settings, IDLE)
         began = actor.began.options(concurrency_group=ASIDE).remote()
-        self._running[actor.work.remote()] = _Running(job, actor, began)
+        self._running[actor.work.remote(self._driver)] = _Running(job, actor, began)
 
     def poll(self) -> Sequence[Ended]:
         """The jobs that ended since the last call."""
@@ -98,11 +101,13 @@ class Ray:
 
     def cancel(self) -> None:
         """Have all workers save and go; those that do not within a minute are killed."""
+        for running in self._running.values():  # at once: if this is interrupted, they go all the same
+            running.actor.stop.options(concurrency_group=ASIDE).remote(self._driver)
         begun = set(self._wait([running.began for running in self._running.values()], ANSWER))
-        stopping = {work: running for work, running in self._running.items() if running.began in begun}
-        for running in stopping.values():
-            running.actor.stop.options(concurrency_group=ASIDE).remote()
-        self._wait([*stopping], GRACE + 10)
+        for running in self._running.values():
+            if running.began not in begun:  # it must not get the room of one that goes
+                self._ray.kill(running.actor)
+        self._wait([*self._running], GRACE + 10)
         for running in self._running.values():
             self._ray.kill(running.actor)
         self._running.clear()
@@ -125,11 +130,11 @@ class Ray:
         try:
             error, trouble = self._ray.get(work)
         except self._ray.exceptions.RayError as lost:  # nodes, again and again; or something of Ray's own
-            if read_result(Run(running.job)):  # all that the actor had left to do was to go
-                return Ended(running.job)
-            reason = str(getattr(lost, "cause", None) or type(lost).__name__)
+            reason = str(getattr(lost, "cause", None) or lost).strip().split("\n")[-1]
             why = " ".join(reason.split())[:200]
-            return Ended(running.job, f"Ray lost its actor ({why}): look after the cluster, then go on", trouble=True)
+            error, trouble = f"Ray lost its actor ({why}): look after the cluster, then go on", True
+            if read_result(Run(running.job)):  # all that the actor had left to do was to go
+                error, trouble = None, False
         self._ray.kill(running.actor)  # its room is wanted
         return Ended(running.job, error, trouble=trouble)
 
@@ -151,7 +156,7 @@ class _Minder:
 
     def __init__(self, job: str, settings: dict[str, Any], idle: float) -> None:
         self._job, self._settings, self._idle = Path(job), settings, idle
-        self._stopping = False
+        self._stopped: list[str] = []  # drivers that wanted it
         self._failed: tuple[str | None, bool] | None = None
         self._idle_since: float | None = time.monotonic()
         threading.Thread(target=self._go_when_idle, daemon=True).start()
@@ -159,31 +164,33 @@ class _Minder:
     def began(self) -> None:
         """Answered once there is room."""
 
-    def stop(self) -> None:
-        """Have the worker save and go, and go."""
-        self._stopping = True
+    def stop(self, driver: str) -> None:
+        """Have the worker save and go, whoever wanted it; begin none for this driver."""
+        self._stopped.append(driver)
 
-    def work(self) -> tuple[str | None, bool]:
+    def work(self, driver: str) -> tuple[str | None, bool]:
         """How the job ended: its error, and whether that is trouble. A second driver hears what the first would."""
+        stops = len(self._stopped)
+        if driver in self._stopped:
+            return STOPPED
         self._idle_since = None
         try:
-            ended = self._failed or self._work()  # what succeeded is told by its result
+            ended = self._failed or self._work(stops)  # what succeeded is told by its result
             if ended[0]:
                 self._failed = ended
             return ended
         finally:
             self._idle_since = time.monotonic()
 
-    def _work(self) -> tuple[str | None, bool]:
+    def _work(self, stops: int) -> tuple[str | None, bool]:
         if read_result(Run(self._job)):  # since a node was lost, for one
             return None, False
         local = Local(1, pinned=False, **self._settings)
         try:
             local.submit(self._job)
             while not (ended := local.poll()):
-                if self._stopping:
-                    local.cancel()
-                    self._go()
+                if len(self._stopped) > stops:
+                    return STOPPED
                 time.sleep(POLL_SECONDS)
             return ended[0].error, ended[0].trouble
         except OSError as error:  # the run's folder is not seen here, for one
@@ -192,16 +199,11 @@ class _Minder:
             local.cancel()
 
     def _go_when_idle(self) -> None:
-        while (since := self._idle_since) is None or time.monotonic() - since < self._idle:
-            time.sleep(1)
-        self._go()
-
-    def _go(self) -> NoReturn:
         import ray
 
-        ray.kill(ray.get_runtime_context().current_actor)
-        while True:  # until Ray has done so
+        while (since := self._idle_since) is None or time.monotonic() - since < self._idle:
             time.sleep(1)
+        ray.kill(ray.get_runtime_context().current_actor)
 
 
 def _connected(address: str | None) -> Any:

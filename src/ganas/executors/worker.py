@@ -55,11 +55,11 @@ def locked(folder: Run, stop: StopSignal) -> Iterator[None]:
     while True:
         stop.check()
         try:
-            lock.acquire(timeout=1)
+            held = lock.acquire(timeout=1)
             break
         except Timeout:
             continue
-    with lock:
+    with held:
         yield
 
 

@@ -14,7 +14,7 @@ from ganas.progress import Reporter, StopSignal, readable_seconds
 from ganas.recipes.figures import Recipe
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
-from ganas.store import Run
+from ganas.store import Run, exclusively
 
 WORKER = ("-m", "ganas.recipes.worker")  # of a job
 POLL_SECONDS = 0.2
@@ -41,10 +41,10 @@ def open_executor(place: Place, device: str) -> Executor:
 def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
     """Do what is not done yet, in any order that the jobs allow; the same call again goes on.
 
-    Raises `RunError` for trouble that somebody has to mend, `Stopped` when asked to stop.
+    Raises `RunError` for trouble that somebody has to mend, or a folder in use; `Stopped` when asked to stop.
     """
     workplace, reporter = Workplace(out), Reporter()
-    with StopSignal().listening() as stop:
+    with exclusively(out), StopSignal().listening() as stop:
         try:
             results = _do(recipe, workplace, executor, reporter, stop)
         except Stopped as stopped:
