@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,8 @@ from ganas.store import Run
 WORKER = (str(Path(__file__).parent / "worker.py"),)
 CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
 BASE = GrowthArchitecture(latent=4, channels=8)
+
+TEXT: Any = {"capture_output": True, "text": True}
 
 Make = Callable[..., Executor]  # workers, timeout
 
@@ -301,6 +305,30 @@ def test_an_actor_that_nobody_asks_leaves_once_its_job_has_ended(
     (path / "told").touch()
     wait_until_gone(path)
     assert read_result(Run(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
+    """A cluster that wants one, and one that does not; the driver is told nothing."""
+    pytest.importorskip("ray")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("ab" * 32)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {"HOME": str(tmp_path)}
+    start = (sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "1")
+    options = ("--port", address.rpartition(":")[2], "--include-dashboard", "false")
+    head = subprocess.Popen([*start, *options], env=plain | {"RAY_AUTH_MODE": mode}, stdout=subprocess.DEVNULL)
+    try:
+        script = f"from ganas.executors.ray import Ray; print(Ray(None, (), address={address!r}).capacity)"
+        deadline = time.monotonic() + 60
+        while "1" not in (done := subprocess.run([sys.executable, "-c", script], env=plain, **TEXT)).stdout:
+            assert time.monotonic() < deadline, done.stderr
+    finally:
+        head.terminate()
+        head.wait()
 
 
 # ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────

@@ -207,6 +207,7 @@ class _Minder:
 
 
 def _connected(address: str | None) -> Any:
+    _have_token_shown()
     try:
         import ray
     except ImportError:
@@ -223,8 +224,18 @@ def _connected(address: str | None) -> Any:
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             place = f"at {address!r}" if address else "here"
             reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"no Ray cluster {place} ({reason}): give the address that ray start printed") from None
+            raise ConfigError(
+                f"no Ray cluster {place} ({reason}): give the address that ray start printed, and have its token, if "
+                f"it wants one, in ~/.ray/auth_token"
+            ) from None
     return ray
+
+
+def _have_token_shown() -> None:
+    """Where this machine has a token: by itself Ray wants it of others from then on, but does not show its own."""
+    given = any(f"RAY_AUTH_TOKEN{place}" in os.environ for place in ("", "_PATH"))
+    if given or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster without tokens does not mind
 
 
 def _knock(address: str | None) -> None:
