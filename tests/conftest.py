@@ -28,6 +28,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the user's is read or written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray leaves a token in the home
         yield
 
 
