@@ -52,7 +52,10 @@ def test_figure_6_scales_each_hand_made_generator_to_a_searched_one() -> None:
     made = recipe("fig6", "small", [ONE])
     hand_made, scaled, searched = made.variants
     assert scaled.name == "C'16" and all(job.match_each for job in scaled.jobs)
-    assert {job.match for job in scaled.jobs} == {f"job:{searched.jobs[0].id}"}
+    search = made.searches[0]
+    assert {job.match for job in scaled.jobs} == {f"job:{search.id}@resnet9:16"}, "N's own size"
+    assert {job.match for job in searched.jobs} == {"resnet9:16"}
+    assert all(job.parents == (search.id,) for job in scaled.jobs), "they wait for no training"
     assert not any(job.match for job in hand_made.jobs)
 
 

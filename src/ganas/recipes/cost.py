@@ -10,8 +10,9 @@ from ganas.presets import make_config
 from ganas.progress import readable_seconds
 from ganas.recipes.figures import Recipe, flags_of
 from ganas.recipes.jobs import OF_JOB, Job, Workplace
+from ganas.recipes.sizes import size_flags
 from ganas.searching.oneshot import STRATEGIES
-from ganas.training.architectures import find_architecture, matched
+from ganas.training.architectures import find_architecture
 from ganas.training.cost import measure_cost
 from ganas.training.opening import settle_machine
 from ganas.training.phases import joint_phases
@@ -53,10 +54,9 @@ def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
         return make_config("search", preset=job.preset, flags=flags, settings=job.settings), None
     layout = make_config("search", preset=job.preset, flags={"data.a": "a", "data.b": "b"}).nets.layout
     text = job.architecture or ""
-    architecture = find_architecture(STAND_IN.format(layout=layout) if text.startswith(OF_JOB) else text)
-    flags |= {"nets.layout": architecture.layout}
-    if job.match and not job.match.startswith(OF_JOB):
-        flags |= matched(architecture, job.match, each=job.match_each)
+    stand_in = STAND_IN.format(layout=layout)
+    architecture = find_architecture(stand_in if text.startswith(OF_JOB) else text)
+    flags |= {"nets.layout": architecture.layout} | size_flags(job, architecture, lambda _: stand_in)
     return make_config("train", preset=job.preset, flags=flags, settings=job.settings), architecture
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ganas.errors import ConfigError
 from ganas.nets.layout import find_layout
 from ganas.presets import FOREIGN, Values, make_config, parse_setting
-from ganas.recipes.jobs import OF_JOB, Dataset, Job
+from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
 
 STRATEGIES = ("of", "tf", "th", "ths")
 HANDMADE = "resnet9"
@@ -221,7 +221,7 @@ def _fig5(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
 def _fig6(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
     wide, often = scale.wide, scale.evaluations
     hand_made, searched = kitchen.hand_made(wide, often), kitchen.searched(wide, often)
-    size = _of(searched.jobs[0])
+    size = f"{searched.jobs[0].architecture}{AS_LARGE_AS}{searched.jobs[0].match}"
     scaled = kitchen.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=often)
     return [hand_made, scaled, searched]
 

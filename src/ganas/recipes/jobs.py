@@ -23,7 +23,8 @@ from ganas.store import Run
 
 SCHEMA = 1
 JOB = "job.json"
-OF_JOB = "job:"  # how an architecture, or a size, that another job finds begins
+OF_JOB = "job:"  # how an architecture that another job finds begins
+AS_LARGE_AS = "@"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Job:
     features: str | None = None
     weights: str | None = None  # digest of the network that `features` names
     architecture: str | None = None  # train: as on the command line, or job:ID of a search
-    match: str | None = None  # train: --match-size, or job:ID of a training
+    match: str | None = None  # train: --match-size, or job:ID@SIZE: like what a search found, in total of that size
     match_each: bool = False
 
     @property
@@ -71,7 +72,8 @@ class Job:
     def parents(self) -> tuple[str, ...]:
         """Ids of the jobs that have to end first."""
         wanted = (self.architecture, self.match)
-        return tuple(text.removeprefix(OF_JOB) for text in wanted if text and text.startswith(OF_JOB))
+        found = (text.removeprefix(OF_JOB) for text in wanted if text and text.startswith(OF_JOB))
+        return tuple(text.partition(AS_LARGE_AS)[0] for text in found)
 
     def to_json(self) -> str:
         """The text of a ``job.json``."""

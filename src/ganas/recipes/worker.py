@@ -39,21 +39,21 @@ def _train(workplace: Workplace, job: Job) -> str | None:
     from ganas.evaluation import evaluate_run
     from ganas.metrics.statistics import Cache
     from ganas.presets import make_config
-    from ganas.training.architectures import find_architecture, generator_sizes, matched
+    from ganas.recipes.sizes import size_flags
+    from ganas.training.architectures import find_architecture, generator_sizes
     from ganas.training.translator import train
 
-    def meant(text: str) -> str:
-        name = text.removeprefix(OF_JOB)
-        return text if name == text else str(workplace.run(name).path)
+    def found(name: str) -> str:
+        return str(workplace.run(name).path)
 
-    assert job.architecture is not None
-    architecture = find_architecture(meant(job.architecture))
+    text = job.architecture or ""
+    name = text.removeprefix(OF_JOB)
+    architecture = find_architecture(text if name == text else found(name))
     flags = flags_of(job) | {"nets.layout": architecture.layout}
-    if job.match:
-        try:
-            flags |= matched(architecture, meant(job.match), each=job.match_each)
-        except ArchitectureError as error:  # a size that no width of this architecture comes near
-            return str(error)
+    try:
+        flags |= size_flags(job, architecture, found)
+    except ArchitectureError as error:  # a size that no width of this architecture comes near
+        return str(error)
     config = make_config("train", preset=job.preset, flags=flags, settings=job.settings)
     run = workplace.run(job.id)
     train(config, architecture, run.path)
