@@ -57,9 +57,17 @@ def test_each(tmp_path: Path) -> None:
     assert sizes(Architecture("resnet9"), values) == pytest.approx(wanted, rel=0.02)
 
 
+def test_each_of_so_many_bytes() -> None:
+    values = matched(DRAWN, "5MB, 9000 KB", each=True)
+    assert sizes(DRAWN, values) == pytest.approx([1_250_000, 2_250_000], rel=0.01)
+    assert sum(sizes(DRAWN, matched(DRAWN, "5MB,9MB", each=False))) == pytest.approx(3_500_000, rel=0.01)
+
+
 @pytest.mark.parametrize(
     "wanted, words",
     [
+        ("5MB,6MB,7MB", "--match-size 5MB,6MB,7MB: there is no architecture"),
+        ("5MB,", "or give bytes, as 45.5MB"),
         ("12parsecs", "--match-size 12parsecs: there is no architecture"),
         ("nowhere:32", "or give bytes, as 45.5MB"),
         ("resnet9:0", "a width is a number from 1 to 1024"),

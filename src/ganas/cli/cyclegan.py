@@ -122,7 +122,9 @@ def train(
     match_size: Annotated[
         str | None,
         typer.Option(
-            "--match-size", metavar="ARCH[:W]|BYTES", help="The width at which both generators are as large, in total."
+            "--match-size",
+            metavar="ARCH[:W]|BYTES[,BYTES]",
+            help="The width at which both generators are as large, in total.",
         ),
     ] = None,
     match_each: Annotated[

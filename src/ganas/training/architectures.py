@@ -103,8 +103,8 @@ def describe_sizes(sizes: Sequence[GeneratorSize]) -> list[str]:
 def matched(architecture: Architecture, wanted: str, *, each: bool) -> Values:
     """The config values that make an architecture's generators as large as `wanted`, in total or each.
 
-    wanted    bytes of both together (45.5MB), or an architecture with its width: resnet9:32, runs/search:16, or a run
-              of ``ganas train``, which has one
+    wanted    bytes of both together (45.5MB) or of ab and ba (25MB,20.5MB), or an architecture with its width:
+              resnet9:32, runs/search:16, or a run of ``ganas train``, which has one
 
     Raises `ConfigError` for what cannot be read, `ArchitectureError` for a size that no width comes near.
     """
@@ -125,14 +125,21 @@ def matched(architecture: Architecture, wanted: str, *, each: bool) -> Values:
 
 def _wanted(text: str) -> tuple[int, int]:
     """Parameters of both generators."""
-    number = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?) ?([A-Za-z]*)", text)
-    if number and number[2].upper() in UNITS:
-        half = round(float(number[1]) * UNITS[number[2].upper()] / BYTES / 2)
-        return half, half
+    given = [_bytes(part.strip()) for part in text.split(",")]
+    if given[0] and len(given) == 1:
+        return round(given[0] / BYTES / 2), round(given[0] / BYTES / 2)
+    if given[0] and len(given) == 2 and given[1]:
+        return round(given[0] / BYTES), round(given[1] / BYTES)
     architecture, nets = _sized(text)
     layout = find_layout(architecture.layout).generator
     ab, ba = (parameters(layout, architecture.ops(name), nets.width_of(name)) for name in GENERATORS)
     return ab, ba
+
+
+def _bytes(text: str) -> float | None:
+    number = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?) ?([A-Za-z]*)", text)
+    unit = UNITS.get(number[2].upper()) if number else None
+    return float(number[1]) * unit if number and unit else None
 
 
 def _sized(text: str) -> tuple[Architecture, NetsConfig]:
