@@ -135,15 +135,17 @@ def test_without_data_the_built_in_photographs_are_taken(tmp_path: Path) -> None
     assert demo_dataset(tmp_path / "elsewhere").digest == found.digest, "jobs are the same wherever they lie"
 
 
-def test_one_that_was_killed_before_it_could_say_so_is_not_trained_again(dataset: Dataset, tmp_path: Path) -> None:
-    job = recipe("fig6", "tiny", [dataset]).variants[0].jobs[0]
-    folder = Workplace(tmp_path).job(job.id)
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_one_that_was_killed_before_it_could_say_so_is_not_done_again(
+    kind: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    job = next(job for job in recipe("fig6", "tiny", [dataset]).jobs if job.kind == kind)
+    place = Workplace(tmp_path)
+    folder = place.job(job.id)
     folder.write_text(folder.path / "job.json", job.to_json())
-    folder.write_text(folder.path / "scores.json", "{}")
+    folder.write_text(place.product(job), "{}")
     finish(folder.path, StopSignal(), work)
-    assert (
-        json.loads(folder.result.read_text())["state"] == "done" and not (folder.path / "run" / "config.yaml").exists()
-    )
+    assert place.outcome(job) and not (folder.path / "run" / "config.yaml").exists()
 
 
 def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp_path: Path) -> None:
