@@ -67,6 +67,8 @@ def test_each_of_so_many_bytes() -> None:
     "wanted, words",
     [
         ("5MB,6MB,7MB", "--match-size 5MB,6MB,7MB: there is no architecture"),
+        ("45,5MB", "give both sizes with a unit"),  # no decimal comma
+        ("45,500", "give both sizes with a unit"),
         ("5MB,", "or give bytes, as 45.5MB"),
         ("12parsecs", "--match-size 12parsecs: there is no architecture"),
         ("nowhere:32", "or give bytes, as 45.5MB"),

@@ -51,11 +51,11 @@ def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
             raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
         finally:
             executor.cancel()
-    failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
-    rows = collect(recipe, workplace)
-    if not rows:
-        raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
-    return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
+        failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
+        rows = collect(recipe, workplace)
+        if not rows:
+            raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
+        return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
 
 
 def _do(

@@ -125,10 +125,13 @@ def matched(architecture: Architecture, wanted: str, *, each: bool) -> Values:
 
 def _wanted(text: str) -> tuple[int, int]:
     """Parameters of both generators."""
-    given = [_bytes(part.strip()) for part in text.split(",")]
-    if given[0] and len(given) == 1:
+    parts = [part.strip() for part in text.split(",")]
+    given = [size for size in map(_bytes, parts) if size]
+    if len(given) == len(parts) == 1:
         return round(given[0] / BYTES / 2), round(given[0] / BYTES / 2)
-    if given[0] and len(given) == 2 and given[1]:
+    if len(given) == len(parts) == 2:
+        if any(not part[-1:].isalpha() for part in parts):
+            raise ConfigError(f"--match-size {text}: give both sizes with a unit, as 25MB,20.5MB")
         return round(given[0] / BYTES), round(given[1] / BYTES)
     architecture, nets = _sized(text)
     layout = find_layout(architecture.layout).generator
