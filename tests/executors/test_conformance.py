@@ -171,10 +171,13 @@ def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Pa
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
 
 
-def kill_the_driver(name: str, path: Path) -> None:
-    """Once its worker has begun."""
+def lose_the_driver(name: str, path: Path, *, stopping: bool = False) -> None:
+    """Once its worker has begun, or while that is about to save."""
     driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", name, path])
     wait_until_started(path)
+    if stopping:
+        driver.terminate()
+        time.sleep(1)
     driver.kill()
     driver.wait()
 
@@ -182,7 +185,7 @@ def kill_the_driver(name: str, path: Path) -> None:
 def test_after_a_driver_was_killed_another_one_goes_on(tmp_path: Path) -> None:
     """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
     path = job(tmp_path, "wait once")
-    kill_the_driver("local", path)
+    lose_the_driver("local", path)
     executor = local()
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
@@ -230,12 +233,18 @@ def wait_until_gone(path: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.usefixtures("cluster")
-def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
-    path = job(tmp_path, "until told")
-    kill_the_driver("ray", path)
+def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tuple[Ray, Path]:
+    """What looks after a job whose first driver was lost."""
+    path = job(folder, behaviour)
+    lose_the_driver("ray", path, stopping=stopping)
     executor = ray()
     executor.submit(path)
+    return executor, path
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
+    executor, path = second_driver(tmp_path, "until told")
     time.sleep(2)  # in which a worker that nobody looked after would end
     assert not executor.poll() and alive(int(starts(path)[0].split()[0]))
     (path / "told").touch()
@@ -245,10 +254,7 @@ def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
-    path = job(tmp_path, "wait")
-    kill_the_driver("ray", path)
-    executor = ray()
-    executor.submit(path)
+    executor, path = second_driver(tmp_path, "wait")
     executor.cancel()
     assert not alive(int(starts(path)[0].split()[0])) and len(starts(path)) == 1
     wait_until_gone(path)
@@ -256,15 +262,7 @@ def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_what_a_lost_driver_was_about_to_stop_is_begun_again(tmp_path: Path) -> None:
-    path = job(tmp_path, "slow to stop")
-    driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", "ray", path])
-    wait_until_started(path)
-    driver.terminate()
-    time.sleep(1)  # the worker takes three to save
-    driver.kill()
-    driver.wait()
-    executor = ray()
-    executor.submit(path)
+    executor, path = second_driver(tmp_path, "slow to stop", stopping=True)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
 
 
