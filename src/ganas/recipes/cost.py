@@ -9,10 +9,9 @@ from ganas.nets.layout import find_layout
 from ganas.presets import make_config
 from ganas.progress import readable_seconds
 from ganas.recipes.figures import Recipe, flags_of
-from ganas.recipes.jobs import OF_JOB, Job, Workplace
-from ganas.recipes.sizes import size_flags
+from ganas.recipes.jobs import Job, Workplace
+from ganas.recipes.sizes import architecture_of, size_flags
 from ganas.searching.oneshot import STRATEGIES
-from ganas.training.architectures import find_architecture
 from ganas.training.cost import measure_cost
 from ganas.training.opening import settle_machine
 from ganas.training.phases import joint_phases
@@ -53,9 +52,8 @@ def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
     if job.kind == "search":
         return make_config("search", preset=job.preset, flags=flags, settings=job.settings), None
     layout = make_config("search", preset=job.preset, flags={"data.a": "a", "data.b": "b"}).nets.layout
-    text = job.architecture or ""
     stand_in = STAND_IN.format(layout=layout)
-    architecture = find_architecture(stand_in if text.startswith(OF_JOB) else text)
+    architecture = architecture_of(job, lambda _: stand_in)
     flags |= {"nets.layout": architecture.layout} | size_flags(job, architecture, lambda _: stand_in)
     return make_config("train", preset=job.preset, flags=flags, settings=job.settings), architecture
 

@@ -1,4 +1,4 @@
-"""How large a job's generators are made, when that is as large as something else."""
+"""What a training of a recipe trains: an architecture, and how large it is made."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,22 @@ from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Job
 from ganas.training.architectures import find_architecture, matched
 
 
+def architecture_of(job: Job, found: Callable[[str], str]) -> Architecture:
+    """What a job trains.
+
+    found    where the architecture of a search is, by the search's id
+
+    Raises `ArchitectureError` for what is none.
+    """
+    text = job.architecture or ""
+    name = text.removeprefix(OF_JOB)
+    return find_architecture(text if name == text else found(name))
+
+
 def size_flags(job: Job, architecture: Architecture, found: Callable[[str], str]) -> Values:
     """The config values that a job's `match` comes to.
 
-    found    where the architecture of a search is, by the search's id
+    found    as for `architecture_of`
 
     Raises `ArchitectureError` for a size that no width of an architecture comes near.
     """

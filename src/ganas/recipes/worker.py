@@ -8,7 +8,7 @@ from ganas.errors import ArchitectureError
 from ganas.executors.worker import main_of
 from ganas.progress import Reporter, StopSignal
 from ganas.recipes.figures import flags_of
-from ganas.recipes.jobs import OF_JOB, Job, Workplace
+from ganas.recipes.jobs import Job, Workplace
 from ganas.store import Run, default_cache, write_atomically
 
 
@@ -39,16 +39,14 @@ def _train(workplace: Workplace, job: Job) -> str | None:
     from ganas.evaluation import evaluate_run
     from ganas.metrics.statistics import Cache
     from ganas.presets import make_config
-    from ganas.recipes.sizes import size_flags
-    from ganas.training.architectures import find_architecture, generator_sizes
+    from ganas.recipes.sizes import architecture_of, size_flags
+    from ganas.training.architectures import generator_sizes
     from ganas.training.translator import train
 
     def found(name: str) -> str:
         return str(workplace.run(name).path)
 
-    text = job.architecture or ""
-    name = text.removeprefix(OF_JOB)
-    architecture = find_architecture(text if name == text else found(name))
+    architecture = architecture_of(job, found)
     flags = flags_of(job) | {"nets.layout": architecture.layout}
     try:
         flags |= size_flags(job, architecture, found)
