@@ -208,6 +208,28 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     assert "test images of" in capsys.readouterr().err
 
 
+def test_the_last_is_kept_whatever_its_scores_where_that_is_wanted(tmp_path: Path, capsys: Capture) -> None:
+    """And it is measured on the way just as where the best is kept."""
+    domains = write_domains(tmp_path, 100, 110)
+    train = ["train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--set", "training.evaluate_every=2"]
+    scores = {}
+    for select in ("swd", "last"):
+        assert ganas(*train, "--set", f"metrics.select={select}", "--out", tmp_path / select) == 0
+        lines = [json.loads(line) for line in (tmp_path / select / "metrics.jsonl").read_text().splitlines()]
+        scores[select] = {line["nimg"]: line["scores"] for line in lines if "scores" in line}
+    assert "kept the generators after 4 images, the last" in capsys.readouterr().out
+    assert scores["last"] == scores["swd"] and [*scores["last"]] == [2, 4]
+    assert json.loads((tmp_path / "last" / "result.json").read_text())["best"] == {}
+    for direction in ("ab", "ba"):
+        _, info = load_generator(find_generator(tmp_path / "last", direction))
+        assert (info.images, info.metric, info.score) == (4, None, None)
+    judged_now = judged(capsys, tmp_path / "last")
+    for direction, one in judged_now.items():
+        now = one["translated"]["scores"]
+        assert now == pytest.approx({key: scores["last"][4][f"{direction}/{key}"] for key in now}, rel=1e-6)
+        assert one["translated"]["protocol"]["chosen_on"] == "nothing"
+
+
 def test_a_search_measures_its_supernets_on_the_way(home: Path, tmp_path: Path) -> None:
     search = ["search", "--a", home / "a", "--b", home / "b", *FLAGS, "--set", "training.evaluate_every=2"]
     assert ganas(*search, "--out", tmp_path / "run") == 0

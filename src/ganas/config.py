@@ -151,7 +151,8 @@ class TrainingConfig(LearningConfig):
 class MetricsConfig(Section):
     """What a checkpoint is chosen by."""
 
-    select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"  # auto: kid with a feature network, else swd
+    # auto: kid with a feature network, else swd; last: by none, though scores are written down all the same
+    select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"
     features: str | None = None  # specification of a feature network, as squeezenet:weights.safetensors
     digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
     split: Literal["validation", "test"] = (

@@ -123,6 +123,7 @@ def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: st
     for variant in recipe(figure, scale, [ONE], seed=7).variants:
         job = variant.jobs[0]
         config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+        assert config.metrics.select == "last", "all are judged after as many pairs"
         told.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0})}))
     assert len(told) > 2 and all(config == told[0] for config in told)
 

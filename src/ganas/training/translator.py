@@ -44,7 +44,7 @@ class TrainResult:
     def lines(self) -> list[str]:
         """For people."""
         if not self.best:
-            return [f"kept the generators after {self.images} images: nothing was measured"]
+            return [f"kept the generators after {self.images} images, the last: none was chosen by a score"]
         lines = [
             f"{DIRECTIONS[direction]}: kept the generator after {kept['nimg']} images, "
             f"{kept['metric']} {_score(kept):.4g} on {IMAGES[kept['split']]}"
@@ -88,9 +88,7 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         if not resumed and supernet:
             copied, total = inherit(session.gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
-        selection = None
-        if config.metrics.select != "last" and validation.ready(reporter):
-            selection = Selection(session, architecture, validation)
+        selection = Selection(session, architecture, validation) if validation.ready(reporter) else None
         session.go("train", [_keeping(session, architecture, selection)], stop)
         best = selection.best() if selection else {}
         run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "best": best})
@@ -177,6 +175,8 @@ def _keeping(session: Session, architecture: Architecture, selection: "Selection
 class Selection:
     """Keeps, for each direction, the generator whose translations of held-out images are the closest.
 
+    With ``metrics.select=last`` it measures the same, and keeps the last one whatever its scores are.
+
     Which one is the best so far is read from the generator files themselves, so that they and what is said of them
     cannot differ, wherever a run was killed.
     """
@@ -190,6 +190,9 @@ class Selection:
     def measure(self, nimg: int) -> None:
         """Translate, measure, and keep a generator that is the best so far."""
         for direction, measured in self._validation.record(self._session, nimg).items():
+            if self._metric == "last":
+                keep(self._session, self._architecture, direction, nimg)
+                continue
             key = next(key for key in measured.scores if metric_of(key) == self._metric)
             score = None if isnan(measured.scores[key]) else measured.scores[key]
             kept = self._kept(direction)
