@@ -22,7 +22,7 @@ from ganas.searching.knapsack import best_within
 from ganas.store import Run
 from ganas.training.latency import slot_latencies
 
-UNITS = {"params": "parameters", "macs": "multiply-accumulates", "ms": "µs"}
+NOUNS = {"params": "parameters", "macs": "multiply-accumulates"}
 
 SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input -> units
 
@@ -67,7 +67,7 @@ class Budget:
     """What generators may cost; those without a limit cost what they like."""
 
     kind: str  # params, macs or ms
-    limits: Mapping[str, int]  # by generator, in units
+    limits: Mapping[str, int]  # by generator, in whole units: parameters, multiply-accumulates, µs
     costs: Mapping[str, Costs]
     weight: float  # λ of the penalty
     widths: Mapping[str, float]  # by generator: at which it has to keep to its limit
@@ -111,8 +111,9 @@ class Budget:
     def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
         """For people."""
         return [
-            f"{name}: {self.costs[name].total(layout.generator, architecture.ops(name)):,} of {limit:,} "
-            f"{UNITS[self.kind]} {_where(self.kind, self.widths[name], self.resolution)}, {share:.1%} of the budget"
+            f"{name}: {_amount(self.kind, self.costs[name].total(layout.generator, architecture.ops(name)))} of "
+            f"{_amount(self.kind, limit)} {_where(self.kind, self.widths[name], self.resolution)}, {share:.1%} of the "
+            f"budget"
             for (name, limit), share in zip(self.limits.items(), self.use(layout, architecture).values(), strict=True)
         ]
 
@@ -135,11 +136,16 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
         costs[name] = Costs.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
         if costs[name].least > limits[name]:
             raise ConfigError(
-                f"the budget of {name} is {limits[name]:,} {UNITS[search.budget]}, and the cheapest architecture of "
-                f"layout {layout.name!r} takes {costs[name].least:,} {_where(search.budget, width, resolution)}: raise "
-                f"it, or lower the width"
+                f"the budget of {name} is {_amount(search.budget, limits[name])}, and the cheapest architecture of "
+                f"layout {layout.name!r} takes {_amount(search.budget, costs[name].least)} "
+                f"{_where(search.budget, width, resolution)}: raise it, or lower the width"
             )
     return Budget(search.budget, limits, costs, search.budget_weight, widths, resolution)
+
+
+def _amount(kind: str, units: int) -> str:
+    """What the user calls it: milliseconds are counted in microseconds."""
+    return f"{units / 1000:,g} ms" if kind == "ms" else f"{units:,} {NOUNS[kind]}"
 
 
 def _where(kind: str, width: float, resolution: int) -> str:
