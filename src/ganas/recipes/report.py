@@ -105,13 +105,13 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for row in here:
-            spread = f" ± {row.spread:.3g}" if row.spread is not None else ""
+            spread = f" ± {_four(row.spread)}" if row.spread is not None else ""
             share = f"{row.share:.3f}" if row.share is not None else ""
             lines.append(
                 f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} "
                 f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
-                f"| {row.untranslated:.4g} | {mean(row.scores):.4g}{spread} "
-                f"| {min(row.scores):.4g} to {max(row.scores):.4g} | {len(row.scores)} | {share} |"
+                f"| {_four(row.untranslated)} | {_four(mean(row.scores))}{spread} "
+                f"| {_four(min(row.scores))} to {_four(max(row.scores))} | {len(row.scores)} | {share} |"
             )
         lines.append("")
     reference = f"resnet9 at width {recipe.size_reference:g}"
@@ -122,6 +122,11 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _four(number: float) -> str:
+    """Four digits, or all there are before the point."""
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:

@@ -1,12 +1,14 @@
 """A budget for the generators: a penalty that steers the search towards it, and a derivation that keeps to it.
 
 The expected cost of a supernet's generator is that of its fixed slots plus, for each searched slot, the mean of its
-ops' costs weighted by the softmax of its alphas. What it has over the budget, as a share of the budget, is a term of
-the loss that the alphas learn from; within the budget the term is zero. The architecture is then the one with the
-highest sum of log-weights that fits: the leading ops where they do, else the optimum of a knapsack.
+ops' costs weighted by the softmax of its alphas. While the leading ops take more than the budget, the alphas learn from
+the gradient of that, too; once they fit, they are left alone. The mean itself must not be held to the budget: as long
+as alphas are undecided it is far above what the leading ops take, and would drive them to the smallest network there
+is (LOG.md). The architecture is then the one with the highest sum of log-weights that fits: the leading ops where they
+do, else the optimum of a knapsack.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,11 +57,17 @@ class Costs:
 
     def expected(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of a supernet, scalar: fixed + Σ softmax(α) · costs."""
-        means = [
-            torch.softmax(alpha, 0) @ torch.tensor(costs, dtype=alpha.dtype, device=alpha.device)
-            for alpha, costs in zip(alphas, self.slots, strict=True)
-        ]
+        means = [torch.softmax(alpha, 0) @ costs for alpha, costs in self._beside(alphas)]
         return torch.stack(means).sum() + self.fixed
+
+    def leading(self, alphas: Sequence[Tensor]) -> Tensor:
+        """Of the network of the leading ops, scalar; it has no gradient."""
+        return torch.stack([costs[alpha.argmax()] for alpha, costs in self._beside(alphas)]).sum() + self.fixed
+
+    def _beside(self, alphas: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The alphas of each slot, and its ops' costs as numbers of their kind."""
+        for alpha, costs in zip(alphas, self.slots, strict=True):
+            yield alpha, torch.tensor(costs, dtype=alpha.dtype, device=alpha.device)
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,17 @@ class Budget:
     resolution: int  # at which multiply-accumulates and milliseconds are counted
 
     def terms(self, gan: CycleGAN) -> Terms:
-        """The penalty of each generator: λ · max(0, expected cost / limit - 1)."""
+        """The penalty of each generator: λ · max(0, cost of the leading ops / limit - 1).
+
+        Its gradient is that of λ · expected cost / limit wherever it is not zero.
+        """
         alphas = gan.alphas()
 
         def penalty(name: str, limit: int) -> Tensor:
-            return self.weight * torch.relu(self.costs[name].expected(alphas[name]) / limit - 1)
+            costs = self.costs[name]
+            excess = torch.relu(costs.leading(alphas[name]) / limit - 1)
+            expected = costs.expected(alphas[name]) / limit
+            return self.weight * (excess + (excess > 0) * (expected - expected.detach()))
 
         device = next(gan.parameters()).device.type
         with torch.autocast(device, enabled=False):  # bf16 has no digits for a small excess
