@@ -100,7 +100,7 @@ class SearchConfig(Section):
     budget_ab: Rate | None = None  # how many; None: no limit
     budget_ba: Rate | None = None
     budget_width: Width | None = None  # at which a generator has to keep to it; None: that of the search
-    budget_weight: Weight = 10.0  # λ of the penalty while a generator's leading ops take more than its budget
+    budget_weight: Weight = 0.3  # λ of the penalty while a generator's leading ops take more than its budget
 
     @model_validator(mode="after")
     def _whole_budget(self) -> Self:

@@ -125,9 +125,7 @@ class Budget:
     def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
         """For people."""
         return [
-            f"{name}: {_amount(self.kind, self.costs[name].total(layout.generator, architecture.ops(name)))} of "
-            f"{_amount(self.kind, limit)} {_where(self.kind, self.widths[name], self.resolution)}, {share:.1%} of the "
-            f"budget"
+            f"{name}: {share:.1%} of {_amount(self.kind, limit)} {_where(self.kind, self.widths[name], self.resolution)}"
             for (name, limit), share in zip(self.limits.items(), self.use(layout, architecture).values(), strict=True)
         ]
 
