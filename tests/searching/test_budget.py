@@ -135,7 +135,7 @@ def test_what_one_architecture_costs_is_its_size(seed: int) -> None:
 
 
 def test_the_penalty_and_its_gradient(tmp_path: Path) -> None:
-    """λ (C/B - 1) while the leading ops' cost C is above the budget, and ∂/∂α_i = λ/B · w_i (c_i - Σ w c); else nothing.
+    """λ (C/B - 1) while the leading ops' cost C is above the budget, ∂/∂α_i = λ/B · w_i (c_i - Σ w c); else nothing.
 
     Above it is the one direction, within it the other, though its expected cost is not.
     """

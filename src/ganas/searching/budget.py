@@ -124,9 +124,11 @@ class Budget:
 
     def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
         """For people."""
+        use = self.use(layout, architecture)
         return [
-            f"{name}: {share:.1%} of {_amount(self.kind, limit)} {_where(self.kind, self.widths[name], self.resolution)}"
-            for (name, limit), share in zip(self.limits.items(), self.use(layout, architecture).values(), strict=True)
+            f"{name}: {use[name]:.1%} of {_amount(self.kind, limit)} "
+            f"{_where(self.kind, self.widths[name], self.resolution)}"
+            for name, limit in self.limits.items()
         ]
 
 
