@@ -118,14 +118,31 @@ def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words:
 @pytest.mark.parametrize("figure", ["fig5", "fig6"])
 @pytest.mark.parametrize("scale", SCALES)
 def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: str, scale: str) -> None:
-    """And in what their sizes make of it, widths: seed, data, order of images, losses and length are the same."""
+    """And in what their sizes make of it, widths, and in their seeds: data, losses and length are the same."""
     told = []
-    for variant in recipe(figure, scale, [ONE], seed=7).variants:
-        job = variant.jobs[0]
+    for job in (job for variant in recipe(figure, scale, [ONE], seed=7).variants for job in variant.jobs):
         config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
         assert config.metrics.select == "last", "all are judged after as many pairs"
-        told.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0})}))
+        told.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0}), "seed": 0}))
     assert len(told) > 2 and all(config == told[0] for config in told)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("figure", FIGURES)
+def test_all_jobs_hold_out_the_same_images(figure: str, scale: str) -> None:
+    """Whatever their seeds are, or scores of different seeds were scores of different data."""
+    jobs = recipe(figure, scale, [ONE], seed=7).jobs
+    configs = [make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings) for job in jobs]
+    assert {(config.split_seed, config.data.validation) for config in configs} == {(7, configs[0].data.validation)}
+    assert len({config.seed for config in configs}) > 1
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_random_architectures_are_trained_over_the_seeds_of_the_others(scale: str) -> None:
+    """With one seed for all of them, they could not be told from what is special about that seed."""
+    variants = recipe("fig5", scale, [ONE], seed=7).variants
+    others = {job.seed for variant in variants if not variant.group.startswith("R") for job in variant.jobs}
+    assert {job.seed for variant in variants if variant.group.startswith("R") for job in variant.jobs} == others
 
 
 def test_figure_6_has_the_papers_five_evaluations() -> None:

@@ -138,12 +138,14 @@ class Kitchen:
 
     def __init__(self, dataset: Dataset, scale: Scale, network: Network, seed: int, settings: Sequence[str]) -> None:
         self._dataset, self._scale, self._network, self._seed = dataset, scale, network, seed
+        # images learned from and those held out are the same for all seeds, or scores could not be put side by side
+        self._split = (("data.split_seed", seed),)
         self._settings = {kind: tuple(s for s in settings if _concerns(s, kind)) for kind in ("search", "train")}
         self.searches: dict[str, Job] = {}
 
     def search(self, strategy: str) -> Job:
         """One search by a strategy."""
-        values = (*self._scale.search, ("search.strategy", strategy))
+        values = (*self._split, *self._scale.search, ("search.strategy", strategy))
         settings = self._settings["search"]
         job = Job("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values, settings)
         return self.searches.setdefault(job.id, job)
@@ -158,13 +160,14 @@ class Kitchen:
         each: bool = False,
         group: str | None = None,
         repeats: int | None = None,
+        first: int = 0,
     ) -> Variant:
-        """An architecture at a width, or at a size."""
+        """An architecture at a width, or at a size; its seeds count up from the `first` after the recipe's."""
         own = (("nets.width", width),) if match is None and width else ()
-        values = (*LAST, *self._scale.train, *own)
+        values = (*self._split, *LAST, *self._scale.train, *own)
         jobs = (
             Job(
-                *("train", name, self._dataset, self._scale.preset, self._seed + number, values),
+                *("train", name, self._dataset, self._scale.preset, self._seed + first + number, values),
                 settings=self._settings["train"],
                 features=self._network.features,
                 weights=self._network.digest,
@@ -186,7 +189,10 @@ class Kitchen:
         return self.variant(f"N{width:g}", of, match=f"{HANDMADE}:{width:g}", group="searched", repeats=repeats)
 
     def random(self, width: float, layout: str) -> list[Variant]:
-        """R, as large as C of the same number: several architectures, each trained once."""
+        """R, as large as C of the same number: several architectures, each trained once, over the seeds of the others.
+
+        With one seed for all, what is special about that seed would look like something about random architectures.
+        """
         return [
             self.variant(
                 f"R{width:g}.{number + 1}",
@@ -194,6 +200,7 @@ class Kitchen:
                 match=f"{HANDMADE}:{width:g}",
                 group=f"R{width:g}",
                 repeats=1,
+                first=number % self._scale.repeats,
             )
             for number in range(self._scale.lots)
         ]
