@@ -140,6 +140,14 @@ def test_a_single_image_is_no_domain(home: Path, tmp_path: Path, refused: Refuse
         assert "2 needed" in refused("evaluate", "--real", single, "--fake", home / "b")
 
 
+@pytest.mark.parametrize("strategy", ["th", "ths"])
+def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tmp_path: Path, refused: Refused) -> None:
+    few = write_images(tmp_path / "few", 3, seed=2)
+    command = ("search", "--a", home / "b", "--b", few, *FLAGS, "--strategy", strategy, "--out", tmp_path / "run")
+    line = refused(*command)
+    assert f"B has 3 images to learn from, and --strategy {strategy} halves them; 4 needed: add images" in line
+
+
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -211,6 +219,15 @@ def test_an_option_of_train_is_refused_by_its_name(
     assert ganas(*begin, *flags_without_width, *flags) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert ganas(*begin, *FLAGS) == 0, "nothing was learned under the wrong option, so the right one is welcome"
+
+
+def test_weights_of_another_layout_are_not_inherited(
+    home: Path, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+) -> None:
+    """An architecture of another layout than the search whose supernet it is to begin with."""
+    inherit = ("--set", f"training.inherit={home / 'search'}", "--out", tmp_path / "run")
+    line = refused("train", "random:paper:1", *domains, *FLAGS, *inherit)
+    assert "searched layout 'framed', and weights of 'paper' are wanted" in line
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from ganas.data.sources import open_source
 from ganas.inference import find_generator, load_generator
 from ganas.metrics.evaluate import evaluate
+from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import FLAGS, ganas, write_domains
 
@@ -36,7 +37,7 @@ def judged(capsys: Capture, *arguments: str | Path) -> dict[str, dict[str, dict[
 
 def test_what_a_run_held_out_scores_as_it_did_when_it_was_kept(home: Path, capsys: Capture) -> None:
     found = judged(capsys, home / "train")
-    kept = json.loads((home / "train" / "result.json").read_text())["best"]
+    kept = json.loads((home / "train" / "result.json").read_text())["kept"]
     for direction, best in kept.items():
         translated = found[direction]["translated"]
         assert translated["scores"][best["metric"]] == pytest.approx(best["score"], rel=1e-6)
@@ -139,7 +140,7 @@ def test_a_network_that_changed_is_not_taken_for_the_runs_own(tmp_path: Path, ca
     train = ["train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--features", features]
     assert ganas(*train, "--out", tmp_path / "run") == 0
     found = judged(capsys, tmp_path / "run")
-    best = json.loads((tmp_path / "run" / "result.json").read_text())["best"]["ab"]
+    best = json.loads((tmp_path / "run" / "result.json").read_text())["kept"]["ab"]
     assert best["metric"] == "kid@squeezenet-clean-128"
     assert found["ab"]["translated"]["scores"][best["metric"]] == pytest.approx(best["score"], rel=1e-4)
     write_weights(1)
@@ -198,7 +199,7 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "model")
     found = judged(capsys, tmp_path / "model", "--a", home / "test_a", "--b", home / "test_b")
     assert any("chosen on test images" in warning for warning in found["ab"]["translated"]["warnings"])
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["best"]["ab"]["split"] == "test"
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["kept"]["ab"]["split"] == "test"
     again = judged(capsys, tmp_path / "run")["ab"]["translated"]
     assert again["protocol"]["chosen_on"] == "test" and any(
         "flatters" in w or "flatter" in w for w in again["warnings"]
@@ -217,17 +218,32 @@ def test_the_last_is_kept_whatever_its_scores_where_that_is_wanted(tmp_path: Pat
         assert ganas(*train, "--set", f"metrics.select={select}", "--out", tmp_path / select) == 0
         lines = [json.loads(line) for line in (tmp_path / select / "metrics.jsonl").read_text().splitlines()]
         scores[select] = {line["nimg"]: line["scores"] for line in lines if "scores" in line}
-    assert "kept the generators after 4 images, the last" in capsys.readouterr().out
+    swd = next(iter(scores["last"][4])).removeprefix("ab/")
+    last = {direction: scores["last"][4][f"{direction}/{swd}"] for direction in ("ab", "ba")}
+    line = f"kept the last generator after 4 images, {swd} {last['ab']:.4g} on held-out images"
+    assert line in capsys.readouterr().out
     assert scores["last"] == scores["swd"] and [*scores["last"]] == [2, 4]
-    assert json.loads((tmp_path / "last" / "result.json").read_text())["best"] == {}
+    kept = json.loads((tmp_path / "last" / "result.json").read_text())["kept"]
     for direction in ("ab", "ba"):
+        assert (kept[direction]["score"], kept[direction]["chosen"]) == (last[direction], False)
         _, info = load_generator(find_generator(tmp_path / "last", direction))
-        assert (info.images, info.metric, info.score) == (4, None, None)
+        assert (info.images, info.metric, info.score, info.split) == (4, swd, last[direction], None)
     judged_now = judged(capsys, tmp_path / "last")
     for direction, one in judged_now.items():
         now = one["translated"]["scores"]
         assert now == pytest.approx({key: scores["last"][4][f"{direction}/{key}"] for key in now}, rel=1e-6)
         assert one["translated"]["protocol"]["chosen_on"] == "nothing"
+
+
+def test_repeats_without_a_choice_say_their_scores_and_keep_the_first(tmp_path: Path, capsys: Capture) -> None:
+    domains = write_domains(tmp_path, 100, 100)
+    train = ["train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--set", "metrics.select=last"]
+    assert ganas(*train, "--repeats", "2", "--seed", "3", "--out", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert "A→B: kept the last generator of seed 3 after 4 images" in out and "A→B: 2 repeats, mean" in out
+    for direction in ("ab", "ba"):
+        kept, first = (Run(place).generator(direction) for place in (tmp_path / "run", tmp_path / "run/repeats/3"))
+        assert kept.read_bytes() == first.read_bytes()
 
 
 def test_a_search_measures_its_supernets_on_the_way(home: Path, tmp_path: Path) -> None:

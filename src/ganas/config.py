@@ -159,6 +159,16 @@ class MetricsConfig(Section):
         "validation"  # what is measured; choosing on test images flatters, and is labelled
     )
 
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        _refuse_distance_without_network(self.select, self.features)
+        return self
+
+
+def _refuse_distance_without_network(select: str, features: str | None) -> None:
+    if select in ("fid", "kid") and not features:
+        raise ValueError(f"metrics.select={select} needs a feature network: give --features")
+
 
 # Where files lie, and the digest that tells them by what is in them.
 PLACES = {
@@ -301,6 +311,11 @@ class ScoreConfig(Section):
     digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
     images: Annotated[int, Field(ge=2)] = 10_000  # made to be measured
 
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        _refuse_distance_without_network(self.select, self.features)
+        return self
+
 
 class GrowConfig(Config):
     """Everything a run of ``ganas grow`` is told."""
@@ -377,7 +392,8 @@ def resolve(
     training = config.training
     images = training.images or epoch_images * (training.epochs or 1)
     settled = _settled(training, cores=cores, cuda=cuda, fast_bf16=fast_bf16)
-    select = ("kid" if config.metrics.features else "swd") if config.metrics.select == "auto" else config.metrics.select
+    metrics = config.metrics
+    select = default_metric(metrics.features) if metrics.select == "auto" else metrics.select
     data = config.data.model_copy(
         update={
             "a": config.data.a.absolute(),
@@ -389,15 +405,20 @@ def resolve(
         }
     )
     inherit = training.inherit.absolute() if training.inherit else None
-    features = absolute_features(config.metrics.features)
+    features = absolute_features(metrics.features)
     length = ceil(images / training.batch) * training.batch
     return config.model_copy(
         update={
             "data": data,
             "training": training.model_copy(update={"images": length, "epochs": None, "inherit": inherit} | settled),
-            "metrics": config.metrics.model_copy(update={"select": select, "features": features}),
+            "metrics": metrics.model_copy(update={"select": select, "features": features}),
         }
     )
+
+
+def default_metric(features: str | None) -> str:
+    """What tells translators best with this feature network: KID, for few images; without one, SWD."""
+    return "kid" if features else "swd"
 
 
 def resolve_growth(

@@ -58,9 +58,9 @@ class GeneratorInfo:
     resolution: int  # pixels a side in training
     images: int  # pairs seen when it was saved
     architecture: str  # id
-    metric: str | None = None  # key of what it was chosen by; None: it is the last one
+    metric: str | None = None  # key of what was measured of it; None: nothing
     score: float | None = None  # None: not a number
-    split: str | None = None  # of the images it was chosen by: validation (held out) or test
+    split: str | None = None  # of the images it was chosen by: validation (held out) or test; None: it is the last one
 
 
 def build_generator(info: GeneratorInfo) -> Network:

@@ -108,6 +108,7 @@ def test_settings_go_to_the_runs_that_have_them() -> None:
         ("metrics.features=x", "sets it itself"),
         ("training.nonsense=1", "unknown key 'training.nonsense'"),
         ("training.lr=-1", "training.lr"),
+        ("metrics.select=kid", "metrics.select=kid needs a feature network: give --features"),
     ],
 )
 def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words: str) -> None:

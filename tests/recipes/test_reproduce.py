@@ -18,7 +18,7 @@ from ganas.executors.place import Place
 from ganas.executors.worker import finish
 from ganas.progress import StopSignal
 from ganas.recipes import datasets
-from ganas.recipes.datasets import PARTS, demo_dataset, find_dataset
+from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
@@ -241,6 +241,23 @@ def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -
 
 
 @no_waiting
+def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_path: Path) -> None:
+    wanted = recipe("fig6", "tiny", [dataset])
+    reproduce(wanted, tmp_path, Stub())
+    assert all(row.late == () for row in collect(wanted, Workplace(tmp_path))), "nothing was held out"
+    for number, job in enumerate(wanted.variants[0].jobs):
+        run = Workplace(tmp_path).run(job.id)
+        run.path.mkdir()
+        for nimg in range(1, 11):
+            scores = {"ab/swd@y": number + nimg, "ba/swd@y": -nimg, "ab/kid@y": 1000, "ab/kid_stderr@y": 1000}
+            run.append_metrics({"nimg": nimg, "loss": {}} | ({"scores": scores} if nimg % 2 == 0 else {}))
+    late = {(row.variant, row.direction): row.late for row in collect(wanted, Workplace(tmp_path))}
+    assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
+    table = reproduce(wanted, tmp_path, Stub()).table
+    assert "| 8.5 ± 0.7071 |" in table
+
+
+@no_waiting
 def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(GanasError, match=r"every training failed; the first of \d+: noise-search"):
         reproduce(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["OF", "C8"]))
@@ -295,6 +312,11 @@ def test_a_published_data_set_is_downloaded_once_and_remembered(server: Path, ca
     assert len(checksum) == 64
     (server / "facades.zip").unlink()
     assert find_dataset("facades") == found, "it is there"
+    assert expected_dataset("facades") == found, "so jobs that are done are known to a dry run"
+
+
+def test_what_is_not_downloaded_is_not_downloaded_for_its_cost(server: Path, cache: Path) -> None:
+    assert expected_dataset("facades").count_a == 400 and not cache.exists()
 
 
 def test_another_download_than_the_first_is_refused(server: Path, cache: Path) -> None:
@@ -324,6 +346,7 @@ def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
     [
         (["fig9"], "unknown figure 'fig9': choose one of fig3, fig4, fig5, fig6"),
         (["fig3", "--scale", "small"], "--scale small needs images: give --data DIR"),
+        (["fig3", "--set", "metrics.select=fid"], "metrics.select=fid needs a feature network: give --features"),
         (["fig3", "--data", "nowhere"], "there is no data set 'nowhere'"),
         (["fig3", "--set", "nonsense"], "--set takes section.key=value"),
         (["fig3", "--set", "data.resolution=50"], "resolution 50 does not fit layout"),

@@ -206,10 +206,11 @@ def test_a_search_with_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """
     domains = write_domains(tmp_path)
     out = tmp_path / "run"
-    budget = ("--budget-params", "14.0k,1M", "--budget-width", "2", "--set", "search.budget_weight=1e-6")
+    budget = ("--budget-params", "21.5k,1M", "--set", "search.budget_width=2.5", "--set", "search.budget_weight=1e-6")
     assert ganas("search", *domains, *FLAGS, "--out", out, *budget) == 0
     said = capsys.readouterr().out
-    assert "generator_ab: " in said and "of 14,000 parameters" in said and "generator_ba: " in said
+    assert "generator_ab: " in said and "of 21,500 parameters" in said and "generator_ba: " in said
+    assert said.splitlines()[-1].endswith("--width 2.5"), "what is to be done next keeps to the budget"
     result = json.loads((out / "result.json").read_text())
     assert 0.5 < result["budget"]["generator_ab"] <= 1 and result["budget"]["generator_ba"] < 0.1
     architecture = json.loads((out / "architecture.json").read_text())

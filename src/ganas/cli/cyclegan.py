@@ -99,7 +99,7 @@ def search(
         print(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features}
     if result.spent:  # as wide as the budget was meant for
-        given["--width"] = f"{budget_width or config.nets.width:g}"
+        given["--width"] = f"{config.search.budget_width or config.nets.width:g}"
     again = [word for option, value in given.items() if value is not None for word in (option, value)]
     print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *again)
 

@@ -54,7 +54,8 @@ def reproduce(
     place = Place(executor, workers, address, gpu_share)
     stand_in = Dataset("stand-in", "stand-in", 2, 2, "")
     # before anything is downloaded
-    job = recipe(figure, scale, [stand_in], seed=seed, settings=settings or ()).jobs[0]
+    told = Network(absolute_features(features), None)
+    job = recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0]
     config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
     skip_bad = config.data.skip_bad
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
@@ -63,6 +64,8 @@ def reproduce(
     network = NO_NETWORK
     if features:
         network = Network(absolute_features(features), load_features(features, device="cpu").digest)
+    elif scale != "tiny":
+        print("without --features scores are sliced Wasserstein distances, and a network given later does all anew")
     chosen: dict[str, Any] = {"network": network, "seed": seed, "settings": settings or ()}
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:

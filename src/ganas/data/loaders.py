@@ -56,7 +56,7 @@ def split(count: int, validation: int, seed: int) -> tuple[tuple[int, ...], tupl
 def halves(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """As `split`, into two parts of which the first has the odd image; raises DataError for fewer than two images."""
     if count < 2:
-        raise DataError("a domain of 1 image cannot be halved: add images, or search with --strategy of or tf")
+        raise DataError("a domain of 1 image cannot be halved: add images")
     return _divided(count, count // 2, seed, _HALVES)
 
 

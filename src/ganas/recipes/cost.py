@@ -72,7 +72,7 @@ def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
             longest = max(mine, key=lambda cost: cost.seconds)
             lines.append(
                 f"{len(mine)} {named}: {sum(cost.images for cost in mine):,} pairs, "
-                f"{readable_seconds(sum(cost.seconds for cost in mine))} of steps on one core; the longest, "
+                f"{readable_seconds(sum(cost.seconds for cost in mine))} of steps one after another; the longest, "
                 f"{longest.job.name} on {longest.job.dataset.name}, {readable_seconds(longest.seconds)}"
             )
     total = sum(cost.seconds for cost in costs)

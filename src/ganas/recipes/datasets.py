@@ -55,8 +55,11 @@ def find_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
 
 
 def expected_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
-    """What a data set is like, for the cost of a recipe: a published one is not downloaded for that."""
-    if text in PUBLISHED and not Path(text).is_dir():
+    """What a data set is like, for the cost of a recipe: a published one is not downloaded for that.
+
+    One that has been is opened, or jobs that are done could not be told.
+    """
+    if text in PUBLISHED and not Path(text).is_dir() and not _kept(PUBLISHED[text].file).is_dir():
         return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")
     return find_dataset(text, skip_bad=skip_bad)
 
@@ -88,10 +91,16 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def _kept(name: str) -> Path:
+    """Where in the cache a published data set lies once it is downloaded."""
+    return default_cache() / "datasets" / name
+
+
 def _downloaded(name: str) -> Path:
     """The folder of a published data set in the cache."""
-    home = default_cache() / "datasets"
-    folder, checksum = home / name, home / f"{name}.sha256"
+    folder = _kept(name)
+    home = folder.parent
+    checksum = home / f"{name}.sha256"
     if folder.is_dir():
         return folder
     home.mkdir(parents=True, exist_ok=True)

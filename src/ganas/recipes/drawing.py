@@ -36,7 +36,10 @@ def _colour(row: Row) -> str:
 
 
 def _variants(recipe: Recipe, rows: Sequence[Row], axes: Any) -> None:
-    """Normalised scores as crosses and a dash, sizes as bars behind them; architectures drawn by lot share a place."""
+    """Normalised scores: crosses, their range as a line and their mean as a dash; sizes as bars behind them.
+
+    Architectures drawn by lot share a place.
+    """
     base = next((mean(row.scores) for row in rows if row.variant == recipe.reference), None)
     places = [*dict.fromkeys(row.group if row.group.startswith("R") else row.variant for row in rows)]
     sizes = axes.twinx()
@@ -47,10 +50,11 @@ def _variants(recipe: Recipe, rows: Sequence[Row], axes: Any) -> None:
         scores = [score / (base or 1) for row in members for score in row.scores]
         sizes.bar(place, mean(row.size for row in members), width=0.7, color=BAR)
         axes.plot([place] * len(scores), scores, "x", color=_colour(members[0]), zorder=3, markersize=5)
+        axes.vlines(place, min(scores), max(scores), color=_colour(members[0]), linewidth=0.8, alpha=0.6, zorder=2)
         axes.hlines(mean(scores), place - 0.3, place + 0.3, color=_colour(members[0]), zorder=2)
     axes.set_xticks(range(len(places)), places, fontsize=8)
     divided = f" ÷ {recipe.reference}'s mean" if base else ""
-    axes.set_ylabel(f"{rows[0].metric.partition('@')[0]}{divided}", fontsize=8)
+    axes.set_ylabel(f"{rows[0].metric}{divided}", fontsize=8)
     sizes.set_ylabel("size of the generator (bars)", fontsize=8, color="grey")
     sizes.tick_params(labelsize=8, colors="grey")
     axes.tick_params(labelsize=8)

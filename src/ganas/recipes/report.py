@@ -12,7 +12,7 @@ from ganas.nets.layout import find_layout
 from ganas.nets.size import parameters
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import Workplace, readable_id
-from ganas.store import write_atomically
+from ganas.store import Run, write_atomically
 
 DIRECTIONS = {"ab": "A→B", "ba": "B→A"}
 PREFERRED = ("fid", "kid", "swd")  # the first there is, is drawn; the paper's is FID
@@ -40,11 +40,9 @@ class Row:
     scores: tuple[float, ...]  # of each repeat
     share: float | None  # mean score over the reference's mean
     others: dict[str, tuple[float, ...]]  # the other metrics' scores
-
-    @property
-    def spread(self) -> float | None:
-        """Standard deviation over repeats."""
-        return stdev(self.scores) if len(self.scores) > 1 else None
+    # of each repeat, the same metric on held-out images at the run's resolution: the mean over the second half of the
+    # run; it is quieter than the last checkpoint alone. Empty where too few images were held out.
+    late: tuple[float, ...] = ()
 
 
 def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
@@ -89,7 +87,28 @@ def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
             scores=tuple(scores[drawn] for scores in found),
             share=None,
             others={key: tuple(scores[key] for scores in found) for key in keys if key != drawn},
+            late=_late([workplace.run(job.id) for job in jobs], direction, metric_of(drawn)),
         )
+
+
+def _late(runs: Sequence[Run], direction: str, metric: str) -> tuple[float, ...]:
+    """Means over what was measured in the second half of each run."""
+    means = []
+    for run in runs:
+        lines = run.read_metrics()
+        half = lines[-1]["nimg"] / 2 if lines else 0
+        scored = (line["scores"] for line in lines if "scores" in line and line["nimg"] > half)
+        late = [score for scores in scored for key, score in scores.items() if _is(key, direction, metric)]
+        if not late:
+            return ()
+        means.append(mean(late))
+    return tuple(means)
+
+
+def _is(key: str, direction: str, metric: str) -> bool:
+    """Whether it is ``ab/fid@squeezenet-clean-128``, for ab and fid."""
+    start, _, name = key.partition("/")
+    return (start, metric_of(name)) == (direction, metric)
 
 
 def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
@@ -101,27 +120,33 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
             f"**{dataset}**, `{here[0].metric}`",
             "",
             "| variant | direction | width | parameters | MB | GMACs | size | ÷ other | before | mean ± deviation "
-            "| range | runs | normalised |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "| range | runs | normalised | held out, late |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for row in here:
-            spread = f" ± {_four(row.spread)}" if row.spread is not None else ""
             share = f"{row.share:.3f}" if row.share is not None else ""
             lines.append(
                 f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} "
                 f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
-                f"| {_four(row.untranslated)} | {_four(mean(row.scores))}{spread} "
-                f"| {_four(min(row.scores))} to {_four(max(row.scores))} | {len(row.scores)} | {share} |"
+                f"| {_four(row.untranslated)} | {_spread(row.scores)} "
+                f"| {_four(min(row.scores))} to {_four(max(row.scores))} | {len(row.scores)} | {share} "
+                f"| {_spread(row.late) if row.late else ''} |"
             )
         lines.append("")
     reference = f"resnet9 at width {recipe.size_reference:g}"
     lines += [
         f"size: parameters ÷ those of {reference}; ÷ other: ÷ those of the other direction's generator; before: the "
         f"score of untranslated images; deviation: standard deviation over runs; normalised: mean ÷ the mean of "
-        f"{recipe.reference}.",
+        f"{recipe.reference}; held out, late: the same metric on images held out of training, at the size they were "
+        f"trained at, the mean over the second half of a run.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _spread(scores: Sequence[float]) -> str:
+    """The mean, and the standard deviation over repeats where there are several."""
+    return _four(mean(scores)) + (f" ± {_four(stdev(scores))}" if len(scores) > 1 else "")
 
 
 def _four(number: float) -> str:

@@ -10,6 +10,7 @@ do, else the optimum of a knapsack.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -62,12 +63,20 @@ class Costs:
 
     def leading(self, alphas: Sequence[Tensor]) -> Tensor:
         """Of the network of the leading ops, scalar; it has no gradient."""
-        return torch.stack([costs[alpha.argmax()] for alpha, costs in self._beside(alphas)]).sum() + self.fixed
+        # index_select: an index taken by [] would be waited for, slot by slot
+        chosen = [costs.index_select(0, alpha.argmax(0, keepdim=True)) for alpha, costs in self._beside(alphas)]
+        return torch.cat(chosen).sum() + self.fixed
 
     def _beside(self, alphas: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """The alphas of each slot, and its ops' costs as numbers of their kind."""
         for alpha, costs in zip(alphas, self.slots, strict=True):
-            yield alpha, torch.tensor(costs, dtype=alpha.dtype, device=alpha.device)
+            yield alpha, _tensor(costs, alpha.dtype, alpha.device)
+
+
+@cache
+def _tensor(numbers: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """On its device once, and not in every step."""
+    return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,6 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda alone, candidates are spread over the GPUs there are")
-    if config.metrics.select in ("fid", "kid") and not config.metrics.features:
-        raise ConfigError(f"metrics.select={config.metrics.select} needs a feature network: give --features")
     if config.metrics.select == "kid" and config.growth.rank_by == "normalized":
         raise ConfigError(
             "metrics.select=kid may be negative, and cannot be normalised: choose fid or swd, or growth.rank_by=raw"

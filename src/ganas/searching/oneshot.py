@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import save
 
 from ganas.config import RunConfig
+from ganas.errors import DataError
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
@@ -22,9 +23,9 @@ from ganas.searching.budget import open_budget
 from ganas.searching.derive import Choice, derive, overruled, read_choices, records, summarise
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
-from ganas.training.opening import claim, kept_choices, open_domains
+from ganas.training.opening import MINIMUM_IMAGES, claim, kept_choices, open_domains
 from ganas.training.phases import Strategy, joint_phases, no_penalty, two_step_phases
-from ganas.training.session import Session
+from ganas.training.session import Domains, Session
 from ganas.training.validation import Validation, open_validation
 
 STRATEGIES: Mapping[str, Strategy] = {
@@ -63,10 +64,13 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
     assert config.search is not None, "a search has a search section"
-    strategy = STRATEGIES[config.search.strategy]
+    name = config.search.strategy
+    strategy = STRATEGIES[name]
     layout = find_layout(config.nets.layout)
     run = Run(out)
     config, domains = open_domains(kept_choices(run, config), layout)
+    if strategy.halved:
+        _refuse_few(name, domains)
     config, validation = open_validation(config, domains, Cache(default_cache()))
     if config.search and config.search.budget != "ms":
         open_budget(run, config, layout)  # what is impossible is refused before the run's folder is made
@@ -108,6 +112,16 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         document |= {"verdict": result.verdict, "images": result.images}
         run.write_result(document | summary | {"choices": records(final)})
         return result
+
+
+def _refuse_few(strategy: str, domains: Domains) -> None:
+    """Each half of a domain is one to learn from, and is as large as a whole one has to be."""
+    for name, source in (("A", domains.a), ("B", domains.b)):
+        if len(source) < 2 * MINIMUM_IMAGES:
+            raise DataError(
+                f"{name} has {len(source)} images to learn from, and --strategy {strategy} halves them; "
+                f"{2 * MINIMUM_IMAGES} needed: add images, or search with --strategy of or tf"
+            )
 
 
 def _watching(session: Session, validation: Validation) -> Event:

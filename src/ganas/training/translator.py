@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganas.config import RunConfig
+from ganas.config import RunConfig, default_metric
 from ganas.errors import RunError
 from ganas.gan.cyclegan import inherit
 from ganas.inference import GeneratorInfo, read_generator_info, save_generator
@@ -27,7 +27,7 @@ from ganas.training.phases import Strategy, joint_phases
 from ganas.training.session import Session
 from ganas.training.validation import DIRECTIONS, Validation, open_validation
 
-IMAGES = {"validation": "held-out images", "test": "test images, by which it was chosen"}
+IMAGES = {"validation": "held-out images", "test": "test images"}
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,27 @@ class TrainResult:
 
     architecture: str  # id
     images: int  # pairs seen, by each repeat
-    best: Mapping[
-        str, Mapping[str, Any]
-    ]  # direction -> metric, score, nimg of the generator kept; empty: the last ones
-    repeats: tuple[Mapping[str, Mapping[str, Any]], ...] = ()  # `best` of every repeat
+    kept: Mapping[str, Mapping[str, Any]]  # direction -> `Selection.kept`; empty: the last ones, of unknown score
+    repeats: tuple[Mapping[str, Mapping[str, Any]], ...] = ()  # `kept` of every repeat
 
     def lines(self) -> list[str]:
         """For people."""
-        if not self.best:
+        if not self.kept:
             return [f"kept the generators after {self.images} images, the last: none was chosen by a score"]
-        lines = [
-            f"{DIRECTIONS[direction]}: kept the generator after {kept['nimg']} images, "
-            f"{kept['metric']} {_score(kept):.4g} on {IMAGES[kept['split']]}"
-            for direction, kept in self.best.items()
-        ]
-        for direction in self.best if len(self.repeats) > 1 else ():
-            summary = Summary.of([_score(best[direction]) for best in self.repeats])
+        lines = [f"{DIRECTIONS[direction]}: {_told(kept)}" for direction, kept in self.kept.items()]
+        for direction in self.kept if len(self.repeats) > 1 else ():
+            summary = Summary.of([_score(kept[direction]) for kept in self.repeats])
             lines.append(f"{DIRECTIONS[direction]}: {summary.repeats} repeats, {summary}")
         return lines
+
+
+def _told(kept: Mapping[str, Any]) -> str:
+    """One line on the generator that was kept."""
+    what = "the generator" if kept["chosen"] else "the last generator"
+    seed = f" of seed {kept['seed']}" if "seed" in kept else ""
+    why = ", by which it was chosen" if kept["chosen"] and kept["split"] == "test" else ""
+    score = f"{kept['metric']} {_score(kept):.4g} on {IMAGES[kept['split']]}"
+    return f"kept {what}{seed} after {kept['nimg']} images, {score}{why}"
 
 
 def _score(kept: Mapping[str, Any]) -> float:
@@ -90,15 +93,16 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
         selection = Selection(session, architecture, validation) if validation.ready(reporter) else None
         session.go("train", [_keeping(session, architecture, selection)], stop)
-        best = selection.best() if selection else {}
-        run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "best": best})
-        return TrainResult(architecture.id, session.loop.nimg, best)
+        kept = selection.kept() if selection else {}
+        run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "kept": kept})
+        return TrainResult(architecture.id, session.loop.nimg, kept)
 
 
 def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repeats: int) -> TrainResult:
     """Train `repeats` times with seeds that count up, each in ``out/repeats/SEED``; the best generators end in `out`.
 
-    One repeat is a plain `train` into `out`.
+    One repeat is a plain `train` into `out`. With ``metrics.select=last`` those of the first seed do: nothing is
+    chosen then.
     """
     if repeats == 1:
         return train(config, architecture, out)
@@ -126,19 +130,20 @@ def _best_of(
     whole: Run, runs: Mapping[int, Run], results: Mapping[int, TrainResult], architecture: Architecture
 ) -> TrainResult:
     """Copy the best generator of each direction into the whole run, and sum the repeats up."""
-    best: dict[str, Mapping[str, Any]] = {}
+    kept: dict[str, Mapping[str, Any]] = {}
     first = min(runs)
     for direction in DIRECTIONS:
-        scored = {seed: result.best[direction] for seed, result in results.items() if direction in result.best}
-        winner = min(scored, key=lambda seed: _score(scored[seed])) if scored else first
+        scored = {seed: result.kept[direction] for seed, result in results.items() if direction in result.kept}
+        chosen = {seed: _score(one) for seed, one in scored.items() if one["chosen"]}
+        winner = min(chosen, key=chosen.__getitem__) if chosen else first
         if scored:
-            best[direction] = {**scored[winner], "seed": winner}
-        kept = runs[winner].generator(direction)
-        write_atomically(whole.generator(direction), kept.read_bytes())
+            kept[direction] = {**scored[winner], "seed": winner}
+        generator = runs[winner].generator(direction)
+        write_atomically(whole.generator(direction), generator.read_bytes())
     whole.write_text(whole.architecture, architecture.to_json())
     images = results[first].images
-    whole.write_result({"architecture": architecture.id, "images": images, "best": best, "repeats": len(runs)})
-    return TrainResult(architecture.id, images, best, tuple(result.best for result in results.values()))
+    whole.write_result({"architecture": architecture.id, "images": images, "kept": kept, "repeats": len(runs)})
+    return TrainResult(architecture.id, images, kept, tuple(result.kept for result in results.values()))
 
 
 def _supernet(place: Path, layout: Layout) -> dict[str, Tensor]:
@@ -185,31 +190,32 @@ class Selection:
         self._session = session
         self._architecture = architecture
         self._validation = validation
-        self._metric = session.config.metrics.select
+        metrics = session.config.metrics
+        # the last one has the score it would have been chosen by
+        self._metric = default_metric(metrics.features) if metrics.select == "last" else metrics.select
+        self._split = None if metrics.select == "last" else metrics.split
 
     def measure(self, nimg: int) -> None:
         """Translate, measure, and keep a generator that is the best so far."""
         for direction, measured in self._validation.record(self._session, nimg).items():
-            if self._metric == "last":
-                keep(self._session, self._architecture, direction, nimg)
-                continue
             key = next(key for key in measured.scores if metric_of(key) == self._metric)
             score = None if isnan(measured.scores[key]) else measured.scores[key]
-            kept = self._kept(direction)
+            kept = self._kept(direction) if self._split else None
             if kept is None or kept.score is None or (score is not None and score < kept.score):
-                keep(self._session, self._architecture, direction, nimg, metric=key, score=score)
+                keep(self._session, self._architecture, direction, nimg, metric=key, score=score, split=self._split)
 
-    def best(self) -> dict[str, Any]:
-        """Direction -> metric, score and nimg of the generator kept."""
-        kept = {direction: self._kept(direction) for direction in DIRECTIONS}
+    def kept(self) -> dict[str, Any]:
+        """Direction -> metric, score and nimg of the generator kept, on which images, and whether by them."""
+        found = {direction: self._kept(direction) for direction in DIRECTIONS}
         return {
             direction: {
                 "metric": info.metric,
                 "score": info.score,  # None: not a number
-                "split": info.split,
+                "split": self._session.config.metrics.split,
+                "chosen": info.split is not None,
                 "nimg": info.images,
             }
-            for direction, info in kept.items()
+            for direction, info in found.items()
             if info
         }
 
@@ -227,6 +233,7 @@ def keep(
     nimg: int,
     metric: str | None = None,
     score: float | None = None,
+    split: str | None = None,
 ) -> None:
     """Write one direction's generator into the run's model folder."""
     name = f"generator_{direction}"
@@ -240,6 +247,6 @@ def keep(
         architecture=architecture.id,
         metric=metric,
         score=score,
-        split=session.config.metrics.split if metric else None,
+        split=split,
     )
     save_generator(session.run.generator(direction), session.generators()[name], info)

@@ -131,11 +131,9 @@ class Validation:
 def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) -> tuple[RunConfig, Validation]:
     """Load the feature network, if any, and note in the config which weights it has; `config` is resolved.
 
-    Raises `ConfigError` where a metric needs a network that is not given, or test images that are not.
+    Raises `ConfigError` where it needs test images that are not given.
     """
     metrics = config.metrics
-    if metrics.select in ("fid", "kid") and not metrics.features:
-        raise ConfigError(f"metrics.select={metrics.select} needs a feature network: give --features")
     network = load_features(metrics.features, device=config.device) if metrics.features else None
     validation = Validation(config, domains, network, cache)
     data = config.data.model_copy(update={"digest_test": validation.test_digest()})
