@@ -106,6 +106,7 @@ def test_settings_go_to_the_runs_that_have_them() -> None:
         ("nets.width=3", "--set nets.width: fig5 sets it itself, leave it out"),
         ("search.strategy=tf", "sets it itself"),
         ("metrics.features=x", "sets it itself"),
+        ("data.split_seed=null", "sets it itself"),
         ("training.nonsense=1", "unknown key 'training.nonsense'"),
         ("training.lr=-1", "training.lr"),
         ("metrics.select=kid", "metrics.select=kid needs a feature network: give --features"),

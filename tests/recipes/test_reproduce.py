@@ -255,6 +255,9 @@ def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_pa
     assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
     table = reproduce(wanted, tmp_path, Stub()).table
     assert "| 8.5 ± 0.7071 |" in table
+    scores = Workplace(tmp_path).scores(wanted.variants[0].jobs[0].id)
+    scores.write_text(scores.read_text().replace("2.0", "Infinity"))
+    assert "| inf |" in reproduce(wanted, tmp_path, Stub()).table, "a score that is none does not end the report"
 
 
 @no_waiting

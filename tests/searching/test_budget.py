@@ -199,14 +199,15 @@ def test_a_budget_that_nothing_meets_is_refused(tmp_path: Path) -> None:
         open_budget(Run(tmp_path), config(budget_ab=100.0), LAYOUT)
 
 
-def test_a_search_with_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("width", [("--budget-width", "2.5"), ("--set", "search.budget_width=2.5")], ids=" ".join)
+def test_a_search_with_a_budget(width: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Penalised from the first step on, the larger of two budgets does not matter, and the smaller is kept to.
 
     So little that the penalty leads no alpha to the small ops: keeping to the budget is left to the derivation.
     """
     domains = write_domains(tmp_path)
     out = tmp_path / "run"
-    budget = ("--budget-params", "21.5k,1M", "--set", "search.budget_width=2.5", "--set", "search.budget_weight=1e-6")
+    budget = ("--budget-params", "21.5k,1M", *width, "--set", "search.budget_weight=1e-6")
     assert ganas("search", *domains, *FLAGS, "--out", out, *budget) == 0
     said = capsys.readouterr().out
     assert "generator_ab: " in said and "of 21,500 parameters" in said and "generator_ba: " in said
@@ -221,6 +222,18 @@ def test_a_search_with_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert f"in {len(told)} of the generators' 44 slots it overruled the leading op" in said
     line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
     assert line["loss"]["budget_ab"] > 0 and line["loss"]["budget_ba"] == 0
+
+
+@pytest.mark.parametrize("kind, amount, unit", [("macs", "1G", "1,000,000,000 multi"), ("ms", "1000.5", "1,000.5 ms")])
+def test_a_budget_of_time(
+    kind: str, amount: str, unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of multiply-accumulates or of milliseconds: as ample as these, it changes nothing and is reported."""
+    flags = (*write_domains(tmp_path), *FLAGS, f"--budget-{kind}", amount)
+    assert ganas("search", *flags, "--out", tmp_path / "run") == 0
+    assert f" of {unit}" in capsys.readouterr().out
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["overruled"] == [] and all(0 < share < 0.5 for share in result["budget"].values())
 
 
 @pytest.mark.parametrize(

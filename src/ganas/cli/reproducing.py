@@ -65,7 +65,7 @@ def reproduce(
     if features:
         network = Network(absolute_features(features), load_features(features, device="cpu").digest)
     elif scale != "tiny":
-        print("without --features scores are sliced Wasserstein distances, and a network given later does all anew")
+        print("without --features scores are sliced Wasserstein distances; a network given later has all trained anew")
     chosen: dict[str, Any] = {"network": network, "seed": seed, "settings": settings or ()}
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:

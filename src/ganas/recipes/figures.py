@@ -27,7 +27,7 @@ HANDMADE = "resnet9"
 OWN = (
     *("data.a", "data.b", "data.test_a", "data.test_b", "nets.layout", "nets.width", "nets.width_ab", "nets.width_ba"),
     *("search.strategy", "search.budget", "search.budget_ab", "search.budget_ba", "seed", "kind", "architecture"),
-    *("metrics.features", "metrics.split", "training.threads", "training.inherit"),
+    *("data.split_seed", "metrics.features", "metrics.split", "training.threads", "training.inherit"),
 )
 
 

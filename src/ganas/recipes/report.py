@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -40,8 +41,9 @@ class Row:
     scores: tuple[float, ...]  # of each repeat
     share: float | None  # mean score over the reference's mean
     others: dict[str, tuple[float, ...]]  # the other metrics' scores
-    # of each repeat, the same metric on held-out images at the run's resolution: the mean over the second half of the
-    # run; it is quieter than the last checkpoint alone. Empty where too few images were held out.
+    # of each repeat, the same metric of translated held-out images, at the run's resolution and against images of the
+    # other domain that were learned from: the mean over the second half of the run, which is quieter than the last
+    # checkpoint alone. Empty where a run did not measure this metric: too few held out, or metrics.select=swd
     late: tuple[float, ...] = ()
 
 
@@ -137,16 +139,17 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
     lines += [
         f"size: parameters ÷ those of {reference}; ÷ other: ÷ those of the other direction's generator; before: the "
         f"score of untranslated images; deviation: standard deviation over runs; normalised: mean ÷ the mean of "
-        f"{recipe.reference}; held out, late: the same metric on images held out of training, at the size they were "
-        f"trained at, the mean over the second half of a run.",
+        f"{recipe.reference}; held out, late: the same metric of held-out images, translated at the size of "
+        f"training and compared with images learned from, the mean over the second half of a run.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _spread(scores: Sequence[float]) -> str:
-    """The mean, and the standard deviation over repeats where there are several."""
-    return _four(mean(scores)) + (f" ± {_four(stdev(scores))}" if len(scores) > 1 else "")
+    """The mean, and the standard deviation over repeats where there are several, and all of them numbers."""
+    several = len(scores) > 1 and all(map(isfinite, scores))
+    return _four(mean(scores)) + (f" ± {_four(stdev(scores))}" if several else "")
 
 
 def _four(number: float) -> str:

@@ -45,7 +45,7 @@ class TrainResult:
             return [f"kept the generators after {self.images} images, the last: none was chosen by a score"]
         lines = [f"{DIRECTIONS[direction]}: {_told(kept)}" for direction, kept in self.kept.items()]
         for direction in self.kept if len(self.repeats) > 1 else ():
-            summary = Summary.of([_score(kept[direction]) for kept in self.repeats])
+            summary = Summary.of([_score(kept[direction]) for kept in self.repeats if direction in kept])
             lines.append(f"{DIRECTIONS[direction]}: {summary.repeats} repeats, {summary}")
         return lines
 
@@ -129,14 +129,14 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
 def _best_of(
     whole: Run, runs: Mapping[int, Run], results: Mapping[int, TrainResult], architecture: Architecture
 ) -> TrainResult:
-    """Copy the best generator of each direction into the whole run, and sum the repeats up."""
+    """Copy the best generator of each direction, or the first seed's, into the whole run, and sum the repeats up."""
     kept: dict[str, Mapping[str, Any]] = {}
     first = min(runs)
     for direction in DIRECTIONS:
         scored = {seed: result.kept[direction] for seed, result in results.items() if direction in result.kept}
         chosen = {seed: _score(one) for seed, one in scored.items() if one["chosen"]}
         winner = min(chosen, key=chosen.__getitem__) if chosen else first
-        if scored:
+        if winner in scored:  # not in runs of a ganas that did not write scores yet
             kept[direction] = {**scored[winner], "seed": winner}
         generator = runs[winner].generator(direction)
         write_atomically(whole.generator(direction), generator.read_bytes())
