@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -316,6 +317,24 @@ def test_a_published_data_set_is_downloaded_once_and_remembered(server: Path, ca
     (server / "facades.zip").unlink()
     assert find_dataset("facades") == found, "it is there"
     assert expected_dataset("facades") == found, "so jobs that are done are known to a dry run"
+
+
+@no_waiting
+def test_at_the_papers_scale_the_cost_comes_before_the_download(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """400 epochs of search and 200 of training, of the 360 images that are left of the published 400; a step a second.
+
+    Nothing is trained here.
+    """
+    monkeypatch.setattr(Place, "open", lambda *_, **__: Stub())
+    monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
+    paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")
+    assert ganas(*paper) == 0
+    told, _, done = capsys.readouterr().out.partition("| C64 |")
+    assert "without --features scores are sliced Wasserstein distances" in told
+    assert "1 searches: 144,000 pairs, 40.0 h of steps" in told and "15 trainings: 1,080,000 pairs" in told
+    assert "| N64 |" in done
 
 
 def test_what_is_not_downloaded_is_not_downloaded_for_its_cost(server: Path, cache: Path) -> None:
