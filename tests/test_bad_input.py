@@ -146,6 +146,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
     command = ("search", "--a", home / "b", "--b", few, *FLAGS, "--strategy", strategy, "--out", tmp_path / "run")
     line = refused(*command)
     assert f"B has 3 images to learn from, and --strategy {strategy} halves them; 4 needed: add images" in line
+    assert refused(*command, "--dry-run") == line
 
 
 # ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -72,10 +72,8 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
-    from ganas.nets.layout import find_layout
     from ganas.presets import make_config
-    from ganas.searching.budget import open_budget
-    from ganas.searching.oneshot import STRATEGIES
+    from ganas.searching.oneshot import STRATEGIES, open_search
     from ganas.searching.oneshot import search as run_search
     from ganas.store import Run
 
@@ -85,11 +83,8 @@ def search(
     config = make_config("search", preset=preset or default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
-        layout_found = find_layout(config.nets.layout)
-        layout_found.check_resolution(config.data.resolution)
-        if config.search.budget != "ms":  # which has to be measured first
-            open_budget(Run(out), config, layout_found)
-        _print_cost(config, None, STRATEGIES[config.search.strategy].phases)
+        resolved, _ = open_search(config, Run(out))
+        _print_cost(resolved, None, STRATEGIES[config.search.strategy].phases)
         return
     result = run_search(config, out)
     _print_choices(result.architecture)
@@ -142,8 +137,10 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
+    from ganas.nets.layout import find_layout
     from ganas.presets import make_config, parse_setting
     from ganas.training.architectures import find_architecture, matched
+    from ganas.training.opening import open_domains
     from ganas.training.phases import joint_phases
     from ganas.training.translator import train_repeats
 
@@ -158,7 +155,8 @@ def train(
         raise ConfigError("--match-each says how to match: give --match-size with it")
     config = make_config("train", preset=preset or default_preset(), flags=flags, settings=settings or ())
     if dry_run:
-        _print_cost(config, found, joint_phases, repeats)
+        resolved, _ = open_domains(config, find_layout(config.nets.layout))
+        _print_cost(resolved, found, joint_phases, repeats)
         return
     result = train_repeats(config, found, out, repeats)
     for line in result.lines():
@@ -222,9 +220,10 @@ def _print_choices(architecture: Any) -> None:
 
 
 def _print_cost(config: Any, architecture: Any, phases: Any, repeats: int = 1) -> None:
-    from ganas.training.cost import describe, measure_run
+    from ganas.nets.layout import find_layout
+    from ganas.training.cost import describe, measure_cost
 
-    resolved, cost = measure_run(config, architecture, phases)
-    print(resolved.to_yaml())
+    cost = measure_cost(config, find_layout(config.nets.layout), architecture, phases)
+    print(config.to_yaml())
     for line in describe(cost, repeats):
         print(line)

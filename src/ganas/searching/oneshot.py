@@ -64,16 +64,11 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
     assert config.search is not None, "a search has a search section"
-    name = config.search.strategy
-    strategy = STRATEGIES[name]
+    strategy = STRATEGIES[config.search.strategy]
     layout = find_layout(config.nets.layout)
     run = Run(out)
-    config, domains = open_domains(kept_choices(run, config), layout)
-    if strategy.halved:
-        _refuse_few(name, domains)
+    config, domains = open_search(config, run)
     config, validation = open_validation(config, domains, Cache(default_cache()))
-    if config.search and config.search.budget != "ms":
-        open_budget(run, config, layout)  # what is impossible is refused before the run's folder is made
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -112,6 +107,18 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         document |= {"verdict": result.verdict, "images": result.images}
         run.write_result(document | summary | {"choices": records(final)})
         return result
+
+
+def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains]:
+    """Settle the config and open the data, and refuse what is impossible before the run's folder is made."""
+    assert config.search is not None, "a search has a search section"
+    layout, strategy = find_layout(config.nets.layout), config.search.strategy
+    config, domains = open_domains(kept_choices(run, config), layout)
+    if STRATEGIES[strategy].halved:
+        _refuse_few(strategy, domains)
+    if config.search and config.search.budget != "ms":  # which has to be measured first
+        open_budget(run, config, layout)
+    return config, domains
 
 
 def _refuse_few(strategy: str, domains: Domains) -> None:

@@ -14,11 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.config import GrowConfig, RunConfig
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
-from ganas.nets.layout import GENERATORS, NETWORKS, Layout, find_layout
+from ganas.nets.layout import GENERATORS, NETWORKS, Layout
 from ganas.progress import readable_seconds
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
-from ganas.training.opening import open_domains
 from ganas.training.phases import PhaseBuilder, no_penalty
 
 WARM_UP, STEPS = 3, 5  # before, and while it is timed: memory is asked for in the first ones
@@ -133,13 +132,6 @@ def _seconds(step: Callable[[], None], device: str) -> float:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     return time.perf_counter() - began
-
-
-def measure_run(config: RunConfig, architecture: Architecture | None, phases: PhaseBuilder) -> tuple[RunConfig, Cost]:
-    """Open the data as the run would, settle its config, and measure; nothing is written."""
-    layout = find_layout(config.nets.layout)
-    resolved, _ = open_domains(config, layout)
-    return resolved, measure_cost(resolved, layout, architecture, phases)
 
 
 def describe(cost: Cost, repeats: int = 1) -> list[str]:
