@@ -1,5 +1,6 @@
 """Strategies: which images weights and alphas see over a whole search, and how many steps that takes (paper 4.1)."""
 
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from ganas.errors import DataError
 from ganas.gan.cyclegan import CycleGAN, ImagePool
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, NETWORKS, find_layout
 from ganas.nets.mixed import draw
-from ganas.searching.oneshot import STRATEGIES
+from ganas.searching.oneshot import STRATEGIES, search
 from ganas.training import phases
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
@@ -33,7 +34,7 @@ def config(name: str, **search: Any) -> RunConfig:
     return RunConfig(
         kind="search",
         seed=3,
-        data=DataConfig(a=Path("a"), b=Path("b"), resolution=SIDE, load_scale=1.0),
+        data=DataConfig(a=Path("a"), b=Path("b"), resolution=SIDE, load_scale=1.0, split_seed=5),
         nets=NetsConfig(layout="paper", width=1, discriminator_width=1),
         search=SearchConfig(strategy=name, **search),  # type: ignore[arg-type]
         training=TrainingConfig(images=EPOCHS * B, device="cpu", precision="float32", threads=1),
@@ -64,39 +65,43 @@ class Seen(NamedTuple):
 def searched(name: str, domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     """A whole search, and what its losses were called with; their values are not those of the images."""
     settings = config(name)
-    gan = open_gan(settings, find_layout("paper"), None)
+    data = settings.data.model_copy(update={"a": domains[0].path, "b": domains[1].path})
     seen: list[Seen] = []
     steps = 0
 
-    def learners() -> str:
+    def learners(gan: CycleGAN) -> str:
         alphas = {id(alpha) for network in NETWORKS for alpha in alphas_of(gan.network(network))}
         found = {"alphas" if id(p) in alphas else "weights" for p in gan.parameters() if p.requires_grad}
         return " and ".join(sorted(found))
 
-    def loss(which: str, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        seen.append(Seen(which, learners(), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
+    def loss(which: str, gan: CycleGAN, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        seen.append(Seen(which, learners(gan), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
         return {which: torch.stack([p.square().sum() for p in gan.parameters() if p.requires_grad]).sum()}
 
     def generators(gan: CycleGAN, a: Tensor, b: Tensor, **_: Any) -> tuple[dict[str, Tensor], phases.Fakes]:
-        return loss("generators", a, b), phases.Fakes(a, b)
+        return loss("generators", gan, a, b), phases.Fakes(a, b)
 
     def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: phases.Fakes, **_: Any) -> dict[str, Tensor]:
-        return loss("discriminators", a, b)
+        return loss("discriminators", gan, a, b)
 
-    monkeypatch.setattr(phases, "generator_loss", generators)
-    monkeypatch.setattr(phases, "discriminator_loss", discriminators)
-    strategy = STRATEGIES[name]
-    pools = {domain: ImagePool(2) for domain in "ab"}
-    loop = Loop(gan, strategy.phases(gan, pools, settings), None, settings)
-    for images in islice(batches(name, domains), settings.total_images):
-        loop.step(*images)
+    def step(loop: Loop, *images: Tensor) -> Any:
+        nonlocal steps
+        told = one_step(loop, *images)
         steps += 1
+        return told
+
+    one_step = Loop.step
+    with monkeypatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+        patched.setattr(phases, "generator_loss", generators)
+        patched.setattr(phases, "discriminator_loss", discriminators)
+        patched.setattr(Loop, "step", step)
+        search(settings.model_copy(update={"data": data}), Path(folder) / "run")
     return seen
 
 
 def batches(name: str, domains: tuple[ImageSource, ImageSource], nimg: int = 0) -> Iterator[tuple[Tensor, ...]]:
     settings = config(name)
-    sources = STRATEGIES[name].sources(*domains, settings.seed)
+    sources = STRATEGIES[name].sources(*domains, settings.split_seed)
     walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     return STRATEGIES[name].roles(walks.from_image(nimg), nimg, settings)
 
@@ -132,6 +137,7 @@ def test_th_has_exclusive_halves(domains: tuple[ImageSource, ImageSource], monke
         images_of(seen, "weights"), images_of(seen, "alphas"), (range(A), range(100, 100 + B)), strict=True
     ):
         assert not ours & theirs and ours | theirs == set(everything) and abs(len(ours) - len(theirs)) <= 1
+        assert ours == {everything[index] for index in halves(len(everything), config("th").split_seed)[0]}
     for learners in ("weights", "alphas"):
         walk = [one.b for one in seen if one.learners == learners and one.loss == "generators"]
         assert all(len(set(walk[start : start + B // 2])) == B // 2 for start in range(0, len(walk), B // 2)), (
@@ -160,7 +166,7 @@ def test_under_ths_alphas_learn_from_both_halves_as_long(
     """Whatever the warm-up, in which they do not learn."""
     settings = config("ths", warmup=warmup)
     strategy = STRATEGIES["ths"]
-    sources = strategy.sources(*domains, settings.seed)
+    sources = strategy.sources(*domains, settings.split_seed)
     walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     total = settings.total_images
     begins = int(warmup * total)
