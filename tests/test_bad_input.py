@@ -163,6 +163,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
             "layout 'resnet9' leaves nothing to search: choose one of fram",
         ),
         (["--strategy", "annealing"], "search.strategy: input should be 'of', 'tf', 'th' or 'ths', got 'annealing'"),
+        (["--set", "search.budget_width=4"], "search.budget_width is of a budget: give search.budget and how much"),
         (["--resolution", "0"], "data.resolution: input should be greater than or equal to 1, got 0"),
         (["--resolution", "100"], "resolution 100 does not fit layout 'framed': it takes multiples of 16"),
         (["--resolution", "8"], "try --resolution 16"),
@@ -229,6 +230,23 @@ def test_weights_of_another_layout_are_not_inherited(
     inherit = ("--set", f"training.inherit={home / 'search'}", "--out", tmp_path / "run")
     line = refused("train", "random:paper:1", *domains, *FLAGS, *inherit)
     assert "searched layout 'framed', and weights of 'paper' are wanted" in line
+
+
+@pytest.mark.parametrize("command", ["search", "train"])
+@pytest.mark.parametrize("flags", [("--features", "squeezenet:nowhere"), ("--set", "metrics.split=test")], ids=" ".join)
+def test_a_dry_run_refuses_what_the_run_would(
+    command: str, flags: tuple[str, str], domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+) -> None:
+    wanted = ("resnet9", "--resolution", "32") if command == "train" else ()
+    arguments = (command, *domains, *FLAGS, *wanted, *flags, "--out", tmp_path / "run")
+    assert refused(*arguments) == refused(*arguments, "--dry-run")
+
+
+def test_a_dry_run_looks_for_what_is_inherited(
+    domains: tuple[str | Path, ...], home: Path, tmp_path: Path, refused: Refused
+) -> None:
+    inherit = ("--set", "training.inherit=nowhere", "--out", tmp_path / "run")
+    assert "nowhere" in refused("train", home / "search", *domains, *FLAGS, *inherit, "--dry-run")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ class SearchConfig(Section):
     def _whole_budget(self) -> Self:
         if (self.budget is None) != (self.budget_ab is None and self.budget_ba is None):
             raise ValueError("search.budget says of what, search.budget_ab and search.budget_ba how much: give both")
+        if self.budget is None and self.budget_width is not None:
+            raise ValueError("search.budget_width is of a budget: give search.budget and how much, too")
         return self
 
 

@@ -199,19 +199,26 @@ def test_a_budget_that_nothing_meets_is_refused(tmp_path: Path) -> None:
         open_budget(Run(tmp_path), config(budget_ab=100.0), LAYOUT)
 
 
-@pytest.mark.parametrize("width", [("--budget-width", "2.5"), ("--set", "search.budget_width=2.5")], ids=" ".join)
-def test_a_search_with_a_budget(width: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "width, again",
+    [
+        ("--budget-width 2.5", "--width 2.5"),
+        ("--set search.budget_width=2.5", "--width 2.5"),
+        ("--set nets.width_ab=2.5 --set nets.width_ba=3", "--set nets.width_ab=2.5 --set nets.width_ba=3"),
+    ],
+)
+def test_a_search_with_a_budget(width: str, again: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Penalised from the first step on, the larger of two budgets does not matter, and the smaller is kept to.
 
     So little that the penalty leads no alpha to the small ops: keeping to the budget is left to the derivation.
     """
     domains = write_domains(tmp_path)
     out = tmp_path / "run"
-    budget = ("--budget-params", "21.5k,1M", *width, "--set", "search.budget_weight=1e-6")
+    budget = ("--budget-params", "21.5k,1M", *width.split(), "--set", "search.budget_weight=1e-6")
     assert ganas("search", *domains, *FLAGS, "--out", out, *budget) == 0
     said = capsys.readouterr().out
     assert "generator_ab: " in said and "of 21,500 parameters" in said and "generator_ba: " in said
-    assert said.splitlines()[-1].endswith("--width 2.5"), "what is to be done next keeps to the budget"
+    assert said.splitlines()[-1].endswith(again), "what is to be done next keeps to the budget"
     result = json.loads((out / "result.json").read_text())
     assert 0.5 < result["budget"]["generator_ab"] <= 1 and result["budget"]["generator_ba"] < 0.1
     architecture = json.loads((out / "architecture.json").read_text())

@@ -72,6 +72,7 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
+    from ganas.nets.layout import GENERATORS
     from ganas.presets import make_config
     from ganas.searching.oneshot import STRATEGIES, open_search
     from ganas.searching.oneshot import search as run_search
@@ -83,8 +84,10 @@ def search(
     config = make_config("search", preset=preset or default_preset(), flags=flags, settings=settings or ())
     assert config.search is not None
     if dry_run:
-        resolved, _ = open_search(config, Run(out))
+        resolved, *_ = open_search(config, Run(out))
         _print_cost(resolved, None, STRATEGIES[config.search.strategy].phases)
+        if config.search.budget == "ms":
+            print("budget           in milliseconds: the search measures them first, and then says whether it fits")
         return
     result = run_search(config, out)
     _print_choices(result.architecture)
@@ -93,9 +96,11 @@ def search(
     for line in result.spent:
         print(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features}
-    if result.spent:  # as wide as the budget was meant for
-        given["--width"] = f"{config.search.budget_width or config.nets.width:g}"
     again = [word for option, value in given.items() if value is not None for word in (option, value)]
+    if result.spent:  # as wide as the budget was meant for
+        ab, ba = (f"{config.search.budget_width or config.nets.width_of(name):g}" for name in GENERATORS)
+        both = ("--width", ab), ("--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}")
+        again += both[ab != ba]
     print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *again)
 
 
@@ -137,12 +142,11 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.nets.layout import find_layout
     from ganas.presets import make_config, parse_setting
+    from ganas.store import Run
     from ganas.training.architectures import find_architecture, matched
-    from ganas.training.opening import open_domains
     from ganas.training.phases import joint_phases
-    from ganas.training.translator import train_repeats
+    from ganas.training.translator import open_training, train_repeats
 
     found = find_architecture(architecture)
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
@@ -155,7 +159,7 @@ def train(
         raise ConfigError("--match-each says how to match: give --match-size with it")
     config = make_config("train", preset=preset or default_preset(), flags=flags, settings=settings or ())
     if dry_run:
-        resolved, _ = open_domains(config, find_layout(config.nets.layout))
+        resolved, *_ = open_training(config, found, Run(out))
         _print_cost(resolved, found, joint_phases, repeats)
         return
     result = train_repeats(config, found, out, repeats)

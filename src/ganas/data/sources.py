@@ -37,6 +37,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".g
 # gets to see a file somebody downloaded.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
+MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 MAX_PIXELS = 178_956_970  # where Pillow stops calling an image a possible decompression bomb and refuses it
 MAX_BYTES = 1 << 30  # an encoded image larger than this is one, too: 178 million pixels are 0.5 GiB uncompressed
 

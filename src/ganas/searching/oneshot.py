@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import save
 
 from ganas.config import RunConfig
+from ganas.data.sources import MINIMUM_IMAGES
 from ganas.errors import DataError
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture
@@ -23,7 +24,7 @@ from ganas.searching.budget import open_budget
 from ganas.searching.derive import Choice, derive, overruled, read_choices, records, summarise
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.loop import Event
-from ganas.training.opening import MINIMUM_IMAGES, claim, kept_choices, open_domains
+from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import Strategy, joint_phases, no_penalty, two_step_phases
 from ganas.training.session import Domains, Session
 from ganas.training.validation import Validation, open_validation
@@ -67,8 +68,7 @@ def search(config: RunConfig, out: Path) -> SearchResult:
     strategy = STRATEGIES[config.search.strategy]
     layout = find_layout(config.nets.layout)
     run = Run(out)
-    config, domains = open_search(config, run)
-    config, validation = open_validation(config, domains, Cache(default_cache()))
+    config, domains, validation = open_search(config, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -109,8 +109,8 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         return result
 
 
-def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains]:
-    """Settle the config and open the data, and refuse what is impossible before the run's folder is made."""
+def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
+    """Settle the config and open the data; whatever can be wrong is found before the run's folder is made."""
     assert config.search is not None, "a search has a search section"
     layout, strategy = find_layout(config.nets.layout), config.search.strategy
     config, domains = open_domains(kept_choices(run, config), layout)
@@ -118,7 +118,8 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains]:
         _refuse_few(strategy, domains)
     if config.search and config.search.budget != "ms":  # which has to be measured first
         open_budget(run, config, layout)
-    return config, domains
+    config, validation = open_validation(config, domains, Cache(default_cache()))
+    return config, domains, validation
 
 
 def _refuse_few(strategy: str, domains: Domains) -> None:

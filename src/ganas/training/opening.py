@@ -7,15 +7,13 @@ from typing import TypeVar
 import torch
 
 from ganas.config import Config, GrowConfig, RunConfig, load_config, resolve
-from ganas.data.sources import open_source
+from ganas.data.sources import MINIMUM_IMAGES, open_source
 from ganas.errors import ArchitectureError, ConfigError, RunError
 from ganas.nets.layout import LAYOUTS, Layout, find_layout
 from ganas.store import Run
 from ganas.training.session import Domains, split_domains
 
 Chosen = TypeVar("Chosen", RunConfig, GrowConfig)
-
-MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 
 
 def fast_bf16(device: str) -> bool:

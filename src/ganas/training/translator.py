@@ -24,7 +24,7 @@ from ganas.training.architectures import describe_sizes, generator_sizes
 from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import Strategy, joint_phases
-from ganas.training.session import Session
+from ganas.training.session import Domains, Session
 from ganas.training.validation import DIRECTIONS, Validation, open_validation
 
 IMAGES = {"validation": "held-out images", "test": "test images"}
@@ -70,14 +70,8 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
     layout = find_layout(architecture.layout)
-    nets = config.nets.model_copy(update={"layout": layout.name})
-    config = config.model_copy(update={"architecture": architecture.id, "nets": nets})
     run = Run(out)
-    config, domains = open_domains(kept_choices(run, config), layout)
-    # whatever can be wrong is found before the run's folder is made
-    config, validation = open_validation(config, domains, Cache(default_cache()))
-    fresh = config.training.inherit is not None and not run.checkpoint_paths()
-    supernet = _supernet(config.training.inherit, layout) if config.training.inherit and fresh else None
+    config, domains, validation, supernet = open_training(config, architecture, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         claim(run, config)
@@ -96,6 +90,22 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         kept = selection.kept() if selection else {}
         run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "kept": kept})
         return TrainResult(architecture.id, session.loop.nimg, kept)
+
+
+def open_training(
+    config: RunConfig, architecture: Architecture, run: Run
+) -> tuple[RunConfig, Domains, Validation, dict[str, Tensor] | None]:
+    """Settle the config, open the data and read what is inherited; whatever can be wrong is found before the run's
+    folder is made.
+    """
+    layout = find_layout(architecture.layout)
+    nets = config.nets.model_copy(update={"layout": layout.name})
+    config = config.model_copy(update={"architecture": architecture.id, "nets": nets})
+    config, domains = open_domains(kept_choices(run, config), layout)
+    config, validation = open_validation(config, domains, Cache(default_cache()))
+    fresh = config.training.inherit is not None and not run.checkpoint_paths()
+    supernet = _supernet(config.training.inherit, layout) if config.training.inherit and fresh else None
+    return config, domains, validation, supernet
 
 
 def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repeats: int) -> TrainResult:
