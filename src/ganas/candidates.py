@@ -78,12 +78,17 @@ def failure(candidate: Run, error: str) -> Result:
 
     Of a job that has none (a recipe's have runs of their own) only why.
     """
-    lines = candidate.read_metrics()
-    begun = (item for line in lines if line["nimg"] == 0 for item in line.get("scores", {}).items())
+    begun = (item for line in candidate.read_metrics() if line["nimg"] == 0 for item in line.get("scores", {}).items())
     metric, start = next(begun, (None, None))
+    images, seconds = training_of(candidate)
+    return Result("failed", images=images, seconds=seconds, start=start, metric=metric, error=error)
+
+
+def training_of(run: Run) -> tuple[int, float]:
+    """How many images a run's metrics say that it has seen, and the seconds of steps and of waiting for images."""
+    lines = run.read_metrics()
     seconds = sum(line.get("step_seconds", 0.0) + line.get("wait_seconds", 0.0) for line in lines)
-    images = lines[-1]["nimg"] if lines else 0
-    return Result("failed", images=images, seconds=round(seconds, 3), start=start, metric=metric, error=error)
+    return lines[-1]["nimg"] if lines else 0, round(seconds, 3)
 
 
 def read_spec(candidate: Run) -> Spec:

@@ -95,7 +95,14 @@ class StopSignal:
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
-        """Take the two signals over; the previous handlers come back afterwards. Only a main thread can."""
+        """Take the two signals over; the previous handlers come back afterwards. Only a main thread can.
+
+        Within another one's `listening` it is that one that is yielded: what has been asked of it is not forgotten.
+        """
+        outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        if isinstance(outer, StopSignal):
+            yield outer
+            return
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

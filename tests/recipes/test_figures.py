@@ -9,8 +9,9 @@ import pytest
 
 from ganas.errors import ConfigError, RunError
 from ganas.presets import make_config
-from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, Network, flags_of, recipe
+from ganas.recipes.figures import FIGURES, HALVED, PAPER_DATASETS, SCALES, Network, flags_of, recipe
 from ganas.recipes.jobs import Dataset, Job
+from ganas.searching import oneshot
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
 
@@ -117,7 +118,7 @@ def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words:
         recipe("fig5", "tiny", [ONE], settings=[setting])
 
 
-@pytest.mark.parametrize("figure", ["fig5", "fig6"])
+@pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("scale", SCALES)
 def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: str, scale: str) -> None:
     """And in what their sizes make of it, widths, and in their seeds: data, losses and length are the same."""
@@ -137,6 +138,10 @@ def test_all_jobs_hold_out_the_same_images(figure: str, scale: str) -> None:
     configs = [make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings) for job in jobs]
     assert {(config.split_seed, config.data.validation) for config in configs} == {(7, configs[0].data.validation)}
     assert len({config.seed for config in configs}) > 1
+
+
+def test_strategies_that_halve_are_known_as_such() -> None:
+    assert set(HALVED) == {name for name, strategy in oneshot.STRATEGIES.items() if strategy.halved}
 
 
 @pytest.mark.parametrize("scale", SCALES)

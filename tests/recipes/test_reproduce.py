@@ -1,7 +1,9 @@
 """Recipes carried out, on noise and for a step or two: the queue, the table, the drawing; data sets."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 import zipfile
@@ -13,12 +15,13 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from ganas.errors import ConfigError, DataError, GanasError
+from ganas.errors import ConfigError, DataError, GanasError, RunError, Stopped
 from ganas.executors.base import Ended, InProcess
 from ganas.executors.place import Place
 from ganas.executors.worker import finish
-from ganas.progress import StopSignal
+from ganas.progress import Reporter, StopSignal
 from ganas.recipes import datasets
+from ganas.recipes.cost import describe
 from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, Workplace
@@ -63,6 +66,9 @@ def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Pat
         if row["variant"] == wanted.reference:
             assert row["share"] == pytest.approx(1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/result.json")}
+    for path in before:
+        ended = json.loads(path.read_text())
+        assert ended["images"] == 2 and 0 < ended["seconds"] < ended["elapsed"]
     assert reproduce(wanted, tmp_path, here()).table == found.table
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
     sizes = {(row["variant"], row["direction"]): row["parameters"] for row in rows}
@@ -101,6 +107,41 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     )
     assert whole.table in said.out and f"{len(ended)} of them done before" in said.err
     assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
+
+
+def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in which a preset or a default was another one: ids are the same then."""
+    wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
+    reproduce(wanted, tmp_path, here())
+    stored = Workplace(tmp_path).job(wanted.jobs[-1].id).config
+    text = stored.read_text()
+    assert dataset.folder not in text, "images may move"
+    stored.write_text(text.replace("lr: 0.0006", "lr: 0.0002").replace("pool: 50", "pool: 10"))
+    with pytest.raises(RunError, match=r"another version of ganas \(loss.pool: 10 → 50; training.lr: 0.0002 → 0.0006"):
+        reproduce(wanted, tmp_path, here())
+    stored.unlink()
+    reproduce(wanted, tmp_path, here())  # outcomes of before there was this file
+
+
+def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: Dataset, tmp_path: Path) -> None:
+    """While libraries are loaded and images looked at, say."""
+    workplace, job = Workplace(tmp_path), recipe("fig6", "tiny", [dataset], settings=QUICK).jobs[0]
+    folder = workplace.job(job.id)
+    folder.write_text(folder.path / "job.json", job.to_json())
+    with StopSignal().listening() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped, match="SIGTERM"):
+            work(folder, stop, Reporter(quiet=True))
+    assert not workplace.product(job).exists() and not folder.result.exists()
+
+
+def test_halves_that_are_too_small_are_told_before_the_first_search(dataset: Dataset) -> None:
+    few = replace(dataset, count_b=3)
+    with pytest.raises(DataError, match="noise: trainB has 3 images to learn from, and strategy TH halves them; 4 nee"):
+        recipe("fig3", "tiny", [few])
+    assert recipe("fig5", "tiny", [few]).jobs
 
 
 def test_two_at_once_would_disturb_each_other(
@@ -328,6 +369,7 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
     Nothing is trained here.
     """
     monkeypatch.setattr(Place, "open", lambda *_, **__: Stub())
+    monkeypatch.setattr("ganas.recipes.cost.describe_apart", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")
     assert ganas(*paper) == 0

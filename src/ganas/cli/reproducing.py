@@ -44,7 +44,7 @@ def reproduce(
     from ganas.executors.place import Place
     from ganas.metrics.features import load_features
     from ganas.presets import make_config
-    from ganas.recipes.cost import describe
+    from ganas.recipes.cost import describe_apart
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
     from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, flags_of, recipe
     from ganas.recipes.jobs import Dataset, Workplace
@@ -52,7 +52,7 @@ def reproduce(
     from ganas.recipes.reproduce import reproduce as run_recipe
 
     place = Place(executor, workers, address, gpu_share)
-    stand_in = Dataset("stand-in", "stand-in", 2, 2, "")
+    stand_in = Dataset("stand-in", "stand-in", 100, 100, "")
     # before anything is downloaded
     told = Network(absolute_features(features), None)
     job = recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0]
@@ -70,7 +70,7 @@ def reproduce(
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
             expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
-            print("\n".join(describe(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
+            print("\n".join(describe_apart(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
     if dry_run:
         return
     runs = open_executor(place, config.training.device)

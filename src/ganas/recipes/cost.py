@@ -1,7 +1,9 @@
 """What a recipe will cost on this machine: a step of each kind of job is measured, once."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 from ganas.config import RunConfig
 from ganas.nets.architecture import Architecture
@@ -56,6 +58,12 @@ def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
     architecture = architecture_of(job, lambda _: stand_in)
     flags |= {"nets.layout": architecture.layout} | size_flags(job, architecture, lambda _: stand_in)
     return make_config("train", preset=job.preset, flags=flags, settings=job.settings), architecture
+
+
+def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
+    """`describe` in a process of its own: a driver goes on for days, and would keep the memory that measuring took."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return apart.submit(describe, recipe, workplace, workers).result()
 
 
 def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:

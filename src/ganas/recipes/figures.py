@@ -14,7 +14,9 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ganas.errors import ConfigError
+from ganas.config import RunConfig, network_of
+from ganas.data.sources import MINIMUM_IMAGES
+from ganas.errors import ConfigError, DataError
 from ganas.nets.layout import find_layout
 from ganas.presets import FOREIGN, Values, make_config, parse_setting
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
@@ -22,6 +24,7 @@ from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
 # All are compared after as many images: the best by a few held-out ones is nearly drawn by lot.
 LAST = (("metrics.select", "last"),)
 STRATEGIES = ("of", "tf", "th", "ths")
+HALVED = ("th", "ths")  # those that learn alphas and weights from a half of each domain
 HANDMADE = "resnet9"
 # What figures set themselves, or what has an option of its own.
 OWN = (
@@ -124,6 +127,12 @@ def flags_of(job: Job) -> Values:
     """The config values that a job sets, but for its size."""
     data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
+
+
+def config_of(job: Job) -> RunConfig:
+    """What a job's run is told, but for places and its size."""
+    places = {"data.a": "trainA", "data.b": "trainB", "metrics.features": network_of(job.features)}
+    return make_config(job.kind, preset=job.preset, flags=flags_of(job) | places, settings=job.settings)
 
 
 def _concerns(setting: str, kind: str) -> bool:
@@ -252,6 +261,17 @@ PAPER_DATASETS: Mapping[str, Sequence[str]] = {
 }
 
 
+def _refuse_few(job: Job, validation: int) -> None:
+    """Said before the first search: the halved ones come last, and would stop what follows them."""
+    for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
+        learning = count - min(validation, count // 10)
+        if learning < 2 * MINIMUM_IMAGES:
+            raise DataError(
+                f"{job.dataset.name}: {part} has {learning} images to learn from, and strategy {job.name} halves "
+                f"them; {2 * MINIMUM_IMAGES} needed: add images"
+            )
+
+
 def recipe(
     figure: str,
     scale: str,
@@ -261,8 +281,10 @@ def recipe(
     seed: int = 0,
     settings: Sequence[str] = (),  # of --set, for searches and trainings as far as they have the key
 ) -> Recipe:
-    """Everything that a figure needs; raises `ConfigError` for an unknown figure or scale, or a --set that is not the
-    user's: what a figure compares is set by the figure.
+    """Everything that a figure needs.
+
+    Raises `ConfigError` for an unknown figure or scale, or a --set that is not the user's: what a figure compares is
+    set by the figure; `DataError` for a domain that is too small to be halved where a strategy does so.
     """
     if figure not in FIGURES:
         raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(FIGURES)}")
@@ -288,7 +310,9 @@ def recipe(
     size_reference = chosen.narrow if figure == "fig5" else chosen.wide
     made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
     for job in made.jobs:  # what is wrong in a --set is said before anything begins
-        config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+        config = config_of(job)
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
+        if config.search and config.search.strategy in HALVED:
+            _refuse_few(job, config.data.validation)
     return made

@@ -2,6 +2,7 @@
 
 OUT/jobs/ID/
   job.json       what to do
+  config.yaml    what its run is told, but for places and its size
   run/           the run of ``ganas search`` or ``ganas train``
   scores.json    train: both directions on the test images, and the sizes of the generators
   result.json    written last: how it ended (`ganas.candidates.Result`)
@@ -61,7 +62,10 @@ class Job:
 
     @property
     def id(self) -> str:
-        """A readable beginning, and ten hex digits of all that the outcome depends on; not of where files lie."""
+        """A readable beginning, and ten hex digits of all that is told; not of where files lie.
+
+        What a preset's name and the defaults stand for is a version's of ganas: ``config.yaml`` has it.
+        """
         content = asdict(self) | {"dataset": self.dataset.digest, "features": network_of(self.features)}
         content["settings"] = sorted(dict(map(parse_setting, self.settings)).items())  # however they are written
         del content["name"]

@@ -7,11 +7,12 @@ from pathlib import Path
 from statistics import mean
 
 from ganas.candidates import Result, read_result
+from ganas.config import RunConfig, load_config
 from ganas.errors import ConfigError, GanasError, RunError, Stopped
 from ganas.executors.base import Executor
 from ganas.executors.place import Place
 from ganas.progress import Reporter, StopSignal, readable_seconds
-from ganas.recipes.figures import Recipe
+from ganas.recipes.figures import Recipe, config_of
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.store import Run, exclusively
@@ -65,6 +66,7 @@ def _do(
     results: dict[str, Result] = {}
     running: dict[Path, Job] = {}
     for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
+        _refuse_changed(job, workplace.job(job.id))
         if known := workplace.outcome(job):
             results[job.id] = known
         else:
@@ -81,6 +83,7 @@ def _do(
                 results[job.id] = known
             elif len(running) < executor.capacity and all(parent in results for parent in job.parents):
                 folder.write_text(folder.path / JOB, job.to_json())
+                folder.write_text(folder.config, config_of(job).to_yaml())
                 running[folder.path] = job
                 executor.submit(folder.path)
                 reporter.say(f"{_named(job)}: begun")
@@ -102,6 +105,18 @@ def _do(
                 write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
         time.sleep(POLL_SECONDS)
     return results
+
+
+def _refuse_changed(job: Job, folder: Run) -> None:
+    """A preset or a default that another version of ganas has makes no other id; numbers of both in one table lie."""
+    if not folder.config.exists():
+        return
+    stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
+    if differences := stored.changed(config_of(job)):
+        raise RunError(
+            f"{str(folder.path)!r} is of another version of ganas ({'; '.join(differences[:3])}): remove that folder, "
+            f"and the job is done anew, or choose another --out"
+        )
 
 
 def _named(job: Job) -> str:

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from ganas.candidates import Result
+from ganas.candidates import Result, training_of
 from ganas.errors import ArchitectureError
 from ganas.executors.worker import main_of
 from ganas.progress import Reporter, StopSignal
@@ -20,9 +20,11 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
         refusal = _search(workplace, job) if job.kind == "search" else _train(workplace, job)
         if refusal:
             return Result("failed", error=refusal)
-    for checkpoint in workplace.run(job.id).checkpoint_paths():
+    run = workplace.run(job.id)
+    for checkpoint in run.checkpoint_paths():
         checkpoint.unlink()
-    return Result("done")
+    images, seconds = training_of(run)
+    return Result("done", images=images, seconds=seconds)
 
 
 def _search(workplace: Workplace, job: Job) -> str | None:
