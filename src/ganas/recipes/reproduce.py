@@ -114,8 +114,8 @@ def _refuse_changed(job: Job, folder: Run) -> None:
     stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
     if differences := stored.changed(config_of(job)):
         raise RunError(
-            f"{str(folder.path)!r} is of another version of ganas ({'; '.join(differences[:3])}): remove that folder, "
-            f"and the job is done anew, or choose another --out"
+            f"{str(folder.path)!r} is of another version of ganas ({'; '.join(differences[:3])}): go on with that one, "
+            f"or choose another --out"
         )
 
 

@@ -13,7 +13,7 @@ from ganas.store import Run, default_cache, write_atomically
 
 
 def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
-    """The job whose folder this is; its run resumes by itself."""
+    """The job whose folder this is; its run resumes by itself, and listens to `stop`, which is listening already."""
     workplace, job = Workplace.of(folder), Job.read(folder)
     reporter.say(f"{job.kind} {job.name} on {job.dataset.name}")
     if not workplace.product(job).exists():  # else it was killed before it could say so
