@@ -54,6 +54,10 @@ class DataConfig(Section):
     digest_a: str | None = None  # of the images, filled in: a resume notices that they changed
     digest_b: str | None = None
 
+    def held_out(self, count: int) -> int:
+        """How many of a domain's images are not learned from."""
+        return min(self.validation, count // 10)
+
 
 class NetsConfig(Section):
     """How large the networks are, and how a supernet mixes its ops."""

@@ -109,9 +109,8 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
 
 
-def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_no_waiting")
+def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: Dataset, tmp_path: Path) -> None:
     """One in which a preset or a default was another one: ids are the same then."""
     wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
     reproduce(wanted, tmp_path, here())
@@ -121,6 +120,8 @@ def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(
     stored.write_text(text.replace("lr: 0.0006", "lr: 0.0002").replace("pool: 50", "pool: 10"))
     with pytest.raises(RunError, match=r"another version of ganas \(loss.pool: 10 → 50; training.lr: 0.0002 → 0.0006"):
         reproduce(wanted, tmp_path, here())
+    with pytest.raises(RunError, match="another version of ganas"):
+        describe(wanted, Workplace(tmp_path), 1)
     stored.unlink()
     reproduce(wanted, tmp_path, here())  # outcomes of before there was this file
 

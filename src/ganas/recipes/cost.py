@@ -12,6 +12,7 @@ from ganas.presets import make_config
 from ganas.progress import readable_seconds
 from ganas.recipes.figures import Recipe, flags_of
 from ganas.recipes.jobs import Job, Workplace
+from ganas.recipes.reproduce import refuse_changed
 from ganas.recipes.sizes import architecture_of, size_flags
 from ganas.searching.oneshot import STRATEGIES
 from ganas.training.cost import measure_cost
@@ -37,9 +38,7 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
     for job in jobs:
         config, architecture = _told(job)
         layout = find_layout(config.nets.layout)
-        learning = (
-            count - min(config.data.validation, count // 10) for count in (job.dataset.count_a, job.dataset.count_b)
-        )
+        learning = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
         config = settle_machine(config, epoch_images=max(learning), digests=("", ""))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
         if key not in known:
@@ -68,6 +67,8 @@ def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[s
 
 def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
     """For people: searches and trainings that are not done yet, each kind with its time, and all together."""
+    for job in recipe.jobs:
+        refuse_changed(job, workplace)
     left = [job for job in recipe.jobs if workplace.outcome(job) is None]
     done = len(recipe.jobs) - len(left)
     lines = [f"{done} of {len(recipe.jobs)} jobs are done"] if done else []

@@ -261,10 +261,10 @@ PAPER_DATASETS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _refuse_few(job: Job, validation: int) -> None:
+def _refuse_few(job: Job, config: RunConfig) -> None:
     """Said before the first search: the halved ones come last, and would stop what follows them."""
     for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
-        learning = count - min(validation, count // 10)
+        learning = count - config.data.held_out(count)
         if learning < 2 * MINIMUM_IMAGES:
             raise DataError(
                 f"{job.dataset.name}: {part} has {learning} images to learn from, and strategy {job.name} halves "
@@ -314,5 +314,5 @@ def recipe(
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
         if config.search and config.search.strategy in HALVED:
-            _refuse_few(job, config.data.validation)
+            _refuse_few(job, config)
     return made

@@ -66,7 +66,7 @@ def _do(
     results: dict[str, Result] = {}
     running: dict[Path, Job] = {}
     for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
-        _refuse_changed(job, workplace.job(job.id))
+        refuse_changed(job, workplace)
         if known := workplace.outcome(job):
             results[job.id] = known
         else:
@@ -107,8 +107,12 @@ def _do(
     return results
 
 
-def _refuse_changed(job: Job, folder: Run) -> None:
-    """A preset or a default that another version of ganas has makes no other id; numbers of both in one table lie."""
+def refuse_changed(job: Job, workplace: Workplace) -> None:
+    """A preset or a default that another version of ganas has makes no other id; numbers of both in one table lie.
+
+    Raises `RunError` that names the values.
+    """
+    folder = workplace.job(job.id)
     if not folder.config.exists():
         return
     stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))

@@ -51,7 +51,7 @@ def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
     """Hold out up to `data.validation` images a domain, at most a tenth of it."""
 
     def halves(source: ImageSource) -> tuple[ImageSource, ImageSource]:
-        learn, hold = split(len(source), min(config.data.validation, len(source) // 10), config.split_seed)
+        learn, hold = split(len(source), config.data.held_out(len(source)), config.split_seed)
         return source.subset(learn), source.subset(hold)
 
     (train_a, held_a), (train_b, held_b) = halves(a), halves(b)
