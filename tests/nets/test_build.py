@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganas.gan.cyclegan import CycleGAN, final_cyclegan, inherit
+from ganas.gan.cyclegan import CycleGAN, inherit
 from ganas.nets.architecture import Architecture
 from ganas.nets.build import Network, build, mixture, one_op, slot_modules
 from ganas.nets.grouping import Grouping, naive, split, whole
@@ -237,7 +237,7 @@ def test_a_one_hot_mixture_is_the_final_network(
     torch.manual_seed(seed)
     architecture = random_architecture(layout, seed)
     supernets = CycleGAN(layout, None, 2, 2, grouping)
-    finals = final_cyclegan(architecture, 2, 2)
+    finals = CycleGAN(layout, architecture, 2, 2)
     copied, total = inherit(finals, architecture, supernets.state_dict())
     assert copied == total
     supernets, finals = supernets.to(dtype).eval(), finals.to(dtype).eval()
@@ -288,7 +288,7 @@ def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
 def test_a_wider_network_inherits_what_fits_and_keeps_the_rest() -> None:
     layout = LAYOUTS["framed"]
     architecture = random_architecture(layout, 0)
-    supernets, finals = CycleGAN(layout, None, 2, 2), final_cyclegan(architecture, 4, 2)
+    supernets, finals = CycleGAN(layout, None, 2, 2), CycleGAN(layout, architecture, 4, 2)
     before = {name: tensor.clone() for name, tensor in finals.state_dict().items()}
     copied, total = inherit(finals, architecture, supernets.state_dict())
     kept = [name for name, tensor in finals.state_dict().items() if torch.equal(tensor, before[name])]

@@ -43,10 +43,9 @@ def reproduce(
     from ganas.config import absolute_features
     from ganas.executors.place import Place
     from ganas.metrics.features import load_features
-    from ganas.presets import make_config
     from ganas.recipes.cost import describe_apart
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, flags_of, recipe
+    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, config_of, recipe
     from ganas.recipes.jobs import Dataset, Workplace
     from ganas.recipes.reproduce import open_executor
     from ganas.recipes.reproduce import reproduce as run_recipe
@@ -55,8 +54,7 @@ def reproduce(
     stand_in = Dataset("stand-in", "stand-in", 100, 100, "")
     # before anything is downloaded
     told = Network(absolute_features(features), None)
-    job = recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0]
-    config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+    config = config_of(recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0])
     skip_bad = config.data.skip_bad
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":

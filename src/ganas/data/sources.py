@@ -180,6 +180,15 @@ def open_source(
     return source
 
 
+def check_halves(count: int, place: str, strategy: str, way_out: str) -> None:
+    """Raise `DataError` where half of a domain's images to learn from is less than a domain has to have."""
+    if count < 2 * MINIMUM_IMAGES:
+        raise DataError(
+            f"{place} has {count} images to learn from, and {strategy} halves them; "
+            f"{2 * MINIMUM_IMAGES} needed: {way_out}"
+        )
+
+
 def check_source(path: Path | str) -> SourceReport:
     """Decodes every image under ``path`` and says what is there. Broken images are reported, not raised.
 

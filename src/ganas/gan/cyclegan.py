@@ -69,11 +69,6 @@ def _choose(layout: Layout, architecture: Architecture | None, name: str, groupi
     return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(name, grouping)
 
 
-def final_cyclegan(architecture: Architecture, width: float, discriminator_width: float) -> CycleGAN:
-    """The final networks of an architecture, freshly initialised."""
-    return CycleGAN(find_layout(architecture.layout), architecture, width, discriminator_width)
-
-
 def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
     """Copy a supernet's weights of the chosen ops into final networks wherever shapes agree: (copied, of all tensors).
 

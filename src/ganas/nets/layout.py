@@ -28,6 +28,7 @@ ENCODE_REFERENCE = tuple(op for op in ENCODE if op != "conv7")  # the released c
 NETWORKS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 GENERATORS = NETWORKS[:2]
 DISCRIMINATORS = NETWORKS[2:]
+DIRECTIONS = {"ab": "A→B", "ba": "B→A"}  # what generators do, and how it is written for people
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from multiprocessing import get_context
 from ganas.config import RunConfig
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
-from ganas.presets import make_config
 from ganas.progress import readable_seconds
-from ganas.recipes.figures import Recipe, flags_of
+from ganas.recipes.figures import Recipe, layout_of
 from ganas.recipes.jobs import Job, Workplace
 from ganas.recipes.reproduce import refuse_changed
-from ganas.recipes.sizes import architecture_of, size_flags
+from ganas.recipes.sizes import told
 from ganas.searching.oneshot import STRATEGIES
 from ganas.training.cost import measure_cost
 from ganas.training.opening import settle_machine
@@ -36,7 +35,7 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
     """Job by job; jobs that differ in nothing but data, seed or repeat are measured once."""
     known: dict[tuple[object, ...], float] = {}
     for job in jobs:
-        config, architecture = _told(job)
+        config, architecture = _expected(job)
         layout = find_layout(config.nets.layout)
         learning = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
         config = settle_machine(config, epoch_images=max(learning), digests=("", ""))
@@ -48,15 +47,10 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
         yield JobCost(job, config.total_images, known[key], seconds)
 
 
-def _told(job: Job) -> tuple[RunConfig, Architecture | None]:
-    flags = flags_of(job)
-    if job.kind == "search":
-        return make_config("search", preset=job.preset, flags=flags, settings=job.settings), None
-    layout = make_config("search", preset=job.preset, flags={"data.a": "a", "data.b": "b"}).nets.layout
-    stand_in = STAND_IN.format(layout=layout)
-    architecture = architecture_of(job, lambda _: stand_in)
-    flags |= {"nets.layout": architecture.layout} | size_flags(job, architecture, lambda _: stand_in)
-    return make_config("train", preset=job.preset, flags=flags, settings=job.settings), architecture
+def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
+    """What a job will be told, but for what is not found yet."""
+    stand_in = STAND_IN.format(layout=layout_of(job.preset))
+    return told(job, lambda _: stand_in)
 
 
 def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
@@ -75,12 +69,12 @@ def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
     if not left:
         return lines
     costs = [*recipe_cost(left)]
-    for kind, named in (("search", "searches"), ("train", "trainings")):
+    for kind, one, several in (("search", "search", "searches"), ("train", "training", "trainings")):
         mine = [cost for cost in costs if cost.job.kind == kind]
         if mine:
             longest = max(mine, key=lambda cost: cost.seconds)
             lines.append(
-                f"{len(mine)} {named}: {sum(cost.images for cost in mine):,} pairs, "
+                f"{len(mine)} {one if len(mine) == 1 else several}: {sum(cost.images for cost in mine):,} pairs, "
                 f"{readable_seconds(sum(cost.seconds for cost in mine))} of steps one after another; the longest, "
                 f"{longest.job.name} on {longest.job.dataset.name}, {readable_seconds(longest.seconds)}"
             )

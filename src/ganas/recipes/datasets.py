@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ganas.data.demo import write_demo_data
-from ganas.data.sources import IMAGE_SUFFIXES, open_source
+from ganas.data.sources import IMAGE_SUFFIXES, MINIMUM_IMAGES, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.progress import Reporter
 from ganas.recipes.jobs import Dataset
@@ -81,7 +81,7 @@ def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
     for part in PARTS:
         if not (folder / part).is_dir():
             raise DataError(f"{str(folder)!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
-    sources = [open_source(folder / part, minimum=2, skip_bad=skip_bad) for part in PARTS]
+    sources = [open_source(folder / part, minimum=MINIMUM_IMAGES, skip_bad=skip_bad) for part in PARTS]
     digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
     return Dataset(name, str(folder.absolute()), len(sources[0]), len(sources[1]), digest)
 

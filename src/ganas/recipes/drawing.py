@@ -8,8 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ganas.nets.layout import DIRECTIONS
 from ganas.recipes.figures import Recipe
-from ganas.recipes.report import DIRECTIONS, Row
+from ganas.recipes.report import Row
 from ganas.store import write_atomically
 
 HAND_MADE, SEARCHED, OTHER, BAR = "#c0392b", "#2e8b57", "#34699a", "#d9d9d9"

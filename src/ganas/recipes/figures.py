@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ganas.config import RunConfig, network_of
-from ganas.data.sources import MINIMUM_IMAGES
-from ganas.errors import ConfigError, DataError
+from ganas.data.sources import check_halves
+from ganas.errors import ConfigError
 from ganas.nets.layout import find_layout
 from ganas.presets import FOREIGN, Values, make_config, parse_setting
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
@@ -176,7 +176,12 @@ class Kitchen:
         values = (*self._split, *LAST, *self._scale.train, *own)
         jobs = (
             Job(
-                *("train", name, self._dataset, self._scale.preset, self._seed + first + number, values),
+                "train",
+                name,
+                self._dataset,
+                self._scale.preset,
+                self._seed + first + number,
+                values,
                 settings=self._settings["train"],
                 features=self._network.features,
                 weights=self._network.digest,
@@ -261,15 +266,9 @@ PAPER_DATASETS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _refuse_few(job: Job, config: RunConfig) -> None:
-    """Said before the first search: the halved ones come last, and would stop what follows them."""
-    for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
-        learning = count - config.data.held_out(count)
-        if learning < 2 * MINIMUM_IMAGES:
-            raise DataError(
-                f"{job.dataset.name}: {part} has {learning} images to learn from, and strategy {job.name} halves "
-                f"them; {2 * MINIMUM_IMAGES} needed: add images"
-            )
+def layout_of(preset: str) -> str:
+    """The search space of a preset's searches, by name."""
+    return make_config("search", preset=preset, flags={"data.a": "trainA", "data.b": "trainB"}).nets.layout
 
 
 def recipe(
@@ -298,7 +297,7 @@ def recipe(
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"two data sets are called {twice!r}: rename a folder, tables tell them apart by its name")
     chosen = SCALES[scale]
-    layout = "paper" if scale == "paper" else "framed"
+    layout = layout_of(chosen.preset)
     variants: list[Variant] = []
     searches: list[Job] = []
     for dataset in datasets:
@@ -313,6 +312,8 @@ def recipe(
         config = config_of(job)
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
-        if config.search and config.search.strategy in HALVED:
-            _refuse_few(job, config)
+        if config.search and config.search.strategy in HALVED:  # or it would stop what follows the first searches
+            for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
+                place = f"{job.dataset.name}: {part}"
+                check_halves(count - config.data.held_out(count), place, f"strategy {job.name}", "add images")
     return made

@@ -7,7 +7,6 @@ from ganas.candidates import Result, training_of
 from ganas.errors import ArchitectureError
 from ganas.executors.worker import main_of
 from ganas.progress import Reporter, StopSignal
-from ganas.recipes.figures import flags_of
 from ganas.recipes.jobs import Job, Workplace
 from ganas.store import Run, default_cache, write_atomically
 
@@ -28,10 +27,10 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
 
 
 def _search(workplace: Workplace, job: Job) -> str | None:
-    from ganas.presets import make_config
+    from ganas.recipes.sizes import told
     from ganas.searching.oneshot import search
 
-    config = make_config("search", preset=job.preset, flags=flags_of(job), settings=job.settings)
+    config, _ = told(job, lambda name: str(workplace.run(name).path))
     search(config, workplace.run(job.id).path)
     return None
 
@@ -40,21 +39,15 @@ def _train(workplace: Workplace, job: Job) -> str | None:
     """Train and judge; why it cannot be, where that is for this job alone."""
     from ganas.evaluation import evaluate_run
     from ganas.metrics.statistics import Cache
-    from ganas.presets import make_config
-    from ganas.recipes.sizes import architecture_of, size_flags
+    from ganas.recipes.sizes import told
     from ganas.training.architectures import generator_sizes
     from ganas.training.translator import train
 
-    def found(name: str) -> str:
-        return str(workplace.run(name).path)
-
-    architecture = architecture_of(job, found)
-    flags = flags_of(job) | {"nets.layout": architecture.layout}
     try:
-        flags |= size_flags(job, architecture, found)
+        config, architecture = told(job, lambda name: str(workplace.run(name).path))
     except ArchitectureError as error:  # a size that no width of this architecture comes near
         return str(error)
-    config = make_config("train", preset=job.preset, flags=flags, settings=job.settings)
+    assert architecture is not None, "a training has one"
     run = workplace.run(job.id)
     train(config, architecture, run.path)
     a, b = job.dataset.part("testA"), job.dataset.part("testB")

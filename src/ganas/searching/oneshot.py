@@ -14,8 +14,7 @@ from typing import Any
 from safetensors.torch import save
 
 from ganas.config import RunConfig
-from ganas.data.sources import MINIMUM_IMAGES
-from ganas.errors import DataError
+from ganas.data.sources import check_halves
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
@@ -94,9 +93,11 @@ def search(config: RunConfig, out: Path) -> SearchResult:
         architecture = budget.derive(layout, session.gan.alphas()) if budget else derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
-        summary, spent = summarise(final), budget.lines(layout, architecture) if budget else []
+        summary = summarise(final)
         document: dict[str, Any] = {"architecture": architecture.id}
+        spent: list[str] = []
         if budget:
+            spent = budget.lines(layout, architecture)
             changed = overruled(final, architecture)
             searched = 2 * len(layout.generator.searched)
             spent.append(f"in {len(changed)} of the generators' {searched} slots it overruled the leading op")
@@ -115,21 +116,12 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
     layout, strategy = find_layout(config.nets.layout), config.search.strategy
     config, domains = open_domains(kept_choices(run, config), layout)
     if STRATEGIES[strategy].halved:
-        _refuse_few(strategy, domains)
+        for name, source in (("A", domains.a), ("B", domains.b)):
+            check_halves(len(source), name, f"--strategy {strategy}", "add images, or search with --strategy of or tf")
     if config.search and config.search.budget != "ms":  # which has to be measured first
         open_budget(run, config, layout)
     config, validation = open_validation(config, domains, Cache(default_cache()))
     return config, domains, validation
-
-
-def _refuse_few(strategy: str, domains: Domains) -> None:
-    """Each half of a domain is one to learn from, and is as large as a whole one has to be."""
-    for name, source in (("A", domains.a), ("B", domains.b)):
-        if len(source) < 2 * MINIMUM_IMAGES:
-            raise DataError(
-                f"{name} has {len(source)} images to learn from, and --strategy {strategy} halves them; "
-                f"{2 * MINIMUM_IMAGES} needed: add images, or search with --strategy of or tf"
-            )
 
 
 def _watching(session: Session, validation: Validation) -> Event:

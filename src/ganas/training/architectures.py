@@ -58,13 +58,13 @@ def _random_architecture(text: str) -> Architecture:
 
 
 @dataclass(frozen=True)
-class GeneratorSize:
-    """One generator of an architecture at a width."""
+class NetworkSize:
+    """Size and work of one network at a width; three different numbers that are easily mixed up."""
 
     network: str
     width: float
     parameters: int
-    macs: int  # of one image at the run's resolution
+    macs: int  # multiply-accumulates of one image at the run's resolution
 
     @property
     def bytes(self) -> int:
@@ -72,11 +72,11 @@ class GeneratorSize:
         return BYTES * self.parameters
 
 
-def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: int) -> list[GeneratorSize]:
+def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: int) -> list[NetworkSize]:
     """Both generators as a run would have them."""
     layout = find_layout(architecture.layout).generator
     return [
-        GeneratorSize(
+        NetworkSize(
             name,
             nets.width_of(name),
             parameters(layout, architecture.ops(name), nets.width_of(name)),
@@ -86,16 +86,16 @@ def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: in
     ]
 
 
-def describe_sizes(sizes: Sequence[GeneratorSize]) -> list[str]:
-    """For people: three different numbers that are easily mixed up, and how unequal the two generators are."""
-    ab, ba = sizes
+def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
+    """For people: every network, and how unequal the two generators among them are."""
+    ab, ba = (size for size in sizes if size.network in GENERATORS)
     return [
         *(
             f"{size.network:16} width {size.width:g}, {size.parameters:,} parameters, {size.bytes / 10**6:.2f} MB, "
             f"{size.macs / 1e9:.2f} GMACs an image"
             for size in sizes
         ),
-        f"in all           {ab.parameters + ba.parameters:,} parameters, {(ab.bytes + ba.bytes) / 10**6:.2f} MB; "
+        f"generators       {ab.parameters + ba.parameters:,} parameters, {(ab.bytes + ba.bytes) / 10**6:.2f} MB; "
         f"ab is {ab.parameters / ba.parameters:.2f} times as large as ba",
     ]
 

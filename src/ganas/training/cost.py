@@ -1,7 +1,7 @@
 """What a run would cost, measured on this machine: parameters, MACs, memory, seconds a step, total time."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.config import GrowConfig, RunConfig
 from ganas.gan.cyclegan import ImagePool
 from ganas.nets.architecture import Architecture
-from ganas.nets.layout import GENERATORS, NETWORKS, Layout
+from ganas.nets.layout import NETWORKS, Layout
 from ganas.progress import readable_seconds
+from ganas.training.architectures import NetworkSize, describe_sizes
 from ganas.training.loop import Loop
 from ganas.training.networks import open_gan
 from ganas.training.phases import PhaseBuilder, no_penalty
@@ -25,20 +26,10 @@ PATIENCE = 20.0  # seconds after which fewer have to do
 
 
 @dataclass(frozen=True)
-class NetworkCost:
-    """Size and work of one network; three different numbers that are easily mixed up."""
-
-    width: float
-    parameters: int
-    bytes: int  # of the parameters in float32
-    macs: int  # multiply-accumulates of one image at the run's resolution
-
-
-@dataclass(frozen=True)
 class Cost:
     """What one run needs."""
 
-    networks: Mapping[str, NetworkCost]
+    networks: Sequence[NetworkSize]  # generators first
     # an estimate: weights, gradients, Adam's moments and what the backward pass needs, but for the one cell that
     # training.checkpointing computes again at a time
     memory_bytes: int
@@ -52,16 +43,16 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     training, nets = config.training, config.nets
     loop = trial_loop(config, layout, architecture, phases)
     gan = loop.gan
-    networks = {
-        name: _network_cost(gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
-    }
+    networks = [
+        _measured_size(name, gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
+    ]
     images, warmup = noise(config), config.search.warmup if config.search else 0.0
     early = step_seconds(loop) if not all(phase.begun(0) for phase in loop.phases) else 0.0
     loop.nimg = ceil(warmup * config.total_images)  # from here on everything learns
     activations = _saved_bytes(lambda: loop.step(*images))
     late = step_seconds(loop)
     seconds = warmup * early + (1 - warmup) * late if early else late
-    weights = sum(network.bytes for network in networks.values())
+    weights = sum(network.bytes for network in networks)
     return Cost(
         networks=networks,
         memory_bytes=4 * weights + activations,
@@ -96,15 +87,15 @@ def step_seconds(loop: Loop) -> float:
     return median(seconds[min(WARM_UP, len(seconds) - 1) :])
 
 
-def _network_cost(network: nn.Module, width: float, resolution: int) -> NetworkCost:
+def _measured_size(name: str, network: nn.Module, width: float, resolution: int) -> NetworkSize:
     parameters = [*network.parameters()]
     image = torch.zeros(1, 3, resolution, resolution, device=parameters[0].device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)
-    return NetworkCost(
+    return NetworkSize(
+        network=name,
         width=width,
         parameters=sum(parameter.numel() for parameter in parameters),
-        bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         macs=counter.get_total_flops() // 2,
     )
 
@@ -136,15 +127,8 @@ def _seconds(step: Callable[[], None], device: str) -> float:
 
 def describe(cost: Cost, repeats: int = 1) -> list[str]:
     """For people, a line a fact."""
-    lines = [
-        f"{name:16} width {network.width:g}, {network.parameters:,} parameters, {network.bytes / 10**6:.2f} MB, "
-        f"{network.macs / 1e9:.2f} GMACs an image"
-        for name, network in cost.networks.items()
-    ]
-    ab, ba = (cost.networks[name].parameters for name in GENERATORS)
     return [
-        *lines,
-        f"generators       {ab + ba:,} parameters, ab {ab / ba:.2f} times as large as ba",
+        *describe_sizes(cost.networks),
         f"memory           about {cost.memory_bytes / 10**6:,.0f} MB",
         f"a step           {cost.step_seconds:.2f} s, measured here",
         f"in all           {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",

@@ -14,10 +14,10 @@ from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import Measurement
 from ganas.metrics.statistics import Cache
+from ganas.nets.layout import DIRECTIONS
 from ganas.progress import Reporter
 from ganas.training.session import Domains, Session
 
-DIRECTIONS = {"ab": "A→B", "ba": "B→A"}
 REFERENCE_IMAGES = 500  # of the target domain, at most, that translations are compared with
 MINIMUM_HELD = 10  # images of a domain below which no score is worth choosing by
 
