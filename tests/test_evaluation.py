@@ -221,7 +221,8 @@ def test_the_last_is_kept_whatever_its_scores_where_that_is_wanted(tmp_path: Pat
     swd = next(iter(scores["last"][4])).removeprefix("ab/")
     last = {direction: scores["last"][4][f"{direction}/{swd}"] for direction in ("ab", "ba")}
     line = f"kept the last generator after 4 images, {swd} {last['ab']:.4g} on held-out images"
-    assert line in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert line in told and told.count(" before translation") == 4, "of two directions in two runs"
     assert scores["last"] == scores["swd"] and [*scores["last"]] == [2, 4]
     kept = json.loads((tmp_path / "last" / "result.json").read_text())["kept"]
     for direction in ("ab", "ba"):
@@ -233,6 +234,8 @@ def test_the_last_is_kept_whatever_its_scores_where_that_is_wanted(tmp_path: Pat
         now = one["translated"]["scores"]
         assert now == pytest.approx({key: scores["last"][4][f"{direction}/{key}"] for key in now}, rel=1e-6)
         assert one["translated"]["protocol"]["chosen_on"] == "nothing"
+        before = one["untranslated"]["scores"]
+        assert {key: before[key] for key in kept[direction]["untranslated"]} == kept[direction]["untranslated"]
 
 
 def test_repeats_without_a_choice_say_their_scores_and_keep_the_first(tmp_path: Path, capsys: Capture) -> None:

@@ -168,7 +168,7 @@ def test_a_dry_run_says_what_a_figure_costs(tmp_path: Path, capsys: pytest.Captu
     settings = [word for setting in QUICK if "images" not in setting for word in ("--set", setting)]
     assert ganas("reproduce", "fig6", "--out", tmp_path / "out", "--dry-run", "--workers", "2", *settings) == 0
     out = capsys.readouterr().out
-    assert "1 searches: 200 pairs" in out and "6 trainings: 1,200 pairs" in out and "with 2 workers at best" in out
+    assert "1 search: 200 pairs" in out and "6 trainings: 1,200 pairs" in out and "with 2 workers at best" in out
     assert not (tmp_path / "out").exists()
 
 
@@ -294,10 +294,11 @@ def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_pa
         for nimg in range(1, 11):
             scores = {"ab/swd@y": number + nimg, "ba/swd@y": -nimg, "ab/kid@y": 1000, "ab/kid_stderr@y": 1000}
             run.append_metrics({"nimg": nimg, "loss": {}} | ({"scores": scores} if nimg % 2 == 0 else {}))
+        run.write_result({"kept": {"ab": {"untranslated": {"kid@y": 2000, "swd@y": 40 + number}}}})
     late = {(row.variant, row.direction): row.late for row in collect(wanted, Workplace(tmp_path))}
     assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
     table = reproduce(wanted, tmp_path, Stub()).table
-    assert "| 8.5 ± 0.7071 |" in table
+    assert "| 40 | 8.5 ± 0.7071 |" in table
     scores = Workplace(tmp_path).scores(wanted.variants[0].jobs[0].id)
     scores.write_text(scores.read_text().replace("2.0", "Infinity"))
     assert "| inf |" in reproduce(wanted, tmp_path, Stub()).table, "a score that is none does not end the report"
@@ -376,7 +377,7 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
     assert ganas(*paper) == 0
     told, _, done = capsys.readouterr().out.partition("| C64 |")
     assert "without --features scores are sliced Wasserstein distances" in told
-    assert "1 searches: 144,000 pairs, 40.0 h of steps" in told and "15 trainings: 1,080,000 pairs" in told
+    assert "1 search: 144,000 pairs, 40.0 h of steps" in told and "15 trainings: 1,080,000 pairs" in told
     assert "| N64 |" in done
 
 

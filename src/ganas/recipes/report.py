@@ -3,19 +3,19 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from ganas.metrics.measurement import SPREADS, metric_of
-from ganas.nets.layout import find_layout
+from ganas.nets.layout import DIRECTIONS, find_layout
 from ganas.nets.size import parameters
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import Workplace, readable_id
 from ganas.store import Run, write_atomically
 
-DIRECTIONS = {"ab": "A→B", "ba": "B→A"}
 PREFERRED = ("fid", "kid", "swd")  # the first there is, is drawn; the paper's is FID
 
 
@@ -45,6 +45,7 @@ class Row:
     # other domain that were learned from: the mean over the second half of the run, which is quieter than the last
     # checkpoint alone. Empty where a run did not measure this metric: too few held out, or metrics.select=swd
     late: tuple[float, ...] = ()
+    untranslated_late: float | None = None  # the same metric of the held-out images as they are
 
 
 def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
@@ -65,32 +66,41 @@ def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
     done: list[dict[str, Any]] = [json.loads(workplace.scores(job.id).read_text(encoding="utf-8")) for job in jobs]
     if not done:
         return
+    runs = [workplace.run(job.id) for job in jobs]
     for direction in DIRECTIONS:
         found = [document["translated"][direction]["scores"] for document in done]
         keys = [key for key in found[0] if metric_of(key) not in SPREADS]
-        drawn = min(keys, key=lambda key: PREFERRED.index(metric_of(key)) if metric_of(key) in PREFERRED else 9)
-        generator, other = (done[0]["sizes"][d] for d in (direction, {"ab": "ba", "ba": "ab"}[direction]))
+        drawn = min(keys, key=_rank)
+        (other,) = DIRECTIONS.keys() - {direction}
+        generator, opposite = (done[0]["sizes"][one] for one in (direction, other))
         yield Row(
             dataset=variant.dataset,
             variant=variant.name,
             group=variant.group,
             direction=direction,
             architecture=done[0]["architecture"],
-            runs=tuple(str(workplace.run(job.id).path.relative_to(workplace.path)) for job in jobs),
+            runs=tuple(str(run.path.relative_to(workplace.path)) for run in runs),
             seeds=tuple(job.seed for job in jobs),
             width=generator["width"],
             parameters=generator["parameters"],
             bytes=generator["bytes"],
             macs=generator["macs"],
             size=generator["parameters"] / size,
-            asymmetry=generator["parameters"] / other["parameters"],
+            asymmetry=generator["parameters"] / opposite["parameters"],
             metric=drawn,
             untranslated=done[0]["untranslated"][direction]["scores"][drawn],
             scores=tuple(scores[drawn] for scores in found),
             share=None,
             others={key: tuple(scores[key] for scores in found) for key in keys if key != drawn},
-            late=_late([workplace.run(job.id) for job in jobs], direction, metric_of(drawn)),
+            late=_late(runs, direction, metric_of(drawn)),
+            untranslated_late=_untranslated_late(runs[0], direction, metric_of(drawn)),
         )
+
+
+def _rank(key: str) -> int:
+    """How much a metric is preferred: 0 most."""
+    metric = metric_of(key)
+    return PREFERRED.index(metric) if metric in PREFERRED else len(PREFERRED)
 
 
 def _late(runs: Sequence[Run], direction: str, metric: str) -> tuple[float, ...]:
@@ -105,6 +115,15 @@ def _late(runs: Sequence[Run], direction: str, metric: str) -> tuple[float, ...]
             return ()
         means.append(mean(late))
     return tuple(means)
+
+
+def _untranslated_late(run: Run, direction: str, metric: str) -> float | None:
+    """Of any run: all of a data set hold out the same images. None where too few are held out."""
+    if not run.result.is_file():
+        return None
+    kept = json.loads(run.result.read_text(encoding="utf-8")).get("kept", {})
+    scores = kept.get(direction, {}).get("untranslated", {})  # an older version of ganas did not write them
+    return next((score for key, score in scores.items() if metric_of(key) == metric), None)
 
 
 def _is(key: str, direction: str, metric: str) -> bool:
@@ -122,8 +141,8 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
             f"**{dataset}**, `{here[0].metric}`",
             "",
             "| variant | direction | width | parameters | MB | GMACs | size | ÷ other | before | mean ± deviation "
-            "| range | runs | normalised | held out, late |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "| range | runs | normalised | held out: before | late |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for row in here:
             share = f"{row.share:.3f}" if row.share is not None else ""
@@ -132,6 +151,7 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
                 f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
                 f"| {_four(row.untranslated)} | {_spread(row.scores)} "
                 f"| {_four(min(row.scores))} to {_four(max(row.scores))} | {len(row.scores)} | {share} "
+                f"| {_four(row.untranslated_late) if row.untranslated_late is not None else ''} "
                 f"| {_spread(row.late) if row.late else ''} |"
             )
         lines.append("")
@@ -139,8 +159,8 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
     lines += [
         f"size: parameters ÷ those of {reference}; ÷ other: ÷ those of the other direction's generator; before: the "
         f"score of untranslated images; deviation: standard deviation over runs; normalised: mean ÷ the mean of "
-        f"{recipe.reference}; held out, late: the same metric of held-out images, translated at the size of "
-        f"training and compared with images learned from, the mean over the second half of a run.",
+        f"{recipe.reference}; held out: the same metric of held-out images at the size of training, compared with "
+        f"images learned from, before translation, and the mean over the second half of a run.",
         "",
     ]
     return "\n".join(lines)
@@ -172,11 +192,8 @@ def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path
 
 
 def _draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> bool:
-    try:
-        import matplotlib
-    except ImportError:
+    if find_spec("matplotlib") is None:
         return False
-    matplotlib.use("Agg")
     from ganas.recipes.drawing import draw
 
     draw(recipe, rows, path)

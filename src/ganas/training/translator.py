@@ -17,7 +17,7 @@ from ganas.inference import GeneratorInfo, read_generator_info, save_generator
 from ganas.metrics.measurement import Summary, metric_of
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture, load_architecture
-from ganas.nets.layout import Layout, find_layout
+from ganas.nets.layout import DIRECTIONS, Layout, find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.architectures import describe_sizes, generator_sizes
@@ -25,7 +25,7 @@ from ganas.training.loop import Event
 from ganas.training.opening import claim, kept_choices, open_domains
 from ganas.training.phases import Strategy, joint_phases
 from ganas.training.session import Domains, Session
-from ganas.training.validation import DIRECTIONS, Validation, open_validation
+from ganas.training.validation import Validation, open_validation
 
 IMAGES = {"validation": "held-out images", "test": "test images"}
 
@@ -55,8 +55,9 @@ def _told(kept: Mapping[str, Any]) -> str:
     what = "the generator" if kept["chosen"] else "the last generator"
     seed = f" of seed {kept['seed']}" if "seed" in kept else ""
     why = ", by which it was chosen" if kept["chosen"] and kept["split"] == "test" else ""
+    before = f"{kept['untranslated'][kept['metric']]:.4g} before translation"
     score = f"{kept['metric']} {_score(kept):.4g} on {IMAGES[kept['split']]}"
-    return f"kept {what}{seed} after {kept['nimg']} images, {score}{why}"
+    return f"kept {what}{seed} after {kept['nimg']} images, {score}{why}; {before}"
 
 
 def _score(kept: Mapping[str, Any]) -> float:
@@ -215,7 +216,10 @@ class Selection:
                 keep(self._session, self._architecture, direction, nimg, metric=key, score=score, split=self._split)
 
     def kept(self) -> dict[str, Any]:
-        """Direction -> metric, score and nimg of the generator kept, on which images, and whether by them."""
+        """Direction -> metric, score and nimg of the generator kept, on which images, and whether by them.
+
+        Beside it all scores of these images as they are, ``untranslated``: what a translator has to be better than.
+        """
         found = {direction: self._kept(direction) for direction in DIRECTIONS}
         return {
             direction: {
@@ -224,6 +228,7 @@ class Selection:
                 "split": self._session.config.metrics.split,
                 "chosen": info.split is not None,
                 "nimg": info.images,
+                "untranslated": dict(self._validation.untranslated(direction).scores),
             }
             for direction, info in found.items()
             if info
