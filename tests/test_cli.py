@@ -1,6 +1,7 @@
 """The command line as a contract: commands, flags, streams, exit codes, and how fast it answers."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -150,6 +151,9 @@ def test_dry_run_prints_config_and_cost_and_does_nothing(tmp_path: Path, capsys:
         assert document["data"]["digest_a"], "it is what the run would be told, resolved"
         for word in ("generator_ab", "discriminator_b", "parameters", "GMACs", " MB", "a step", "measured", "4 pairs"):
             assert word in cost
+        sizes = dict(re.findall(r"(\w+) .*?([\d,]+) parameters", cost))
+        ab, ba, both = (int(sizes[name].replace(",", "")) for name in ("generator_ab", "generator_ba", "generators"))
+        assert ab + ba == both and "discriminator_a" in sizes
         assert not (tmp_path / "run").exists()
     assert document["nets"]["width"] == 2, "--set is stronger than --width"
 

@@ -5,6 +5,7 @@ GanasError                  everything ganas raises on purpose
 │   ├── ConfigError         an option, a preset or a --set key
 │   ├── DataError           images: missing, empty, unreadable
 │   ├── ArchitectureError   an architecture file or a layout
+│   │   └── SizeError       a size that no width of an architecture comes near
 │   ├── RunError            a run folder: in use, of another config, damaged
 │   └── FeatureError        a feature network that cannot be had
 ├── NonFiniteError          a loss or gradient is no longer a number: the run stopped, its checkpoints are good
@@ -32,6 +33,10 @@ class DataError(UserError):
 
 class ArchitectureError(UserError):
     """An architecture file, or a layout, that ganas cannot build."""
+
+
+class SizeError(ArchitectureError):
+    """A size that no width of an architecture comes near."""
 
 
 class RunError(UserError):

@@ -10,18 +10,16 @@ import torch
 from ganas.config import RunConfig, load_config
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import RunError
-from ganas.inference import Direction, Translator, find_generator, load_generator, read_generator_info, translate
+from ganas.inference import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
 from ganas.metrics.measurement import Measurement
 from ganas.metrics.statistics import Cache
-from ganas.nets.layout import find_layout
+from ganas.nets.layout import DIRECTIONS, Direction, find_layout
 from ganas.progress import Reporter
 from ganas.store import Run
 from ganas.training.opening import open_domains
 from ganas.training.validation import Validation
-
-BOTH: tuple[Direction, ...] = ("ab", "ba")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def evaluate_run(
     Raises `RunError` without generators, or where the run's images or feature network are no longer what they were.
     """
     reporter = Reporter()
-    chosen_on = {direction: _chosen_on(place, direction) for direction in BOTH}
+    chosen_on = {direction: _chosen_on(place, direction) for direction in DIRECTIONS}
     config = _config(place)
     network = load_network(features or (config.metrics.features if config else None), metrics)
     if config and not features and network and network.digest != config.metrics.digest:
@@ -63,7 +61,7 @@ def evaluate_run(
         validation = _validation(place, config, metrics, network, cache, reporter)
         bf16 = config.training.precision == "bf16"
         judged = {}
-        for direction in BOTH:
+        for direction in DIRECTIONS:
             before = validation.untranslated(direction, bootstrap=bootstrap)
             translator = _translator(place, direction, bf16)
             after = validation.measure(direction, translator, bootstrap=bootstrap, chosen_on=chosen_on[direction])

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory
 from ganas.nets.build import Network, build, one_op
-from ganas.nets.layout import find_layout
+from ganas.nets.layout import Direction, find_layout
 from ganas.progress import Reporter
 from ganas.store import Run, write_atomically
 
@@ -36,8 +36,6 @@ MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, Over
 BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
 UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
-
-Direction = Literal["ab", "ba"]
 
 
 def png(image: Tensor) -> bytes:

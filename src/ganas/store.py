@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganas.errors import RunError
+from ganas.nets.layout import DIRECTIONS
 
 KEPT_CHECKPOINTS = 2
 WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what several trainings together consist of
@@ -132,7 +133,7 @@ class Run:
 
     def forget_model(self) -> None:
         """Remove the generators: those of a run that is begun anew would be compared with its own."""
-        for direction in ("ab", "ba"):
+        for direction in DIRECTIONS:
             self.generator(direction).unlink(missing_ok=True)
 
     @contextmanager
@@ -254,6 +255,10 @@ class Run:
     def write_text(self, path: Path, text: str) -> None:
         """Write one of the run's small text files atomically."""
         write_atomically(path, text.encode())
+
+    def read_result(self) -> dict[str, Any]:
+        """What `write_result` wrote; nothing where the run has not ended."""
+        return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else {}
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write how the run ended."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ganas.errors import ConfigError, RunError
-from ganas.presets import make_config
-from ganas.recipes.figures import FIGURES, HALVED, PAPER_DATASETS, SCALES, Network, flags_of, recipe
+from ganas.recipes.configs import config_of
+from ganas.recipes.figures import FIGURES, HALVED, PAPER_DATASETS, SCALES, Network, recipe
 from ganas.recipes.jobs import Dataset, Job
 from ganas.searching import oneshot
 
@@ -124,7 +124,7 @@ def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: st
     """And in what their sizes make of it, widths, and in their seeds: data, losses and length are the same."""
     told = []
     for job in (job for variant in recipe(figure, scale, [ONE], seed=7).variants for job in variant.jobs):
-        config = make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings)
+        config = config_of(job)
         assert config.metrics.select == "last", "all are judged after as many pairs"
         told.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0}), "seed": 0}))
     assert len(told) > 2 and all(config == told[0] for config in told)
@@ -135,7 +135,7 @@ def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: st
 def test_all_jobs_hold_out_the_same_images(figure: str, scale: str) -> None:
     """Whatever their seeds are, or scores of different seeds were scores of different data."""
     jobs = recipe(figure, scale, [ONE], seed=7).jobs
-    configs = [make_config(job.kind, preset=job.preset, flags=flags_of(job), settings=job.settings) for job in jobs]
+    configs = [config_of(job) for job in jobs]
     assert {(config.split_seed, config.data.validation) for config in configs} == {(7, configs[0].data.validation)}
     assert len({config.seed for config in configs}) > 1
 

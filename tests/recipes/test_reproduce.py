@@ -13,15 +13,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
-from ganas.errors import ConfigError, DataError, GanasError, RunError, Stopped
+from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
 from ganas.executors.base import Ended, InProcess
 from ganas.executors.place import Place
 from ganas.executors.worker import finish
 from ganas.progress import Reporter, StopSignal
 from ganas.recipes import datasets
-from ganas.recipes.cost import describe
+from ganas.recipes.cost import describe, recipe_cost
 from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, Workplace
@@ -200,6 +201,23 @@ def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp
     assert result["state"] == "failed" and "no width from 1 to 1024 fits" in result["error"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="of a machine without")
+def test_the_cost_of_what_only_a_clusters_nodes_can_do_is_measured_here(dataset: Dataset) -> None:
+    jobs = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "training.device=cuda"]).searches
+    assert all(cost.step_seconds > 0 for cost in recipe_cost(jobs))
+
+
+def test_a_damaged_architecture_is_trouble_for_somebody_to_mend(dataset: Dataset, tmp_path: Path) -> None:
+    """Not the failure of one job: all that need the search would fail one after another."""
+    wanted, place = recipe("fig6", "tiny", [dataset]), Workplace(tmp_path)
+    job = next(job for job in wanted.jobs if job.parents)
+    folder, search = place.job(job.id), place.run(job.parents[0])
+    folder.write_text(folder.path / "job.json", job.to_json())
+    search.write_text(search.architecture, "{")
+    with pytest.raises(ArchitectureError, match=r"architecture\.json"):
+        work(folder, StopSignal(), Reporter())
+
+
 class Stub:
     """Nothing is trained; jobs whose name is in `fails` come to nothing."""
 
@@ -294,8 +312,11 @@ def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_pa
         for nimg in range(1, 11):
             scores = {"ab/swd@y": number + nimg, "ba/swd@y": -nimg, "ab/kid@y": 1000, "ab/kid_stderr@y": 1000}
             run.append_metrics({"nimg": nimg, "loss": {}} | ({"scores": scores} if nimg % 2 == 0 else {}))
-        run.write_result({"kept": {"ab": {"untranslated": {"kid@y": 2000, "swd@y": 40 + number}}}})
-    late = {(row.variant, row.direction): row.late for row in collect(wanted, Workplace(tmp_path))}
+        kept = {"untranslated": {"kid@y": 2000, "swd@y": 40}} if number else {}  # the first is of an older ganas
+        run.write_result({"kept": {"ab": kept}})
+    rows = {(row.variant, row.direction): row for row in collect(wanted, Workplace(tmp_path))}
+    assert rows["C8", "ab"].untranslated_held == 40 and rows["C8", "ba"].untranslated_held is None
+    late = {key: row.late for key, row in rows.items()}
     assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
     table = reproduce(wanted, tmp_path, Stub()).table
     assert "| 40 | 8.5 ± 0.7071 |" in table
@@ -417,6 +438,8 @@ def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
         (["fig3", "--set", "nonsense"], "--set takes section.key=value"),
         (["fig3", "--set", "data.resolution=50"], "resolution 50 does not fit layout"),
         (["fig3", "--set", "training.device=cuda:1"], "training.device: give cuda alone"),
+        (["fig3", "--set", "training.device=cuda:1", "--dry-run"], "training.device: give cuda alone"),
+        (["fig3", "--set", "training.device=gpu", "--dry-run"], "there is no device 'gpu'"),
         (["fig3", "--workers", "0"], "--workers 0: give 1 or more"),
         (["fig3", "--address", "host:1"], "--address is of a Ray cluster: give --executor ray with it"),
         (["fig3", "--set", "training.nonsense=1"], "unknown key 'training.nonsense'"),

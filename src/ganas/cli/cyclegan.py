@@ -180,8 +180,9 @@ def translate(
 ) -> None:
     """Translate images of any size."""
     from ganas.inference import translate as run_translation
+    from ganas.nets.layout import DIRECTIONS
 
-    if direction not in ("ab", "ba"):
+    if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
     done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
     print(f"{done} images in {output}")

@@ -43,11 +43,12 @@ def reproduce(
     from ganas.config import absolute_features
     from ganas.executors.place import Place
     from ganas.metrics.features import load_features
+    from ganas.recipes.configs import config_of
     from ganas.recipes.cost import describe_apart
     from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, config_of, recipe
+    from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, recipe
     from ganas.recipes.jobs import Dataset, Workplace
-    from ganas.recipes.reproduce import open_executor
+    from ganas.recipes.reproduce import check_jobs_device, open_executor
     from ganas.recipes.reproduce import reproduce as run_recipe
 
     place = Place(executor, workers, address, gpu_share)
@@ -55,6 +56,7 @@ def reproduce(
     # before anything is downloaded
     told = Network(absolute_features(features), None)
     config = config_of(recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0])
+    check_jobs_device(place, config.training.device)
     skip_bad = config.data.skip_bad
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":

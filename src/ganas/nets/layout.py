@@ -18,6 +18,7 @@ from typing import Literal
 from ganas.errors import ArchitectureError
 
 Scale = Literal["down", "same", "up"]
+Direction = Literal["ab", "ba"]
 Activation = Literal["relu", "leaky_relu", "tanh"]
 
 ENCODE = ("maxpool", "avgpool", "conv3", "conv4", "conv5", "conv7", "dilconv3", "dilconv5")  # S^e
@@ -28,7 +29,7 @@ ENCODE_REFERENCE = tuple(op for op in ENCODE if op != "conv7")  # the released c
 NETWORKS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 GENERATORS = NETWORKS[:2]
 DISCRIMINATORS = NETWORKS[2:]
-DIRECTIONS = {"ab": "A→B", "ba": "B→A"}  # what generators do, and how it is written for people
+DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # what generators do, and how it is written for people
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from ganas.errors import ArchitectureError
+from ganas.errors import SizeError
 from ganas.nets.layout import NetworkLayout, Slot
 
 TAPS: Mapping[str, int] = {  # of an op's kernel; a dilated one has as many as a dense one
@@ -74,13 +74,13 @@ def matching_width(layout: NetworkLayout, size: Callable[[float], int], wanted: 
     """The width at which `size`, which grows with the width of networks of this layout, comes nearest to `wanted`.
 
     Channels are rounded, so sizes come in steps; the width given lies in the middle of its step. Of two steps that are
-    as near, the smaller. Raises `ArchitectureError` where none comes within a factor of two.
+    as near, the smaller. Raises `SizeError` where none comes within a factor of two.
     """
     widths = _steps(layout)
     place = bisect_left(widths, wanted, key=size)
     nearest = min(widths[max(0, place - 1) : place + 1], key=lambda width: (abs(size(width) - wanted), width))
     if not wanted / 2 <= size(nearest) <= 2 * wanted:
-        raise ArchitectureError(
+        raise SizeError(
             f"no width from {NARROWEST:g} to {WIDEST:g} fits {wanted:,} parameters: the nearest network has "
             f"{size(nearest):,}; give another size"
         )

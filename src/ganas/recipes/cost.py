@@ -5,14 +5,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+import torch
+
 from ganas.config import RunConfig
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import readable_seconds
+from ganas.recipes.configs import config_of, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
 from ganas.recipes.jobs import Job, Workplace
-from ganas.recipes.reproduce import refuse_changed
-from ganas.recipes.sizes import told
 from ganas.searching.oneshot import STRATEGIES
 from ganas.training.cost import measure_cost
 from ganas.training.opening import settle_machine
@@ -48,9 +49,13 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
 
 
 def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
-    """What a job will be told, but for what is not found yet."""
+    """What a job will be told, but for what is not found yet, and for a device that only a cluster's nodes have."""
     stand_in = STAND_IN.format(layout=layout_of(job.preset))
-    return told(job, lambda _: stand_in)
+    config, architecture = (config_of(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)
+    if not torch.cuda.is_available():
+        training = config.training.model_copy(update={"device": "auto"})
+        config = config.model_copy(update={"training": training})
+    return config, architecture
 
 
 def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:

@@ -14,11 +14,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ganas.config import RunConfig, network_of
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.nets.layout import find_layout
-from ganas.presets import FOREIGN, Values, make_config, parse_setting
+from ganas.presets import FOREIGN, make_config, parse_setting
+from ganas.recipes.configs import config_of
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
 
 # All are compared after as many images: the best by a few held-out ones is nearly drawn by lot.
@@ -121,18 +121,6 @@ class Recipe:
     def jobs(self) -> list[Job]:
         """Every job once, searches first."""
         return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
-
-
-def flags_of(job: Job) -> Values:
-    """The config values that a job sets, but for its size."""
-    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
-    return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
-
-
-def config_of(job: Job) -> RunConfig:
-    """What a job's run is told, but for places and its size."""
-    places = {"data.a": "trainA", "data.b": "trainB", "metrics.features": network_of(job.features)}
-    return make_config(job.kind, preset=job.preset, flags=flags_of(job) | places, settings=job.settings)
 
 
 def _concerns(setting: str, kind: str) -> bool:

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from ganas.metrics.measurement import SPREADS, metric_of
-from ganas.nets.layout import DIRECTIONS, find_layout
+from ganas.nets.layout import DIRECTIONS, Direction, find_layout
 from ganas.nets.size import parameters
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import Workplace, readable_id
@@ -26,7 +25,7 @@ class Row:
     dataset: str
     variant: str
     group: str
-    direction: str
+    direction: Direction
     architecture: str
     runs: tuple[str, ...]  # folders of its trainings, in the recipe's
     seeds: tuple[int, ...]
@@ -45,7 +44,7 @@ class Row:
     # other domain that were learned from: the mean over the second half of the run, which is quieter than the last
     # checkpoint alone. Empty where a run did not measure this metric: too few held out, or metrics.select=swd
     late: tuple[float, ...] = ()
-    untranslated_late: float | None = None  # the same metric of the held-out images as they are
+    untranslated_held: float | None = None  # the same of the held-out images as they are
 
 
 def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
@@ -93,7 +92,7 @@ def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
             share=None,
             others={key: tuple(scores[key] for scores in found) for key in keys if key != drawn},
             late=_late(runs, direction, metric_of(drawn)),
-            untranslated_late=_untranslated_late(runs[0], direction, metric_of(drawn)),
+            untranslated_held=_untranslated_held(runs, direction, metric_of(drawn)),
         )
 
 
@@ -117,13 +116,11 @@ def _late(runs: Sequence[Run], direction: str, metric: str) -> tuple[float, ...]
     return tuple(means)
 
 
-def _untranslated_late(run: Run, direction: str, metric: str) -> float | None:
-    """Of any run: all of a data set hold out the same images. None where too few are held out."""
-    if not run.result.is_file():
-        return None
-    kept = json.loads(run.result.read_text(encoding="utf-8")).get("kept", {})
-    scores = kept.get(direction, {}).get("untranslated", {})  # an older version of ganas did not write them
-    return next((score for key, score in scores.items() if metric_of(key) == metric), None)
+def _untranslated_held(runs: Sequence[Run], direction: str, metric: str) -> float | None:
+    """Of any run that says it, as all of a data set hold out the same images; an older ganas did not write it."""
+    kept = (run.read_result().get("kept", {}).get(direction, {}) for run in runs)
+    scores = (one for scores in kept for one in scores.get("untranslated", {}).items())
+    return next((score for key, score in scores if metric_of(key) == metric), None)
 
 
 def _is(key: str, direction: str, metric: str) -> bool:
@@ -141,7 +138,7 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
             f"**{dataset}**, `{here[0].metric}`",
             "",
             "| variant | direction | width | parameters | MB | GMACs | size | ÷ other | before | mean ± deviation "
-            "| range | runs | normalised | held out: before | late |",
+            "| range | runs | normalised | held out, before | held out, late |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for row in here:
@@ -151,7 +148,7 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
                 f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
                 f"| {_four(row.untranslated)} | {_spread(row.scores)} "
                 f"| {_four(min(row.scores))} to {_four(max(row.scores))} | {len(row.scores)} | {share} "
-                f"| {_four(row.untranslated_late) if row.untranslated_late is not None else ''} "
+                f"| {_four(row.untranslated_held) if row.untranslated_held is not None else ''} "
                 f"| {_spread(row.late) if row.late else ''} |"
             )
         lines.append("")
@@ -160,7 +157,7 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
         f"size: parameters ÷ those of {reference}; ÷ other: ÷ those of the other direction's generator; before: the "
         f"score of untranslated images; deviation: standard deviation over runs; normalised: mean ÷ the mean of "
         f"{recipe.reference}; held out: the same metric of held-out images at the size of training, compared with "
-        f"images learned from, before translation, and the mean over the second half of a run.",
+        f"images learned from, before translation (before) and the mean over the second half of a run (late).",
         "",
     ]
     return "\n".join(lines)
@@ -192,9 +189,9 @@ def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path
 
 
 def _draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> bool:
-    if find_spec("matplotlib") is None:
+    try:
+        from ganas.recipes.drawing import draw
+    except ImportError:  # matplotlib is not here, or not whole
         return False
-    from ganas.recipes.drawing import draw
-
     draw(recipe, rows, path)
     return True

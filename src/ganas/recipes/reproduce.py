@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import mean
 
 from ganas.candidates import Result, read_result
-from ganas.config import RunConfig, load_config
 from ganas.errors import ConfigError, GanasError, RunError, Stopped
 from ganas.executors.base import Executor
 from ganas.executors.place import Place
 from ganas.progress import Reporter, StopSignal, readable_seconds
-from ganas.recipes.figures import Recipe, config_of
+from ganas.recipes.configs import portable_config, refuse_changed
+from ganas.recipes.figures import Recipe
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.store import Run, exclusively
@@ -30,12 +30,20 @@ class Reproduction:
     failed: tuple[str, ...]  # a line for each job that came to nothing
 
 
+def check_jobs_device(place: Place, device: str) -> None:
+    """Raise `ConfigError` where jobs cannot have the device; what the nodes of a cluster have, they know themselves."""
+    from ganas.training.opening import check_device
+
+    if device.startswith("cuda:"):
+        raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")
+    if place.executor == "local":
+        check_device(device)
+
+
 def open_executor(place: Place, device: str) -> Executor:
     """What does a recipe's jobs, a core each, on `device` (auto, cpu or cuda); raises `ConfigError`."""
     import torch
 
-    if device.startswith("cuda:"):
-        raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")
     return place.open(WORKER, gpus=0 if device == "cpu" else torch.cuda.device_count())
 
 
@@ -83,7 +91,7 @@ def _do(
                 results[job.id] = known
             elif len(running) < executor.capacity and all(parent in results for parent in job.parents):
                 folder.write_text(folder.path / JOB, job.to_json())
-                folder.write_text(folder.config, config_of(job).to_yaml())
+                folder.write_text(folder.config, portable_config(job).to_yaml())
                 running[folder.path] = job
                 executor.submit(folder.path)
                 reporter.say(f"{_named(job)}: begun")
@@ -105,22 +113,6 @@ def _do(
                 write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
         time.sleep(POLL_SECONDS)
     return results
-
-
-def refuse_changed(job: Job, workplace: Workplace) -> None:
-    """A preset or a default that another version of ganas has makes no other id; numbers of both in one table lie.
-
-    Raises `RunError` that names the values.
-    """
-    folder = workplace.job(job.id)
-    if not folder.config.exists():
-        return
-    stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
-    if differences := stored.changed(config_of(job)):
-        raise RunError(
-            f"{str(folder.path)!r} is of another version of ganas ({'; '.join(differences[:3])}): go on with that one, "
-            f"or choose another --out"
-        )
 
 
 def _named(job: Job) -> str:

@@ -4,7 +4,7 @@ import json
 import sys
 
 from ganas.candidates import Result, training_of
-from ganas.errors import ArchitectureError
+from ganas.errors import SizeError
 from ganas.executors.worker import main_of
 from ganas.progress import Reporter, StopSignal
 from ganas.recipes.jobs import Job, Workplace
@@ -27,11 +27,10 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
 
 
 def _search(workplace: Workplace, job: Job) -> str | None:
-    from ganas.recipes.sizes import told
+    from ganas.recipes.configs import config_of
     from ganas.searching.oneshot import search
 
-    config, _ = told(job, lambda name: str(workplace.run(name).path))
-    search(config, workplace.run(job.id).path)
+    search(config_of(job), workplace.run(job.id).path)
     return None
 
 
@@ -39,15 +38,14 @@ def _train(workplace: Workplace, job: Job) -> str | None:
     """Train and judge; why it cannot be, where that is for this job alone."""
     from ganas.evaluation import evaluate_run
     from ganas.metrics.statistics import Cache
-    from ganas.recipes.sizes import told
+    from ganas.recipes.configs import training_config
     from ganas.training.architectures import generator_sizes
     from ganas.training.translator import train
 
     try:
-        config, architecture = told(job, lambda name: str(workplace.run(name).path))
-    except ArchitectureError as error:  # a size that no width of this architecture comes near
+        config, architecture = training_config(job, lambda name: str(workplace.run(name).path))
+    except SizeError as error:  # of this architecture; a damaged file would be every other job's trouble, too
         return str(error)
-    assert architecture is not None, "a training has one"
     run = workplace.run(job.id)
     train(config, architecture, run.path)
     a, b = job.dataset.part("testA"), job.dataset.part("testB")

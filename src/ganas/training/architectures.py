@@ -106,7 +106,7 @@ def matched(architecture: Architecture, wanted: str, *, each: bool) -> Values:
     wanted    bytes of both together (45.5MB) or of ab and ba (25MB,20.5MB), or an architecture with its width:
               resnet9:32, runs/search:16, or a run of ``ganas train``, which has one
 
-    Raises `ConfigError` for what cannot be read, `ArchitectureError` for a size that no width comes near.
+    Raises `ConfigError` for what cannot be read, `SizeError` for a size that no width comes near.
     """
     targets = _wanted(wanted)
     layout = find_layout(architecture.layout).generator

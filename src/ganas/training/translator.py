@@ -17,7 +17,7 @@ from ganas.inference import GeneratorInfo, read_generator_info, save_generator
 from ganas.metrics.measurement import Summary, metric_of
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture, load_architecture
-from ganas.nets.layout import DIRECTIONS, Layout, find_layout
+from ganas.nets.layout import DIRECTIONS, Direction, Layout, find_layout
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.architectures import describe_sizes, generator_sizes
@@ -36,8 +36,8 @@ class TrainResult:
 
     architecture: str  # id
     images: int  # pairs seen, by each repeat
-    kept: Mapping[str, Mapping[str, Any]]  # direction -> `Selection.kept`; empty: the last ones, of unknown score
-    repeats: tuple[Mapping[str, Mapping[str, Any]], ...] = ()  # `kept` of every repeat
+    kept: Mapping[Direction, Mapping[str, Any]]  # `Selection.kept`; empty: the last ones, of unknown score
+    repeats: tuple[Mapping[Direction, Mapping[str, Any]], ...] = ()  # `kept` of every repeat
 
     def lines(self) -> list[str]:
         """For people."""
@@ -141,7 +141,7 @@ def _best_of(
     whole: Run, runs: Mapping[int, Run], results: Mapping[int, TrainResult], architecture: Architecture
 ) -> TrainResult:
     """Copy the best generator of each direction, or the first seed's, into the whole run, and sum the repeats up."""
-    kept: dict[str, Mapping[str, Any]] = {}
+    kept: dict[Direction, Mapping[str, Any]] = {}
     first = min(runs)
     for direction in DIRECTIONS:
         scored = {seed: result.kept[direction] for seed, result in results.items() if direction in result.kept}
@@ -215,8 +215,8 @@ class Selection:
             if kept is None or kept.score is None or (score is not None and score < kept.score):
                 keep(self._session, self._architecture, direction, nimg, metric=key, score=score, split=self._split)
 
-    def kept(self) -> dict[str, Any]:
-        """Direction -> metric, score and nimg of the generator kept, on which images, and whether by them.
+    def kept(self) -> dict[Direction, Any]:
+        """Of each direction metric, score and nimg of the generator kept, on which images, and whether by them.
 
         Beside it all scores of these images as they are, ``untranslated``: what a translator has to be better than.
         """
@@ -228,11 +228,16 @@ class Selection:
                 "split": self._session.config.metrics.split,
                 "chosen": info.split is not None,
                 "nimg": info.images,
-                "untranslated": dict(self._validation.untranslated(direction).scores),
+                "untranslated": self._untranslated(direction, info.metric),
             }
             for direction, info in found.items()
             if info
         }
+
+    def _untranslated(self, direction: str, metric: str | None) -> Mapping[str, float]:
+        """As the run's result has them, if it has ended before: a finished run measures nothing again."""
+        before = self._session.run.read_result().get("kept", {}).get(direction, {}).get("untranslated", {})
+        return before if metric in before else dict(self._validation.untranslated(direction).scores)
 
     def _kept(self, direction: str) -> GeneratorInfo | None:
         """What is kept; nothing of a ganas that did not write scores yet."""

@@ -1,0 +1,72 @@
+"""What a job's run is told: its config, and for a training an architecture and how large it is made. No torch here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ganas.config import RunConfig, load_config, network_of
+from ganas.errors import RunError
+from ganas.nets.architecture import Architecture
+from ganas.presets import Values, make_config
+from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Job, Workplace
+from ganas.training.architectures import find_architecture, matched
+
+
+def config_of(job: Job) -> RunConfig:
+    """Of a search's run; of a training's all but its size and the layout of its architecture."""
+    return make_config(job.kind, preset=job.preset, flags=_flags_of(job), settings=job.settings)
+
+
+def training_config(job: Job, found: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
+    """The config of a training, and what it trains.
+
+    found    where the architecture of a search is, by the search's id
+
+    Raises `SizeError` for a size that no width of the architecture comes near, `ArchitectureError` or `RunError` for
+    what is no architecture.
+    """
+    text = job.architecture or ""
+    name = text.removeprefix(OF_JOB)
+    architecture = find_architecture(text if name == text else found(name))
+    flags = _flags_of(job) | {"nets.layout": architecture.layout} | _size_flags(job, architecture, found)
+    return make_config(job.kind, preset=job.preset, flags=flags, settings=job.settings), architecture
+
+
+def _flags_of(job: Job) -> Values:
+    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
+    return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
+
+
+def _size_flags(job: Job, architecture: Architecture, found: Callable[[str], str]) -> Values:
+    """The config values that a job's `match` comes to."""
+    if job.match is None:
+        return {}
+    wanted = job.match
+    if wanted.startswith(OF_JOB):
+        name, _, size = wanted.removeprefix(OF_JOB).partition(AS_LARGE_AS)
+        place = found(name)
+        wanted = f"{place}:{matched(find_architecture(place), size, each=False)['nets.width']}"
+    return matched(architecture, wanted, each=job.match_each)
+
+
+def portable_config(job: Job) -> RunConfig:
+    """`config_of`, without the places of images and weights: what a job's folder keeps, wherever it is."""
+    config = config_of(job)
+    data = config.data.model_copy(update={"a": Path("trainA"), "b": Path("trainB")})
+    metrics = config.metrics.model_copy(update={"features": network_of(job.features)})
+    return config.model_copy(update={"data": data, "metrics": metrics})
+
+
+def refuse_changed(job: Job, workplace: Workplace) -> None:
+    """A preset or a default that another version of ganas has makes no other id; numbers of both in one table lie.
+
+    Raises `RunError` that names the values.
+    """
+    folder = workplace.job(job.id)
+    if not folder.config.exists():
+        return
+    stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
+    if differences := stored.changed(portable_config(job)):
+        raise RunError(
+            f"{str(folder.path)!r} is of another version of ganas ({'; '.join(differences[:3])}): go on with that one, "
+            f"or choose another --out"
+        )
