@@ -68,6 +68,11 @@ class Result:
     metric: str | None = None  # key of both
     error: str | None = None  # failed: one line, and where to read more
 
+    @property
+    def took(self) -> float:
+        """Seconds; of one that was begun again at least those of all its training."""
+        return max(self.elapsed, self.seconds)
+
     def to_json(self) -> str:
         """The text of a ``result.json``."""
         return json.dumps({"schema": SCHEMA} | asdict(self), indent=1) + "\n"

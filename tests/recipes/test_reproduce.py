@@ -219,12 +219,12 @@ def test_a_damaged_architecture_is_trouble_for_somebody_to_mend(dataset: Dataset
 
 
 class Stub:
-    """Nothing is trained; jobs whose name is in `fails` come to nothing."""
+    """Nothing is trained, in `times`; jobs whose name is in `fails` come to nothing."""
 
     capacity = 2
 
-    def __init__(self, fails: Sequence[str] = ()) -> None:
-        self._fails = fails
+    def __init__(self, fails: Sequence[str] = (), **times: float) -> None:
+        self._fails, self._times = fails, times
         self._running: list[Path] = []
         self.begun: list[str] = []
 
@@ -241,7 +241,7 @@ class Stub:
         judged = {d: {"scores": {"swd@x": 2.0 if name == "C8" else 1.0}} for d in ("ab", "ba")}
         document = {"architecture": "a", "sizes": sizes, "translated": judged, "untranslated": judged}
         (job / "scores.json").write_text(json.dumps(document))
-        (job / "result.json").write_text('{"schema": 1, "state": "done"}')
+        (job / "result.json").write_text(json.dumps({"schema": 1, "state": "done"} | self._times))
         return [Ended(job)]
 
     def cancel(self) -> None:
@@ -267,6 +267,16 @@ def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
     assert err.count("\nfailed: ") == 5 and err.endswith(
         "ganas: jobs that failed: 5; the same command tries them again\n"
     )
+
+
+@no_waiting
+def test_a_job_that_was_begun_again_took_all_its_stretches(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = recipe("fig6", "tiny", [dataset])
+    reproduce(wanted, tmp_path, Stub(seconds=600.0, elapsed=60.0))
+    assert len(wanted.jobs) == 7
+    assert "done in 10 min; 1 of 7 jobs ended, 1 running; about 30 min left" in "".join(capsys.readouterr())
 
 
 @no_waiting

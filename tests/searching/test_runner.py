@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -316,6 +317,8 @@ def test_how_long_it_will_go_on(tmp_path: Path) -> None:
     assert seconds_left(specs, {}, 2) is None
     known = {spec.id: done(spec) for spec in specs}
     assert seconds_left(specs, known, 2) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs) / 2)
+    begun_again = {name: (spec, replace(result, elapsed=2.0)) for name, (spec, result) in known.items()}
+    assert seconds_left(specs, begun_again, 1) == pytest.approx(sum(work(spec) / 1e9 for spec in specs))
     early = {name: pair for name, pair in known.items() if pair[0].architecture.resolution == 8}
     assert seconds_left(specs, early, 1) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs))
     assert seconds_left([], known, 1) == 0

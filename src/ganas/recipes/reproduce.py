@@ -103,7 +103,7 @@ def _do(
             if result is None:  # somebody has removed it: it is begun again
                 continue
             results[job.id] = result
-            took = f"done in {readable_seconds(result.elapsed)}"
+            took = f"done in {readable_seconds(result.took)}"
             said = took if result.state == "done" else f"failed: {result.error}"
             counts = f"{len(results)} of {len(jobs)} jobs ended, {len(running)} running"
             left = _seconds_left(jobs, results, max(1, executor.capacity))
@@ -122,7 +122,7 @@ def _named(job: Job) -> str:
 def _seconds_left(jobs: Sequence[Job], results: dict[str, Result], capacity: int) -> float | None:
     """If what is left takes as long as what is done of its kind, or of any, did in the mean; None: nothing is done."""
     seconds = {
-        kind: [results[job.id].elapsed for job in jobs if job.kind == kind and _done(job, results)]
+        kind: [results[job.id].took for job in jobs if job.kind == kind and _done(job, results)]
         for kind in ("search", "train")
     }
     either = [one for some in seconds.values() for one in some]

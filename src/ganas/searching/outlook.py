@@ -19,8 +19,9 @@ def seconds_left(
     seen: dict[int, list[tuple[float, float, float]]] = {}  # resolution -> work, seconds of it, seconds beside it
     for spec, result in done.values():
         if result.state == "done" and result.seconds > 0:
-            beside = max(0.0, result.elapsed - result.seconds)
-            seen.setdefault(spec.architecture.resolution, []).append((work(spec), result.seconds, beside))
+            seen.setdefault(spec.architecture.resolution, []).append(
+                (work(spec), result.seconds, result.took - result.seconds)
+            )
     if not seen:
         return None
 
