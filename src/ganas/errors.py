@@ -13,6 +13,7 @@ GanasError                  everything ganas raises on purpose
 """
 
 import errno
+from pathlib import Path
 
 
 class GanasError(Exception):
@@ -53,6 +54,12 @@ class NonFiniteError(GanasError):
 
 class Stopped(GanasError):
     """The run was asked to stop and has saved everything it needs to go on."""
+
+
+def shown(name: Path | str) -> str:
+    """``name`` on one line of printable characters: file names may hold anything."""
+    text = str(name)
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def describe_os_error(error: OSError) -> str:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageOps
 
-from ganas.data import sources
+from ganas.data import decode, sources
 from ganas.data.sources import ImageSource, check_source, in_threads, open_source
 from ganas.errors import DataError
 
@@ -372,7 +372,7 @@ def test_pillow_warnings_stay_inside(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(source.read, range(64)))
     assert not caught and list(warnings.filters) == before
-    monkeypatch.setattr(sources, "MAX_PIXELS", 47)  # below Pillow's own refusal, above its warning
+    monkeypatch.setattr(decode, "MAX_PIXELS", 47)  # below Pillow's own refusal, above its warning
     assert "pixels" in refusal(lambda: open_source(tmp_path))
 
 

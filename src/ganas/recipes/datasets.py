@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ganas.data.demo import write_demo_data
-from ganas.data.sources import IMAGE_SUFFIXES, MINIMUM_IMAGES, open_source
+from ganas.data.listing import IMAGE_SUFFIXES
+from ganas.data.sources import MINIMUM_IMAGES, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.progress import Reporter
 from ganas.recipes.jobs import Dataset
