@@ -373,7 +373,7 @@ def test_images_that_changed_are_another_config(home: Path, tmp_path: Path, refu
 def test_a_run_in_use_is_refused(home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused) -> None:
     with Run(searched).lock():
         line = refused("search", *domains, *FLAGS, "--out", searched)
-    assert f"'{searched}' is in use by another process: wait for it, or choose another --out" in line
+    assert f"'{searched}' is in use by another process: wait for it, or choose another folder" in line
     assert ganas("search", *domains, *FLAGS, "--out", searched) == 0
 
 
@@ -405,7 +405,7 @@ def test_somebody_elses_folder_is_left_alone(domains: tuple[str | Path, ...], tm
     folder.mkdir()
     for name in (".notes.txt", ".git.config", "thesis.tex"):
         (folder / name).write_text("years of work")
-    said = "is not empty and no run of ganas (it holds '.git.config'): choose a new --out"
+    said = "is not empty and no run of ganas (it holds 'thesis.tex'): choose a new --out"
     assert said in refused("search", *domains, *FLAGS, "--out", folder)
     assert "a file is in the way" in refused("search", *domains, *FLAGS, "--out", folder / "thesis.tex")
 

@@ -61,7 +61,7 @@ def test_what_is_there_is_not_overwritten(model: Path, tmp_path: Path) -> None:
     (tmp_path / "grid.png").write_text("mine")
     with pytest.raises(DataError, match="is there already: give a new file"):
         sample(model, tmp_path / "grid.png", count=1, seed=0, as_grid=True)
-    with pytest.raises(DataError, match="is there already: give a new folder"):
+    with pytest.raises(DataError, match="is not empty: give a new or an empty one"):
         sample(model, tmp_path, count=1, seed=0)
     assert (tmp_path / "grid.png").read_text() == "mine"
 

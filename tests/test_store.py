@@ -171,7 +171,7 @@ def test_a_run_held_by_another_process_is_refused_until_that_is_killed(tmp_path:
     )
     with holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match=r"run' is in use by another process: .*--out"), run.lock():
+        with pytest.raises(RunError, match=r"run' is in use by another process: .*another folder"), run.lock():
             pass
         holder.kill()
         holder.wait()

@@ -11,10 +11,11 @@ from ganas.data.loaders import centre_images
 from ganas.data.sources import open_source
 from ganas.inference import png, translate
 from ganas.metrics.evaluate import evaluate_folders
+from ganas.paths import StrPath, as_path, visible
 from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.searching.oneshot import search
-from ganas.store import write_atomically
+from ganas.store import results_folder, write_atomically
 from ganas.training.samples import tile
 from ganas.training.translator import train
 
@@ -22,9 +23,14 @@ SHOWN = 8  # photographs in the final picture
 RESOLUTION = 96  # pixels a side of the photographs in it
 
 
-def run_demo(out: Path) -> str:
+def run_demo(out: StrPath) -> str:
     """Run the whole story under `out`; the same call again resumes it. Returns the path of the picture to look at."""
-    reporter = Reporter()
+    folder = as_path(out)
+    with results_folder(folder, new=False):
+        return _run(folder, Reporter())
+
+
+def _run(out: Path, reporter: Reporter) -> str:
     data = write_demo_data(out / "data")
     reporter.say(data.story)
     reporter.say("1/4 searching two generators and two discriminators …")
@@ -37,7 +43,7 @@ def run_demo(out: Path) -> str:
         reporter.say(f"    {line}")
     reporter.say("3/4 translating photographs that were held out …")
     translated = out / "translated"
-    if not translated.exists():
+    if not translated.is_dir() or not visible(translated):
         translate(out / "train", data.test_a, translated, direction="ab")
     reporter.say("4/4 measuring: how far from domain B, before and after …")
     for name, folder in (("before", data.test_a), ("after", translated)):

@@ -57,9 +57,9 @@ class Stopped(GanasError):
 
 
 def shown(name: Path | str) -> str:
-    """``name`` on one line of printable characters: file names may hold anything."""
+    """``name`` in printable characters, on one line: file names may hold anything, even what is no text."""
     text = str(name)
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def describe_os_error(error: OSError) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ganas.config import RunConfig, load_config
-from ganas.data.sources import ImageSource, open_source
+from ganas.data.sources import ImageSource, check_apart, open_source
 from ganas.errors import RunError
 from ganas.inference import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
@@ -16,6 +16,7 @@ from ganas.metrics.features import FeatureNetwork
 from ganas.metrics.measurement import Measurement
 from ganas.metrics.statistics import Cache
 from ganas.nets.layout import DIRECTIONS, Direction, find_layout
+from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
 from ganas.store import Run
 from ganas.training.opening import open_domains
@@ -31,10 +32,10 @@ class Judgement:
 
 
 def evaluate_run(
-    place: Path,
+    run: StrPath,
     *,
-    a: Path | None,  # test images of A, folder or zip; None, as b: the run's held-out images
-    b: Path | None,
+    a: StrPath | None,  # test images of A, folder or zip; None, as b: the run's held-out images
+    b: StrPath | None,
     metrics: Sequence[str] | None,  # None: all that `features` allows
     features: str | None,  # specification of a feature network; None: the run's own, if it has one
     bootstrap: int = 0,
@@ -47,7 +48,7 @@ def evaluate_run(
     the run's resolution and compared with up to 500 training images of the other domain, as the run itself did.
     Raises `RunError` without generators, or where the run's images or feature network are no longer what they were.
     """
-    reporter = Reporter()
+    place, reporter = as_path(run), Reporter()
     chosen_on = {direction: _chosen_on(place, direction) for direction in DIRECTIONS}
     config = _config(place)
     network = load_network(features or (config.metrics.features if config else None), metrics)
@@ -67,8 +68,12 @@ def evaluate_run(
             after = validation.measure(direction, translator, bootstrap=bootstrap, chosen_on=chosen_on[direction])
             judged[direction] = Judgement(before, _warned(after))
         return judged
-    places: dict[Direction, Path] = {"ab": a, "ba": b}
+    places: dict[Direction, Path] = {"ab": as_path(a), "ba": as_path(b)}
     sides = {direction: open_source(side, minimum=2, skip_bad=skip_bad) for direction, side in places.items()}
+    if check_apart(sides["ab"], sides["ba"]):
+        reporter.say("note: A and B are the same images")
+    for note in dict.fromkeys(note for side in sides.values() for note in side.notes):
+        reporter.say(f"note: {note}")
     targets: dict[Direction, ImageSource] = {"ab": sides["ba"], "ba": sides["ab"]}
     split = _split(config, [side.digest() for side in sides.values()])
     judgements = {}

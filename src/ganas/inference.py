@@ -6,42 +6,72 @@ needed to use it, and nothing in it is executed.
 
 import io
 import json
+import os
 import shutil
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
+from ganas.data.listing import SOFTWARE, is_image_name
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, open_source
-from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory
+from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory, shown
 from ganas.nets.build import Network, build, one_op
 from ganas.nets.layout import Direction, find_layout
+from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
-from ganas.store import Run, write_atomically
+from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
 
 SCHEMA = 1
 MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
 BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
 UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
+LONGEST_NAME = 255  # bytes of one part of a path, on all common file systems
+QUALITY: dict[str, dict[str, Any]] = {  # of formats that lose some by default
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
 
 
 def png(image: Tensor) -> bytes:
     """uint8 [3, h, w] -> the bytes of a PNG."""
+    return _encoded(image, "PNG")
+
+
+def encoded(image: Tensor, path: Path) -> bytes:
+    """uint8 [3, h, w] -> the bytes of a file of this name; raises as `check_suffix`."""
+    return _encoded(image, check_suffix(path))
+
+
+def check_suffix(path: Path) -> str:
+    """The format that a file's suffix stands for; raises `DataError` for one that cannot be written."""
+    kind = Image.registered_extensions().get(path.suffix.lower()) if is_image_name(path.name) else None
+    if kind is None or kind not in Image.SAVE:
+        raise DataError(f"cannot write {str(path)!r}: give a name that ends in .png, .jpg or .webp")
+    return kind
+
+
+def _encoded(image: Tensor, kind: str) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    options = dict(QUALITY.get(kind, {}))
+    if kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Software", SOFTWARE)  # so that results are never taken for data
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
@@ -165,40 +195,73 @@ def _pad(x: Tensor, multiple: int) -> Tensor:
 
 
 def output_names(source: ImageSource) -> list[str]:
-    """One PNG name per image, folders kept; where two images differ in their suffix alone, the suffix stays."""
-    stems = [str(Path(name).with_suffix("")) for name in source.names]
+    """One PNG name per image, folders kept; where that name is taken, by another image or a folder, the suffix stays.
+
+    Raises DataError where a name becomes longer than file systems allow.
+    """
+    stems = [str(PurePosixPath(name).with_suffix("")) for name in source.names]
     counts = Counter(stems)
-    pairs = list(zip(source.names, stems, strict=True))
-    names = [f"{name}.png" if counts[stem] > 1 else f"{stem}.png" for name, stem in pairs]
+    folders = {str(folder) for name in source.names for folder in PurePosixPath(name).parents}
+    names = [
+        f"{name}.png" if counts[stem] > 1 or f"{stem}.png" in folders else f"{stem}.png"
+        for name, stem in zip(source.names, stems, strict=True)
+    ]
     # a.jpg and a.png keep their suffixes, and so take the name of a.jpg.tif: then all keep theirs
-    return names if len(set(names)) == len(names) else [f"{name}.png" for name in source.names]
+    if len({*names, *folders}) < len(names) + len(folders):
+        names = [f"{name}.png" for name in source.names]
+    for name, written in zip(source.names, names, strict=True):
+        if len(os.fsencode(PurePosixPath(written).name)) > LONGEST_NAME:
+            raise DataError(
+                f"{shown(name)}: its name is too long with .png behind it, which tells it from others: rename it"
+            )
+    return names
 
 
 def translate(
-    place: Path,
-    source: Path,
-    output: Path,
+    place: StrPath,
+    source: StrPath,
+    output: StrPath,
     *,
     direction: Direction,
     device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
 ) -> int:
-    """Translate every image of a file, folder or zip into `output`, one PNG each; returns how many.
+    """Translate every image of a folder or zip into `output`, a folder of one PNG each; returns how many.
 
-    Raises `RunError` without a generator, `DataError` for bad images or an output that is not empty.
+    Of a single image `output` may also be a file, whose format follows its suffix.
+
+    Raises `RunError` without a generator, `DataError` for bad images or an output that is there already.
     """
+    place, source, output = as_path(place), as_path(source), as_path(output)
     generator, info = load_generator(find_generator(place, direction))
     if info.network != f"generator_{direction}":
         raise RunError(f"{str(place)!r} is a {info.network}: it translates --direction {info.network[-2:]} alone")
-    _check_output(output)
-    images = open_source(source, skip_bad=skip_bad)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
-    names = output_names(images)
+    if is_image_name(output.name) and not output.is_dir():
+        if not (source.is_file() and is_image_name(source.name)):
+            raise DataError(f"the output {str(output)!r} names one image, and the input is not one: give a folder")
+        refuse_existing(output)
+        check_suffix(output)
+        image = _tensor(open_source(source), 0)
+        with _fits_memory(source.name, image):
+            write_new(output, encoded(translator(image[None])[0], output))
+        return 1
+    refuse_used(output)
+    images = open_source(source, skip_bad=skip_bad)
+    with results_folder(output):
+        return _translate_all(translator, images, output)
+
+
+def _translate_all(translator: Translator, images: ImageSource, output: Path) -> int:
+    """One PNG each, all of them moved into `output` at the end; returns how many."""
+    names, reporter = output_names(images), Reporter()
+    for note in images.notes:
+        reporter.say(f"note: {note}")
     unfinished = output / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
-    with Reporter().bar("translate", 0, len(images)) as bar:
+    with reporter.bar("translate", 0, len(images)) as bar:
         for indices, pixels in _batches_of_one_size(images):
             with _fits_memory(images.names[indices[0]], pixels):
                 translations = translator(pixels)
@@ -221,13 +284,6 @@ def _fits_memory(name: str, pixels: Tensor) -> Iterator[None]:
             raise
         size = f"{pixels.shape[-1]}×{pixels.shape[-2]}"
         raise DataError(f"{name!r} ({size} pixels) does not fit the memory of this machine: shrink it first") from None
-
-
-def _check_output(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise DataError(f"the output {str(output)!r} is a file: give a folder, new or empty")
-    if output.is_dir() and any(path.name != UNFINISHED for path in output.iterdir()):
-        raise DataError(f"the output folder {str(output)!r} is not empty: give a new or an empty one")
 
 
 def _batches_of_one_size(images: ImageSource) -> Iterator[tuple[Sequence[int], Tensor]]:

@@ -5,6 +5,7 @@ Everything goes to stderr; stdout belongs to results. Lines are kept in the run'
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +17,19 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ganas.errors import Stopped
+from ganas.errors import Stopped, shown
 
 PLAIN_SECONDS = 30.0  # between progress lines when piped
+
+
+_noted: set[str] = set()
+
+
+def note_once(line: str) -> None:
+    """Say on stderr what is worth a word once in a process."""
+    if line not in _noted:
+        _noted.add(line)
+        print(f"note: {shown(line)}", file=sys.stderr)
 
 
 class Reporter:
@@ -31,6 +42,7 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """Print a line, and keep it in the log."""
+        line = shown(line)
         self._console.print(line, markup=False)
         if self._log:
             with self._log.open("a", encoding="utf-8") as file:

@@ -1,6 +1,7 @@
 """Using a grown GAN: its generator in one self-describing file, and images made of seeds."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ganas.data.listing import is_image_name
 from ganas.data.loaders import to_images
-from ganas.errors import ArchitectureError, DataError, RunError
-from ganas.inference import MALFORMED, METADATA_KEY, png, read_metadata
+from ganas.errors import ArchitectureError, RunError
+from ganas.inference import MALFORMED, METADATA_KEY, check_suffix, encoded, png, read_metadata
 from ganas.nets.growable import GrownGenerator
 from ganas.nets.layers import GrowthArchitecture
+from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
-from ganas.store import Run, write_atomically
+from ganas.store import Run, refuse_existing, results_folder, write_atomically, write_new
 from ganas.training.samples import tile
 
 SCHEMA = 1
@@ -87,27 +90,33 @@ def grid(images: Tensor) -> Tensor:
     return tile(torch.split(images, COLUMNS))
 
 
-def sample(place: Path, output: Path, *, count: int, seed: int, as_grid: bool = False) -> int:
-    """Draw images of the seeds from `seed` on: PNGs in a new folder, or one grid in a file; returns how many.
+def sample(place: StrPath, output: StrPath, *, count: int, seed: int, as_grid: bool = False) -> int:
+    """Make images of the seeds from `seed` on; returns how many.
 
-    Raises `RunError` without a generator, `DataError` for an output that is there already.
+    output    a new folder, of a PNG each; or a new file, whose format follows its suffix: of one image, or of all in a
+              grid. With `as_grid` it is a file.
+
+    Raises `RunError` without a generator, `DataError` for an output that is there already, or has another suffix.
     """
+    place, output = as_path(place), as_path(output)
     generator, info = load_grown(find_grown(place))
-    if output.exists() and (as_grid or not output.is_dir() or any(output.iterdir())):
-        raise DataError(f"the output {str(output)!r} is there already: give a new {'file' if as_grid else 'folder'}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    seeds = range(seed, seed + count)
     generator, latent = generator.to(device), info.architecture.latent
-    made = []
-    with Reporter().bar("sample", 0, count) as bar:
-        for number, one in enumerate(seeds):
-            # one by one: how many are made together may change the last bit of an image
-            image = make_images(generator, latent, range(one, one + 1), device)[0]
-            if as_grid:
-                made.append(image)
-            else:
-                write_atomically(output / f"{one:09d}.png", png(image))
-            bar.reach(number + 1)
-    if made:
-        write_atomically(output, png(grid(torch.stack(made))))
+
+    def images() -> Iterator[tuple[int, Tensor]]:
+        with Reporter().bar("sample", 0, count) as bar:
+            for number, one in enumerate(range(seed, seed + count)):
+                # one by one: how many are made together may change the last bit of an image
+                yield one, make_images(generator, latent, range(one, one + 1), device)[0]
+                bar.reach(number + 1)
+
+    if as_grid or (is_image_name(output.name) and not output.is_dir()):
+        refuse_existing(output)
+        check_suffix(output)
+        made = torch.stack([image for _, image in images()])
+        write_new(output, encoded(grid(made) if count > 1 else made[0], output))
+        return count
+    with results_folder(output):
+        for one, image in images():
+            write_atomically(output / f"{one:09d}.png", png(image))
     return count

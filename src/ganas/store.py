@@ -23,24 +23,43 @@ any moment leaves the old one.
 import io
 import json
 import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ganas.errors import RunError
+from ganas.errors import DataError, RunError
 from ganas.nets.layout import DIRECTIONS
+from ganas.paths import StrPath, as_path, visible
+from ganas.progress import note_once
 
 KEPT_CHECKPOINTS = 2
 WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what several trainings together consist of
+CONFIG = "config.yaml"
+OUTPUT_LOCK = ".ganas-lock"  # in a folder of results, while they are written
+CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # of a run's config.yaml
 PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed begin and end
 
 
-def default_cache() -> Path:
-    """What is kept from one run to the next: ``$GANAS_CACHE``, or ganas's folder among the user's caches."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GANAS_CACHE") or Path(home) / "ganas")
+def is_run(files: Collection[str], start: Callable[[str], bytes]) -> bool:
+    """Whether a folder with these files is a run; `start` gives the first bytes of one of them."""
+    return CONFIG in files and CONFIG_START.match(start(CONFIG)) is not None
+
+
+def default_cache() -> Path | None:
+    """What is kept from one run to the next: ``$GANAS_CACHE``, or ganas's folder among the user's caches.
+
+    None where there is no home folder, as for a user without an entry in a container.
+    """
+    if given := os.environ.get("GANAS_CACHE"):
+        return Path(given)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganas"
+    except RuntimeError:
+        note_once("no home folder, so nothing is kept for later runs: set GANAS_CACHE to a folder to keep it in")
+        return None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -53,17 +72,17 @@ def write_atomically(path: Path, content: bytes) -> None:
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """`write_atomically` for what is too large to be held: a file to write to, in place once the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL[0], suffix=PARTIAL[1])
+    temporary = path.with_name(f"{PARTIAL[0]}{secrets.token_hex(8)}{PARTIAL[1]}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # by the user's umask, unlike tempfile's
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say where
         raise
@@ -80,7 +99,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusively(folder: Path) -> Iterator[None]:
+def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
     """Hold a folder, made if need be, for this process; raises `RunError` when another one does.
 
     A killed process holds nothing.
@@ -89,19 +108,62 @@ def exclusively(folder: Path) -> Iterator[None]:
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(folder / "lock").acquire(timeout=0)
+        held = FileLock(folder / name).acquire(timeout=0)
     except Timeout:
-        raise RunError(f"{str(folder)!r} is in use by another process: wait for it, or choose another --out") from None
+        raise RunError(f"{str(folder)!r} is in use by another process: wait for it, or choose another folder") from None
     with held:
         yield
+
+
+@contextmanager
+def results_folder(folder: Path, *, new: bool = True) -> Iterator[None]:
+    """Hold a folder for results while they are written; it is made if need be, and left as it was if there are none.
+
+    new: raise `DataError` unless it is empty, but for what `is_hidden`
+
+    Raises `RunError` when another process writes there.
+    """
+    made = not folder.exists()
+    if new:
+        refuse_used(folder)
+    with exclusively(folder, OUTPUT_LOCK):
+        try:
+            if new:
+                refuse_used(folder)  # another process may have ended just now
+            yield
+        finally:
+            (folder / OUTPUT_LOCK).unlink(missing_ok=True)
+            if made and not visible(folder):
+                with suppress(OSError):  # something hidden is in it
+                    folder.rmdir()
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise `DataError` where a folder for results is a file, or holds something that is not hidden."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"the output {str(folder)!r} is a file: give a folder, new or empty")
+    if folder.is_dir() and visible(folder):
+        raise DataError(f"the output folder {str(folder)!r} is not empty: give a new or an empty one")
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """`write_atomically` where nothing is yet; raises `DataError` where something is."""
+    refuse_existing(path)
+    write_atomically(path, content)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise `DataError` where something is in the place of a file to be written."""
+    if path.exists() or path.is_symlink():
+        raise DataError(f"the output {str(path)!r} is there already: give a new file")
 
 
 class Run:
     """The names in a run folder, and the only reader and writer of most of them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.config = path / "config.yaml"
+    def __init__(self, place: StrPath) -> None:
+        self.path = path = as_path(place)
+        self.config = path / CONFIG
         self.architecture = path / "architecture.json"
         self.result = path / "result.json"
         self.metrics = path / "metrics.jsonl"
@@ -164,8 +226,8 @@ class Run:
         """Somebody else's files are neither locked, nor swept, nor mixed with a run."""
         if self.config.exists() or not self.path.is_dir():
             return
-        for path in sorted(self.path.iterdir()):
-            if path.name not in ("lock", "log.txt", *welcome) and not _is_partial(path):
+        for path in visible(self.path):
+            if path.name not in ("lock", "log.txt", *welcome):
                 raise RunError(
                     f"{str(self.path)!r} is not empty and no run of ganas (it holds {path.name!r}): choose a new --out"
                 )

@@ -45,7 +45,7 @@ def test_scores_from_the_cache_are_the_scores_without_it_and_the_network_rests(c
 
 def test_other_images_other_weights_and_other_preprocessing_are_other_entries(cache: Cache) -> None:
     network = Pixels()
-    paths = {cache.path("abc", network), cache.path("abd", network)}
+    paths = {cache.name("abc", network), cache.name("abd", network)}
     for name, value in (
         ("digest", "x"),
         ("device", "cuda"),
@@ -55,7 +55,7 @@ def test_other_images_other_weights_and_other_preprocessing_are_other_entries(ca
     ):
         other = Pixels()
         setattr(other, name, value)
-        paths.add(cache.path("abc", other))
+        paths.add(cache.name("abc", other))
     assert len(paths) == 7
 
 

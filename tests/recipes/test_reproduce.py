@@ -29,7 +29,7 @@ from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import reproduce
 from ganas.recipes.worker import work
-from ganas.store import Run, exclusively
+from ganas.store import Run, results_folder
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
 
@@ -149,7 +149,7 @@ def test_halves_that_are_too_small_are_told_before_the_first_search(dataset: Dat
 def test_two_at_once_would_disturb_each_other(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with exclusively(tmp_path / "out"):
+    with results_folder(tmp_path / "out", new=False):
         assert ganas("reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out") == 2
     assert f"'{tmp_path / 'out'}' is in use by another process" in capsys.readouterr().err
 

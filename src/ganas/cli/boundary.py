@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import typer
 
 from ganas.cli.options import app
+from ganas.cli.printing import echo, never_fail
 from ganas.errors import (
     GanasError,
     Stopped,
@@ -20,6 +21,7 @@ from ganas.errors import (
 
 def main() -> NoReturn:
     """Entry point: every error a user can cause becomes one line and exit code 2."""
+    never_fail()
     sys.exit(run(lambda: app(standalone_mode=False)))
 
 
@@ -66,5 +68,5 @@ USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ 
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"ganas: {' '.join(message.split())}", file=sys.stderr)
+    echo(f"ganas: {' '.join(message.split())}", err=True)
     return code

@@ -20,7 +20,7 @@ from ganas.cli.options import (
     default_preset,
     refuse_both,
 )
-from ganas.cli.printing import print_next
+from ganas.cli.printing import counted, echo, print_next
 from ganas.errors import ConfigError
 
 
@@ -31,7 +31,7 @@ def demo(
     """The whole story on built-in photographs, in minutes: search, train, translate, evaluate."""
     from ganas.demo import run_demo
 
-    print(run_demo(out))
+    echo(run_demo(out))
 
 
 @app.command()
@@ -87,14 +87,14 @@ def search(
         resolved, *_ = open_search(config, Run(out))
         _print_cost(resolved, None, STRATEGIES[config.search.strategy].phases)
         if config.search.budget == "ms":
-            print("budget           in milliseconds: the search measures them first, and then says whether it fits")
+            echo("budget           in milliseconds: the search measures them first, and then says whether it fits")
         return
     result = run_search(config, out)
     _print_choices(result.architecture)
-    print(result.architecture)
-    print(result.verdict)
+    echo(result.architecture)
+    echo(result.verdict)
     for line in result.spent:
-        print(line)
+        echo(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features}
     again = [word for option, value in given.items() if value is not None for word in (option, value)]
     if result.spent:  # as wide as the budget was meant for
@@ -164,7 +164,7 @@ def train(
         return
     result = train_repeats(config, found, out, repeats)
     for line in result.lines():
-        print(line)
+        echo(line)
     print_next("translate", out, a, "translated", "--direction", "ab")
 
 
@@ -185,7 +185,7 @@ def translate(
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
     done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
-    print(f"{done} images in {output}")
+    echo(f"{counted(done, 'image')} in {output}")
 
 
 def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
@@ -229,6 +229,6 @@ def _print_cost(config: Any, architecture: Any, phases: Any, repeats: int = 1) -
     from ganas.training.cost import describe, measure_cost
 
     cost = measure_cost(config, find_layout(config.nets.layout), architecture, phases)
-    print(config.to_yaml())
+    echo(config.to_yaml())
     for line in describe(cost, repeats):
-        print(line)
+        echo(line)

@@ -21,7 +21,7 @@ from ganas.cli.options import (
     app,
     default_preset,
 )
-from ganas.cli.printing import print_next, print_table
+from ganas.cli.printing import counted, echo, print_next, print_table
 
 
 @app.command()
@@ -61,11 +61,11 @@ def grow(
     place = Place(executor, workers, address, gpu_share)
     if dry_run:
         resolved, lines = foresee(config, route, workers)
-        print(resolved.to_yaml())
-        print("\n".join(lines))
+        echo(resolved.to_yaml())
+        echo("\n".join(lines))
         return
     for line in run_growth(config, out, route=route, place=place).lines():
-        print(line)
+        echo(line)
     print_next("sample", out, "samples.png", "-n", "64", "--grid")
 
 
@@ -82,7 +82,8 @@ def sample(
     """Make images; the same seed gives the same image."""
     from ganas.sampling import sample as run_sampling
 
-    print(f"{run_sampling(run, output, count=count, seed=seed, as_grid=grid)} images in {output}")
+    made = run_sampling(run, output, count=count, seed=seed, as_grid=grid)
+    echo(f"{counted(made, 'image')} in {output}")
 
 
 @app.command()
@@ -99,10 +100,10 @@ def runs(
     header = ("generation", "id", "parent", "action", "size", "G", "D", "start", "end", "÷ ProgGAN", "s", "state")
     print_table(header, [_candidate_row(record) for record in history.records])
     for number, beam in enumerate(history.beams):
-        print(f"beam {number}: {' '.join(beam) or 'nobody'}")
+        echo(f"beam {number}: {' '.join(beam) or 'nobody'}")
     for name in history.lineage:
         record = history.record(name)
-        print(f"best: {_grown(record)} → {record.spec.architecture}")
+        echo(f"best: {_grown(record)} → {record.spec.architecture}")
 
 
 def _candidate_row(record: Any) -> tuple[str, ...]:

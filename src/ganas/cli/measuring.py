@@ -1,14 +1,13 @@
 """``ganas evaluate``, ``doctor`` and ``data check``: what there is, and how good it is."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ganas.cli.options import AsJson, Features, app, data_app, refuse_both
-from ganas.cli.printing import print_table
+from ganas.cli.printing import echo, print_table
 from ganas.errors import ConfigError
 
 
@@ -81,7 +80,7 @@ def doctor(as_json: AsJson = False) -> None:
         print(json.dumps({finding.name: finding.value for finding in findings}))
         return
     for finding in findings:
-        print(f"{finding.name:12} {finding.value:40} {finding.meaning}")
+        echo(f"{finding.name:12} {finding.value:40} {finding.meaning}")
 
 
 @data_app.command("check")
@@ -97,9 +96,9 @@ def data_check(
         print(json.dumps({"sources": [report.as_json() for report in reports]}))
     else:
         for report in reports:
-            print(report)
+            echo(report)
         if len(reports) == 2:
-            print(_balance(reports[0].count, reports[1].count))
+            echo(_balance(reports[0].count, reports[1].count))
 
 
 def _balance(a: int, b: int) -> str:
@@ -145,7 +144,7 @@ def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None
     columns = ("score", *(map(str, fakes) if len(measured) > 1 else ["value"]))
     print_table(columns, _score_rows(*measured))
     for key, summary in summaries.items():
-        print(f"{key}: {summary}")
+        echo(f"{key}: {summary}")
 
 
 def _score_rows(*measurements: Any) -> list[tuple[str, ...]]:
@@ -166,4 +165,4 @@ def _score(measurement: Any, key: str) -> str:
 
 def _note_warnings(measurement: Any, prefix: str) -> None:
     for warning in measurement.warnings:
-        print(f"note: {prefix}{warning}", file=sys.stderr)
+        echo(f"note: {prefix}{warning}", err=True)

@@ -4,10 +4,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ganas.errors import ConfigError
 
+
+class _Group(TyperGroup):
+    """Refuses empty values, which nobody means: a path of a variable that is not set would be the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for before, value in zip(["", *args], args, strict=False):
+            option, separator, rest = value.partition("=")
+            if not value or (separator and not rest and option.startswith("--")):
+                name = option or (before if before.startswith("-") else "an argument")
+                raise ConfigError(f"{name} is empty, perhaps a variable that is not set: give a value")
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Group,
     name="ganas",
     help="GAN architecture search: find, train and use the GAN that fits your images.",
     no_args_is_help=True,

@@ -1,6 +1,5 @@
 """``ganas reproduce``: the paper's experiments as recipes."""
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ganas.cli.options import Address, DryRun, ExecutorName, Features, GpuShare, Out, Seed, Settings, Workers, app
+from ganas.cli.printing import echo
 from ganas.errors import ConfigError, GanasError
 
 
@@ -65,22 +65,22 @@ def reproduce(
     if features:
         network = Network(absolute_features(features), load_features(features, device="cpu").digest)
     elif scale != "tiny":
-        print("without --features scores are sliced Wasserstein distances; a network given later has all trained anew")
+        echo("without --features scores are sliced Wasserstein distances; a network given later has all trained anew")
     chosen: dict[str, Any] = {"network": network, "seed": seed, "settings": settings or ()}
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
             expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
-            print("\n".join(describe_apart(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
+            echo("\n".join(describe_apart(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
     if dry_run:
         return
     runs = open_executor(place, config.training.device)
     datasets = [find_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(out)]
     found = run_recipe(recipe(figure, scale, datasets, **chosen), out, runs)
-    print(found.table)
-    print(f"written: {', '.join(map(str, found.files))}")
+    echo(found.table)
+    echo(f"written: {', '.join(map(str, found.files))}")
     if not any(file.suffix == ".png" for file in found.files):
-        print("for the drawing: pip install matplotlib, and give the same command again")
+        echo("for the drawing: pip install matplotlib, and give the same command again")
     for line in found.failed:
-        print(f"failed: {line}", file=sys.stderr)
+        echo(f"failed: {line}", err=True)
     if found.failed:
         raise GanasError(f"jobs that failed: {len(found.failed)}; the same command tries them again")

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from ganas.data.listing import SOFTWARE
 from ganas.errors import DataError
 
 CROP_SIZE = 96  # side of every image written, in pixels
@@ -135,8 +137,10 @@ def _write(folder: Path, crops: dict[str, Image.Image]) -> None:
         unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
+        signed = PngInfo()
+        signed.add_text("Software", SOFTWARE)
         for name, crop in crops.items():
-            crop.save(unfinished / name)
+            crop.save(unfinished / name, pnginfo=signed)
         unfinished.rename(folder)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error

@@ -3,14 +3,32 @@
 import os
 import re
 import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from ganas.data.decode import reason_of
 from ganas.errors import DataError, shown
+from ganas.paths import is_hidden
+from ganas.store import is_run
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+
+# Images all the same, of kinds that are not read: said, so that nobody misses them later.
+OTHER_SUFFIXES = (
+    *(".heic", ".heif", ".jxl", ".svg", ".psd", ".xcf", ".eps", ".exr", ".hdr", ".ico", ".pcx"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+)
+
+SOFTWARE = "ganas"  # what the PNGs that ganas writes name as theirs
+MADE_HERE = b"tEXtSoftware\0" + SOFTWARE.encode()  # as it stands in such a file
+START = 256  # bytes of a file that tell what it is
+
+Origin = Literal["run", "results"]  # of a folder that ganas wrote
+Start = Callable[[str], bytes]  # the first bytes of a file by its name; none if it cannot be read
+Tree = dict[str, list[str]]  # folder, relative with forward slashes, "" for the top -> names of the files in it
 
 
 @dataclass(frozen=True)
@@ -22,23 +40,124 @@ class Listing:
 
 
 def list_images(path: Path) -> Listing:
-    """All images under ``path``, not yet looked into. Raises DataError unless there is at least one."""
+    """All images under ``path``, not yet looked into. Raises DataError unless there is at least one.
+
+    What ganas made itself is left out, or it would learn from its own results: runs always, folders of translations or
+    samples where there are other images beside them.
+    """
     if not path.exists():
         raise DataError(f"{shown(path)}: no such file or folder; check the path")
     if path.is_dir():
-        names = _names_in_folder(path)
-    elif path.is_file() and is_image_name(path.name):
+        return _sorted_out(path, _folder_tree(path), lambda name: _start_of_file(path / name))
+    if path.is_file() and is_image_name(path.name):
         return Listing((path.name,))
-    else:
-        names = _names_in_zip(path)
-    if not names:
-        raise DataError(f"{shown(path)}: no images in it; ganas reads {' '.join(IMAGE_SUFFIXES)}")
-    return Listing(tuple(sorted(names)))
+    with _opened_zip(path) as archive:
+        members = {member_name(member): member for member in _wanted_members(path, archive)}
+        tree: Tree = {}
+        for name in members:
+            folder, _, file = name.rpartition("/")
+            tree.setdefault(folder, []).append(file)
+        return _sorted_out(path, tree, lambda name: _start_of_member(archive, members[name]))
 
 
-def _names_in_folder(folder: Path) -> set[str]:
-    """Names of the images under ``folder``. Links to folders are followed, but no folder is entered twice."""
-    names: set[str] = set()
+def is_image_name(name: str) -> bool:
+    """Whether a file counts as an image, by its suffix."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def member_name(member: zipfile.ZipInfo) -> str:
+    """A member's name with forward slashes: some zips made on Windows hold backslashes."""
+    return member.filename if member.create_system == UNIX else member.filename.replace("\\", "/")
+
+
+UNIX = 3  # where a backslash is a character like others
+
+
+def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
+    """The images of a tree that are data, and notes on the others."""
+    found: dict[Origin | None, list[str]] = {None: [], "run": [], "results": []}
+    origins: dict[str, Origin | None] = {}
+    others = []
+    for folder in sorted(tree):  # from the top
+        origins[folder] = _inherited(folder, origins) or _origin(folder, tree[folder], start)
+        for file in tree[folder]:
+            name = f"{folder}/{file}" if folder else file
+            if any(map(is_hidden, PurePosixPath(name).parts)):
+                continue
+            if is_image_name(file):
+                found[origins[folder]].append(name)
+            elif file.lower().endswith(OTHER_SUFFIXES):
+                others.append(name)
+    if origins.get("") == "run":
+        raise DataError(f"{shown(path)}: a run of ganas and no set of images; give a folder of images")
+    data, made = found[None], found["results"]
+    if made and not data:  # asked for, then
+        data, made = made, data
+    not_read = f"{_some(others)} not read, {_kinds(others)}: convert them to .png or .jpg" if others else ""
+    if not data:
+        runs = "; it holds runs of ganas alone" if found["run"] else ""
+        hint = f"; {not_read}" if others else f"; ganas reads {' '.join(IMAGE_SUFFIXES)}"
+        raise DataError(f"{shown(path)}: no images in it{runs}{hint}")
+    notes = []
+    for names in (found["run"], made):
+        if names:
+            notes.append(f"{_some(names)} left out, which ganas made")
+    if others:
+        notes.append(not_read)
+    return Listing(tuple(sorted(data)), tuple(f"{shown(path)}: {note}" for note in notes))
+
+
+def _inherited(folder: str, origins: Mapping[str, Origin | None]) -> Origin | None:
+    """What the folders above say; the top one was asked for, whoever wrote it."""
+    above = (parent.as_posix() for parent in PurePosixPath(folder).parents)
+    return next((origin for parent in above if (origin := origins.get(parent))), None)
+
+
+def _origin(folder: str, files: Sequence[str], start: Start) -> Origin | None:
+    """Runs are known by their config; results by their images, each of which says who made it."""
+
+    def start_here(file: str) -> bytes:
+        return start(f"{folder}/{file}" if folder else file)
+
+    if is_run(files, start_here):
+        return "run"
+    images = sorted(filter(is_image_name, files))
+    made = folder and images and all(MADE_HERE in start_here(image) for image in images)  # most end with the first
+    return "results" if made else None
+
+
+def _start_of_file(file: Path) -> bytes:
+    if not file.is_file():  # opening a pipe would wait forever
+        return b""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(START)
+    except OSError:
+        return b""
+
+
+def _start_of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(member) as stream:
+            return stream.read(START)
+    except Exception:  # of damaged members, in a dozen ways
+        return b""
+
+
+def _some(names: Sequence[str]) -> str:
+    """``3 files (a/b.png, …)``."""
+    more = ", …" if len(names) > 1 else ""
+    return f"{len(names)} file{'s' * (len(names) > 1)} ({shown(min(names))}{more})"
+
+
+def _kinds(names: Sequence[str]) -> str:
+    counts = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+
+
+def _folder_tree(folder: Path) -> Tree:
+    """The files under ``folder``. Links to folders are followed, but no folder is entered twice."""
+    tree: Tree = {}
     seen: set[tuple[int, int]] = set()  # device and inode of each folder
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
         status = os.stat(here)
@@ -46,46 +165,39 @@ def _names_in_folder(folder: Path) -> set[str]:
             folders.clear()  # a link that leads back up would be walked forever
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _is_ignored(name))
-        names.update((Path(here) / file).relative_to(folder).as_posix() for file in files if _is_wanted(file))
-    return names
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        relative = Path(here).relative_to(folder).as_posix()
+        tree["" if relative == "." else relative] = files
+    return tree
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
     raise DataError(f"{shown(error.filename)}: cannot be listed ({error.strerror}); check its permissions") from error
 
 
-def _names_in_zip(path: Path) -> set[str]:
+def _opened_zip(path: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         if path.suffix.lower() == ".zip":
             raise DataError(f"{shown(path)}: cannot be read as a zip ({reason_of(error)}); make it again") from error
         kinds = " ".join(IMAGE_SUFFIXES)
         raise DataError(f"{shown(path)}: neither a folder, a zip nor an image; ganas reads {kinds}") from error
+
+
+def _wanted_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """All files of a zip; raises DataError where one leads out of it, or is encrypted."""
+    members = archive.infolist()
     for member in members:
         if _leads_out(member.filename):
             found = f"names a member outside itself ({shown(member.filename)})"
             raise DataError(f"{shown(path)}: refused, it {found}; make the zip again with relative names")
-    wanted = [member for member in members if not member.is_dir() and _is_wanted(member.filename)]
-    if any(member.flag_bits & 0x1 for member in wanted):
+    files = [member for member in members if not member.is_dir()]
+    if any(member.flag_bits & 0x1 for member in files):
         raise DataError(f"{shown(path)}: encrypted; unpack it and pass the folder")
-    return {member.filename for member in wanted}
+    return files
 
 
 def _leads_out(name: str) -> bool:
     parts = re.split(r"[/\\]", name)  # zips from Windows may hold backslashes
     return ".." in parts or parts[0] == "" or bool(re.match(r"[A-Za-z]:$", parts[0]))
-
-
-def _is_wanted(name: str) -> bool:
-    return is_image_name(name) and not any(_is_ignored(part) for part in PurePosixPath(name).parts)
-
-
-def _is_ignored(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
-
-
-def is_image_name(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)

@@ -24,8 +24,9 @@ from typing import Any, NoReturn, TypeVar
 from PIL import Image
 
 from ganas.data.decode import UnreadableError, decode, reason_of
-from ganas.data.listing import is_image_name, list_images
+from ganas.data.listing import is_image_name, list_images, member_name
 from ganas.errors import DataError, shown
+from ganas.paths import StrPath, as_path
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 MAX_BYTES = 1 << 30  # an encoded image larger than this is no image: 178 million pixels are 0.5 GiB uncompressed
@@ -85,6 +86,14 @@ class ImageSource:
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
         return total.hexdigest()[:16]
 
+    @property
+    def files(self) -> frozenset[tuple[str, str]]:
+        """Each image by where it really lies, whatever links lead there: its folder, or its zip, and its name."""
+        if not self.path.is_dir():
+            return frozenset((os.path.realpath(self.path), name) for name in self.names)
+        parents = {parent: os.path.realpath(self.path / parent) for parent in {_parent(name) for name in self.names}}
+        return frozenset((parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
+
     def subset(self, indices: Iterable[int]) -> "ImageSource":
         """The images at ``indices``, in that order."""
         return replace(self, names=tuple(self.names[index] for index in indices))
@@ -100,17 +109,21 @@ class ImageSource:
                 return _file_bytes(self.path / name)
             if is_image_name(self.path.name):
                 return _file_bytes(self.path)
-            return _member_bytes(self._zip(), name)
+            return self._member_bytes(name)
         except Exception as error:  # files, zips and their codecs fail in a dozen ways; all mean the same to the user
             raise UnreadableError(reason_of(error)) from error
 
-    def _zip(self) -> zipfile.ZipFile:
-        """This thread's handle. A forked process must not use its parent's: they share one file position."""
+    def _member_bytes(self, name: str) -> bytes:
+        """Of a zip, by this thread's handle. A forked process must not use its parent's: they share one position."""
         if getattr(self._handles, "process", None) != os.getpid():
             self._handles.zip = zipfile.ZipFile(self.path)
+            self._handles.members = {member_name(member): member for member in self._handles.zip.infolist()}
             self._handles.process = os.getpid()
-        handle: zipfile.ZipFile = self._handles.zip
-        return handle
+        member = self._handles.members[name]
+        if member.file_size > MAX_BYTES:  # zipfile never inflates more than this field declares
+            raise UnreadableError("file too large")
+        content: bytes = self._handles.zip.read(member)
+        return content
 
 
 @dataclass(frozen=True)
@@ -140,9 +153,9 @@ class SourceReport:
 
 
 def open_source(
-    path: Path | str, *, skip_bad: bool = False, minimum: int = 1, resolution: int = 1, verify: bool = True
+    place: StrPath, *, skip_bad: bool = False, minimum: int = 1, resolution: int = 1, verify: bool = True
 ) -> ImageSource:
-    """The images under ``path``: a folder with its sub-folders, a zip, or one image file.
+    """The images under ``place``: a folder with its sub-folders, a zip, or one image file.
 
     Files count by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` do not. With ``verify`` each
     image is decoded once (thousands of images of 256² a second on two cores).
@@ -155,7 +168,7 @@ def open_source(
     than ``minimum``; images that cannot be read, or are smaller than ``resolution``; a zip that is damaged, encrypted,
     or names members outside itself.
     """
-    source = _listed(Path(path))
+    source = _listed(as_path(place))
     if verify:
         inspected = [*_inspected(source)]
         broken = {facts.name: facts.reason for facts in inspected if facts.reason}
@@ -169,8 +182,20 @@ def open_source(
                 f"lower it, or leave small images out"
             )
     if len(source) < minimum:
-        raise DataError(f"{shown(path)}: {_images(len(source), 'usable ')}, {minimum} needed; add images")
+        raise DataError(f"{shown(source.path)}: {_images(len(source), 'usable ')}, {minimum} needed; add images")
     return source
+
+
+def check_apart(one: ImageSource, other: ImageSource) -> bool:
+    """Whether two sets are the same files; raises `DataError` where they share some and not all."""
+    mine, theirs = one.files, other.files
+    shared = len(mine & theirs)
+    if shared and mine != theirs:
+        raise DataError(
+            f"{shown(one.path)} and {shown(other.path)} share {_images(shared)}: give sets that share none, the one "
+            f"outside of the other"
+        )
+    return bool(shared)
 
 
 def check_halves(count: int, place: str, strategy: str, way_out: str) -> None:
@@ -182,12 +207,12 @@ def check_halves(count: int, place: str, strategy: str, way_out: str) -> None:
         )
 
 
-def check_source(path: Path | str) -> SourceReport:
-    """Decodes every image under ``path`` and says what is there. Broken images are reported, not raised.
+def check_source(place: StrPath) -> SourceReport:
+    """Decodes every image under ``place`` and says what is there. Broken images are reported, not raised.
 
     Raises DataError where there is nothing to look at: as :func:`open_source`, but for broken images.
     """
-    source = _listed(Path(path))
+    source = _listed(as_path(place))
     inspected = list(_inspected(source))
     usable = [facts for facts in inspected if not facts.reason]
     sizes = {}
@@ -244,12 +269,6 @@ def _file_bytes(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _member_bytes(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > MAX_BYTES:  # zipfile never inflates more than this field declares
-        raise UnreadableError("file too large")
-    return archive.read(name)
-
-
 # Looking at all of them ----------------------------------------------------------------------------------------------
 
 
@@ -290,6 +309,10 @@ def _refuse_broken(source: ImageSource, broken: dict[str, str], minimum: int) ->
     if rest >= max(minimum, 1):
         way_out += f", or go on with the other {rest} by --set data.skip_bad=true (translate, evaluate: --skip-bad)"
     raise DataError(f"{message}; {way_out}")
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _images(count: int, kind: str = "") -> str:

@@ -234,7 +234,7 @@ def _connected(address: str | None) -> Any:
 def _have_token_shown() -> None:
     """Where this machine has a token: by itself Ray wants it of others from then on, but does not show its own."""
     given = any(f"RAY_AUTH_TOKEN{place}" in os.environ for place in ("", "_PATH"))
-    if given or (Path.home() / ".ray" / "auth_token").exists():
+    if given or Path(os.path.expanduser("~/.ray/auth_token")).exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster without tokens does not mind
 
 

@@ -23,7 +23,6 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -33,8 +32,8 @@ from PIL import Image
 from torch import Tensor
 
 import ganas
-from ganas.data.sources import open_source
-from ganas.errors import ConfigError, DataError
+from ganas.data.sources import check_apart, open_source
+from ganas.errors import ConfigError, DataError, shown
 from ganas.metrics.distances import (
     NEIGHBOURS,
     Features,
@@ -50,6 +49,7 @@ from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract
 from ganas.metrics.measurement import SPREADS, Measurement, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.metrics.statistics import Cache, Statistics
+from ganas.paths import StrPath
 from ganas.progress import Reporter
 
 BATCH = 32  # images that go through the network at once: half a gigabyte for Inception
@@ -438,8 +438,8 @@ def evaluate(
 
 
 def evaluate_folders(
-    real: Path,
-    fakes: Sequence[Path],
+    real: StrPath,
+    fakes: Sequence[StrPath],
     *,
     metrics: Sequence[str] | None,  # None: all that `features` allows
     features: str | None,  # specification of a feature network
@@ -455,6 +455,13 @@ def evaluate_folders(
     and its ``measure``.
     """
     sources = [open_source(place, minimum=2, skip_bad=skip_bad) for place in (real, *fakes)]
+    notes = [note for source in sources for note in source.notes]
+    for fake in sources[1:]:
+        if check_apart(sources[0], fake):
+            notes.append(f"{shown(fake.path)}: the real images themselves")
+    if reporter:
+        for note in notes:
+            reporter.say(f"note: {note}")
     counts = sorted({len(source) for source in sources[1:]})
     if count is None and len(counts) > 1:
         raise ConfigError(

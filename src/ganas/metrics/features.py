@@ -27,6 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ganas.errors import FeatureError
+from ganas.paths import expanded
 
 StateDict: TypeAlias = dict[str, Tensor]
 PreprocessingName = Literal["clean", "legacy"]
@@ -169,7 +170,7 @@ class TorchNetwork:
 
 def parse_spec(spec: str) -> tuple[str, PreprocessingName, int | None, Path | None]:
     """``NETWORK[-PREPROCESSING[-SIZE]][:PATH]`` -> its parts, None where left out; raises FeatureError."""
-    words, _, path = spec.partition(":")
+    words, colon, path = spec.partition(":")
     name, *rest = words.split("-")
     preprocessing = rest[0] if rest else "clean"
     size = rest[1] if len(rest) > 1 else ""
@@ -177,7 +178,9 @@ def parse_spec(spec: str) -> tuple[str, PreprocessingName, int | None, Path | No
         raise FeatureError(
             f"cannot read the feature network {spec!r}: give {FORMAT}, as in inception or squeezenet:PATH"
         )
-    place = Path(path).expanduser() if path else None
+    if colon and not path:
+        raise FeatureError(f"the path in {spec!r} is empty: give {name}:PATH, or {name} alone to have it downloaded")
+    place = expanded(path) if path else None
     return name, preprocessing, int(size) if size else None, place  # type: ignore[return-value]
 
 
@@ -459,7 +462,7 @@ def _read_weights(path: Path) -> StateDict:
 
 def _downloaded(url: str, name: str) -> Path:
     """Where torch hub keeps published weights, downloaded now if they are not there yet."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    path = expanded(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 import ganas
 from ganas.metrics.distances import Gaussian
 from ganas.metrics.features import Activations, FeatureNetwork
+from ganas.progress import note_once
 from ganas.store import write_atomically
 
 SCHEMA = 1
@@ -34,22 +35,24 @@ class Statistics:
 
 
 class Cache:
-    """Statistics by (digest of the images, network)."""
+    """Statistics by (digest of the images, network). Without a folder, or where that fails, it keeps nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def path(self, images: str, network: FeatureNetwork) -> Path:
-        """Where the statistics of the images with this digest are, or would be."""
+    def name(self, images: str, network: FeatureNetwork) -> str:
+        """Of the file that has the statistics of the images with this digest, or would have."""
         identity = [SCHEMA, images, network.name, network.preprocessing, network.size]
         identity += [network.digest, network.classifier_digest, network.device, ganas.__version__]
         identity += [version(name) for name in ("pillow", "torch", "torchvision", "torch-fidelity")]
-        return self.folder / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.safetensors"
+        return f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.safetensors"
 
     def read(self, images: str, network: FeatureNetwork) -> Statistics | None:
         """What was kept, or None."""
+        if self.folder is None:
+            return None
         try:
-            tensors = load(self.path(images, network).read_bytes())
+            tensors = load((self.folder / self.name(images, network)).read_bytes())
             shortest, longest = tensors["lengths"].tolist()
             activations = Activations(tensors["features"], tensors.get("logits"))
         except (OSError, SafetensorError, KeyError, ValueError):
@@ -60,7 +63,9 @@ class Cache:
         return Statistics(activations, (shortest, longest), gaussian)
 
     def write(self, images: str, network: FeatureNetwork, statistics: Statistics) -> None:
-        """Keep statistics; a cache that cannot be written to is no error."""
+        """Keep statistics; a cache that cannot be written to is no error, and said once."""
+        if self.folder is None:
+            return
         features, logits = statistics.activations
         tensors: dict[str, Tensor] = {"features": features, "lengths": torch.tensor(statistics.lengths)}
         if logits is not None:
@@ -69,6 +74,6 @@ class Cache:
             mean, covariance = (torch.from_numpy(part) for part in statistics.gaussian)
             tensors |= {"mean": mean, "covariance": covariance}
         try:
-            write_atomically(self.path(images, network), save(tensors))
-        except OSError:
-            return
+            write_atomically(self.folder / self.name(images, network), save(tensors))
+        except OSError as error:
+            note_once(f"{str(self.folder)!r} cannot be written ({error.strerror}), so nothing is kept for later runs")

@@ -10,12 +10,12 @@ No torch here.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from ganas.errors import ArchitectureError
 from ganas.nets.document import SCHEMA, content_id, read_document, write_document
 from ganas.nets.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
+from ganas.paths import StrPath, as_path
 
 KIND = "cyclegan"
 
@@ -147,8 +147,9 @@ def handmade() -> tuple[str, ...]:
     return tuple(name for name, layout in LAYOUTS.items() if layout.size == 1)
 
 
-def load_architecture(path: Path) -> Architecture:
+def load_architecture(place: StrPath) -> Architecture:
     """Read an ``architecture.json``; raises `ArchitectureError` in one line."""
+    path = as_path(place)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -18,6 +18,7 @@ from ganas.data.demo import write_demo_data
 from ganas.data.listing import IMAGE_SUFFIXES
 from ganas.data.sources import MINIMUM_IMAGES, open_source
 from ganas.errors import ConfigError, DataError
+from ganas.paths import as_path
 from ganas.progress import Reporter
 from ganas.recipes.jobs import Dataset
 from ganas.store import default_cache, write_atomically
@@ -47,7 +48,7 @@ PATIENCE = 60.0  # seconds without an answer
 
 def find_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
     """A folder, or one of the paper's data sets by name; raises `DataError` or `ConfigError`."""
-    folder = Path(text)
+    folder = as_path(text)
     if folder.is_dir():
         return _opened(folder.resolve().name, folder, skip_bad)
     if text not in PUBLISHED:
@@ -83,6 +84,11 @@ def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
         if not (folder / part).is_dir():
             raise DataError(f"{str(folder)!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
     sources = [open_source(folder / part, minimum=MINIMUM_IMAGES, skip_bad=skip_bad) for part in PARTS]
+    for train, test in zip(sources[:2], sources[2:], strict=True):
+        if shared := len(train.files & test.files):
+            raise DataError(f"{str(folder)!r}: {shared} images are both in {train.path.name} and {test.path.name}")
+    for note in dict.fromkeys(note for source in sources for note in source.notes):
+        Reporter().say(f"note: {note}")
     digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
     return Dataset(name, str(folder.absolute()), len(sources[0]), len(sources[1]), digest)
 
@@ -94,7 +100,10 @@ def _made(folder: Path) -> Path:
 
 def _kept(name: str) -> Path:
     """Where in the cache a published data set lies once it is downloaded."""
-    return default_cache() / "datasets" / name
+    cache = default_cache()
+    if cache is None:
+        raise ConfigError("there is no home folder to keep downloads in: set GANAS_CACHE, or give --data a folder")
+    return cache / "datasets" / name
 
 
 def _downloaded(name: str) -> Path:

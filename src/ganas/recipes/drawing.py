@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ganas.data.listing import SOFTWARE
 from ganas.nets.layout import DIRECTIONS
 from ganas.recipes.figures import Recipe
 from ganas.recipes.report import Row
@@ -28,7 +29,7 @@ def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
             (_sweep if recipe.figure == "fig4" else _variants)(recipe, here, axes)
             axes.set_title(f"{dataset}, {DIRECTIONS[direction]}", fontsize=9)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": SOFTWARE})
     write_atomically(path, buffer.getvalue())
 
 

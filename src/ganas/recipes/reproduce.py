@@ -15,7 +15,7 @@ from ganas.recipes.configs import portable_config, refuse_changed
 from ganas.recipes.figures import Recipe
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
-from ganas.store import Run, exclusively
+from ganas.store import Run, results_folder
 
 WORKER = ("-m", "ganas.recipes.worker")  # of a job
 POLL_SECONDS = 0.2
@@ -53,7 +53,7 @@ def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
     Raises `RunError` for trouble that somebody has to mend, or a folder in use; `Stopped` when asked to stop.
     """
     workplace, reporter = Workplace(out), Reporter()
-    with exclusively(out), StopSignal().listening() as stop:
+    with results_folder(out, new=False), StopSignal().listening() as stop:
         try:
             results = _do(recipe, workplace, executor, reporter, stop)
         except Stopped as stopped:

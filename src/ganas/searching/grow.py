@@ -15,6 +15,7 @@ from ganas.executors.place import Place
 from ganas.metrics.features import load_features
 from ganas.nets.growable import GrownGenerator
 from ganas.nets.layers import doublings
+from ganas.paths import StrPath
 from ganas.progress import Reporter, StopSignal
 from ganas.sampling import GrownInfo, save_grown
 from ganas.searching.forecast import PAPER_COST, forecast
@@ -30,7 +31,7 @@ HUGE = 10**9  # images in all, from which what the paper spent is worth a word
 
 def grow(
     config: GrowConfig,
-    out: Path,
+    out: StrPath,
     *,
     route: str | None = None,  # proggan, or a JSON file with a list of actions; None: search
     place: Place | Executor = Place(),
@@ -44,6 +45,8 @@ def grow(
     executor = _executor(place, config) if isinstance(place, Place) else place
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
+        for note in source.notes:
+            reporter.say(f"note: {note}")
         claim(run, config)
 
         def decode() -> None:

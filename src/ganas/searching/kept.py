@@ -33,25 +33,27 @@ SEARCH_ALONE = {
 class KeptResults:
     """Of candidates trained under one config, by what they were told."""
 
-    def __init__(self, cache: Path, config: GrowConfig) -> None:
+    def __init__(self, cache: Path | None, config: GrowConfig) -> None:
         document = config.model_dump(mode="json", exclude=SEARCH_ALONE)
         document["network"] = network_of(config.metrics.features)
         versions = {name: version(name) for name in LIBRARIES} | {"ganas": ganas.__version__}
-        self._folder = cache / "candidates" / _digest(json.dumps([document, versions], sort_keys=True))
+        name = _digest(json.dumps([document, versions], sort_keys=True))
+        self._folder = cache and cache / "candidates" / name
 
     def read(self, spec: Spec) -> Result | None:
         """How its training ended before; None where it never did, or failed."""
-        return read_result(self._of(spec))
+        kept = self._of(spec)
+        return read_result(kept) if kept else None
 
     def write(self, spec: Spec, result: Result) -> None:
         """Keep the result of a candidate that did not fail."""
-        if result.state == "done":
-            kept = self._of(spec)
+        kept = self._of(spec)
+        if kept and result.state == "done":
             with suppress(OSError):
                 kept.write_text(kept.result, result.to_json())
 
-    def _of(self, spec: Spec) -> Run:
-        return Run(self._folder / _digest(spec.to_json()))
+    def _of(self, spec: Spec) -> Run | None:
+        return Run(self._folder / _digest(spec.to_json())) if self._folder else None
 
 
 def _digest(text: str) -> str:

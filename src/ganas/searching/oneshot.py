@@ -8,7 +8,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
@@ -18,6 +17,7 @@ from ganas.data.sources import check_halves
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
+from ganas.paths import StrPath
 from ganas.progress import Reporter, StopSignal
 from ganas.searching.budget import open_budget
 from ganas.searching.derive import Choice, derive, overruled, read_choices, records, summarise
@@ -58,7 +58,7 @@ class SearchResult:
         )
 
 
-def search(config: RunConfig, out: Path) -> SearchResult:
+def search(config: RunConfig, out: StrPath) -> SearchResult:
     """Search the architectures of a CycleGAN; the same call again resumes or returns what was found.
 
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.

@@ -15,6 +15,7 @@ from ganas.errors import ArchitectureError, ConfigError, GanasError, RunError
 from ganas.nets.architecture import Architecture, draw_architecture, handmade, load_architecture
 from ganas.nets.layout import GENERATORS, find_layout
 from ganas.nets.size import BYTES, NARROWEST, WIDEST, macs, matching_width, parameters
+from ganas.paths import as_path
 from ganas.presets import Values
 from ganas.store import Run
 
@@ -29,7 +30,7 @@ def find_architecture(text: str) -> Architecture:
         return Architecture(text)
     if text.startswith(f"{RANDOM}:"):
         return _random_architecture(text)
-    path = Path(text)
+    path = as_path(text)
     if path.is_dir():
         run = Run(path)
         if run.architecture.is_file():

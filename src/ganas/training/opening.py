@@ -1,13 +1,14 @@
 """Opening a run: its data, its config settled against what the folder holds, its architecture."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from ganas.config import Config, GrowConfig, RunConfig, load_config, resolve
-from ganas.data.sources import MINIMUM_IMAGES, open_source
+from ganas.data.sources import MINIMUM_IMAGES, check_apart, open_source
 from ganas.errors import ArchitectureError, ConfigError, RunError
 from ganas.nets.layout import LAYOUTS, Layout, find_layout
 from ganas.store import Run
@@ -59,9 +60,12 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         open_source(path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES)
         for path in (config.data.a, config.data.b)
     )
+    digests = a.digest(), b.digest()
+    if check_apart(a, b) or digests[0] == digests[1]:
+        b = replace(b, notes=(*b.notes, "A and B are the same images: there is nothing to learn between them"))
     domains = split_domains(a, b, config)
     epoch_images = max(len(domains.a), len(domains.b))
-    return settle_machine(config, epoch_images=epoch_images, digests=(a.digest(), b.digest())), domains
+    return settle_machine(config, epoch_images=epoch_images, digests=digests), domains
 
 
 def settle_machine(config: RunConfig, *, epoch_images: int, digests: tuple[str, str]) -> RunConfig:

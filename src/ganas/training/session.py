@@ -127,6 +127,8 @@ class Session:
     def introduce(self) -> None:
         """Say what is about to happen: images, epochs, machine."""
         domains, training = self.domains, self.config.training
+        for note in dict.fromkeys((*domains.a.notes, *domains.b.notes)):
+            self.reporter.say(f"note: {note}")
         epoch = max(len(domains.a), len(domains.b))
         self.reporter.say(
             f"A has {len(domains.a)} images and B {len(domains.b)}, with {len(domains.held_a)} and "

@@ -18,6 +18,7 @@ from ganas.metrics.measurement import Summary, metric_of
 from ganas.metrics.statistics import Cache
 from ganas.nets.architecture import Architecture, load_architecture
 from ganas.nets.layout import DIRECTIONS, Direction, Layout, find_layout
+from ganas.paths import StrPath
 from ganas.progress import Reporter, StopSignal
 from ganas.store import Run, default_cache, write_atomically
 from ganas.training.architectures import describe_sizes, generator_sizes
@@ -65,7 +66,7 @@ def _score(kept: Mapping[str, Any]) -> float:
     return inf if kept["score"] is None else kept["score"]
 
 
-def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResult:
+def train(config: RunConfig, architecture: Architecture, out: StrPath) -> TrainResult:
     """Train one architecture; the same call again resumes, or returns the result of a finished run.
 
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
@@ -109,7 +110,7 @@ def open_training(
     return config, domains, validation, supernet
 
 
-def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repeats: int) -> TrainResult:
+def train_repeats(config: RunConfig, architecture: Architecture, out: StrPath, repeats: int) -> TrainResult:
     """Train `repeats` times with seeds that count up, each in ``out/repeats/SEED``; the best generators end in `out`.
 
     One repeat is a plain `train` into `out`. With ``metrics.select=last`` those of the first seed do: nothing is
@@ -119,7 +120,7 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
         return train(config, architecture, out)
     whole = Run(out)
     if whole.config.exists():
-        raise RunError(f"{str(out)!r} is a run of one training: choose another --out for {repeats} repeats")
+        raise RunError(f"{str(whole.path)!r} is a run of one training: choose another --out for {repeats} repeats")
     # the same images are held out in all repeats, or their scores could not be compared
     data = config.data.model_copy(update={"split_seed": config.split_seed})
     config = config.model_copy(update={"data": data})
@@ -127,7 +128,7 @@ def train_repeats(config: RunConfig, architecture: Architecture, out: Path, repe
     others = {path.name for path in whole.path.glob("repeats/*")} - set(map(str, runs))
     if others:
         raise RunError(
-            f"{str(out)!r} holds other repeats ({', '.join(sorted(others))}): give the same --seed and as many "
+            f"{str(whole.path)!r} holds other repeats ({', '.join(sorted(others))}): give the same --seed and as many "
             f"--repeats or more, or another --out"
         )
     with whole.lock(repeats=True):

@@ -8,7 +8,7 @@ from torch import Tensor
 from ganas.config import RunConfig
 from ganas.data.loaders import centre_images, split
 from ganas.data.sources import ImageSource, open_source
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, DataError
 from ganas.inference import Translator
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
@@ -149,4 +149,10 @@ def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource
     if test_a is None or test_b is None:
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
     a, b = (open_source(place, skip_bad=config.data.skip_bad, minimum=MINIMUM_HELD) for place in (test_a, test_b))
+    for test, learned in ((a, domains.a), (b, domains.b)):
+        if shared := len(test.files & learned.files):
+            raise DataError(
+                f"{shared} of the test images in {str(test.path)!r} are among those to learn from, in "
+                f"{str(learned.path)!r}: keep them apart"
+            )
     return a, b
