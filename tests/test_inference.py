@@ -209,11 +209,22 @@ def test_images_that_differ_in_their_suffix_keep_it() -> None:
     assert output_names(source("a.jpg", "a.png", "b.jpg")) == ["a.jpg.png", "a.png.png", "b.png"]
 
 
-@given(st.lists(st.from_regex(r"(x/)?a(\.jpg|\.png){0,2}\.(jpg|png|tif)", fullmatch=True), unique=True))
-def test_no_two_images_get_one_name(names: list[str]) -> None:
+FOLDER, FILE = r"((x|a\.png|a\.jpg\.png)/)?", r"a(\.jpg|\.png){0,2}\.(jpg|png|tif)"
+
+
+@given(st.lists(st.from_regex(FOLDER + FILE, fullmatch=True), unique=True))
+def test_no_two_images_get_one_name_nor_that_of_a_folder(names: list[str]) -> None:
     outputs = output_names(source(*names))
-    assert len(set(outputs)) == len(names)
+    folders = {name.rpartition("/")[0] for name in names}
+    assert len(set(outputs)) == len(names) and not folders & set(outputs)
     assert all(output.endswith(".png") for output in outputs)
+
+
+def test_a_name_at_the_systems_limit_is_kept_or_named(tmp_path: Path) -> None:
+    longest = "ž" * 125 + "x.jpg"  # 255 bytes
+    assert output_names(source(longest)) == [longest.replace(".jpg", ".png")]
+    with pytest.raises(DataError, match=r"žx\.jpg: too long a name for a \.png behind it"):
+        output_names(source(longest, longest.replace(".jpg", ".gif")))
 
 
 # Folders
@@ -286,3 +297,83 @@ def test_an_output_folder_that_holds_something_is_left_as_it_is(run: Run, tmp_pa
     with pytest.raises(DataError, match="out' is not empty"):
         translate(run.path, tmp_path / "image.png", tmp_path / "out", direction="ab")
     assert (tmp_path / "out" / "image.png").read_bytes() == before
+
+
+# Outputs
+
+
+@pytest.mark.parametrize("litter", [".DS_Store", ".gitkeep", "lost+found", "Thumbs.db", None])
+def test_an_output_that_looks_empty_is_empty(run: Run, tmp_path: Path, litter: str | None) -> None:
+    write_image(tmp_path / "image.png", 20, 30)
+    (tmp_path / "out").mkdir()
+    if litter:
+        (tmp_path / "out" / litter).touch()
+    translate(run.path, tmp_path / "image.png", tmp_path / "out", direction="ab")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"image.png", *([litter] if litter else [])}
+
+
+def test_results_within_their_own_input_are_no_input(run: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "photos" / "a.png", 20, 30)
+    for number in range(3):
+        assert translate(run.path, tmp_path / "photos", tmp_path / "photos" / f"out{number}", direction="ab") == 1
+
+
+FORMATS = {
+    "x.png": ("PNG", 0),
+    "x.jpg": ("JPEG", 32),
+    "x.webp": ("WEBP", 0),
+    "x.TIFF": ("TIFF", 0),
+    "x.bmp": ("BMP", 0),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_image_becomes_a_file_of_the_format_its_suffix_says(name: str, run: Run, tmp_path: Path) -> None:
+    kind, error = FORMATS[name]
+    image, smooth = tmp_path / "image.png", Image.linear_gradient("L").resize((30, 20)).convert("RGB")
+    smooth.save(image)
+    translate(str(run.path), str(image), str(tmp_path / name), direction="ab")
+    translate(run.path, image, tmp_path / "out", direction="ab")
+    with Image.open(tmp_path / name) as written:
+        assert written.format == kind
+    difference = read_image(tmp_path / name).int() - read_image(tmp_path / "out" / "image.png").int()
+    assert difference.abs().max() <= error
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(DataError, match="is there already: give a new file"):
+        translate(run.path, image, tmp_path / name, direction="ab")
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_file_cannot_hold_a_folder(run: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "photos" / "a.png", 20, 30)
+    with pytest.raises(DataError, match="names one image, and the input is not one: give a folder"):
+        translate(run.path, tmp_path / "photos", tmp_path / "out.png", direction="ab")
+    assert not (tmp_path / "out.png").exists()
+
+
+TRANSLATE = """
+import sys
+from ganas.inference import Translator, translate
+def wait(self, images):
+    print("at work", flush=True)
+    sys.stdin.read()
+    return images
+Translator.__call__ = wait
+translate(sys.argv[1], sys.argv[2], sys.argv[3], direction="ab")
+"""
+
+
+def test_two_do_not_translate_into_one_folder(run: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "photos" / "a.png", 20, 30)
+    arguments = [str(run.path), str(tmp_path / "photos"), str(tmp_path / "out")]
+    first = subprocess.Popen(
+        [sys.executable, "-c", TRANSLATE, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with first:
+        assert first.stdout and first.stdin and first.stdout.readline() == "at work\n"
+        with pytest.raises(RunError, match="out' is in use by another process: wait for it, or choose another folder"):
+            translate(run.path, tmp_path / "photos", tmp_path / "out", direction="ba")
+        first.stdin.close()
+        assert first.wait() == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"], "and nothing else"
+    assert torch.equal(read_image(tmp_path / "out" / "a.png"), read_image(tmp_path / "photos" / "a.png"))

@@ -57,6 +57,17 @@ def test_a_grid_is_one_picture(model: Path, tmp_path: Path) -> None:
     assert (picture[18:34, 18:34] == pixels(tmp_path / "alone" / f"{9:09d}.png")).all(), "the same as by itself"
 
 
+@pytest.mark.parametrize("name, kind", [("x.png", "PNG"), ("x.webp", "WEBP"), ("x.JPG", "JPEG")])
+def test_a_file_holds_one_image_or_a_grid_in_its_own_format(model: Path, tmp_path: Path, name: str, kind: str) -> None:
+    for folder, count, size in (("one", 1, (16, 16)), ("more", 3, (3 * 18 - 2, 16))):
+        file = tmp_path / folder / name
+        sample(str(model), str(file), count=count, seed=3)
+        with Image.open(file) as image:
+            assert (image.format, image.size) == (kind, size)
+    with pytest.raises(DataError, match=r"cannot write '.*x\.txt': give a name that ends in \.png, \.jpg or \.webp"):
+        sample(model, tmp_path / "x.txt", count=1, seed=0, as_grid=True)
+
+
 def test_what_is_there_is_not_overwritten(model: Path, tmp_path: Path) -> None:
     (tmp_path / "grid.png").write_text("mine")
     with pytest.raises(DataError, match="is there already: give a new file"):

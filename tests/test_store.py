@@ -48,6 +48,18 @@ def test_writing_that_fails_leaves_the_old_file_and_nothing_else(
         assert caught.value.filename == str(path), "a full disk does not say where"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no umask")
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_files_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "new" / "file.bin", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "file.bin").stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
 # Checkpoints
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -201,19 +202,16 @@ def output_names(source: ImageSource) -> list[str]:
     """
     stems = [str(PurePosixPath(name).with_suffix("")) for name in source.names]
     counts = Counter(stems)
-    folders = {str(folder) for name in source.names for folder in PurePosixPath(name).parents}
-    names = [
-        f"{name}.png" if counts[stem] > 1 or f"{stem}.png" in folders else f"{stem}.png"
-        for name, stem in zip(source.names, stems, strict=True)
-    ]
-    # a.jpg and a.png keep their suffixes, and so take the name of a.jpg.tif: then all keep theirs
-    if len({*names, *folders}) < len(names) + len(folders):
-        names = [f"{name}.png" for name in source.names]
-    for name, written in zip(source.names, names, strict=True):
+    taken = {str(folder) for name in source.names for folder in PurePosixPath(name).parents}
+    names = []
+    for name, stem in zip(source.names, stems, strict=True):
+        without_suffix = (f"{stem}.png",) if counts[stem] == 1 else ()
+        choices = chain(without_suffix, (name + repeats * ".png" for repeats in count(1)))
+        written = next(choice for choice in choices if choice not in taken)
         if len(os.fsencode(PurePosixPath(written).name)) > LONGEST_NAME:
-            raise DataError(
-                f"{shown(name)}: its name is too long with .png behind it, which tells it from others: rename it"
-            )
+            raise DataError(f"{shown(name)}: too long a name for a .png behind it, to tell it from others; rename it")
+        taken.add(written)
+        names.append(written)
     return names
 
 

@@ -172,7 +172,9 @@ def train(
 def translate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas train, or its model folder.")],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, a folder or a zip.")],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new folder: one PNG per image, names kept.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="A new folder: one PNG per image. Of one image also a file.")
+    ],
     direction: Annotated[
         str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
     ],

@@ -72,12 +72,14 @@ def grow(
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas grow, or its model folder.")],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new folder of PNGs; with --grid one new PNG.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="A new folder of PNGs, or a file: one image, or a grid.")
+    ],
     count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many images.")] = 64,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=2**62, help="Of the first; the others count up.")
     ] = 0,
-    grid: Annotated[bool, typer.Option("--grid", help="All in one picture.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="All in one picture, as with a file.")] = False,
 ) -> None:
     """Make images; the same seed gives the same image."""
     from ganas.sampling import sample as run_sampling
