@@ -484,7 +484,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
     out, err = capsys.readouterr()
     last = err.splitlines()[-1]
     assert last.startswith(f"ganas: No space left on device '{small_disk}/run/") and not out
-    assert last.endswith("free some space; the same command goes on from the last checkpoint")
+    assert last.endswith("free some space, and give the same command again; no checkpoint had been written yet")
     assert not [name for name in contents(small_disk) if name.endswith(".partial")], (
         "half a file would fill it for good"
     )

@@ -185,7 +185,7 @@ def test_a_number_that_is_lost_ends_the_run_with_1_and_keeps_the_last_checkpoint
         out, err = capsys.readouterr()
         last = err.splitlines()[-1]
         assert last.startswith("ganas: the loss of ") and "is not finite at step 2 (image 2)" in last and not out
-        assert "its last checkpoint is intact; try a lower training.lr" in last
+        assert "the run stopped; try a lower training.lr" in last
         state = last_checkpoint(run)
         assert state["loop"]["nimg"] == 2 and not (run / "result.json").exists()
         assert all(_finite(value) for value in state["loop"]["gan"].values())

@@ -66,7 +66,7 @@ def describe_os_error(error: OSError) -> str:
     """One line with the way out, as all errors have it."""
     where = f" {str(error.filename)!r}" if error.filename else ""
     ways_out = {
-        errno.ENOSPC: "free some space; the same command goes on from the last checkpoint",
+        errno.ENOSPC: "free some space, and give the same command again",
         errno.EACCES: "choose a place you may write to",
         errno.EROFS: "choose a place that can be written to",
         errno.ENOTDIR: "a part of the path is a file; choose another place",

@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
+from ganas.__main__ import INTERRUPTED
 from ganas.cli.options import app
 from ganas.cli.printing import echo, never_fail
 from ganas.errors import (
@@ -19,17 +20,17 @@ from ganas.errors import (
 )
 
 
-def main() -> NoReturn:
-    """Entry point: every error a user can cause becomes one line and exit code 2."""
+def main() -> int:
+    """The command line of this process; returns the exit code."""
     never_fail()
-    sys.exit(run(lambda: app(standalone_mode=False)))
+    return run(lambda: app(standalone_mode=False))
 
 
 def run(command: Callable[[], Any]) -> int:
     """Call a command and turn its exceptions into an exit code; the one boundary where this happens."""
     try:
         result = command()
-        if result == INTERRUPTED:
+        if result == INTERRUPTED:  # typer returns it for a KeyboardInterrupt, or raises Abort, as its version has it
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except UserError as error:
@@ -60,8 +61,6 @@ def run(command: Callable[[], Any]) -> int:
             return _fail(f"torch.compile failed ({cause}): leave training.compile out, or install a C++ compiler", 2)
         raise
 
-
-INTERRUPTED = 130  # exit code; typer returns it for a KeyboardInterrupt, or raises Abort, as its version has it
 
 # click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
 USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")

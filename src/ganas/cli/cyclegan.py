@@ -21,7 +21,7 @@ from ganas.cli.options import (
     refuse_both,
 )
 from ganas.cli.printing import counted, echo, print_next
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, shown
 
 
 @app.command()
@@ -187,7 +187,7 @@ def translate(
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
     done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
-    echo(f"{counted(done, 'image')} in {output}")
+    echo(f"{counted(done, 'image')} in {shown(output)}")
 
 
 def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ganas.cli.options import (
     default_preset,
 )
 from ganas.cli.printing import counted, echo, print_next, print_table
+from ganas.errors import shown
 
 
 @app.command()
@@ -85,7 +86,7 @@ def sample(
     from ganas.sampling import sample as run_sampling
 
     made = run_sampling(run, output, count=count, seed=seed, as_grid=grid)
-    echo(f"{counted(made, 'image')} in {output}")
+    echo(f"{counted(made, 'image')} in {shown(output)}")
 
 
 @app.command()

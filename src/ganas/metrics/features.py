@@ -24,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from safetensors.torch import load
 from torch import Tensor, nn
 
-from ganas.errors import FeatureError
+from ganas.errors import FeatureError, shown
 from ganas.paths import expanded
 
 StateDict: TypeAlias = dict[str, Tensor]
@@ -445,18 +446,16 @@ def _digest(network: nn.Module) -> str:
 def _read_weights(path: Path) -> StateDict:
     """The tensors in a .safetensors file, or in a .pth one without running anything that its pickle asks for."""
     if not path.is_file():
-        raise FeatureError(f"no feature network at {path}: give the file that holds its weights")
+        raise FeatureError(f"no feature network at {shown(path)}: give the file that holds its weights")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            tensors: object = load_file(path)
+            tensors: object = load(path.read_bytes())  # load_file wants a name in UTF-8
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise whatever the bytes lead to; the cause stays attached
-        raise FeatureError(f"{path} cannot be read as weights: {WEIGHTS_WANTED}") from error
+        raise FeatureError(f"{shown(path)} cannot be read as weights: {WEIGHTS_WANTED}") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise FeatureError(f"{path} holds something else than weights: {WEIGHTS_WANTED}")
+        raise FeatureError(f"{shown(path)} holds something else than weights: {WEIGHTS_WANTED}")
     return tensors
 
 

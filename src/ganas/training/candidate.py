@@ -11,7 +11,7 @@ from functools import cached_property
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -284,7 +284,7 @@ def _under(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
 def load_final(folder: Run) -> dict[str, Tensor]:
     """What a candidate left to its children, as group/name; raises `RunError`."""
     try:
-        return load_file(folder.final)
+        return load(folder.final.read_bytes())  # load_file wants a name in UTF-8
     except (OSError, SafetensorError) as error:
         raise RunError(f"{str(folder.final)!r} cannot be read ({error}): remove it, and it is made again") from None
 

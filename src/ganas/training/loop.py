@@ -144,8 +144,8 @@ class Loop:
     def _refuse(self, name: str, what: str) -> None:
         step = self.nimg // self.config.training.batch + 1
         raise NonFiniteError(
-            f"the {what} of {name} is not finite at step {step} (image {self.nimg}): the run stopped and its last "
-            f"checkpoint is intact; try a lower training.lr, or training.precision=float32, in a new run"
+            f"the {what} of {name} is not finite at step {step} (image {self.nimg}): the run stopped; try a lower "
+            f"training.lr, or training.precision=float32, in a new run"
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganas.config import RunConfig
 from ganas.data.loaders import Batches, centre_images, split
 from ganas.data.sources import ImageSource
-from ganas.errors import RunError, Stopped
+from ganas.errors import NonFiniteError, RunError, Stopped, describe_os_error
 from ganas.gan.cyclegan import ImagePool
 from ganas.inference import Translator, png
 from ganas.nets.architecture import Architecture
@@ -164,10 +164,19 @@ class Session:
                     f"{stopped} after {self.loop.nimg} of {self.config.total_images} images, and saved: "
                     f"the same command goes on from there"
                 ) from None
+            except OSError as error:
+                raise RunError(f"{describe_os_error(error)}; {self._saved()}") from error
+            except NonFiniteError as error:
+                raise NonFiniteError(f"{error}; {self._saved()}") from None
             finally:
                 if self._board:
                     with suppress(Exception):
                         self._board.close()
+
+    def _saved(self) -> str:
+        """What is there to go on from after an error."""
+        checkpoints = self.run.checkpoint_paths()
+        return f"{checkpoints[-1].name} is intact" if checkpoints else "no checkpoint had been written yet"
 
     def generators(self) -> dict[str, Network]:
         """The generators to look at: averaged if the run keeps an average."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from ganas.config import RunConfig, default_metric
@@ -169,7 +169,7 @@ def _supernet(place: Path, layout: Layout) -> dict[str, Tensor]:
     if found != layout.name:
         raise RunError(f"{str(place)!r} searched layout {found!r}, and weights of {layout.name!r} are wanted")
     try:
-        return load_file(run.supernet)
+        return load(run.supernet.read_bytes())  # load_file wants a name in UTF-8
     except SafetensorError as error:
         raise RunError(f"{str(run.supernet)!r} is damaged ({error}): search again, or train without it") from None
 
