@@ -8,7 +8,7 @@ run's ``config.yaml``: it is all that a resume, or another machine, needs to kno
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -379,6 +379,10 @@ def load_config(model: type[C], text: str | bytes, origin: str) -> C:
         raise ConfigError(f"{origin} holds no config: take an intact copy of it")
     if isinstance(document.get("schema"), int) and document["schema"] > SCHEMA:
         raise ConfigError(f"{origin} has schema {document['schema']}, newer than this ganas knows: update ganas")
+    kinds = get_args(model.model_fields["kind"].annotation)
+    if "kind" in document and document["kind"] not in kinds:
+        wanted = " or ".join(f"ganas {kind}" for kind in kinds)
+        raise ConfigError(f"{origin} is of a run of ganas {document['kind']}, and one of {wanted} is wanted")
     try:
         return validate(model, document)
     except ConfigError as error:

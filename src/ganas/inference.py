@@ -137,14 +137,19 @@ def _read_info(content: bytes) -> GeneratorInfo:
     schema = document.pop("schema")
     if schema != SCHEMA:
         raise ValueError(f"schema {schema}, this ganas reads {SCHEMA}")
+    if "ops" not in document:
+        raise ValueError("it is not a translator's; ganas sample takes grown ones")
     return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})
 
 
 def read_metadata(content: bytes) -> dict[str, Any]:
     """The metadata of a safetensors file of ours: eight bytes of length, then a JSON header. Raises `MALFORMED`."""
-    (length,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + length])
-    return json.loads(header["__metadata__"][METADATA_KEY])  # type: ignore[no-any-return]
+    try:
+        (length,) = struct.unpack_from("<Q", content)
+        header = json.loads(content[8 : 8 + length])
+        return json.loads(header["__metadata__"][METADATA_KEY])  # type: ignore[no-any-return]
+    except MALFORMED:
+        raise ValueError("ganas did not write it, or it is cut off") from None
 
 
 def find_generator(place: Path, direction: Direction) -> Path:

@@ -49,6 +49,8 @@ def load_grown(path: Path) -> tuple[GrownGenerator, GrownInfo]:
         document = read_metadata(content)
         if document.pop("schema") != SCHEMA:
             raise ValueError("it is of another version of ganas")
+        if "ops" in document:
+            raise ValueError("it is a translator's; ganas translate takes it")
         architecture = GrowthArchitecture.from_json(json.dumps(document.pop("architecture")), str(path))
         info = GrownInfo(architecture=architecture, **document)
         generator = GrownGenerator(architecture)

@@ -16,6 +16,8 @@ from ganas.store import is_run
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
+NO_SET = f"neither a folder, a zip nor an image; ganas reads {' '.join(IMAGE_SUFFIXES)}"
+
 # Images all the same, of kinds that are not read: said, so that nobody misses them later.
 OTHER_SUFFIXES = (
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".xcf", ".eps", ".exr", ".hdr", ".ico", ".pcx"),
@@ -51,6 +53,8 @@ def list_images(path: Path) -> Listing:
         return _sorted_out(path, _folder_tree(path), lambda name: _start_of_file(path / name))
     if path.is_file() and is_image_name(path.name):
         return Listing((path.name,))
+    if not path.is_file():  # opening a pipe would wait forever
+        raise DataError(f"{shown(path)}: {NO_SET}")
     with _opened_zip(path) as archive:
         members = {member_name(member): member for member in _wanted_members(path, archive)}
         tree: Tree = {}
@@ -181,8 +185,7 @@ def _opened_zip(path: Path) -> zipfile.ZipFile:
     except (zipfile.BadZipFile, OSError) as error:
         if path.suffix.lower() == ".zip":
             raise DataError(f"{shown(path)}: cannot be read as a zip ({reason_of(error)}); make it again") from error
-        kinds = " ".join(IMAGE_SUFFIXES)
-        raise DataError(f"{shown(path)}: neither a folder, a zip nor an image; ganas reads {kinds}") from error
+        raise DataError(f"{shown(path)}: {NO_SET}") from error
 
 
 def _wanted_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

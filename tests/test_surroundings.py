@@ -1,0 +1,145 @@
+"""What is around ganas: terminals of any encoding, names that are no text, no home folder, Ctrl-C at any moment."""
+
+import io
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from ganas import progress
+from ganas.cli import main
+from kill_and_resume import write_images
+from tiny import FLAGS, GANAS, ganas, write_domains
+
+posix = pytest.mark.skipif(sys.platform != "linux", reason="names and users as Linux has them")
+
+GROW = (
+    *("--preset", "tiny", "--resolution", "16", "--set", "growth.depth=1", "--set", "growth.keep=1"),
+    *("--set", "growth.rank_by=raw", "--set", "growth.sizes=[3]", "--set", "growth.filters=[4]"),
+    *("--set", "base.channels=[4]", "--set", "base.latent=4", "--set", "training.batch=2"),
+    *("--set", "training.images=4", "--set", "training.final_images=0", "--set", "metrics.images=4"),
+)
+
+
+def run_with(encoding: str, monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> tuple[int, str, str]:
+    """The command line as a process of this encoding would have it: exit code, stdout, stderr."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["ganas", *map(str, arguments)])
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        code = main()
+    for stream in streams:
+        stream.flush()
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)  # type: ignore[attr-defined]
+    return code, out, err
+
+
+@posix
+def test_output_never_raises_whatever_it_is_about_and_whoever_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9 \x1b[31mred\n\xc3\xa9")
+    domains = write_domains(place, 4, 4)
+    for folder in (place / "a", place / "b"):
+        (folder / "000.png").rename(folder / os.fsdecode(b"\xff\x07 \xe2\x82\xac.png"))
+    commands: list[tuple[str | Path, ...]] = [
+        ("search", *domains, *FLAGS, "--out", place / "search"),
+        ("train", place / "search", *domains, *FLAGS, "--out", place / "train"),
+        ("translate", place / "train", place / "a", place / "out", "--direction", "ab"),
+        ("evaluate", "--real", place / "a", "--fake", place / "out", "--fake", place / "b"),
+        ("evaluate", place / "train", *domains),
+        ("data", "check", place / "a", place / "b"),
+        ("grow", "--data", place / "a", "--out", place / "grow", *GROW),
+        ("runs", place / "grow"),
+        ("sample", place / "grow", place / "x.png", "-n", "2"),
+    ]
+    for number, command in enumerate(commands):
+        encoding = ("ascii", "latin-1", "cp1252", "utf-8")[number % 4]
+        code, out, err = run_with(encoding, monkeypatch, *command)
+        assert code == 0, err
+        said = out.partition("next: ")[0] + err
+        assert all(line.isprintable() for line in said.split("\n")), "control characters are shown, not obeyed"
+    for encoding in ("ascii", "utf-8"):
+        code, out, err = run_with(encoding, monkeypatch, "data", "check", place / "nowhere")
+        assert (code, out) == (2, "") and err.count("\n") == 1 and r"\udce9 \x1b[31mred\n" in err
+    code, out, _ = run_with("ascii", monkeypatch, "data", "check", place / "a", "--json")
+    assert code == 0 and out.isascii() and out.count("\n") == 1
+
+
+@posix
+def test_without_a_home_nothing_is_kept_and_all_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(*_: object) -> NoReturn:
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "XDG_CACHE_HOME", "GANAS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(progress, "_noted", set())
+    domains = write_domains(tmp_path)
+    assert ganas("search", *domains, *FLAGS, "--out", tmp_path / "search") == 0
+    assert ganas("train", tmp_path / "search", *domains, *FLAGS, "--out", tmp_path / "train") == 0
+    assert ganas("evaluate", tmp_path / "train", *domains) == 0
+    assert ganas("grow", "--data", tmp_path / "a", "--out", tmp_path / "grow", *GROW, "--dry-run") == 0
+    err = capsys.readouterr().err
+    assert err.count("no home folder, so nothing is kept for later runs: set GANAS_CACHE") == 1
+    assert ganas("evaluate", "--real", tmp_path / "a", "--fake", tmp_path / "b", "--features", "squeezenet:~/x") == 2
+    assert "'~/x': there is no home folder here, give the whole path" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("moment", [0.1, 0.5, 0.9])
+def test_ctrl_c_ends_it_while_libraries_load(tmp_path: Path, moment: float) -> None:
+    """At moments of an idle machine's start; a library may swallow what is raised while it is imported."""
+    command = [GANAS, "translate", tmp_path, tmp_path, tmp_path / "out", "--direction", "ab"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(moment)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) in ((130, "ganas: interrupted\n"), (-signal.SIGINT, "")), "or Python had not begun"
+
+
+SWALLOW = """
+import signal, sys, types
+from ganas.__main__ import _interrupt
+signal.signal(signal.SIGINT, _interrupt)
+try:
+    import swallows
+except BaseException:
+    pass
+print("went on")
+"""
+
+
+def test_an_import_cannot_swallow_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "swallows.py").write_text(
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", SWALLOW], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "ganas: interrupted\n")
+
+
+def test_an_empty_value_is_refused_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(write_images(tmp_path / "here", 3, seed=0))
+    for option, arguments in {
+        "an argument": ("translate", "run", "", "out", "--direction", "ab"),
+        "--a": ("search", "--a", "", "--b", ".", "--out", "run"),
+        "--out": ("grow", "--data", ".", "--out="),
+        "--fake": ("evaluate", "--real", ".", "--fake", ""),
+        "--features": ("evaluate", "--real", ".", "--fake", ".", "--features", ""),
+    }.items():
+        assert ganas(*arguments) == 2
+        assert f"ganas: {option} is empty, perhaps a variable that is not set" in capsys.readouterr().err
+    assert ganas("evaluate", "--real", ".", "--fake", ".", "--features", "squeezenet:") == 2
+    assert "the path in 'squeezenet:' is empty: give squeezenet:PATH" in capsys.readouterr().err
+    assert {path.suffix for path in Path().iterdir()} == {".png"}
