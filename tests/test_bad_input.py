@@ -173,7 +173,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
         (["--set", "speed=9"], "unknown key 'speed'"),
         (["--set", "seed.x=9"], "unknown key 'seed.x'"),
         (["--set", "training.batch"], "--set takes section.key=value, as in --set training.lr=1e-4; got 'training.bat"),
-        (["--set", "training.batch=["], "--set training.batch: cannot read the value '['"),
+        (["--set", "training.batch=["], "training.batch: input should be a valid integer"),
         (["--set", "training.batch=two"], "training.batch: input should be a valid integer"),
         (["--set", "training.batch=0"], "training.batch: input should be greater than or equal to 1, got 0"),
         (["--set", "training.lr=nan"], "training.lr: input should be"),

@@ -50,7 +50,7 @@ def run_demo(out: Path) -> str:
 
 
 def _config(kind: Literal["search", "train"], data: DemoData) -> RunConfig:
-    return make_config(kind, preset="tiny", flags={"data.a": str(data.a), "data.b": str(data.b)})
+    return make_config(kind, preset="tiny", flags={"data.a": data.a, "data.b": data.b})
 
 
 def _picture(before: Path, after: Path) -> torch.Tensor:

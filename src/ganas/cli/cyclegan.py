@@ -142,7 +142,7 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.presets import make_config, parse_setting
+    from ganas.presets import make_config, split_setting
     from ganas.store import Run
     from ganas.training.architectures import find_architecture, matched
     from ganas.training.phases import joint_phases
@@ -152,7 +152,7 @@ def train(
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
     flags["nets.layout"] = found.layout
     if match_size is not None:
-        widths = {f"--set {key}": True for key, _ in map(parse_setting, settings or ()) if key.startswith("nets.width")}
+        widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
         refuse_both({"--width": width} | widths, "--match-size finds it")
         flags |= matched(found, match_size, each=match_each)
     elif match_each:
@@ -189,7 +189,7 @@ def translate(
 
 
 def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
-    return {"data.a": str(a), "data.b": str(b), "data.resolution": resolution, "seed": seed}
+    return {"data.a": a, "data.b": b, "data.resolution": resolution, "seed": seed}
 
 
 def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def grow(
     from ganas.searching.grow import foresee
     from ganas.searching.grow import grow as run_growth
 
-    flags = {"data.images": str(data), "data.resolution": resolution, "metrics.features": features, "seed": seed}
+    flags = {"data.images": data, "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
     place = Place(executor, workers, address, gpu_share)
     if dry_run:

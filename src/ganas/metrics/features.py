@@ -12,6 +12,7 @@ resize without antialiasing, which the first FID code used, and which older pape
 """
 
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -177,7 +178,7 @@ def parse_spec(spec: str) -> tuple[str, PreprocessingName, int | None, Path | No
         raise FeatureError(
             f"cannot read the feature network {spec!r}: give {FORMAT}, as in inception or squeezenet:PATH"
         )
-    place = Path(path).expanduser() if path else None
+    place = Path(os.path.expanduser(path)) if path else None
     return name, preprocessing, int(size) if size else None, place  # type: ignore[return-value]
 
 

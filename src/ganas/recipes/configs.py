@@ -32,7 +32,7 @@ def training_config(job: Job, found: Callable[[str], str]) -> tuple[RunConfig, A
 
 
 def _flags_of(job: Job) -> Values:
-    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
+    data = {"data.a": job.dataset.part("trainA"), "data.b": job.dataset.part("trainB")}
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
 
 
