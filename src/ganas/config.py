@@ -8,6 +8,7 @@ run's ``config.yaml``: it is all that a resume, or another machine, needs to kno
 import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import ceil
 from pathlib import Path, PurePath
 from types import UnionType
@@ -18,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, shown
 
 SCHEMA = 1
 
@@ -222,7 +223,7 @@ class Change(NamedTuple):
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.before} → {self.after}"
+        return f"{self.key}: {shown(str(self.before))} → {shown(str(self.after))}"
 
 
 class Config(Section):
@@ -235,6 +236,10 @@ class Config(Section):
     def to_yaml(self) -> str:
         """The text of a run's ``config.yaml``."""
         return yaml.dump(self.model_dump(by_alias=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+    def value(self, key: str) -> Any:
+        """Of section.key."""
+        return reduce(getattr, key.split("."), self)
 
     def changed(self, other: "Config") -> list[Change]:
         """Everything in which two configs differ, mine before and theirs after.

@@ -44,7 +44,8 @@ def grow(
     executor = _executor(place, config) if isinstance(place, Place) else place
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        claim(run, config)
+        for line in claim(run, config):
+            reporter.say(line)
 
         def decode() -> None:
             if not run.images.exists():
