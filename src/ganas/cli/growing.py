@@ -21,7 +21,7 @@ from ganas.cli.options import (
     app,
     default_preset,
 )
-from ganas.cli.printing import print_next, print_table
+from ganas.cli.printing import fresh, print_next, print_table
 
 
 @app.command()
@@ -66,7 +66,7 @@ def grow(
         return
     for line in run_growth(config, out, route=route, place=place).lines():
         print(line)
-    print_next("sample", out, "samples.png", "-n", "64", "--grid")
+    print_next("sample", out, fresh(out, "-samples.png"), "-n", "64", "--grid")
 
 
 @app.command()

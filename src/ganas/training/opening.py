@@ -73,7 +73,10 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
             raise ConfigError(
                 "nets.discriminator=patchgan is for ganas train: a search finds its discriminators itself"
             )
-        find_layout("resnet9").check_resolution(config.data.resolution)
+        try:
+            find_layout("resnet9").check_resolution(config.data.resolution)
+        except ArchitectureError as error:
+            raise ConfigError(f"nets.discriminator=patchgan: {error}, or --set nets.discriminator=searched") from None
     if config.kind == "search" and layout.size == 1:
         choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
         raise ArchitectureError(
