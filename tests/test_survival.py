@@ -197,9 +197,7 @@ def interrupted(command: Arguments, at: int, monkeypatch: pytest.MonkeyPatch) ->
             ganas(*command)
 
 
-@pytest.mark.parametrize(
-    "kind, more", [("search", ["--set", "search.warmup=0"]), ("train", ["--set", "training.decay=0"])]
-)
+@pytest.mark.parametrize("kind, constant", [("search", "search.warmup=0"), ("train", "training.decay=0")])
 def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
     kind: str, constant: str, wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
