@@ -173,7 +173,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
         (["--set", "speed=9"], "unknown key 'speed'"),
         (["--set", "seed.x=9"], "unknown key 'seed.x'"),
         (["--set", "training.batch"], "--set takes section.key=value, as in --set training.lr=1e-4; got 'training.bat"),
-        (["--set", "training.batch=["], "--set training.batch: cannot read the value '['"),
+        (["--set", "training.batch=["], "training.batch: input should be a valid integer"),
         (["--set", "training.batch=two"], "training.batch: input should be a valid integer"),
         (["--set", "training.batch=0"], "training.batch: input should be greater than or equal to 1, got 0"),
         (["--set", "training.lr=nan"], "training.lr: input should be"),
@@ -354,20 +354,36 @@ def test_another_config_is_refused_with_the_difference(
     begin = ("search", *domains, *FLAGS, "--out", searched)
     said = "is a run of another config (seed: 0 → 5): give the same options to go on with it, or choose another --out"
     assert said in refused(*begin, "--seed", "5")
-    assert "(training.images: 4 → 8)" in refused(*begin, "--set", "training.images=8")
+    shorter = "(training.images: 4 → 2, and a run may be made longer, but not shorter)"
+    assert shorter in refused(*begin, "--set", "training.images=2")
+    assert "(training.evaluate_every: 400 → 2)" in refused(*begin, "--set", "training.evaluate_every=2")
     assert "more)" in refused(*begin, "--preset", "small", "--layout", "paper", "--seed", "3")
     assert "kind: search → train" in refused("train", searched, *domains, *FLAGS, "--out", searched)
     other = write_images(tmp_path / "other", 3, seed=7)
     assert f"data.a: {home}/a → {other}" in refused("search", "--a", other, *domains[2:], *FLAGS, "--out", searched)
 
 
-def test_images_that_changed_are_another_config(home: Path, tmp_path: Path, refused: Refused) -> None:
+def test_images_that_changed_are_said_to_have_changed(home: Path, tmp_path: Path, refused: Refused) -> None:
     domains = write_domains(tmp_path)
     run = shutil.copytree(home / "search", tmp_path / "run")
     config = run / "config.yaml"
     config.write_text(config.read_text().replace(str(home), str(tmp_path)))
+    begin = ("search", *domains, *FLAGS, "--out", run)
+    end = f"have changed since '{run}' was begun: put them back, or choose another --out\n"
     write_images(tmp_path / "a", 1, seed=9)
-    assert "data.digest_a: " in refused("search", *domains, *FLAGS, "--out", run)
+    assert refused(*begin) == f"ganas: the images of data.a ('{tmp_path}/a') {end}"
+    write_images(tmp_path / "b", 1, seed=9)
+    both = f"the images of data.a ('{tmp_path}/a') and the images of data.b ('{tmp_path}/b')"
+    assert refused(*begin) == f"ganas: {both} {end}"
+    assert "(seed: 0 → 5)" in refused(*begin, "--seed", "5"), "what was told comes first"
+
+
+def test_a_run_that_keeps_no_checkpoint_is_not_made_longer(
+    domains: tuple[str | Path, ...], searched: Path, refused: Refused
+) -> None:
+    shutil.rmtree(searched / "checkpoints")
+    line = refused("search", *domains, *FLAGS, "--out", searched, "--set", "training.images=8")
+    assert "(training.images: 4 → 8, and it has no checkpoint any more to go on from)" in line
 
 
 def test_a_run_in_use_is_refused(home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused) -> None:

@@ -133,7 +133,7 @@ def test_results_go_to_stdout_and_progress_to_stderr(tmp_path: Path, capsys: pyt
     assert "A→B" in out and "framed:" in out and "settled" in out
     assert out.splitlines()[-1] == (
         f"next: ganas train {tmp_path}/run --a {tmp_path}/a --b {tmp_path}/b --out {tmp_path}/run-train "
-        "--preset tiny --resolution 16"
+        "--preset tiny --resolution 16 --set training.threads=1 --set nets.discriminator=searched"
     )
     assert "images" in err and "framed:" not in err
     assert "\x1b" not in out + err, "no escape codes where nobody looks"

@@ -248,10 +248,21 @@ def test_another_config_or_other_images_are_refused(
     before = outcome(run)
     assert ganas("grow", "--data", images, "--out", run, "--preset", "tiny", *settings(), "--seed", "1") == 2
     assert "a run of another config (seed: 0 → 1)" in capsys.readouterr().err
+    longer = ["--set", "training.images=99999"]
+    assert ganas("grow", "--data", images, "--out", run, "--preset", "tiny", *settings(), *longer) == 2
+    assert ", which every candidate sees, so that others would come of it)" in capsys.readouterr().err
     others = shutil.copytree(images, tmp_path / "images")
-    next(others.iterdir()).unlink()
-    assert ganas("grow", "--data", others, "--out", run, "--preset", "tiny", *settings()) == 2
-    assert "data.digest" in capsys.readouterr().err
+    gone = next(others.iterdir())
+    gone.unlink()
+    command = ["grow", "--data", others, "--out", run, "--preset", "tiny", *settings()]
+    assert ganas(*command) == 2
+    assert f"(data.images: {images} → {others}): give the same options" in capsys.readouterr().err
+    shutil.copyfile(images / gone.name, gone)
+    assert ganas(*command) == 0, "the same images, elsewhere"
+    gone.unlink()
+    capsys.readouterr()
+    assert ganas(*command) == 2
+    assert f"the images of data.images ('{others}') have changed since '{run}' was begun" in capsys.readouterr().err
     assert outcome(run) == before
 
 

@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from ganas import store
+from ganas.config import RunConfig, load_config
+from ganas.presets import read_setting
 from ganas.training.loop import Loop
-from kill_and_resume import differences, last_checkpoint
+from kill_and_resume import _unequal, differences, last_checkpoint
 from tiny import FLAGS, GANAS, ganas, write_domains
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_and_resume.py"
@@ -173,6 +175,116 @@ def test_a_finished_run_is_left_as_it_is(wholes: dict[str, Whole], tmp_path: Pat
         run = Path(shutil.copytree(whole.run, tmp_path / name))
         assert ganas(*whole.into(run)) == 0
         assert not differences(run, whole.run)
+
+
+def set_to(**values: object) -> Arguments:
+    """Keys of training, as flags."""
+    return [word for key, value in values.items() for word in ("--set", f"training.{key}={value}")]
+
+
+def interrupted(command: Arguments, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command that is killed after the step that ends at image `at`."""
+    step = Loop.step
+
+    def killed(loop: Loop, *images: torch.Tensor) -> None:
+        step(loop, *images)
+        if loop.nimg == at:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "step", killed)
+        with pytest.raises(Killed):
+            ganas(*command)
+
+
+@pytest.mark.parametrize("kind, constant", [("search", "search.warmup=0"), ("train", "training.decay=0")])
+def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
+    kind: str, constant: str, wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no schedule depends on the length: byte for byte, in weights, scores, choices and result."""
+    begin, run = [*wholes[kind].begin, "--set", constant, *set_to(evaluate_every=6)], tmp_path / "run"
+    assert ganas(*begin, *set_to(images=24), "--out", tmp_path / "whole") == 0
+    assert ganas(*begin, *set_to(images=12), "--out", run) == 0
+    before = (run / "result.json").read_bytes()
+    capsys.readouterr()
+    assert ganas(*begin, *set_to(images=24), "--out", run) == 0
+    said = capsys.readouterr().err
+    assert "training.images: 12 → 24; schedules stretch, after 12 images the learning rate stays 0.0006\n" in said
+    assert "going on after 12 images" in said and (run / "result.json").read_bytes() != before
+    assert not differences(run, tmp_path / "whole")
+    assert ganas(*begin, *set_to(images=12), "--out", run) == 2, "what was learned is not unlearned"
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_schedules_stretch_with_a_run_that_is_made_longer(
+    kind: str, wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made longer before the alphas learn, and before the learning rate falls, it is the longer run."""
+    begin, run = [*wholes[kind].begin, *OFTEN, *set_to(decay=0.5)], tmp_path / "run"
+    assert ganas(*begin, *set_to(images=32), "--out", tmp_path / "whole") == 0
+    interrupted([*begin, *set_to(images=20), "--out", run], 6, monkeypatch)
+    for at in (10, 18):  # neither does it matter how often it is killed after that
+        interrupted([*begin, *set_to(images=32), "--out", run], at, monkeypatch)
+    assert ganas(*begin, *set_to(images=32), "--out", run) == 0
+    assert not differences(run, tmp_path / "whole")
+
+
+def test_a_longer_run_says_what_becomes_of_its_schedules(
+    wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = [*wholes["search"].begin, "--strategy", "ths", "--set", "search.sampling=gumbel", *set_to(decay=0.5)]
+    assert ganas(*search, *set_to(images=8), "--out", tmp_path / "run") == 0
+    capsys.readouterr()
+    assert ganas(*search, *set_to(images=16), "--out", tmp_path / "run") == 0
+    said = (
+        "training.images: 8 → 16; schedules stretch, after 8 images the learning rate goes from 0 to 0.0006, the "
+        "temperature goes from 0.1 to 0.7071, the image from which alphas learn goes from 4 to 8, the image from which "
+        "halves have changed roles goes from 6 to 12"
+    )
+    assert said in capsys.readouterr().err and said in (tmp_path / "run" / "log.txt").read_text()
+
+
+HARMLESS = ("data.workers=1", "data.cache_mib=0", "data.skip_bad=true", "training.checkpointing=true")
+HARMLESS += ("training.log_every=3", "training.sample_every=7", "training.checkpoint_every=5")
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_what_changes_no_result_may_change_when_a_run_goes_on(
+    kind: str,
+    wholes: dict[str, Whole],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, whole = tmp_path / "run", wholes[kind].run
+    command = [*wholes[kind].into(run), *OFTEN]
+    interrupted(command, 8, monkeypatch)
+    capsys.readouterr()
+    assert ganas(*command, *(word for setting in HARMLESS for word in ("--set", setting))) == 0
+    said = capsys.readouterr().err
+    kept = load_config(RunConfig, (run / "config.yaml").read_bytes(), "config.yaml")
+    for setting in HARMLESS:
+        key, value = read_setting(RunConfig, setting)
+        assert kept.value(key) == value and f"\n{key}: " in f"\n{said}"
+    mine, theirs = (last_checkpoint(one)["loop"] for one in (run, whole))
+    for part in ("gan", "optimizers", "average"):
+        assert not _unequal(mine[part], theirs[part], part)
+    results = [name for name in ("architecture.json", "result.json", "supernet.safetensors") if (whole / name).exists()]
+    results += [f"model/{path.name}" for path in (whole / "model").glob("*")]
+    assert len(results) >= 3
+    for name in results:
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_other_threads_may_round_otherwise_and_that_is_said(
+    wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(wholes["train"].run, tmp_path / "run"))
+    capsys.readouterr()
+    assert ganas(*wholes["train"].into(run), *set_to(threads=2)) == 0
+    said = capsys.readouterr().err
+    assert "training.threads: 1 → 2; results may differ in the last bits from here on\n" in said
+    assert "threads: 2" in (run / "config.yaml").read_text()
 
 
 def test_a_number_that_is_lost_ends_the_run_with_1_and_keeps_the_last_checkpoint(

@@ -5,15 +5,21 @@ A value is decided in this order, the later the stronger: the defaults below, th
 run's ``config.yaml``: it is all that a resume, or another machine, needs to know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
 from math import ceil
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from pathlib import Path, PurePath
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, shown
+from ganas.paths import expanded
 
 SCHEMA = 1
 
@@ -29,6 +35,25 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+def _refuse_empty(path: Any) -> Any:
+    if path == "":  # which pathlib takes for the current folder
+        raise PydanticCustomError("empty_path", "input should be a path")
+    return path
+
+
+Place = Annotated[Path, BeforeValidator(_refuse_empty)]
+
+
+@dataclass(frozen=True)
+class Adjustable:
+    """Marks a value that may change when a run goes on."""
+
+    effect: str = ""  # on what it comes to, for people; empty: none
+
+
+FREE = Adjustable()
+
+
 class Section(BaseModel):
     """Frozen, and without room for unknown keys."""
 
@@ -38,19 +63,20 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which images, and what is done to them before a network sees them."""
 
-    a: Path  # folder or zip of domain A
-    b: Path  # folder or zip of domain B
+    a: Place  # folder or zip of domain A
+    b: Place  # folder or zip of domain B
     resolution: Positive = 64  # pixels a side in training
     load_scale: Annotated[float, Field(ge=1, le=16)] = 1.12  # shorter side: resolution × this, before the random crop
     flip: bool = True  # mirror half of the images
-    test_a: Path | None = None  # images to measure on instead of those held out: metrics.split=test
-    test_b: Path | None = None
+    test_a: Place | None = None  # images to measure on instead of those held out: metrics.split=test
+    test_b: Place | None = None
     digest_test: str | None = None  # of both, filled in
     split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
     validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
-    skip_bad: bool = False  # go on without the files that cannot be read
-    cache_mib: Count = 2048  # decoded images are kept in memory up to here; beyond, workers decode them again
-    workers: Count = 2  # processes that decode, when the images do not fit the cache
+    skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
+    # decoded images are kept in memory up to here; beyond, workers decode them again
+    cache_mib: Annotated[Count, FREE] = 2048
+    workers: Annotated[Count, FREE] = 2  # processes that decode, when the images do not fit the cache
     digest_a: str | None = None  # of the images, filled in: a resume notices that they changed
     digest_b: str | None = None
 
@@ -125,21 +151,23 @@ class LearningConfig(Section):
     ema_half_life: Rate | None = None  # images; None: no moving average of the generators
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 where the machine is fast at it
     device: str = "auto"  # auto: cuda when there is one
-    threads: Positive | None = None  # of the CPU; None: all cores
-    log_every: Positive = 400  # images, as all intervals
-    sample_every: Positive = 2000
-    checkpoint_every: Positive = 2000
+    # of the CPU; None: what OMP_NUM_THREADS says, else all cores
+    threads: Annotated[Positive | None, Adjustable("results may differ in the last bits from here on")] = None
+    log_every: Annotated[Positive, FREE] = 400  # images, as all intervals
+    sample_every: Annotated[Positive, FREE] = 2000
+    checkpoint_every: Annotated[Positive, FREE] = 2000
 
 
 class TrainingConfig(LearningConfig):
     """How long and how the networks of a CycleGAN learn. Images are pairs here."""
 
-    images: Positive | None = None  # pairs to see in all; None: as many as `epochs` say
+    images: Positive | None = None  # pairs to see in all, more when a run goes on; None: as many as `epochs` say
     epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
-    checkpointing: bool = False  # compute the generators' cells again in the backward pass: less memory, more time
+    # compute the generators' cells again in the backward pass, to the same bit: less memory, more time
+    checkpointing: Annotated[bool, FREE] = False
     compile: bool = False  # the generators' training step by torch.compile, a minute at the start: docs/speed.md
-    inherit: Path | None = None  # a search's run folder: start from its supernet's weights where shapes agree
-    evaluate_every: Positive = 2000
+    inherit: Place | None = None  # a search's run folder: start from its supernet's weights where shapes agree
+    evaluate_every: Positive = 2000  # which generator is chosen depends on it
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -187,6 +215,17 @@ PLACES = {
 }
 
 
+class Change(NamedTuple):
+    """A value in which two configs differ."""
+
+    key: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {shown(str(self.before))} → {shown(str(self.after))}"
+
+
 class Config(Section):
     """What every run is told, whatever it is a run of."""
 
@@ -196,20 +235,24 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         """The text of a run's ``config.yaml``."""
-        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.model_dump(by_alias=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
-    def changed(self, other: "Config") -> list[str]:
-        """``key: mine → theirs`` for everything in which two configs differ.
+    def value(self, key: str) -> Any:
+        """Of section.key."""
+        return reduce(getattr, key.split("."), self)
+
+    def changed(self, other: "Config") -> list[Change]:
+        """Everything in which two configs differ, mine before and theirs after.
 
         Files that a digest tells by what is in them may lie elsewhere.
         """
-        mine, theirs = (_flatten(config.model_dump(mode="json", by_alias=True)) for config in (self, other))
+        mine, theirs = (_flatten(config.model_dump(by_alias=True)) for config in (self, other))
         for place, digest in PLACES.items():
             if mine.get(digest) and mine[digest] == theirs.get(digest):
                 for told in (mine, theirs):
                     told[place] = network_of(told[place]) if place == "metrics.features" else None
         keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-        return [f"{key}: {mine.get(key)} → {theirs.get(key)}" for key in keys]
+        return [Change(key, mine.get(key), theirs.get(key)) for key in keys]
 
 
 class RunConfig(Config):
@@ -248,10 +291,10 @@ class RunConfig(Config):
 class ImagesConfig(Section):
     """Which images a GAN learns to make."""
 
-    images: Path  # folder or zip
+    images: Place  # folder or zip
     resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
     flip: bool = True  # mirror half of the images
-    skip_bad: bool = False  # go on without the files that cannot be read
+    skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
     digest: str | None = None  # of the images, filled in: a resume notices that they changed
 
 
@@ -306,7 +349,8 @@ class CandidateConfig(LearningConfig):
 
     images: Positive = 1_600_000  # that a candidate sees
     final_images: Count = 6_400_000  # more that the winner sees
-    timeout: Rate | None = None  # seconds on the clock that a candidate may take; None: any number
+    # seconds on the clock that a candidate may take; None: any number
+    timeout: Annotated[Rate | None, FREE] = None
 
 
 class ScoreConfig(Section):
@@ -369,6 +413,22 @@ class GrowConfig(Config):
 C = TypeVar("C", bound=Config)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes paths as text, and escapes what is not printable: YAML reads some of it as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _write_text(dumper: yaml.SafeDumper, text: str | PurePath) -> yaml.ScalarNode:
+    style = None if str(text).isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style)
+
+
+_Dumper.add_representer(str, _write_text)
+_Dumper.add_multi_representer(PurePath, _write_text)
+
+
 def load_config(model: type[C], text: str | bytes, origin: str) -> C:
     """Read a ``config.yaml`` of a kind; raises `ConfigError` that names `origin`."""
     try:
@@ -408,13 +468,13 @@ def resolve(
         update={
             "a": config.data.a.absolute(),
             "b": config.data.b.absolute(),
-            "test_a": config.data.test_a.expanduser().absolute() if config.data.test_a else None,
-            "test_b": config.data.test_b.expanduser().absolute() if config.data.test_b else None,
+            "test_a": config.data.test_a and config.data.test_a.absolute(),
+            "test_b": config.data.test_b and config.data.test_b.absolute(),
             "digest_a": digests[0],
             "digest_b": digests[1],
         }
     )
-    inherit = training.inherit.absolute() if training.inherit else None
+    inherit = training.inherit and training.inherit.absolute()
     features = absolute_features(metrics.features)
     length = ceil(images / training.batch) * training.batch
     return config.model_copy(
@@ -468,8 +528,8 @@ def network_of(features: str | None) -> str | None:
 
 def absolute_features(features: str | None) -> str | None:
     """NAME:PATH with an absolute path, so that the same command from another folder means the same."""
-    name, separator, path = (features or "").partition(":")
-    return f"{name}:{Path(path).expanduser().absolute()}" if separator else features
+    name, _, path = (features or "").partition(":")
+    return f"{name}:{expanded(path).absolute()}" if path else features
 
 
 def validate(model: type[C], document: dict[str, Any]) -> C:
@@ -491,12 +551,40 @@ def _describe(model: type[Config], detail: Any) -> str:
 
 
 def _known_keys(model: type[Config], location: tuple[int | str, ...]) -> str:
-    section: Any = model
+    section: type[BaseModel] = model
     for part in location[:-1]:
         field = section.model_fields.get(str(part))
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+        section = (field and _section(field)) or model
     return f"{'.'.join(map(str, location[:-1])) or 'a config'} has {', '.join(section.model_fields)}"
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every value of a config by its key, section.key."""
+    for name, field in model.model_fields.items():
+        if section := _section(field):
+            yield from fields(section, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{field.alias or name}", field
+
+
+def types(annotation: Any) -> list[Any]:
+    """The types that a value may have, `NoneType` among them, without what is annotated."""
+    if get_origin(annotation) is Annotated:
+        return types(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [found for one in get_args(annotation) for found in types(one)]
+    return [annotation]
+
+
+def adjustable(model: type[Config]) -> dict[str, Adjustable]:
+    """What may change when a run goes on, by key."""
+    marked = ((key, mark) for key, field in fields(model) for mark in field.metadata if isinstance(mark, Adjustable))
+    return dict(marked)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    found = (one for one in types(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel))
+    return next(found, None)
 
 
 def _flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

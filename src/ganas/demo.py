@@ -56,7 +56,7 @@ def _run(out: Path, reporter: Reporter) -> str:
 
 
 def _config(kind: Literal["search", "train"], data: DemoData) -> RunConfig:
-    return make_config(kind, preset="tiny", flags={"data.a": str(data.a), "data.b": str(data.b)})
+    return make_config(kind, preset="tiny", flags={"data.a": data.a, "data.b": data.b})
 
 
 def _picture(before: Path, after: Path) -> torch.Tensor:

@@ -13,7 +13,7 @@ from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.presets import make_config
 from ganas.training.cost import step_seconds, trial_loop
-from ganas.training.opening import cores, fast_bf16, settle_machine
+from ganas.training.opening import cores, default_threads, fast_bf16, settle_machine
 from ganas.training.phases import joint_phases
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
@@ -44,7 +44,8 @@ def _device() -> Finding:
 
 
 def _threads() -> Finding:
-    return Finding("threads", f"{cores()} cores", "training.threads: kept in the run, a resume uses the same number")
+    value = f"{default_threads()}, of {cores()} cores"
+    return Finding("threads", value, "training.threads: kept in the run, a resume uses the same number")
 
 
 def _bf16() -> Finding:

@@ -26,10 +26,10 @@ def as_path(text: StrPath) -> Path:
 
 def expanded(path: StrPath) -> Path:
     """A path with ~ replaced by the home folder; raises `ConfigError` where there is none."""
-    try:
-        return as_path(path).expanduser()
-    except RuntimeError:
-        raise ConfigError(f"{str(path)!r}: there is no home folder here, give the whole path") from None
+    text = os.path.expanduser(os.fspath(path))  # not Path's, to which ./~ is ~
+    if text.partition("/")[0] == "~":
+        raise ConfigError(f"{text!r}: there is no home folder here, give the whole path")
+    return Path(text)
 
 
 def is_hidden(name: str) -> bool:

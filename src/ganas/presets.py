@@ -1,12 +1,13 @@
 """Presets, which set the scale of a run, and ``--set section.key=value``, which has the last word."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
-import yaml
-
-from ganas.config import GrowConfig, RunConfig, validate
+from ganas.config import Config, GrowConfig, RunConfig, fields, types, validate
 from ganas.errors import ConfigError
+from ganas.paths import expanded
 
 Values = dict[str, Any]  # "section.key" -> value
 
@@ -215,9 +216,7 @@ def make_grow_config(*, preset: str, flags: Values, settings: Iterable[str] = ()
     """As `make_config`, for ``ganas grow``."""
     if preset not in GROW_PRESETS:
         raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(GROW_PRESETS)}")
-    overrides = dict(parse_setting(setting) for setting in settings)
-    for key in overrides:
-        _refuse_foreign("grow", key)
+    overrides = _read_settings("grow", settings)
     given = {key: value for key, value in flags.items() if value is not None}
     return validate(GrowConfig, _nest({"kind": "grow"}, WASSERSTEIN | GROW_PRESETS[preset]() | given | overrides))
 
@@ -234,9 +233,7 @@ def make_config(
         raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     values = PRESETS[preset](kind)
     values.update({key: value for key, value in flags.items() if value is not None})
-    overrides = dict(parse_setting(setting) for setting in settings)
-    for key in overrides:
-        _refuse_foreign(kind, key)
+    overrides = _read_settings(kind, settings)
     for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
         if one in overrides and other not in overrides:
             values.pop(other, None)
@@ -262,26 +259,64 @@ def _refuse_foreign(kind: str, key: str) -> None:
         raise ConfigError(f"--set {key} names a whole section: set its keys, as in {key}.KEY=VALUE")
 
 
-def parse_setting(setting: str) -> tuple[str, Any]:
-    """``section.key=value`` -> the key and the value, read as YAML; raises `ConfigError`."""
+def _read_settings(kind: str, settings: Iterable[str]) -> Values:
+    for key, _ in map(split_setting, settings):
+        _refuse_foreign(kind, key)
+    return dict(read_setting(GrowConfig if kind == "grow" else RunConfig, setting) for setting in settings)
+
+
+def split_setting(setting: str) -> tuple[str, str]:
+    """``section.key=value`` -> the key and the text of the value; raises `ConfigError`."""
     key, separator, text = setting.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set takes section.key=value, as in --set training.lr=1e-4; got {setting!r}")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"--set {key}: cannot read the value {text!r}") from None
-    return key.strip(), _number(value)
+    return key.strip(), text
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-4 as text; here it is a number."""
-    if isinstance(value, str):
+def read_setting(model: type[Config], setting: str) -> tuple[str, Any]:
+    """``section.key=value`` -> the key and the value, read as the key's type says; raises `ConfigError`.
+
+    Text and paths are taken as they are, but for ~ at the beginning of a path, and for null and none where there may be
+    no value: folders of such names are ./~ and ./null.
+    What is not of the type stays text, and `validate` says so.
+    """
+    key, text = split_setting(setting)
+    field = dict(fields(model)).get(key)
+    if field and not text:
+        nothing = ", or null" if NoneType in types(field.annotation) else ""
+        raise ConfigError(f"--set {key} has no value: give {key}=VALUE{nothing}")
+    return key, _read(text, field.annotation) if field else text
+
+
+NOTHING = ("null", "none")
+SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _read(text: str, annotation: Any) -> Any:
+    kind, *others = sorted(types(annotation), key=lambda one: one is NoneType)
+    word = text.strip().lower()
+    if NoneType in others and word in NOTHING:
+        return None
+    if kind is bool:
+        return SWITCHES.get(word, text)
+    if kind in (int, float):
+        return _number(text)
+    if get_origin(kind) is tuple:
+        items = word[1:-1] if word[:1] + word[-1:] == "[]" else word
+        return [_read(item, get_args(kind)[0]) for item in items.split(",")] if items else []
+    if kind is Path:  # no shell has expanded what follows a =
+        return expanded(text)
+    return text.strip() if get_origin(kind) is Literal else text
+
+
+def _number(text: str) -> int | float | str:
+    """1e5 is one for a whole number, too; `validate` sees to the rest."""
+    for kind in (int, float):
         try:
-            return float(value)
+            return kind(text)
         except ValueError:
-            return value
-    return value
+            pass
+    return text
 
 
 def _nest(document: dict[str, Any], values: Values) -> dict[str, Any]:

@@ -245,6 +245,12 @@ class Run:
         return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
 
     @property
+    def saved(self) -> int | None:
+        """Images seen by the newest checkpoint; None without one."""
+        paths = self.checkpoint_paths()
+        return int(paths[-1].stem.removeprefix("state-")) if paths else None
+
+    @property
     def held(self) -> bool:
         """Whether a process holds the folder now."""
         from filelock import FileLock, Timeout

@@ -90,6 +90,9 @@ def test_everything_that_matters_changes_a_jobs_id() -> None:
     told = replace(job, features="squeezenet:weights", weights="1")
     moved = replace(told, features="squeezenet:elsewhere", dataset=replace(ONE, folder="/elsewhere"))
     assert moved.id == told.id, "nor does where files lie"
+    told = replace(job, settings=("training.lr=1e-4", "data.flip=no"))
+    other = ("data.flip=false", "data.workers=8", "training.log_every=7", "training.lr=0.0001")
+    assert replace(job, settings=other).id == told.id, "nor how it is written, nor what changes no result"
 
 
 def test_settings_go_to_the_runs_that_have_them() -> None:

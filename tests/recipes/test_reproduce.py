@@ -115,6 +115,8 @@ def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: D
     """One in which a preset or a default was another one: ids are the same then."""
     wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
     reproduce(wanted, tmp_path, here())
+    other = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "data.workers=1", "training.log_every=7"])
+    assert describe(other, Workplace(tmp_path), 1) == ["7 of 7 jobs are done"], "what changes no result is no other job"
     stored = Workplace(tmp_path).job(wanted.jobs[-1].id).config
     text = stored.read_text()
     assert dataset.folder not in text, "images may move"

@@ -1,8 +1,9 @@
 """``ganas demo``, ``search``, ``train`` and ``translate``: the CycleGAN's half."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +21,11 @@ from ganas.cli.options import (
     default_preset,
     refuse_both,
 )
-from ganas.cli.printing import counted, echo, print_next
+from ganas.cli.printing import counted, echo, fresh, print_next
 from ganas.errors import ConfigError, shown
+
+if TYPE_CHECKING:
+    from ganas.config import RunConfig
 
 
 @app.command()
@@ -95,13 +99,14 @@ def search(
     echo(result.verdict)
     for line in result.spent:
         echo(line)
-    given = {"--preset": preset, "--resolution": resolution, "--features": features}
+    given = {"--preset": preset, "--resolution": resolution, "--features": features, "--seed": seed or None}
     again = [word for option, value in given.items() if value is not None for word in (option, value)]
+    again += [word for setting in _carried(config, preset, settings or ()) for word in ("--set", setting)]
     if result.spent:  # as wide as the budget was meant for
         ab, ba = (f"{config.search.budget_width or config.nets.width_of(name):g}" for name in GENERATORS)
         both = ("--width", ab), ("--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}")
         again += both[ab != ba]
-    print_next("train", out, "--a", a, "--b", b, "--out", f"{out}-train", *again)
+    print_next("train", out, "--a", a, "--b", b, "--out", fresh(out, "-train"), *again)
 
 
 @app.command()
@@ -142,7 +147,7 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.presets import make_config, parse_setting
+    from ganas.presets import make_config, split_setting
     from ganas.store import Run
     from ganas.training.architectures import find_architecture, matched
     from ganas.training.phases import joint_phases
@@ -152,7 +157,7 @@ def train(
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
     flags["nets.layout"] = found.layout
     if match_size is not None:
-        widths = {f"--set {key}": True for key, _ in map(parse_setting, settings or ()) if key.startswith("nets.width")}
+        widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
         refuse_both({"--width": width} | widths, "--match-size finds it")
         flags |= matched(found, match_size, each=match_each)
     elif match_each:
@@ -165,7 +170,8 @@ def train(
     result = train_repeats(config, found, out, repeats)
     for line in result.lines():
         echo(line)
-    print_next("translate", out, a, "translated", "--direction", "ab")
+    skip_bad = ["--skip-bad"] if config.data.skip_bad else []
+    print_next("translate", out, config.data.a, fresh(out, "-translated"), "--direction", "ab", *skip_bad)
 
 
 @app.command()
@@ -191,7 +197,23 @@ def translate(
 
 
 def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
-    return {"data.a": str(a), "data.b": str(b), "data.resolution": resolution, "seed": seed}
+    return {"data.a": a, "data.b": b, "data.resolution": resolution, "seed": seed}
+
+
+CARRIED = ("data.", "loss.", "metrics.", "training.device", "training.precision", "training.threads")
+
+
+def _carried(config: "RunConfig", preset: str | None, settings: Sequence[str]) -> list[str]:
+    """What a training is told by --set after a search that was told `settings`: all that does not concern it alone."""
+    from ganas.nets.layout import find_layout
+    from ganas.presets import make_config, split_setting
+
+    carried = [setting for setting in settings if split_setting(setting)[0].startswith(CARRIED)]
+    flags = {"data.a": config.data.a, "data.b": config.data.b, "metrics.features": config.metrics.features}
+    training = make_config("train", preset=preset or default_preset(), flags=flags, settings=carried)
+    if training.nets.discriminator == "patchgan" and not find_layout("resnet9").fits(config.data.resolution):
+        carried.append("nets.discriminator=searched")
+    return carried
 
 
 def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]:

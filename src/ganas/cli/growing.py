@@ -21,7 +21,7 @@ from ganas.cli.options import (
     app,
     default_preset,
 )
-from ganas.cli.printing import counted, echo, print_next, print_table
+from ganas.cli.printing import counted, echo, fresh, print_next, print_table
 from ganas.errors import shown
 
 
@@ -57,7 +57,7 @@ def grow(
     from ganas.searching.grow import foresee
     from ganas.searching.grow import grow as run_growth
 
-    flags = {"data.images": str(data), "data.resolution": resolution, "metrics.features": features, "seed": seed}
+    flags = {"data.images": data, "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
     place = Place(executor, workers, address, gpu_share)
     if dry_run:
@@ -67,7 +67,7 @@ def grow(
         return
     for line in run_growth(config, out, route=route, place=place).lines():
         echo(line)
-    print_next("sample", out, "samples.png", "-n", "64", "--grid")
+    print_next("sample", out, fresh(out, "-samples.png"), "-n", "64", "--grid")
 
 
 @app.command()

@@ -1,8 +1,11 @@
 """What commands print: whatever a file is called, and whatever the terminal can show, no line raises."""
 
+import os
 import shlex
 import sys
 from io import TextIOWrapper
+from itertools import count
+from pathlib import Path
 
 from ganas.errors import shown
 
@@ -19,9 +22,9 @@ def echo(text: object, *, err: bool = False) -> None:
     print("\n".join(map(shown, str(text).split("\n"))), file=sys.stderr if err else sys.stdout)
 
 
-def counted(count: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     """``1 image``, ``2 images``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -33,5 +36,27 @@ def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 
 def print_next(*arguments: object) -> None:
-    """The command to go on with, ready to be pasted."""
-    print(f"next: {shlex.join(['ganas', *map(str, arguments)])}")
+    """The command to go on with, ready to be pasted into a shell. A `Path` is never taken for an option."""
+    print(f"next: {' '.join(['ganas', *map(_quoted, arguments)])}")
+
+
+def _quoted(argument: object) -> str:
+    """One word of a shell's command; of bytes where the output cannot hold it as text, or on one line."""
+    text = f".{os.sep}{argument}" if isinstance(argument, Path) and str(argument).startswith("-") else str(argument)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+        if text.isprintable():
+            return shlex.quote(text)
+    except UnicodeEncodeError:
+        pass
+    plain = set(range(0x20, 0x7F)) - {*b"'\\"}
+    return f"$'{''.join(chr(byte) if byte in plain else f'{chr(92)}x{byte:02x}' for byte in os.fsencode(text))}'"
+
+
+def fresh(run: Path, ending: str) -> Path:
+    """A place beside a run that is not there yet: RUN-train or RUN-samples.png, with a number where need be."""
+    if run.name in ("", ".."):  # the current folder, say
+        run = run.resolve()
+    stem, dot, suffix = ending.partition(".")
+    places = (Path(f"{run}{stem}{f'-{number}' if number > 1 else ''}{dot}{suffix}") for number in count(1))
+    return next(place for place in places if not os.path.lexists(place))

@@ -121,9 +121,13 @@ class Layout:
         """The layout of ``generator_ab``, ``generator_ba``, ``discriminator_a`` or ``discriminator_b``."""
         return self.generator if name in GENERATORS else self.discriminator
 
+    def fits(self, resolution: int) -> bool:
+        """Whether square images of this many pixels a side fit the layout."""
+        return resolution >= self.minimum and resolution % self.multiple == 0
+
     def check_resolution(self, resolution: int) -> None:
         """Raise `ArchitectureError` unless square images of this many pixels a side fit the layout."""
-        if resolution < self.minimum or resolution % self.multiple:
+        if not self.fits(resolution):
             below = max(self.minimum, resolution // self.multiple * self.multiple)
             raise ArchitectureError(
                 f"resolution {resolution} does not fit layout {self.name!r}: it takes multiples of {self.multiple} "

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ganas.config import RunConfig, load_config, network_of
-from ganas.errors import RunError
+from ganas.config import RunConfig, adjustable, load_config, network_of
+from ganas.errors import RunError, shown
 from ganas.nets.architecture import Architecture
 from ganas.presets import Values, make_config
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Job, Workplace
@@ -32,7 +32,7 @@ def training_config(job: Job, found: Callable[[str], str]) -> tuple[RunConfig, A
 
 
 def _flags_of(job: Job) -> Values:
-    data = {"data.a": str(job.dataset.part("trainA")), "data.b": str(job.dataset.part("trainB"))}
+    data = {"data.a": job.dataset.part("trainA"), "data.b": job.dataset.part("trainB")}
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
 
 
@@ -65,8 +65,9 @@ def refuse_changed(job: Job, workplace: Workplace) -> None:
     if not folder.config.exists():
         return
     stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
-    if differences := stored.changed(portable_config(job)):
+    differences = [str(one) for one in stored.changed(portable_config(job)) if one.key not in adjustable(RunConfig)]
+    if differences:
         raise RunError(
-            f"{str(folder.path)!r} is of another version of ganas ({'; '.join(differences[:3])}): go on with that one, "
-            f"or choose another --out"
+            f"'{shown(folder.path)}' is of another version of ganas ({'; '.join(differences[:3])}): go on with that "
+            f"one, or choose another --out"
         )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.nets.layout import find_layout
-from ganas.presets import FOREIGN, make_config, parse_setting
+from ganas.presets import FOREIGN, make_config, split_setting
 from ganas.recipes.configs import config_of
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
 
@@ -125,7 +125,7 @@ class Recipe:
 
 def _concerns(setting: str, kind: str) -> bool:
     """Whether a run of this kind has the key; patchgan is an option of trainings alone."""
-    key = parse_setting(setting)[0]
+    key = split_setting(setting)[0]
     foreign = (*FOREIGN[kind], *(["nets.discriminator"] if kind == "search" else []))
     return not any(key == name or key.startswith(f"{name}.") for name in foreign)
 
@@ -278,7 +278,7 @@ def recipe(
     if scale not in SCALES:
         raise ConfigError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
     for setting in settings:
-        key = parse_setting(setting)[0]
+        key = split_setting(setting)[0]
         if key in OWN or key.split(".")[0] in OWN:
             raise ConfigError(f"--set {key}: {figure} sets it itself, leave it out")
     names = [dataset.name for dataset in datasets]

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganas.candidates import Result, read_result
-from ganas.config import network_of
+from ganas.config import RunConfig, adjustable, network_of
 from ganas.errors import RunError
-from ganas.presets import parse_setting
+from ganas.presets import read_setting
 from ganas.store import Run
 
 SCHEMA = 1
@@ -62,12 +62,13 @@ class Job:
 
     @property
     def id(self) -> str:
-        """A readable beginning, and ten hex digits of all that is told; not of where files lie.
+        """A readable beginning, and ten hex digits of all that results depend on; not of where files lie.
 
         What a preset's name and the defaults stand for is a version's of ganas: ``config.yaml`` has it.
         """
         content = asdict(self) | {"dataset": self.dataset.digest, "features": network_of(self.features)}
-        content["settings"] = sorted(dict(map(parse_setting, self.settings)).items())  # however they are written
+        told = dict(read_setting(RunConfig, setting) for setting in self.settings)  # however they are written
+        content["settings"] = sorted((key, told[key]) for key in told.keys() - adjustable(RunConfig).keys())
         del content["name"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]
         return f"{readable_id(self.dataset.name)}-{self.kind}-{self.seed}-{digest}"

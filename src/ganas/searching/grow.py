@@ -45,9 +45,8 @@ def grow(
     executor = _executor(place, config) if isinstance(place, Place) else place
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        for note in source.notes:
-            reporter.say(f"note: {note}")
-        claim(run, config)
+        for line in (*claim(run, config), *(f"note: {note}" for note in source.notes)):
+            reporter.say(line)
 
         def decode() -> None:
             if not run.images.exists():

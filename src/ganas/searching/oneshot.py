@@ -70,7 +70,8 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
     config, domains, validation = open_search(config, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        claim(run, config)
+        for line in claim(run, config):
+            reporter.say(line)
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
         session = Session(run, config, layout, None, domains, strategy, reporter, penalty)

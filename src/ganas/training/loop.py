@@ -165,7 +165,10 @@ class Loop:
         self.done = dict(state["done"])
         self.gan.load_state_dict(state["gan"])
         for phase in self.phases:
+            begins = [group["begins"] for group in phase.optimizer.param_groups]
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+            for group, image in zip(phase.optimizer.param_groups, begins, strict=True):
+                group["begins"] = image  # the run may have been made longer since
             _lay_out(phase.optimizer)
         if self.average:
             self.average.load_state_dict(state["average"])

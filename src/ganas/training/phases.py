@@ -64,12 +64,21 @@ class Strategy:
 
     def roles(self, batches: Iterable[Images], nimg: int, config: RunConfig) -> Generator[Images, None, None]:
         """The batches from `nimg` on: what the weights learn from first, what the alphas learn from last."""
-        warmup = config.search.warmup if config.search else 0.0
-        middle = config.total_images * (1 + warmup) / 2
         for images in batches:
-            exchanged = self.swapped and nimg >= middle
+            exchanged = self.swapped and nimg >= exchange_at(config)
             yield (*images[2:], *images[:2]) if exchanged else images
             nimg += config.training.batch
+
+
+def alphas_begin(config: RunConfig) -> float:
+    """The image from which alphas learn."""
+    return config.search.warmup * config.total_images if config.search else 0.0
+
+
+def exchange_at(config: RunConfig) -> float:
+    """The image from which halves have changed roles: the middle of what alphas learn from."""
+    warmup = config.search.warmup if config.search else 0.0
+    return config.total_images * (1 + warmup) / 2
 
 
 def joint_phases(
@@ -139,8 +148,7 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Lear
         groups.append({"params": weights, "lr": lr, "initial_lr": lr, "begins": 0.0})
     if learning != "weights" and alphas and config.search:
         alpha_lr = config.search.alpha_lr or lr
-        begins = config.search.warmup * config.total_images
-        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "begins": begins})
+        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "begins": alphas_begin(config)})
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 

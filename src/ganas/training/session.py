@@ -214,7 +214,11 @@ class Session:
         # the first interval waits for the cache to fill
         if self._logged and not self.batches.cached and waited > SLOW_IMAGES * seconds:
             share = waited / (waited + seconds)
-            self.reporter.say(f"{share:.0%} of the time went into waiting for images: raise data.workers")
+            workers = self.config.data.workers
+            self.reporter.say(
+                f"{share:.0%} of the time went into waiting for images: stop, and go on with more data.workers "
+                f"(now {workers}) or data.cache_mib, as in --set data.workers={2 * workers or 2}"
+            )
         self._logged = True
 
     def record(self, line: dict[str, Any]) -> None:

@@ -76,7 +76,8 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath) -> TrainR
     config, domains, validation, supernet = open_training(config, architecture, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        claim(run, config)
+        for line in claim(run, config):
+            reporter.say(line)
         run.write_text(run.architecture, architecture.to_json())
         session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
