@@ -49,6 +49,8 @@ class DataConfig(Section):
     split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
     validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
     skip_bad: bool = False  # go on without the files that cannot be read
+    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
+    icc: bool = True  # convert colour profiles other than sRGB to it
     cache_mib: Count = 2048  # decoded images are kept in memory up to here; beyond, workers decode them again
     workers: Count = 2  # processes that decode, when the images do not fit the cache
     digest_a: str | None = None  # of the images, filled in: a resume notices that they changed
@@ -252,6 +254,8 @@ class ImagesConfig(Section):
     resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
     flip: bool = True  # mirror half of the images
     skip_bad: bool = False  # go on without the files that cannot be read
+    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
+    icc: bool = True  # convert colour profiles other than sRGB to it
     digest: str | None = None  # of the images, filled in: a resume notices that they changed
 
 

@@ -40,6 +40,8 @@ def evaluate_run(
     bootstrap: int = 0,
     cache: Cache | None = None,
     skip_bad: bool = False,
+    white: float | None = None,  # of test images, as in `open_source`; None: as the run was told
+    icc: bool = True,  # False: neither for test images
 ) -> dict[Direction, Judgement]:
     """Both directions of a run of `ganas train`.
 
@@ -68,7 +70,12 @@ def evaluate_run(
             judged[direction] = Judgement(before, _warned(after))
         return judged
     places: dict[Direction, Path] = {"ab": a, "ba": b}
-    sides = {direction: open_source(side, minimum=2, skip_bad=skip_bad) for direction, side in places.items()}
+    if config:
+        white, icc = white or config.data.white, icc and config.data.icc
+    sides = {
+        direction: open_source(side, minimum=2, skip_bad=skip_bad, white=white, icc=icc)
+        for direction, side in places.items()
+    }
     targets: dict[Direction, ImageSource] = {"ab": sides["ba"], "ba": sides["ab"]}
     split = _split(config, [side.digest() for side in sides.values()])
     judgements = {}
@@ -77,7 +84,9 @@ def evaluate_run(
         facts = {"source_digest": source.digest()}
         before = reference.measure(source, bootstrap=bootstrap, facts=facts)
         with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
-            translate(place, places[direction], Path(folder), direction=direction, skip_bad=skip_bad)
+            translate(
+                place, places[direction], Path(folder), direction=direction, skip_bad=skip_bad, white=white, icc=icc
+            )
             translated = open_source(Path(folder), minimum=2, verify=False)
             facts["chosen_on"] = chosen_on[direction]
             after = reference.measure(translated, bootstrap=bootstrap, facts=facts)

@@ -183,6 +183,8 @@ def translate(
     device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
+    white: float | None = None,  # as in `open_source`, and so is icc
+    icc: bool = True,
 ) -> int:
     """Translate every image of a file, folder or zip into `output`, one PNG each; returns how many.
 
@@ -192,7 +194,7 @@ def translate(
     if info.network != f"generator_{direction}":
         raise RunError(f"{str(place)!r} is a {info.network}: it translates --direction {info.network[-2:]} alone")
     _check_output(output)
-    images = open_source(source, skip_bad=skip_bad)
+    images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
     names = output_names(images)

@@ -11,12 +11,15 @@ from ganas.cli.options import (
     DomainB,
     DryRun,
     Features,
+    NoIcc,
     Out,
     Preset,
     Resolution,
     Seed,
     Settings,
+    White,
     app,
+    check_white,
     default_preset,
     refuse_both,
 )
@@ -177,6 +180,8 @@ def translate(
         str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
     ],
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    white: White = None,
+    no_icc: NoIcc = False,
 ) -> None:
     """Translate images of any size."""
     from ganas.inference import translate as run_translation
@@ -184,7 +189,8 @@ def translate(
 
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
-    done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
+    check_white(white)
+    done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad, white=white, icc=not no_icc)  # type: ignore[arg-type]
     print(f"{done} images in {output}")
 
 

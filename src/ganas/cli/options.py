@@ -1,5 +1,6 @@
 """The command line's two levels, and the options that several commands have."""
 
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,11 @@ Features = Annotated[
         help="Feature network: inception, squeezenet or one of torchvision's classifiers; its weights' file.",
     ),
 ]
+White = Annotated[
+    float | None,
+    typer.Option("--white", metavar="VALUE", help="White, in images of more than 8 bits. [tags and values tell]"),
+]
+NoIcc = Annotated[bool, typer.Option("--no-icc", help="Leave colour profiles other than sRGB as they are.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Jobs (candidates, trainings) at once. [1; ray: as many as fit]"),
@@ -60,6 +66,12 @@ def default_preset() -> str:
     import torch
 
     return "gpu" if torch.cuda.is_available() else "small"
+
+
+def check_white(white: float | None) -> None:
+    """Raise `ConfigError` unless it is a value that a sample may have."""
+    if white is not None and not 0 < white < inf:
+        raise ConfigError(f"--white {white:g}: give the value that is white, as 4095 for 12 bits")
 
 
 def refuse_both(options: dict[str, Any], reason: str) -> None:

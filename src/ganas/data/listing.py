@@ -10,7 +10,10 @@ from typing import NoReturn
 from ganas.data.decode import reason_of
 from ganas.errors import DataError, shown
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"),
+    *(".avif", ".jp2", ".j2k", ".tga"),
+)
 
 
 @dataclass(frozen=True)

@@ -447,14 +447,16 @@ def evaluate_folders(
     bootstrap: int = 0,
     cache: Cache | None = None,
     skip_bad: bool = False,
+    white: float | None = None,
+    icc: bool = True,
     reporter: Reporter | None = None,
 ) -> list[Measurement]:
     """The distance of the images under each of ``fakes`` (folder or zip) from those under ``real``.
 
     Several are repeats: their counts have to agree, or ``count`` has to be given. Arguments and errors as in Reference
-    and its ``measure``.
+    and its ``measure``, and in `open_source`.
     """
-    sources = [open_source(place, minimum=2, skip_bad=skip_bad) for place in (real, *fakes)]
+    sources = [open_source(place, minimum=2, skip_bad=skip_bad, white=white, icc=icc) for place in (real, *fakes)]
     counts = sorted({len(source) for source in sources[1:]})
     if count is None and len(counts) > 1:
         raise ConfigError(

@@ -126,7 +126,14 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
         raise ConfigError(
             "metrics.select=kid may be negative, and cannot be normalised: choose fid or swd, or growth.rank_by=raw"
         )
-    source = open_source(config.data.images, skip_bad=config.data.skip_bad, minimum=2, resolution=resolution)
+    source = open_source(
+        config.data.images,
+        skip_bad=config.data.skip_bad,
+        minimum=2,
+        resolution=resolution,
+        white=config.data.white,
+        icc=config.data.icc,
+    )
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
     features = load_features(config.metrics.features, device="cpu") if config.metrics.features else None

@@ -56,7 +56,13 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         )
     check_device(config.training.device)
     a, b = (
-        open_source(path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES)
+        open_source(
+            path,
+            skip_bad=config.data.skip_bad,
+            minimum=MINIMUM_IMAGES,
+            white=config.data.white,
+            icc=config.data.icc,
+        )
         for path in (config.data.a, config.data.b)
     )
     domains = split_domains(a, b, config)
