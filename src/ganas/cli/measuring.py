@@ -125,7 +125,7 @@ def _balance(a: Any, b: Any) -> str:
     ratio = f"{count / small.count:.1f}".removesuffix(".0")
     return (
         f"{name} is smaller, {small.count} images to {count} of {shown(large.path)} (1 to {ratio}): "
-        f"an epoch is {count} pairs, and its images come more often"
+        f"an epoch is {count} pairs, and its images are seen again"
     )
 
 

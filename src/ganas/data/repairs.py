@@ -14,6 +14,7 @@ MOST_PROFILE = 1 << 24  # bytes of a colour profile; those of printers have a fe
 _KEPT = (b"tRNS", b"sBIT", b"gAMA", b"cHRM", b"sRGB", b"eXIf")
 _ORIENTED = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")  # texts that may turn it
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # but for those within the data of a scan
+_JPEG_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _JPEG_END = b"\xff\xd9"
 
 
@@ -54,19 +55,31 @@ def _inflated(content: bytes) -> bytes | None:
 def jpeg_ended(jpeg: bytes) -> bytes | None:
     """A JPEG with the end marker it lacks, or None if it lacks pixels, too.
 
-    A decoder makes up the pixels that are missing, and says so to nobody. But it makes them up from what follows: two
+    A decoder makes up the pixels that are missing, and says so to nobody. But it makes them up from what follows: all
     continuations give the same pixels only where none is missing.
     """
     if not _all_scans(jpeg):
         return None
     body = jpeg.rstrip(b"\xff")  # half of the marker
     ended = body + _JPEG_END
-    pixels = []
-    for encoded in (ended, body + bytes(range(1, 255)) * 2 + _JPEG_END):
-        image = Image.open(BytesIO(encoded), formats=["JPEG"])
-        image.load()
-        pixels.append(image)
-    return None if ImageChops.difference(*pixels).getbbox(alpha_only=False) else ended
+    first = _jpeg_pixels(ended)
+    for bits in (b"\xaa", b"\x55", _next_restart(body)):
+        other = _jpeg_pixels(body + bits + bytes(range(1, 255)) + _JPEG_END)
+        if ImageChops.difference(first, other).getbbox(alpha_only=False):
+            return None
+    return ended
+
+
+def _next_restart(jpeg: bytes) -> bytes:
+    """The restart marker that is next in the last scan of a JPEG, if it has such: cut before one, it waits for that."""
+    markers = _JPEG_RESTART.findall(jpeg, jpeg.rfind(b"\xff\xda"))
+    return bytes((0xFF, 0xD0 + (markers[-1][1] + 1) % 8 if markers else 0xD0))
+
+
+def _jpeg_pixels(jpeg: bytes) -> Image.Image:
+    image = Image.open(BytesIO(jpeg), formats=["JPEG"])
+    image.load()
+    return image
 
 
 def _all_scans(jpeg: bytes) -> bool:
