@@ -124,8 +124,8 @@ def _balance(a: Any, b: Any) -> str:
         return f"both domains have {count} images: an epoch is {count} pairs"
     ratio = f"{count / small.count:.1f}".removesuffix(".0")
     return (
-        f"{name} is smaller, {small.count} images to {count} of {shown(large.path)} (1 to {ratio}): "
-        f"an epoch is {count} pairs, and its images are seen again"
+        f"{name} is the smaller domain: {small.count} images to {count} of {shown(large.path)}, {ratio} times as many; "
+        f"an epoch is {count} pairs"
     )
 
 

@@ -59,7 +59,7 @@ def can_convert() -> bool:
     return bool(features.check_module("littlecms2"))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def find_profile(content: bytes) -> Profile | None:
     """What a profile says, with its transforms; None for a damaged one. They may be used from several threads."""
     if not can_convert():

@@ -140,7 +140,7 @@ class _Stored:
         if not self.all_bits or not self.image:
             return None
         bands = cast(tuple[tuple[int, int], ...], self.image.getextrema())
-        colours = bands[:-1] if self.image.has_transparency_data else bands
+        colours = bands[:-1] if self.image.mode.endswith("A") else bands
         highest = float(256 * max(high for _, high in colours) + 255)  # as far as the high bytes tell
         return Extent("integer", 0.0, highest, highest, self.said)
 

@@ -50,7 +50,10 @@ class Extent:
         """Why no range holds the values, or nothing; told: the user says which value is white."""
         if self.low >= 0 and isfinite(self.high) and (told or self._fits(FULL)):  # NaN is not >= 0
             return ""
-        return f"values from {self.low:g} to {self.high:g} are neither 8 nor 16 bits; save it as one of these"
+        way_out = "save it as one of these"
+        if self.low >= 0 and isfinite(self.high):
+            way_out += ", or say which is white by data.white"
+        return f"values from {self.low:g} to {self.high:g} are neither 8 nor 16 bits; {way_out}"
 
     def _fits(self, white: float) -> bool:
         if self.kind == "integer":

@@ -11,8 +11,8 @@ from ganas.data.decode import reason_of
 from ganas.errors import DataError, shown
 
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"),
-    *(".avif", ".jp2", ".j2k", ".tga"),
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"),
+    *(".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".tga"),
 )
 
 

@@ -7,6 +7,8 @@ from io import BytesIO
 
 from PIL import Image, ImageChops
 
+from ganas.data.limits import in_memory
+
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_PROFILE = 1 << 24  # bytes of a colour profile; those of printers have a few millions
 
@@ -62,11 +64,14 @@ def jpeg_ended(jpeg: bytes) -> bytes | None:
         return None
     body = jpeg.rstrip(b"\xff")  # half of the marker
     ended = body + _JPEG_END
-    first = _jpeg_pixels(ended)
-    for bits in (b"\xaa", b"\x55", _next_restart(body)):
-        other = _jpeg_pixels(body + bits + bytes(range(1, 255)) + _JPEG_END)
-        if ImageChops.difference(first, other).getbbox(alpha_only=False):
-            return None
+    first = Image.open(BytesIO(ended), formats=["JPEG"])
+    with in_memory.hold(3 * first.width * first.height):
+        first.load()
+        for bits in (b"\xaa", b"\x55", _next_restart(body)):
+            made_up = body + bits + bytes(range(1, 255)) + _JPEG_END
+            other = Image.open(BytesIO(made_up), formats=["JPEG"])
+            if ImageChops.difference(first, other).getbbox(alpha_only=False):
+                return None
     return ended
 
 
@@ -74,12 +79,6 @@ def _next_restart(jpeg: bytes) -> bytes:
     """The restart marker that is next in the last scan of a JPEG, if it has such: cut before one, it waits for that."""
     markers = _JPEG_RESTART.findall(jpeg, jpeg.rfind(b"\xff\xda"))
     return bytes((0xFF, 0xD0 + (markers[-1][1] + 1) % 8 if markers else 0xD0))
-
-
-def _jpeg_pixels(jpeg: bytes) -> Image.Image:
-    image = Image.open(BytesIO(jpeg), formats=["JPEG"])
-    image.load()
-    return image
 
 
 def _all_scans(jpeg: bytes) -> bool:
