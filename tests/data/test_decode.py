@@ -26,6 +26,7 @@ from ganas.data.levels import AS_IT_STANDS
 from ganas.data.limits import PixelLimit, UnreadableError
 from ganas.data.loaders import centre_images
 from ganas.data.sources import check_source, in_threads, open_source
+from ganas.errors import ConfigError
 from tiny import ganas
 
 Pixel = int | tuple[int, int, int]
@@ -212,6 +213,11 @@ CASES: dict[str, tuple[str, bytes, Sequence[Pixel]]] = {  # case: (file name, co
         tiff(colours((12850, 25700), (0, 0), (65535, 65535)), extra=1),
         [205, 255, 255],
     ),
+    "grey 16 bits, premultiplied, dark": (
+        "x.tif",
+        tiff(colours((257, 65535), (514, 65535)), extra=1),
+        [1, 2],
+    ),
     "rgb, premultiplied": ("x.tif", tiff(colours((100, 0, 0, 100), kind=np.uint8), 2, extra=1), [(255, 155, 155)]),
     # formats
     "tga": ("x.tga", encoded(Image.new("RGB", (2, 1), (10, 20, 30)), "TGA"), [(10, 20, 30)] * 2),
@@ -236,7 +242,7 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     assert abs(pixels(image) - RED).max() < 8
 
 
-@pytest.mark.skipif(not "avif" in features.get_supported(), reason="this Pillow reads no AVIF")
+@pytest.mark.skipif("avif" not in features.get_supported(), reason="this Pillow reads no AVIF")
 def test_avif(tmp_path: Path) -> None:
     image = read_one(tmp_path, "x.avif", encoded(Image.new("RGB", (16, 16), (200, 100, 50)), "AVIF", quality=95))
     assert abs(pixels(image) - (200, 100, 50)).max() <= 3
@@ -381,6 +387,14 @@ def test_white_may_be_told(tmp_path: Path) -> None:
     cut = open_source(tmp_path, white=50_000)
     assert pixels(cut.read(0))[0, :, 0].tolist() == [0, 255, 255]
     assert cut.notes == ("1 image has values above white, which are cut (x.tif: up to 100000)",)
+
+
+@pytest.mark.parametrize("white", [0.0, -1.0, np.inf, np.nan])
+def test_white_is_a_value_that_samples_may_have(tmp_path: Path, white: float) -> None:
+    folder_of(tmp_path, {"x.png": plain()})
+    for call in (open_source, check_source):
+        with pytest.raises(ConfigError, match=f"{white:g} cannot be white: give the value that is"):
+            call(tmp_path, white=white)
 
 
 def test_white_changes_nothing_in_a_set_of_8_bits(tmp_path: Path) -> None:
@@ -699,7 +713,7 @@ def test_damaged_exif_says_nothing_against_the_pixels(tmp_path: Path, kind: str,
     assert read_one(tmp_path, "x.jpg", content).size == (64, 48)
 
 
-ANIMATED = [kind for kind in ("GIF", "PNG", "TIFF", "WEBP", "AVIF") if kind != "AVIF" or "avif" in features.get_supported()]
+ANIMATED = ["GIF", "PNG", "TIFF", "WEBP", *(["AVIF"] if "avif" in features.get_supported() else [])]
 
 
 @pytest.mark.parametrize("kind", ANIMATED)

@@ -19,7 +19,6 @@ from ganas.cli.options import (
     Settings,
     White,
     app,
-    check_white,
     default_preset,
     refuse_both,
 )
@@ -189,7 +188,6 @@ def translate(
 
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
-    check_white(white)
     done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad, white=white, icc=not no_icc)  # type: ignore[arg-type]
     print(f"{done} images in {output}")
 

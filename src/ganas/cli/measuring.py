@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import AsJson, Features, NoIcc, White, app, check_white, data_app, refuse_both
+from ganas.cli.options import AsJson, Features, NoIcc, White, app, data_app, refuse_both
 from ganas.cli.printing import print_table
 from ganas.errors import ConfigError, shown
 
@@ -62,7 +62,6 @@ def evaluate(
         "white": white,
         "icc": not no_icc,
     }
-    check_white(white)
     if run is not None:
         refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
         if (a is None) != (b is None):
@@ -103,7 +102,6 @@ def data_check(
     """Count images, find broken files, and say how unequal two domains are."""
     from ganas.data.sources import check_source
 
-    check_white(white)
     reports = [check_source(place, white=white, icc=not no_icc) for place in places]
     if as_json:
         print(json.dumps({"sources": [report.as_json() for report in reports]}))

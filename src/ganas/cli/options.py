@@ -1,6 +1,5 @@
 """The command line's two levels, and the options that several commands have."""
 
-from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,12 +65,6 @@ def default_preset() -> str:
     import torch
 
     return "gpu" if torch.cuda.is_available() else "small"
-
-
-def check_white(white: float | None) -> None:
-    """Raise `ConfigError` unless it is a value that a sample may have."""
-    if white is not None and not 0 < white < inf:
-        raise ConfigError(f"--white {white:g}: give the value that is white, as 4095 for 12 bits")
 
 
 def refuse_both(options: dict[str, Any], reason: str) -> None:

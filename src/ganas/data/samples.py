@@ -41,23 +41,18 @@ class Samples:
     said: float | None = None  # the value that is white by a tag
 
     @property
-    def colours(self) -> Array:
-        """Without alpha: [h, w, 1 or 3]."""
-        return self.values if self.alpha == "none" else self.values[..., :-1]
-
-    @property
     def extent(self) -> Extent | None:
-        """None where nothing has to be decided."""
-        return None if self.exact else Extent.of(self.colours, self.said)
+        """None where nothing has to be decided. Alpha has a say where colours were multiplied by it."""
+        values = self.values[..., :-1] if self.alpha == "straight" else self.values
+        return None if self.exact else Extent.of(values, self.said)
 
     def image(self, reading: Reading) -> Image.Image:
         """8 bits, transparency not yet laid over anything: L, LA, RGB or RGBA. Raises UnreadableError."""
-        white = self.exact
-        if white is None:
-            extent = Extent.of(self.colours, self.said)
-            white = reading.white(extent)
-            if misfit := extent.misfit(reading.told):
-                raise UnreadableError(misfit)
+        extent = self.extent
+        if extent and (misfit := extent.misfit(reading.told)):
+            raise UnreadableError(misfit)
+        white = reading.white(extent) if extent else self.exact
+        assert white
         opaque = self._opaque(white)
         height, width, channels = self.values.shape
         eight = np.empty((height, width, channels), np.uint8)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -29,7 +30,7 @@ from ganas.data.findings import Found, counted, decide, listed
 from ganas.data.levels import AS_IT_STANDS, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images
-from ganas.errors import DataError, shown
+from ganas.errors import ConfigError, DataError, shown
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 MAX_BYTES = 1 << 30  # an encoded image larger than this is no image: 178 million pixels are 0.5 GiB uncompressed
@@ -188,6 +189,7 @@ def open_source(
     than ``minimum``; images that cannot be read, or are smaller than ``resolution``; a zip that is damaged, encrypted,
     or names members outside itself.
     """
+    _check_white(white)
     source = _listed(Path(path))
     if not verify:
         reading = replace(AS_IT_STANDS, integer=white or FULL, floating=white, icc=icc, told=white is not None)
@@ -236,6 +238,7 @@ def check_source(path: Path | str, *, white: float | None = None, icc: bool = Tr
 
     Raises DataError where there is nothing to look at: as :func:`open_source`, but for broken images.
     """
+    _check_white(white)
     source = _listed(Path(path))
     found = _looked_into(source, told=white is not None)
     usable = [one.facts for one in found if one.facts]
@@ -281,6 +284,11 @@ def _listed(path: Path) -> ImageSource:
     """All images under ``path``, not yet looked into. Raises DataError unless there is at least one."""
     listing = list_images(path)
     return ImageSource(path, listing.names, listing.notes)
+
+
+def _check_white(white: float | None) -> None:
+    if white is not None and not 0 < white < inf:
+        raise ConfigError(f"{white:g} cannot be white: give the value that is, as 4095 in images of 12 bits")
 
 
 # Reading one file -----------------------------------------------------------------------------------------------------
