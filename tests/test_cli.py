@@ -36,17 +36,17 @@ CONTRACT = {
     ],
     "sample": ["RUN", "OUTPUT", "-n", "--seed", "--grid"],
     "runs": ["RUN", "--json"],
-    "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad"],
+    "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad", "--white", "--no-icc"],
     "evaluate": [
         *("[RUN]", "--a", "--b", "--real", "--fake", "--metrics", "--features", "--images", "--bootstrap"),
-        *("--skip-bad", "--no-cache", "--json"),
+        *("--skip-bad", "--white", "--no-icc", "--no-cache", "--json"),
     ],
     "doctor": ["--json"],
     "reproduce": [
         *("fig3|fig4|fig5|fig6", "--out", "--scale", "--data"),
         *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
-    "data check": ["DIR|ZIP...", "--json"],
+    "data check": ["DIR|ZIP...", "--white", "--no-icc", "--json"],
 }
 
 

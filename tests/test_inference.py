@@ -240,10 +240,16 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_every_image_of_a_folder_is_translated_once_in_its_size(run: Run, tmp_path: Path) -> None:
-    sizes = {"one.png": (17, 23), "two.png": (17, 23), "in/three.png": (5, 64), "four.png": (17, 23)}
+    sizes = {
+        "one.png": (17, 23),
+        "two.png": (17, 23),
+        "in/three.png": (5, 64),
+        "four.png": (17, 23),
+        "strip.png": (1, 2000),
+    }
     for name, size in sizes.items():
         write_image(tmp_path / "images" / name, *size)
-    assert translate(run.path, tmp_path / "images", tmp_path / "out", direction="ab", device="cpu") == 4
+    assert translate(run.path, tmp_path / "images", tmp_path / "out", direction="ab", device="cpu") == 5
     out = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.*")}
     assert {name: tuple(read_image(path).shape[1:]) for name, path in out.items()} == sizes
     translator = Translator(load_generator(run.generator("ab"))[0], 4)

@@ -74,6 +74,8 @@ class DataConfig(Section):
     split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
     validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
     skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
+    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
+    icc: bool = True  # convert colour profiles other than sRGB to it
     # decoded images are kept in memory up to here; beyond, workers decode them again
     cache_mib: Annotated[Count, FREE] = 2048
     workers: Annotated[Count, FREE] = 2  # processes that decode, when the images do not fit the cache
@@ -295,6 +297,8 @@ class ImagesConfig(Section):
     resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
     flip: bool = True  # mirror half of the images
     skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
+    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
+    icc: bool = True  # convert colour profiles other than sRGB to it
     digest: str | None = None  # of the images, filled in: a resume notices that they changed
 
 

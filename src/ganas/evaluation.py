@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ganas.config import RunConfig, load_config
-from ganas.data.sources import ImageSource, check_apart, open_source
+from ganas.data.sources import ImageSource, check_apart, notes_of, open_source
 from ganas.errors import RunError
 from ganas.inference import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
@@ -41,6 +41,8 @@ def evaluate_run(
     bootstrap: int = 0,
     cache: Cache | None = None,
     skip_bad: bool = False,
+    white: float | None = None,  # of test images, as in `open_source`; None: as the run was told
+    icc: bool = True,  # False: neither for test images
 ) -> dict[Direction, Judgement]:
     """Both directions of a run of `ganas train`.
 
@@ -69,11 +71,15 @@ def evaluate_run(
             judged[direction] = Judgement(before, _warned(after))
         return judged
     places: dict[Direction, Path] = {"ab": as_path(a), "ba": as_path(b)}
-    sides = {direction: open_source(side, minimum=2, skip_bad=skip_bad) for direction, side in places.items()}
-    if check_apart(sides["ab"], sides["ba"]):
-        reporter.say("note: A and B are the same images")
-    for note in dict.fromkeys(note for side in sides.values() for note in side.notes):
-        reporter.say(f"note: {note}")
+    if config:
+        white, icc = white or config.data.white, icc and config.data.icc
+    sides = {
+        direction: open_source(side, minimum=2, skip_bad=skip_bad, white=white, icc=icc)
+        for direction, side in places.items()
+    }
+    reporter.note(notes_of(*sides.values()))
+    if check_apart(*sides.values()):
+        reporter.note(["A and B are the same images"])
     targets: dict[Direction, ImageSource] = {"ab": sides["ba"], "ba": sides["ab"]}
     split = _split(config, [side.digest() for side in sides.values()])
     judgements = {}
@@ -82,7 +88,9 @@ def evaluate_run(
         facts = {"source_digest": source.digest()}
         before = reference.measure(source, bootstrap=bootstrap, facts=facts)
         with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
-            translate(place, places[direction], Path(folder), direction=direction, skip_bad=skip_bad)
+            translate(
+                place, places[direction], Path(folder), direction=direction, skip_bad=skip_bad, white=white, icc=icc
+            )
             translated = open_source(Path(folder), minimum=2, verify=False)
             facts["chosen_on"] = chosen_on[direction]
             after = reference.measure(translated, bootstrap=bootstrap, facts=facts)

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from ganas.data.listing import SOFTWARE, is_image_name
 from ganas.data.loaders import to_images, to_network
-from ganas.data.sources import ImageSource, open_source
+from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory, shown
 from ganas.nets.build import Network, build, one_op
 from ganas.nets.layout import Direction, find_layout
@@ -229,6 +229,8 @@ def translate(
     device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
+    white: float | None = None,  # as in `open_source`, and so is icc
+    icc: bool = True,
 ) -> int:
     """Translate every image of a folder or zip into `output`, a folder of one PNG each; returns how many.
 
@@ -247,12 +249,14 @@ def translate(
             raise DataError(f"the output {str(output)!r} names one image, and the input is not one: give a folder")
         refuse_existing(output)
         check_suffix(output)
-        image = _tensor(open_source(source), 0)
+        images = open_source(source, white=white, icc=icc)
+        Reporter().note(notes_of(images))
+        image = _tensor(images, 0)
         with _fits_memory(source.name, image):
             write_new(output, encoded(translator(image[None])[0], output))
         return 1
     refuse_used(output)
-    images = open_source(source, skip_bad=skip_bad)
+    images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)
     with results_folder(output):
         return _translate_all(translator, images, output)
 
@@ -260,8 +264,7 @@ def translate(
 def _translate_all(translator: Translator, images: ImageSource, output: Path) -> int:
     """One PNG each, all of them moved into `output` at the end; returns how many."""
     names, reporter = output_names(images), Reporter()
-    for note in images.notes:
-        reporter.say(f"note: {note}")
+    reporter.note(notes_of(images))
     unfinished = output / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     with reporter.bar("translate", 0, len(images)) as bar:

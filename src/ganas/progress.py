@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +47,11 @@ class Reporter:
         if self._log:
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+
+    def note(self, lines: Iterable[str]) -> None:
+        """`say` each with the word that it is a note."""
+        for line in lines:
+            self.say(f"note: {line}")
 
     @contextmanager
     def bar(self, title: str, start: int, total: int) -> Iterator["Bar"]:

@@ -64,7 +64,7 @@ def test_a_run_among_images_is_left_out_and_said(tmp_path: Path, make: Make) -> 
     listing = list_images(make(tmp_path / "images", DATA | run))
     assert listing.names == ("a.png", "sub/b.png")
     (note,) = listing.notes
-    assert "images: 2 files (runs/x/repeats/1/s.png, …) left out, which ganas made" in note
+    assert "2 files (runs/x/repeats/1/s.png, …) left out, which ganas made" in note
 
 
 @both
@@ -112,7 +112,7 @@ def test_a_config_of_somebody_else_is_no_run(tmp_path: Path, make: Make) -> None
 def test_images_of_other_kinds_are_counted_and_named_once(tmp_path: Path, make: Make) -> None:
     others = {"x.HEIC": b"", "sub/y.heic": b"", "z.psd": b"", "readme.txt": b""}
     (note,) = list_images(make(tmp_path / "images", DATA | others)).notes
-    assert "images: 3 files (sub/y.heic, …) not read, 2 .heic, 1 .psd: convert them to .png or .jpg" in note
+    assert "3 files (sub/y.heic, …) not read, 2 .heic, 1 .psd: convert them to .png or .jpg" in note
     with pytest.raises(DataError, match=r"no images in it; 3 files \(sub/y\.heic, …\) not read, 2 \.heic, 1 \.psd"):
         list_images(make(tmp_path / "others", others))
 

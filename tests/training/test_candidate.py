@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganas.candidates import Result, Spec, read_result
 from ganas.config import GrowConfig
+from ganas.data.loaders import centre_images
 from ganas.errors import Stopped
 from ganas.executors.worker import finish
 from ganas.gan.unconditional import PenaltyWeights, discriminator_loss
@@ -207,6 +208,21 @@ def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) 
     assert shares == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
     child.train(Reporter(quiet=True), StopSignal())
     assert child.generator.blend == child.gan.discriminator.blend == 1, "measured without the old path"
+
+
+@pytest.mark.parametrize("white", [None, 8191.0])
+def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, white: float | None) -> None:
+    """What the set decides, here that its 16 bits hold 12, or what the user said, holds for every process of a run."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype(np.uint16)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
+    config, source = open_images(make_grow_config(preset="tiny", flags=flags))
+    squares = open_squares(Run(tmp_path / "run"), config)
+    assert np.array_equal(squares, centre_images(source, 32))
+    assert squares.max() == (255 if white is None else 127)
 
 
 def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_path: Path) -> None:

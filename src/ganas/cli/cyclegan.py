@@ -12,11 +12,13 @@ from ganas.cli.options import (
     DomainB,
     DryRun,
     Features,
+    NoIcc,
     Out,
     Preset,
     Resolution,
     Seed,
     Settings,
+    White,
     app,
     default_preset,
     refuse_both,
@@ -185,6 +187,8 @@ def translate(
         str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
     ],
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    white: White = None,
+    no_icc: NoIcc = False,
 ) -> None:
     """Translate images of any size."""
     from ganas.inference import translate as run_translation
@@ -192,7 +196,8 @@ def translate(
 
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
-    done = run_translation(run, source, output, direction=direction, skip_bad=skip_bad)  # type: ignore[arg-type]
+    reading: dict[str, Any] = {"skip_bad": skip_bad, "white": white, "icc": not no_icc}
+    done = run_translation(run, source, output, direction=direction, **reading)  # type: ignore[arg-type]
     echo(f"{counted(done, 'image')} in {shown(output)}")
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import AsJson, Features, app, data_app, refuse_both
+from ganas.cli.options import AsJson, Features, NoIcc, White, app, data_app, refuse_both
 from ganas.cli.printing import echo, print_table
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, shown
 
 
 @app.command()
@@ -34,6 +34,8 @@ def evaluate(
         int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples behind 95 % intervals.")
     ] = 0,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    white: White = None,
+    no_icc: NoIcc = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither use nor keep statistics of real images.")
     ] = False,
@@ -56,11 +58,17 @@ def evaluate(
         "bootstrap": bootstrap,
         "cache": None if no_cache else Cache(default_cache()),
         "skip_bad": skip_bad,
+        "white": white,
+        "icc": not no_icc,
     }
     if run is not None:
         refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
         if (a is None) != (b is None):
             raise ConfigError("give both --a and --b, or neither to measure what the run held out")
+        if a is None:
+            refuse_both(
+                {"--white": white, "--no-icc": no_icc or None}, "what a run held out is read as the run read it"
+            )
         _print_judgements(evaluate_run(run, a=a, b=b, **common), as_json)
         return
     refuse_both({"--a": a, "--b": b}, "it needs a RUN: use --real and --fake for folders")
@@ -86,27 +94,36 @@ def doctor(as_json: AsJson = False) -> None:
 @data_app.command("check")
 def data_check(
     places: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
+    white: White = None,
+    no_icc: NoIcc = False,
     as_json: AsJson = False,
 ) -> None:
     """Count images, find broken files, and say how unequal two domains are."""
     from ganas.data.sources import check_source
 
-    reports = [check_source(place) for place in places]
+    reports = [check_source(place, white=white, icc=not no_icc) for place in places]
     if as_json:
         print(json.dumps({"sources": [report.as_json() for report in reports]}))
     else:
         for report in reports:
             echo(report)
         if len(reports) == 2:
-            echo(_balance(reports[0].count, reports[1].count))
+            echo(_balance(*reports))
 
 
-def _balance(a: int, b: int) -> str:
-    small, large = sorted((a, b))
-    if small == large:
-        return f"both domains have {a} images: an epoch is {a} pairs"
-    ratio = f"{large / small:.1f} times the images of the other" if small else "all of the images"
-    return f"one domain has {ratio}: an epoch is {large} pairs, and the smaller domain is walked more often"
+def _balance(a: Any, b: Any) -> str:
+    """How two reports compare."""
+    small, large = sorted((a, b), key=lambda report: report.count)
+    name, count = shown(small.path), large.count
+    if not small.count:
+        return f"{name} has no usable image: two domains are needed to learn from"
+    if small.count == count:
+        return f"both domains have {count} images: an epoch is {count} pairs"
+    ratio = f"{count / small.count:.1f}".removesuffix(".0")
+    return (
+        f"{name} is the smaller domain: {small.count} images to {count} of {shown(large.path)}, {ratio} times as many; "
+        f"an epoch is {count} pairs"
+    )
 
 
 def _print_judgements(judgements: Any, as_json: bool) -> None:

@@ -59,6 +59,11 @@ Features = Annotated[
         help="Feature network: inception, squeezenet or one of torchvision's classifiers; its weights' file.",
     ),
 ]
+White = Annotated[
+    float | None,
+    typer.Option("--white", metavar="VALUE", help="White, in images of more than 8 bits. [tags and values tell]"),
+]
+NoIcc = Annotated[bool, typer.Option("--no-icc", help="Leave colour profiles other than sRGB as they are.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Jobs (candidates, trainings) at once. [1; ray: as many as fit]"),

@@ -1,64 +1,322 @@
 """One encoded image -> upright RGB pixels, or a reason of a few words why not. No torch, no files."""
 
+import os
 import struct
+import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
+from ganas.data.colour import Profile, find_profile
+from ganas.data.levels import AS_IT_STANDS, FULL, Extent, Reading, said_by_bits
+from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
+from ganas.data.repairs import PNG, jpeg_ended, png_alone, png_chunks
+from ganas.data.samples import Samples, is_inverted, read_tiff, said_by_tags
 from ganas.errors import shown
 
 # What the suffixes that are listed promise. A PNG named .jpg is welcome, but no other decoder of Pillow's (EPS starts
 # Ghostscript) gets to see a file somebody downloaded.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
+UNMARKED = {".tga": "TGA"}  # formats that the suffix alone tells: any bytes might be one
 
-MAX_PIXELS = 178_956_970  # where Pillow stops calling an image a possible decompression bomb and refuses it
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BITS_PER_SAMPLE = 258
+_JPEG = b"\xff\xd8"
+_FRAMES = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # formats whose further frames are worth a word; not JPEG's previews
 
 
-class UnreadableError(Exception):
-    """One image cannot be read. The message is a reason of a few words."""
+@dataclass(frozen=True)
+class Facts:
+    """What looking into one image showed."""
+
+    width: int  # upright
+    height: int
+    mode: str  # as stored, in Pillow's words
+    extent: Extent | None = None  # where its set has to decide which value is white
+    animated: bool = False  # more frames or pages than the one that is read
+    profile: str = ""  # name of a colour profile other than sRGB
+    bad_profile: bool = False  # it is damaged, or one of another kind of images
 
 
-def decode(encoded: bytes) -> tuple[Image.Image, str]:
-    """The upright RGB image, and the mode it was stored in. Raises UnreadableError."""
-    if not encoded:
-        raise UnreadableError("empty file")
+def decode(encoded: bytes, name: str = "", reading: Reading = AS_IT_STANDS) -> Image.Image:
+    """The upright RGB image; of its name the suffix counts. Raises UnreadableError."""
+    with decoded(encoded, name, reading) as image:
+        return image
+
+
+@contextmanager
+def decoded(encoded: bytes, name: str = "", reading: Reading = AS_IT_STANDS) -> Iterator[Image.Image]:
+    """As `decode`. Until the end of the block the image counts among the pixels that are in memory."""
+    with ExitStack() as held:
+        with _reasons():
+            image = _load(encoded, name, held).rgb(reading)
+        yield image
+
+
+def inspect(encoded: bytes, name: str = "", *, told: bool = False) -> Facts:
+    """What an image holds, every pixel of it decoded. Raises UnreadableError.
+
+    told: the user says which value is white, so that any range will do.
+    """
+    with ExitStack() as held, _reasons():
+        return _load(encoded, name, held).facts(told)
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Whatever a decoder raises, and each has its own (OSError, SyntaxError, struct.error ...), as UnreadableError."""
     try:
         with _quiet_pillow():
-            image = Image.open(BytesIO(encoded), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            image.load()
-            turn = _TURNS.get(_orientation(image))
-            rgb = _to_rgb(image)
-            return (rgb if turn is None else rgb.transpose(turn)), image.mode
-    except Exception as error:  # each decoder has its own: OSError, SyntaxError, struct.error, EOFError, ValueError ...
+            yield
+    except Exception as error:
         raise UnreadableError(reason_of(error)) from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+# One file, decoded ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An image as it is stored, all its pixels decoded. Either ``image`` or ``samples`` holds them."""
+
+    mode: str  # in Pillow's words
+    image: Image.Image | None = None  # of up to 8 bits a sample; of 16-bit colour the high bytes
+    samples: Samples | None = None  # of more
+    all_bits: Callable[[], Samples] | None = None  # both bytes of 16-bit colour
+    said: float | None = None  # the value that is white in it, by its tags
+    orientation: int = 1  # EXIF's
+    profile: bytes | None = None
+    animated: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), upright."""
+        if self.image:
+            width, height = self.image.size
+        else:
+            assert self.samples
+            height, width = self.samples.values.shape[:2]
+        return (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)
+
+    def facts(self, told: bool) -> Facts:
+        extent = self._extent()
+        if extent and (misfit := extent.misfit(told)):
+            raise UnreadableError(misfit)
+        facts = partial(Facts, *self.size, self.mode, extent, self.animated)
+        if not self.profile:
+            return facts()
+        profile = find_profile(self.profile)
+        if not profile or not profile.fits(self.mode):
+            return facts(bad_profile=True)
+        return facts(profile="" if profile.is_srgb else profile.name)
+
+    def rgb(self, reading: Reading) -> Image.Image:
+        """Upright, in sRGB, transparency laid over white."""
+        samples = self.samples
+        if self.all_bits and reading.integer != FULL:
+            samples = self.all_bits()
+        image = samples.image(reading) if samples else cast(Image.Image, self.image)
+        profile = find_profile(self.profile) if self.profile and reading.icc else None
+        if profile and not (profile.to_srgb and profile.fits(self.mode)):
+            profile = None
+        if image.mode != "RGB" or image.has_transparency_data or profile:
+            image = _in_tiles(partial(_to_rgb, profile=profile), image)
+        turn = _TURNS.get(self.orientation)
+        return image if turn is None else image.transpose(turn)
+
+    def _extent(self) -> Extent | None:
+        if self.samples:
+            return self.samples.extent
+        if not self.all_bits or not self.image:
+            return None
+        bands = cast(tuple[tuple[int, int], ...], self.image.getextrema())
+        colours = bands[:-1] if self.image.mode.endswith("A") else bands
+        highest = float(256 * max(high for _, high in colours) + 255)  # as far as the high bytes tell
+        return Extent("integer", 0.0, highest, highest, self.said)
+
+
+def _load(encoded: bytes, name: str, held: ExitStack) -> _Stored:
+    """Decoded by Pillow, or else by what can; its pixels are held from before they take memory."""
+    if not encoded:
+        raise UnreadableError("empty file")
+    formats = _formats(PurePosixPath(name).suffix.lower())
+    try:
+        return _load_by_pillow(encoded, formats, held)
+    except Exception as error:
+        held.close()
+        if lacking := _lacking(encoded):
+            raise UnreadableError(f"{lacking}, which this Pillow cannot read: update it") from error
+        if isinstance(error, UnidentifiedImageError) and encoded.startswith(_TIFF):
+            return _load_tiff(encoded, held)
+        if encoded.startswith(_JPEG) and reason_of(error) == "truncated":
+            repaired, profile = jpeg_ended(encoded), None
+        elif encoded.startswith(PNG):
+            repaired, profile = png_alone(encoded)
+        else:
+            raise
+        if not repaired:
+            raise
+    stored = _load_by_pillow(repaired, formats, held)
+    return replace(stored, profile=profile or stored.profile)
+
+
+def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], held: ExitStack) -> _Stored:
+    image: Any = Image.open(BytesIO(encoded), formats=formats)
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    held.enter_context(in_memory.hold(image.width * image.height))
+    rawmodes = _rawmodes(image)
+    if image.format == "TIFF" and rawmodes <= {*"RGBA"} and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        raise UnidentifiedImageError  # planes of 16 bits, which Pillow takes for 8
+    image.load()
+    stored = partial(
+        _Stored,
+        orientation=_orientation(image),
+        profile=image.info.get("icc_profile"),
+        animated=image.format in _FRAMES and _is_animated(image),
+    )
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _to_8_bits(image).convert("RGB")
+        return stored(image.mode, samples=_grey_samples(image, rawmodes, encoded))
+    all_bits, said = None, None
+    if rawmodes and rawmodes <= _COLOUR_16 | {_GREY_ALPHA_16}:
+        all_bits, said = partial(_all_bits, encoded, formats), _said(image, encoded)
+    decoded = image
+    if rawmodes == {_GREY_ALPHA_16}:  # of which Pillow makes RGBA
+        decoded = Image.merge("LA", image.split()[2:])
+    elif image.mode == "La":
+        decoded = image.convert("LA")
+    return stored(decoded.mode, decoded, all_bits=all_bits, said=said)
+
+
+def _load_tiff(encoded: bytes, held: ExitStack) -> _Stored:
+    tiff = read_tiff(encoded, held)
+    return _Stored(
+        tiff.mode, samples=tiff.samples, orientation=tiff.orientation, profile=tiff.profile, animated=tiff.animated
+    )
+
+
+@lru_cache
+def _formats(suffix: str) -> tuple[str, ...]:
+    """What may be tried on a file, in the order in which it is; Pillow is made ready for it."""
+    Image.init()
+    if "PILLOW_BLOCK_SIZE" not in os.environ:
+        # Up to 32 MiB, as which Pillow's own 16 count, glibc keeps for a thread what the thread frees: with a few
+        # threads, gigabytes. Images of more take blocks of more, and leave nothing behind.
+        cast(Any, Image).core.set_block_size(1 << 26)
+    wanted = (*FORMATS, UNMARKED[suffix]) if suffix in UNMARKED else FORMATS
+    return tuple(name for name in wanted if name in Image.OPEN)  # older Pillows know less
+
+
+def _lacking(encoded: bytes) -> str:
+    """The format of a file that this Pillow was built without, or nothing."""
+    if encoded[4:12] in (b"ftypavif", b"ftypavis"):
+        name, feature = "AVIF", "avif"
+    elif encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
+        name, feature = "WebP", "webp"
+    elif encoded.startswith((b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51")):
+        name, feature = "JPEG 2000", "jpg_2000"
+    else:
+        return ""
+    return "" if feature in features.get_supported() else name
+
+
+# More than 8 bits a sample -------------------------------------------------------------------------------------------
+
+_GREY_ALPHA_16 = "LA;16B"
+_COLOUR_16 = {f"{bands};16{order}" for bands in ("RGB", "RGBX", "RGBA", *"RGBA") for order in "BLN"}
+_SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+
+def _rawmodes(image: Any) -> set[str]:
+    """How samples lie in the file, in Pillow's words; asked for before load()."""
+    return {_rawmode(tile) for tile in image.tile}
+
+
+def _rawmode(tile: Any) -> str:
+    arguments = tile[3]
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def _grey_samples(image: Any, rawmodes: set[str], encoded: bytes) -> Samples:
+    values = np.asarray(image)[..., None]  # [h, w, 1]
+    if rawmodes == {"I;12"}:
+        return Samples(values, exact=4095.0)
+    if image.format in ("PPM", "JPEG2000") and image.mode != "F":  # they name their range, and Pillow scales it
+        return Samples(values, exact=FULL)
+    inverted = image.format == "TIFF" and is_inverted(image.tag_v2)
+    return Samples(values, inverted=inverted, said=_said(image, encoded))
+
+
+def _said(image: Any, encoded: bytes) -> float | None:
+    """The value that is white by the tags of a PNG or a TIFF."""
+    if image.format == "TIFF":
+        return said_by_tags(image.tag_v2)
+    if image.format == "PNG":
+        for kind, content, _ in png_chunks(encoded):
+            if kind == b"sBIT":
+                return said_by_bits(max(content, default=0))
+            if kind == b"IDAT":
+                break
+    return None
+
+
+def _all_bits(encoded: bytes, formats: tuple[str, ...]) -> Samples:
+    """16-bit colour. Pillow decodes the high bytes alone; told that bytes are swapped, it takes the low for them."""
+
+    def loaded(rawmode: Callable[[str], str]) -> npt.NDArray[np.uint16]:
+        image: Any = Image.open(BytesIO(encoded), formats=formats)
+        image.tile = [_as(tile, rawmode(_rawmode(tile))) for tile in image.tile]
+        return np.asarray(image).astype(np.uint16)
+
+    if _rawmodes(Image.open(BytesIO(encoded), formats=formats)) == {_GREY_ALPHA_16}:
+        pairs = loaded(lambda _: "RGBA")  # four bytes as they are
+        high, low = pairs[..., ::2], pairs[..., 1::2]
+    else:
+        high, low = loaded(str), loaded(lambda rawmode: rawmode[:-1] + _SWAPPED[rawmode[-1]])
+    return Samples(high * np.uint16(256) + low, "straight" if high.shape[-1] in (2, 4) else "none")
+
+
+def _as(tile: Any, rawmode: str) -> Any:
+    """A tile whose bytes are taken for ``rawmode``."""
+    arguments = tile[3]
+    changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
+    return tile._replace(args=changed) if hasattr(tile, "_replace") else (*tile[:3], changed)  # Pillow 10's are plain
+
+
+# To RGB --------------------------------------------------------------------------------------------------------------
+
+
+def _to_rgb(image: Image.Image, profile: Profile | None) -> Image.Image:
+    if profile:
+        image = profile.apply(image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Mode L out of I, I;16 and F. Pillow's own conversion clips at 255, which makes most such images white."""
-    values = np.asarray(image, dtype=np.float64)  # [h, w]
-    low, high = float(values.min()), float(values.max())
-    if not (0 <= low and high <= 65535):  # NaN ends here, too
-        raise UnreadableError(f"values from {low:g} to {high:g} are neither 8 nor 16 bits; save it as one of these")
-    white = 65535.0
-    if image.mode == "F":
-        white = next(top for top in (1.0, 255.0, 65535.0) if high <= top)
-    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+def _in_tiles(convert: Callable[[Image.Image], Image.Image], image: Image.Image) -> Image.Image:
+    """``convert`` of every part of an image: it makes several copies, and of a huge image they would be gigabytes."""
+    if image.width * image.height <= AT_ONCE:
+        return convert(image)
+    converted = Image.new("RGB", image.size)
+    columns = min(image.width, AT_ONCE)
+    rows = AT_ONCE // columns
+    for top in range(0, image.height, rows):
+        for left in range(0, image.width, columns):
+            box = (left, top, min(left + columns, image.width), min(top + rows, image.height))
+            converted.paste(convert(image.crop(box)), box)
+    return converted
 
 
 _TURNS = {
@@ -72,6 +330,9 @@ _TURNS = {
 }
 
 
+# What files say beside their pixels ----------------------------------------------------------------------------------
+
+
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8. Asked for after load(), in which Pillow itself turns a TIFF and drops its tag."""
     try:
@@ -79,6 +340,14 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged EXIF data says nothing against the pixels
         return 1
     return orientation if isinstance(orientation, int) else 1
+
+
+def _is_animated(image: Any) -> bool:
+    """Asked for after load(): a GIF then looks for a second frame."""
+    try:
+        return bool(image.is_animated)
+    except Exception:  # damage behind the first frame says nothing against it
+        return False
 
 
 def reason_of(error: Exception) -> str:

@@ -14,7 +14,10 @@ from ganas.errors import DataError, shown
 from ganas.paths import is_hidden
 from ganas.store import is_run
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"),
+    *(".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".tga"),
+)
 
 NO_SET = f"neither a folder, a zip nor an image; ganas reads {' '.join(IMAGE_SUFFIXES)}"
 
@@ -108,7 +111,7 @@ def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
             notes.append(f"{_some(names)} left out, which ganas made")
     if others:
         notes.append(not_read)
-    return Listing(tuple(sorted(data)), tuple(f"{shown(path)}: {note}" for note in notes))
+    return Listing(tuple(sorted(data)), tuple(notes))
 
 
 def _inherited(folder: str, origins: Mapping[str, Origin | None]) -> Origin | None:

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ganas.data.limits import LONGEST
 from ganas.data.sources import ImageSource, in_threads
 from ganas.errors import DataError
 
@@ -86,7 +87,8 @@ def centre_squares(source: ImageSource, resolution: int) -> Iterator[Pixels]:
     """
 
     def centre(index: int) -> Pixels:
-        pixels = _resized(source.read(index), resolution)  # [3, h, w]
+        with source.opened(index) as image:
+            pixels = _resized(image, resolution)  # [3, h, w]
         top, left = ((side - resolution) // 2 for side in pixels.shape[1:])
         return pixels[:, top : top + resolution, left : left + resolution]
 
@@ -191,7 +193,8 @@ class _Domain:
 
     def image(self, index: int) -> Pixels:
         if isinstance(self.source, ImageSource):
-            return _resized(self.source.read(index), self.load_size)
+            with self.source.opened(index) as image:
+                return _resized(image, self.load_size)
         return self.source[index]  # type: ignore[no-any-return]
 
     def all_images(self, limit: int) -> list[Pixels] | None:
@@ -283,7 +286,14 @@ def _ignore_signals(_worker: int) -> None:
 
 
 def _resized(image: Image.Image, shorter: int) -> Pixels:
-    """RGB image -> uint8 [3, h, w] whose shorter side is ``shorter``, the other in proportion."""
+    """RGB image -> uint8 [3, h, w] whose shorter side is ``shorter``, the other in proportion.
+
+    Of a strip longer than LONGEST times its width, the middle: enlarged whole, 1 × 60,000 pixels would be gigabytes.
+    """
+    longest = LONGEST * min(image.size)
+    if max(image.size) > longest:
+        left, top = (max(0, side - longest) // 2 for side in image.size)
+        image = image.crop((left, top, min(left + longest, image.width), min(top + longest, image.height)))
     scale = shorter / min(image.size)
     width, height = (max(shorter, round(side * scale)) for side in image.size)
     resized = image.resize((width, height), Image.Resampling.BICUBIC)

@@ -14,18 +14,23 @@ import statistics
 import threading
 import zipfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from PIL import Image
 
-from ganas.data.decode import UnreadableError, decode, reason_of
+from ganas.data.decode import decoded, inspect, reason_of
+from ganas.data.findings import Found, counted, decide, listed
+from ganas.data.levels import AS_IT_STANDS, FULL, Reading
+from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
-from ganas.errors import DataError, shown
+from ganas.errors import ConfigError, DataError, shown
 from ganas.paths import StrPath, as_path
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
@@ -45,6 +50,7 @@ class ImageSource:
     path: Path  # the folder, the zip or the image
     names: tuple[str, ...]  # sorted, relative to path, with forward slashes: "night/street 1.png"
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was decided about them, a line each
+    reading: Reading = AS_IT_STANDS  # what they leave open, decided for all of them
     _handles: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -61,22 +67,33 @@ class ImageSource:
 
         EXIF orientation is applied. Of an animation or a stack of pages it is the first. Modes become RGB so:
 
-        - 1 bit, grey, palette, YCbCr, CMYK: Pillow's conversion (knows Adobe's inverted CMYK; ignores ICC profiles).
+        - 1 bit, grey, palette, YCbCr, CMYK: Pillow's conversion (knows Adobe's inverted CMYK).
+        - Colour profiles (ICC) other than sRGB are converted to it, unless ``reading.icc`` is off.
         - Transparency (RGBA, LA, a palette's or a colour key): laid over white.
-        - 16-bit grey (``I;16``, and ``I``, as which Pillow opens some): divided by 257, so that 65535 is white.
-        - 16-bit colour: Pillow keeps the high byte of each channel.
-        - Floating point (``F``): 1, 255 or 65535 is white, the first of them that no pixel of the image exceeds.
+        - More than 8 bits, and floating point: ``reading`` says which value is white, once for the whole set; higher
+          ones are white, too. Of 16-bit colour Pillow keeps the high byte, unless the set has fewer bits in its 16.
 
         Raises DataError, in one line, when the file has become unreadable or its values fit none of these ranges.
         """
+        with self.opened(index) as image:
+            return image
+
+    @contextmanager
+    def opened(self, index: int) -> Iterator[Image.Image]:
+        """As `read`, for what becomes smaller in the block: until its end, other threads do not fill the memory."""
         name = self.names[index]
-        try:
-            return decode(self._encoded(name))[0]
-        except UnreadableError as error:
-            raise self._refusal(name, error) from error
+        with ExitStack() as held:
+            try:
+                image = held.enter_context(decoded(self._encoded(name), name, self.reading))
+            except UnreadableError as error:
+                raise self._refusal(name, error) from error
+            yield image
 
     def digest(self) -> str:
-        """16 hex digits that change when a name or a byte of an image does. A folder and its zip have the same."""
+        """16 hex digits that change when a name, a byte or the reading of an image does.
+
+        A folder and its zip have the same.
+        """
         total = hashlib.sha256()
         for name in self.names:
             try:
@@ -84,6 +101,7 @@ class ImageSource:
             except UnreadableError as error:
                 raise self._refusal(name, error) from error
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
+        total.update(self.reading.label.encode())  # nothing for ordinary images
         return total.hexdigest()[:16]
 
     @property
@@ -98,9 +116,12 @@ class ImageSource:
         """The images at ``indices``, in that order."""
         return replace(self, names=tuple(self.names[index] for index in indices))
 
-    def _refusal(self, name: str, error: "UnreadableError") -> DataError:
-        place = self.path if name == self.path.name else f"{self.path}/{name}"
-        return DataError(f"{shown(place)}: {error}; repair or remove it")
+    def place(self, name: str) -> str:
+        """Where one of the images is, for people."""
+        return str(self.path) if name == self.path.name else f"{self.path}/{name}"
+
+    def _refusal(self, name: str, error: UnreadableError) -> DataError:
+        return DataError(f"{shown(self.place(name))}: {error}; repair or remove it")
 
     def _encoded(self, name: str) -> bytes:
         """The bytes of one file, at most MAX_BYTES. Raises UnreadableError."""
@@ -136,6 +157,7 @@ class SourceReport:
     sizes: dict[str, tuple[int, int]]  # "min", "median", "max" -> (width, height) in pixels, each side by itself
     modes: dict[str, int]  # Pillow mode as stored -> images, most frequent first
     bytes: int  # size of all image files as stored
+    notes: tuple[str, ...] = ()  # what was decided about them, a line each
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
@@ -143,47 +165,81 @@ class SourceReport:
 
     def __str__(self) -> str:
         """A few lines for people."""
-        sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
-        modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
-        lines = [
-            f"{self.path}: {_images(self.count)}, {self.bytes / 10**6:.1f} MB",
-            f"  sizes: {sizes}; modes: {modes}",
-        ]
-        return "\n".join([*lines, *(f"  broken: {name}: {reason}" for name, reason in self.broken)])
+        lines = [f"{shown(self.path)}: {counted(self.count)}, {self.bytes / 10**6:.1f} MB"]
+        if self.count:
+            sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
+            modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
+            lines.append(f"  sizes: {sizes}; modes: {modes}")
+        else:
+            lines.append("  empty: none of its files is an image that can be read")
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join([*lines, *(f"  broken: {shown(name)}: {reason}" for name, reason in self.broken)])
 
 
 def open_source(
-    place: StrPath, *, skip_bad: bool = False, minimum: int = 1, resolution: int = 1, verify: bool = True
+    place: StrPath,
+    *,
+    skip_bad: bool = False,
+    minimum: int = 1,
+    resolution: int = 1,
+    verify: bool = True,
+    white: float | None = None,
+    icc: bool = True,
 ) -> ImageSource:
     """The images under ``place``: a folder with its sub-folders, a zip, or one image file.
 
     Files count by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` do not. With ``verify`` each
-    image is decoded once (thousands of images of 256² a second on two cores).
+    image is decoded once (thousands of images of 256² a second on two cores), and what files leave open is decided for
+    all of them: it is in the source's ``notes``. Without, 16 bits are taken to be 16, and floating point per image.
 
     skip_bad: leave out images that cannot be read, instead of refusing the source.
     minimum: the number of usable images that must remain.
     resolution: pixels that the shorter side of each must have, where they are verified.
+    white: the value that is white in images of more than 8 bits a sample; None: their tags and values tell.
+    icc: convert colour profiles other than sRGB.
 
     Raises DataError, in one line with the way out: path missing, or neither folder, zip nor image; no images, or fewer
     than ``minimum``; images that cannot be read, or are smaller than ``resolution``; a zip that is damaged, encrypted,
     or names members outside itself.
     """
+    _check_white(white)
     source = _listed(as_path(place))
-    if verify:
-        inspected = [*_inspected(source)]
-        broken = {facts.name: facts.reason for facts in inspected if facts.reason}
-        if broken and not skip_bad:
-            _refuse_broken(source, broken, minimum)
-        source = replace(source, names=tuple(name for name in source.names if name not in broken))
-        smallest = min((min(facts.width, facts.height) for facts in inspected if not facts.reason), default=resolution)
-        if smallest < resolution:
-            raise DataError(
-                f"--resolution {resolution} is larger than the images, the smallest has {smallest} pixels a side: "
-                f"lower it, or leave small images out"
-            )
-    if len(source) < minimum:
-        raise DataError(f"{shown(source.path)}: {_images(len(source), 'usable ')}, {minimum} needed; add images")
-    return source
+    if not verify:
+        reading = replace(AS_IT_STANDS, integer=white or FULL, floating=white, icc=icc, told=white is not None)
+        return _with_enough(replace(source, reading=reading), minimum)
+    found = _looked_into(source, told=white is not None)
+    broken = [one for one in found if not one.facts]
+    if broken and not skip_bad:
+        _refuse_broken(source, broken, minimum)
+    reading, notes = decide(found, white, icc)
+    if broken:
+        notes = (f"{len(broken)} of {counted(len(found))} cannot be read and are left out ({listed(broken)})", *notes)
+    names = tuple(one.name for one in found if one.facts)
+    _check_resolution(source, found, resolution)
+    return _with_enough(replace(source, names=names, notes=source.notes + notes, reading=reading), minimum, len(broken))
+
+
+def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSource:
+    if len(source) >= minimum:
+        return source
+    rest = f" ({broken} cannot be read)" if broken else ""
+    raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable ')}, {minimum} needed{rest}; add images")
+
+
+def _check_resolution(source: ImageSource, found: Sequence[Found], resolution: int) -> None:
+    sides = {one.name: (one.facts.width, one.facts.height) for one in found if one.facts}
+    small = [name for name, size in sides.items() if min(size) < resolution]
+    if small:
+        name = min(small, key=lambda name: min(sides[name]))
+        raise DataError(
+            f"--resolution {resolution} is larger than the images, the smallest has {min(sides[name])} pixels a side "
+            f"({shown(source.place(name))}): lower it, or leave small images out ({len(small)} of {len(sides)})"
+        )
+
+
+def notes_of(*sources: ImageSource) -> list[str]:
+    """What was decided about these sets, each line with its set's path, and once."""
+    return [*dict.fromkeys(f"{shown(source.path)}: {note}" for source in sources for note in source.notes)]
 
 
 def check_apart(one: ImageSource, other: ImageSource) -> bool:
@@ -192,7 +248,7 @@ def check_apart(one: ImageSource, other: ImageSource) -> bool:
     shared = len(mine & theirs)
     if shared and mine != theirs:
         raise DataError(
-            f"{shown(one.path)} and {shown(other.path)} share {_images(shared)}: give sets that share none, the one "
+            f"{shown(one.path)} and {shown(other.path)} share {counted(shared)}: give sets that share none, the one "
             f"outside of the other"
         )
     return bool(shared)
@@ -207,14 +263,15 @@ def check_halves(count: int, place: str, strategy: str, way_out: str) -> None:
         )
 
 
-def check_source(place: StrPath) -> SourceReport:
+def check_source(place: StrPath, *, white: float | None = None, icc: bool = True) -> SourceReport:
     """Decodes every image under ``place`` and says what is there. Broken images are reported, not raised.
 
     Raises DataError where there is nothing to look at: as :func:`open_source`, but for broken images.
     """
+    _check_white(white)
     source = _listed(as_path(place))
-    inspected = list(_inspected(source))
-    usable = [facts for facts in inspected if not facts.reason]
+    found = _looked_into(source, told=white is not None)
+    usable = [one.facts for one in found if one.facts]
     sizes = {}
     if usable:
         for key, pick in (("min", min), ("median", statistics.median_low), ("max", max)):
@@ -222,10 +279,11 @@ def check_source(place: StrPath) -> SourceReport:
     return SourceReport(
         path=source.path,
         count=len(usable),
-        broken=tuple((facts.name, facts.reason) for facts in inspected if facts.reason),
+        broken=tuple((one.name, one.reason) for one in found if not one.facts),
         sizes=sizes,
         modes=dict(Counter(facts.mode for facts in usable).most_common()),
-        bytes=sum(facts.bytes for facts in inspected),
+        bytes=sum(one.bytes for one in found),
+        notes=source.notes + decide(found, white, icc)[1],
     )
 
 
@@ -258,6 +316,11 @@ def _listed(path: Path) -> ImageSource:
     return ImageSource(path, listing.names, listing.notes)
 
 
+def _check_white(white: float | None) -> None:
+    if white is not None and not 0 < white < inf:
+        raise ConfigError(f"{white:g} cannot be white: give the value that is, as 4095 in images of 12 bits")
+
+
 # Reading one file -----------------------------------------------------------------------------------------------------
 
 
@@ -272,38 +335,24 @@ def _file_bytes(file: Path) -> bytes:
 # Looking at all of them ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What decoding one image showed."""
+def _looked_into(source: ImageSource, *, told: bool) -> list[Found]:
+    """What every file holds; told: the user says which value is white."""
 
-    name: str
-    reason: str  # why it cannot be read; empty if it can
-    width: int = 0
-    height: int = 0
-    mode: str = ""
-    bytes: int = 0
-
-
-def _inspected(source: ImageSource) -> Iterator[_Facts]:
-    def inspect(index: int) -> _Facts:
+    def look(index: int) -> Found:
         name = source.names[index]
         size = 0
         try:
             encoded = source._encoded(name)
             size = len(encoded)
-            image, mode = decode(encoded)
+            return Found(name, size, inspect(encoded, name, told=told))
         except UnreadableError as error:
-            return _Facts(name, str(error), bytes=size)
-        return _Facts(name, "", image.width, image.height, mode, size)
+            return Found(name, size, None, str(error))
 
-    return in_threads(inspect, len(source))
+    return list(in_threads(look, len(source)))
 
 
-def _refuse_broken(source: ImageSource, broken: dict[str, str], minimum: int) -> NoReturn:
-    listed = [f"{shown(name)}: {reason}" for name, reason in list(broken.items())[:5]]
-    if len(broken) > len(listed):
-        listed.append(f"and {len(broken) - len(listed)} more")
-    message = f"{shown(source.path)}: {len(broken)} of {_images(len(source))} cannot be read ({'; '.join(listed)})"
+def _refuse_broken(source: ImageSource, broken: Sequence[Found], minimum: int) -> NoReturn:
+    message = f"{shown(source.path)}: {len(broken)} of {counted(len(source))} cannot be read ({listed(broken)})"
     rest = len(source) - len(broken)
     way_out = "repair or remove them"
     if rest >= max(minimum, 1):
@@ -313,7 +362,3 @@ def _refuse_broken(source: ImageSource, broken: dict[str, str], minimum: int) ->
 
 def _parent(name: str) -> str:
     return name.rpartition("/")[0]
-
-
-def _images(count: int, kind: str = "") -> str:
-    return f"{count} {kind}image{'' if count == 1 else 's'}"

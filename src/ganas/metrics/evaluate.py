@@ -32,7 +32,7 @@ from PIL import Image
 from torch import Tensor
 
 import ganas
-from ganas.data.sources import check_apart, open_source
+from ganas.data.sources import check_apart, notes_of, open_source
 from ganas.errors import ConfigError, DataError, shown
 from ganas.metrics.distances import (
     NEIGHBOURS,
@@ -447,21 +447,19 @@ def evaluate_folders(
     bootstrap: int = 0,
     cache: Cache | None = None,
     skip_bad: bool = False,
+    white: float | None = None,
+    icc: bool = True,
     reporter: Reporter | None = None,
 ) -> list[Measurement]:
     """The distance of the images under each of ``fakes`` (folder or zip) from those under ``real``.
 
     Several are repeats: their counts have to agree, or ``count`` has to be given. Arguments and errors as in Reference
-    and its ``measure``.
+    and its ``measure``, and in `open_source`.
     """
-    sources = [open_source(place, minimum=2, skip_bad=skip_bad) for place in (real, *fakes)]
-    notes = [note for source in sources for note in source.notes]
-    for fake in sources[1:]:
-        if check_apart(sources[0], fake):
-            notes.append(f"{shown(fake.path)}: the real images themselves")
+    sources = [open_source(place, minimum=2, skip_bad=skip_bad, white=white, icc=icc) for place in (real, *fakes)]
+    same = [fake for fake in sources[1:] if check_apart(sources[0], fake)]
     if reporter:
-        for note in notes:
-            reporter.say(f"note: {note}")
+        reporter.note((*notes_of(*sources), *(f"{shown(fake.path)}: the real images themselves" for fake in same)))
     counts = sorted({len(source) for source in sources[1:]})
     if count is None and len(counts) > 1:
         raise ConfigError(

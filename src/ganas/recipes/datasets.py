@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ganas.data.demo import write_demo_data
 from ganas.data.listing import IMAGE_SUFFIXES
-from ganas.data.sources import MINIMUM_IMAGES, open_source
+from ganas.data.sources import MINIMUM_IMAGES, notes_of, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.paths import as_path
 from ganas.progress import Reporter
@@ -87,8 +87,7 @@ def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
     for train, test in zip(sources[:2], sources[2:], strict=True):
         if shared := len(train.files & test.files):
             raise DataError(f"{str(folder)!r}: {shared} images are both in {train.path.name} and {test.path.name}")
-    for note in dict.fromkeys(note for source in sources for note in source.notes):
-        Reporter().say(f"note: {note}")
+    Reporter().note(notes_of(*sources))
     digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
     return Dataset(name, str(folder.absolute()), len(sources[0]), len(sources[1]), digest)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ganas.config import GrowConfig, resolve_growth
-from ganas.data.sources import ImageSource, open_source
+from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.data.squares import write_squares
 from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
 from ganas.executors.base import Executor
@@ -45,8 +45,9 @@ def grow(
     executor = _executor(place, config) if isinstance(place, Place) else place
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        for line in (*claim(run, config), *(f"note: {note}" for note in source.notes)):
+        for line in claim(run, config):
             reporter.say(line)
+        reporter.note(notes_of(source))
 
         def decode() -> None:
             if not run.images.exists():
@@ -128,7 +129,14 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
         raise ConfigError(
             "metrics.select=kid may be negative, and cannot be normalised: choose fid or swd, or growth.rank_by=raw"
         )
-    source = open_source(config.data.images, skip_bad=config.data.skip_bad, minimum=2, resolution=resolution)
+    source = open_source(
+        config.data.images,
+        skip_bad=config.data.skip_bad,
+        minimum=2,
+        resolution=resolution,
+        white=config.data.white,
+        icc=config.data.icc,
+    )
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
     features = load_features(config.metrics.features, device="cpu") if config.metrics.features else None

@@ -46,8 +46,8 @@ MOST_REALS = 10_000  # that made images are compared with
 def open_squares(run: Run, config: GrowConfig) -> Pixels:
     """The images of a run, decoded once more only where their file was removed."""
     if not run.images.exists():
-        skip = config.data.skip_bad  # the run has looked at every image: only to skip some it has to be done again
-        source = open_source(config.data.images, skip_bad=skip, verify=skip)
+        data = config.data
+        source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
         write_squares(run.images, source, config.data.resolution)
     return map_squares(run.images)
 

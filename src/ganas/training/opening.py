@@ -85,12 +85,20 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         )
     check_device(config.training.device)
     a, b = (
-        open_source(path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES)
+        open_source(
+            path,
+            skip_bad=config.data.skip_bad,
+            minimum=MINIMUM_IMAGES,
+            white=config.data.white,
+            icc=config.data.icc,
+        )
         for path in (config.data.a, config.data.b)
     )
     digests = a.digest(), b.digest()
     if check_apart(a, b) or digests[0] == digests[1]:
-        b = replace(b, notes=(*b.notes, "A and B are the same images: there is nothing to learn between them"))
+        b = replace(
+            b, notes=(*b.notes, "the same images as the other domain has: there is nothing to learn between them")
+        )
     domains = split_domains(a, b, config)
     epoch_images = max(len(domains.a), len(domains.b))
     return settle_machine(config, epoch_images=epoch_images, digests=digests), domains

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganas.config import RunConfig
 from ganas.data.loaders import Batches, centre_images, split
-from ganas.data.sources import ImageSource
+from ganas.data.sources import ImageSource, notes_of
 from ganas.errors import NonFiniteError, RunError, Stopped, describe_os_error
 from ganas.gan.cyclegan import ImagePool
 from ganas.inference import Translator, png
@@ -127,8 +127,7 @@ class Session:
     def introduce(self) -> None:
         """Say what is about to happen: images, epochs, machine."""
         domains, training = self.domains, self.config.training
-        for note in dict.fromkeys((*domains.a.notes, *domains.b.notes)):
-            self.reporter.say(f"note: {note}")
+        self.reporter.note(notes_of(domains.a, domains.b))
         epoch = max(len(domains.a), len(domains.b))
         self.reporter.say(
             f"A has {len(domains.a)} images and B {len(domains.b)}, with {len(domains.held_a)} and "

@@ -148,7 +148,11 @@ def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource
     test_a, test_b = config.data.test_a, config.data.test_b
     if test_a is None or test_b is None:
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
-    a, b = (open_source(place, skip_bad=config.data.skip_bad, minimum=MINIMUM_HELD) for place in (test_a, test_b))
+    data = config.data
+    a, b = (
+        open_source(place, skip_bad=data.skip_bad, minimum=MINIMUM_HELD, white=data.white, icc=data.icc)
+        for place in (test_a, test_b)
+    )
     for test, learned in ((a, domains.a), (b, domains.b)):
         if shared := len(test.files & learned.files):
             raise DataError(

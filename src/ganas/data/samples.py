@@ -1,0 +1,185 @@
+"""Images of more than 8 bits a sample, and TIFFs that Pillow has no mode for, as arrays -> 8 bits."""
+
+import logging
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tifffile import TiffFile
+
+from ganas.data.levels import Extent, Reading, said_by_bits
+from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
+
+Array = npt.NDArray[Any]
+MAX_SAMPLE_BYTES = 4 * MAX_PIXELS  # as many as Pillow takes for the largest image
+
+# Tags of TIFF
+_MAX_SAMPLE_VALUE, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _S_MAX_SAMPLE_VALUE = 281, 338, 339, 341
+_PHOTOMETRIC, _ORIENTATION, _PROFILE = 262, 274, 34675
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_RANGES = {said_by_bits(bits) for bits in range(8, 17)}
+_READ_TAGS = (262, 274, 281, 338, 341, 34675)
+_FORMATS = {1: "integer", 2: "signed", 3: "floating point"}
+_READ_FORMATS = (1, 3)
+_INFLATED = {8, 32946}  # compressions: both of zlib's
+_DECODED = {1, 32773} | _INFLATED  # none, PackBits
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What an image stores."""
+
+    values: Array  # [h, w, c], c: 1 grey, 2 with alpha, 3 colour, 4 with alpha
+    alpha: Literal["none", "straight", "premultiplied"] = "none"
+    inverted: bool = False  # 0 is white
+    exact: float | None = None  # the value that is white, where the format leaves no doubt
+    said: float | None = None  # the value that is white by a tag
+
+    @property
+    def extent(self) -> Extent | None:
+        """None where nothing has to be decided. Alpha has a say where colours were multiplied by it."""
+        values = self.values[..., :-1] if self.alpha == "straight" else self.values
+        return None if self.exact else Extent.of(values, self.said)
+
+    def image(self, reading: Reading) -> Image.Image:
+        """8 bits, transparency not yet laid over anything: L, LA, RGB or RGBA. Raises UnreadableError."""
+        extent = self.extent
+        if extent and (misfit := extent.misfit(reading.told)):
+            raise UnreadableError(misfit)
+        white = reading.white(extent) if extent else self.exact
+        assert white
+        opaque = self._opaque(white)
+        height, width, channels = self.values.shape
+        eight = np.empty((height, width, channels), np.uint8)
+        rows = max(1, AT_ONCE // width)
+        for top in range(0, height, rows):
+            eight[top : top + rows] = self._eight_bits(self.values[top : top + rows], white, opaque)
+        return Image.fromarray(eight[..., 0] if channels == 1 else eight)
+
+    def _opaque(self, white: float) -> float:
+        """The value of alpha that lets nothing through."""
+        if self.alpha == "none":
+            return white
+        highest = float(self.values[..., -1].max())
+        if self.values.dtype.kind == "f":
+            return 1.0 if highest <= 1 else white
+        return white if highest <= white else float(np.iinfo(self.values.dtype).max)
+
+    def _eight_bits(self, values: Array, white: float, opaque: float) -> npt.NDArray[np.uint8]:
+        scaled = values.astype(np.float64)
+        if self.alpha == "none":
+            colours = scaled
+        else:
+            colours, alpha = scaled[..., :-1], scaled[..., -1:]
+            if self.alpha == "premultiplied":
+                colours *= np.divide(opaque, alpha, out=np.zeros_like(alpha), where=alpha > 0)
+            alpha *= 255 / opaque
+        np.minimum(colours, white, out=colours)
+        if self.inverted:
+            np.subtract(white, colours, out=colours)
+        colours *= 255 / white
+        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def said_by_tags(tags: Any) -> float | None:
+    """The value that is white by the tags of a TIFF; ``tags``: values by number.
+
+    They hold the highest value there may be, or that there is in one image: the one is a power of two less one, or 1.
+    """
+    for tag in (_S_MAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
+        value = tags.get(tag)
+        highest = value[0] if isinstance(value, tuple) and value else value
+        if highest == 1 or highest in _RANGES:
+            return float(highest)
+    return None
+
+
+def is_inverted(tags: Any) -> bool:
+    """Whether 0 is white in a TIFF: Pillow inverts samples of up to 8 bits alone."""
+    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
+@dataclass(frozen=True)
+class Tiff:
+    """A TIFF that Pillow has no mode for."""
+
+    samples: Samples
+    mode: str  # "RGB float32"
+    orientation: int
+    profile: bytes | None
+    animated: bool  # more than one page
+
+
+def read_tiff(encoded: bytes, held: ExitStack) -> Tiff:
+    """The first page of a TIFF of grey or RGB, integer or floating point. Raises UnreadableError with what is not read.
+
+    By tifffile, which scikit-image needs, too. Sizes are bounded, and held, before anything is decoded.
+    """
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # oddities of a file are no news to the terminal
+    with TiffFile(BytesIO(encoded)) as file:
+        page: Any = file.pages[0]
+        tags = {tag.code: tag.value for tag in page.tags if tag.code in _READ_TAGS}
+        kind = f"{page.bitspersample}-bit {_FORMATS.get(page.sampleformat, 'other')}"
+        colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO))
+        if colours is None or page.sampleformat not in _READ_FORMATS or page.bitspersample not in (8, 16, 32, 64):
+            raise UnreadableError(f"a TIFF of {kind} samples: save it as 8 or 16 bits")
+        count = page.samplesperpixel
+        if count < colours or page.imagedepth != 1:
+            raise UnreadableError(f"a TIFF of {count} samples a pixel: save it as RGB of 8 or 16 bits")
+        if page.nbytes > MAX_SAMPLE_BYTES:
+            raise UnreadableError(f"more than {MAX_SAMPLE_BYTES // 10**6} MB of {kind} samples")
+        _check_strips(page, encoded, kind)
+        held.enter_context(in_memory.hold(page.nbytes // 4))  # a pixel of Pillow's has 4 bytes
+        stored = page.asarray(maxworkers=1).reshape(page.shaped)[:, 0]  # [planes, h, w, samples of each]
+        values = np.moveaxis(stored, 0, -1).reshape(page.imagelength, page.imagewidth, count)
+        animated = _has_second_page(file)
+    kept, alpha = _with_alpha(tags.get(_EXTRA_SAMPLES, ()), colours, count)
+    samples = Samples(
+        values[..., :kept],
+        alpha,
+        inverted=is_inverted(tags),
+        exact=255.0 if values.dtype == np.uint8 else None,
+        said=said_by_tags(tags),
+    )
+    mode = f"{'RGB' if colours == 3 else 'L'}{'' if alpha == 'none' else 'A'} {values.dtype.name}"
+    return Tiff(samples, mode, tags.get(_ORIENTATION, 1), tags.get(_PROFILE), animated)
+
+
+def _check_strips(page: Any, encoded: bytes, kind: str) -> None:
+    """Raise UnreadableError where strips or tiles cannot be decoded, or inflate to more than they should hold."""
+    compression = int(page.compression)
+    if compression not in _DECODED or page.predictor != 1:
+        how = str(getattr(page.compression, "name", compression)) + ("" if page.predictor == 1 else " with a predictor")
+        raise UnreadableError(f"a TIFF of {kind} samples compressed by {how}: save it as 8 or 16 bits")
+    expected = int(np.prod(page.chunks)) * page.dtype.itemsize
+    if expected > MAX_SAMPLE_BYTES:
+        raise UnreadableError("damaged: a tile larger than any image")
+    for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if start + length > len(encoded):
+            raise UnreadableError("truncated")
+        if compression in _INFLATED:
+            inflating = zlib.decompressobj()
+            inflating.decompress(encoded[start : start + length], expected + 1)
+            if inflating.unconsumed_tail:
+                raise UnreadableError("damaged: more samples than pixels")
+
+
+def _with_alpha(extras: Any, colours: int, count: int) -> tuple[int, Literal["none", "straight", "premultiplied"]]:
+    """(samples that are read, what the last of them is). As Pillow, takes one more without a word for alpha."""
+    if count == colours:
+        return colours, "none"
+    first = int(extras[0] if isinstance(extras, tuple) and extras else 2 if extras == () else extras)
+    kinds: dict[int, Literal["straight", "premultiplied"]] = {1: "premultiplied", 2: "straight"}
+    return (colours + 1, kinds[first]) if first in kinds else (colours, "none")
+
+
+def _has_second_page(file: TiffFile) -> bool:
+    try:
+        return bool(file.pages[1])
+    except Exception:  # what follows the first page says nothing against it
+        return False
