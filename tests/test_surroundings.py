@@ -14,10 +14,14 @@ import pytest
 
 from ganas import progress
 from ganas.cli import main
+from ganas.inference import GeneratorInfo, build_generator, save_generator
+from ganas.nets.layout import LAYOUTS
 from kill_and_resume import write_images
 from tiny import FLAGS, GANAS, ganas, write_domains
 
 posix = pytest.mark.skipif(sys.platform != "linux", reason="names and users as Linux has them")
+
+OPS = tuple(slot.ops[0] for slot in LAYOUTS["framed"].generator.searched)
 
 GROW = (
     *("--preset", "tiny", "--resolution", "16", "--set", "growth.depth=1", "--set", "growth.keep=1"),
@@ -71,6 +75,46 @@ def test_output_never_raises_whatever_it_is_about_and_whoever_reads_it(
         assert (code, out) == (2, "") and err.count("\n") == 1 and r"\udce9 \x1b[31mred\n" in err
     code, out, _ = run_with("ascii", monkeypatch, "data", "check", place / "a", "--json")
     assert code == 0 and out.isascii() and out.count("\n") == 1
+
+
+ODD = (  # names that people, cameras and other systems give
+    *(
+        b"a b",
+        b" a",
+        b"a ",
+        b"-a",
+        b"--help",
+        b"#a",
+        b"a#b",
+        b"a'b",
+        b'a"b',
+        b"a\\b",
+        b"a\nb",
+        b"a\tb",
+        b"a%20b",
+        b"$a",
+    ),
+    *(b"a*b", b"[a]", b"{a}", b"~a", b"a;b", b"a&b", b"a=b", b"a.b.c", b"2026-11-28", b"no", b"1e5"),
+    *("žluťoučký".encode(), "日本語".encode(), b"caf\xe9"),
+)
+
+
+@posix
+@pytest.mark.parametrize(
+    "locale", [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_odd_names_keep_their_names_in_every_locale(locale: dict[str, str], tmp_path: Path) -> None:
+    info = GeneratorInfo("generator_ab", "framed", OPS, width=1.0, resolution=16, images=4, architecture="0123456789")
+    save_generator(tmp_path / "g.safetensors", build_generator(info), info)
+    photos = write_images(tmp_path / "photos", 1, seed=0)
+    content = (photos / "000.png").read_bytes()
+    (photos / "000.png").unlink()
+    for name in ODD:
+        (photos / os.fsdecode(name + b".png")).write_bytes(content)
+    command = [GANAS, "translate", tmp_path / "g.safetensors", photos, tmp_path / "out", "--direction", "ab"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"LC_ALL": ""} | locale)
+    assert done.returncode == 0 and done.stdout.startswith(b"28 images in "), done.stderr
+    assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == sorted(name + b".png" for name in ODD)
 
 
 @posix

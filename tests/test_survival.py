@@ -88,9 +88,15 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
         f"the same command goes on from there"
     )
     assert not (run / "result.json").exists()
+    if kind == "search":  # the run and its images have moved meanwhile
+        run = run.rename(tmp_path / "moved")
+        command = wholes[kind].into(run)
+        for option in ("--a", "--b"):
+            place = command.index(option) + 1
+            command[place] = shutil.copytree(command[place], tmp_path / f"moved images {option}")
     assert ganas(*command) == 0
     assert f"going on after {saved} images" in capsys.readouterr().err
-    assert not differences(run, wholes[kind].run)
+    assert set(differences(run, wholes[kind].run)) <= ({"config.yaml"} if kind == "search" else set())
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
