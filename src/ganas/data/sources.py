@@ -15,7 +15,6 @@ import threading
 import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image
 
 from ganas.data.decode import UnreadableError, decode, reason_of
 from ganas.data.listing import is_image_name, list_images
+from ganas.data.threads import Threads
 from ganas.errors import DataError, shown
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
@@ -210,21 +210,18 @@ def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
     They run ahead of who reads the results by two tasks each, and no further.
     """
     block = 32  # images a task: large enough to make a million images cheap to queue
-    threads = min(8, os.cpu_count() or 1)
+    threads = min(8, os.cpu_count() or 1, -(-count // block))
 
     def run(start: int) -> list[T]:
         return [function(index) for index in range(start, min(start + block, count))]
 
-    with ThreadPoolExecutor(threads) as pool:
+    with Threads(threads, "images") as pool:
         tasks = (pool.submit(run, start) for start in range(0, count, block))
         ahead = deque(islice(tasks, 2 * threads))
-        try:
-            while ahead:
-                results = ahead.popleft().result()
-                ahead.extend(islice(tasks, 1))
-                yield from results
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # nobody reads on
+        while ahead:
+            results = ahead.popleft().result()
+            ahead.extend(islice(tasks, 1))
+            yield from results
 
 
 def _listed(path: Path) -> ImageSource:

@@ -32,7 +32,8 @@ class _Worker:
 class Local:
     """`workers` processes at once, each on its share of the cores where there are enough, and on one GPU.
 
-    command    what Python is given to be a worker, as -m ganas.searching.worker; its job and this process come behind
+    command    what Python is given to be a worker, as -m ganas.searching.worker; its job and this process come behind.
+               Nothing is imported from the current folder, a random.py among the images for one (-P)
     gpus       number of GPUs, which workers are spread over
     timeout    seconds that a worker may take; None: as long as it likes
     pinned     to cores; not where somebody else shares them out
@@ -65,7 +66,7 @@ class Local:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpu(slot)
         with (job / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *self._command, str(job), str(os.getpid())],
+                [sys.executable, "-P", *self._command, str(job), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganas.config import RunConfig
 from ganas.data.loaders import Batches, centre_images, split
 from ganas.data.sources import ImageSource
-from ganas.errors import RunError, Stopped
+from ganas.errors import DataError, RunError, Stopped
 from ganas.gan.cyclegan import ImagePool
 from ganas.inference import Translator, png
 from ganas.nets.architecture import Architecture
@@ -88,6 +88,7 @@ class Session:
             seed=config.seed,
             workers=config.data.workers,
             cache_bytes=config.data.cache_mib << 20,
+            say=reporter.say,
         )
         self.extra_log: Callable[[], dict[str, Any]] = dict  # what a log line holds beside the losses
         self.extra_words: Callable[[], str] = str  # the same for people
@@ -162,6 +163,9 @@ class Session:
                     f"{stopped} after {self.loop.nimg} of {self.config.total_images} images, and saved: "
                     f"the same command goes on from there"
                 ) from None
+            except DataError:  # as long as a batch is waited for, nothing has changed
+                self.save(self.loop.nimg)
+                raise
             finally:
                 if self._board:
                     with suppress(Exception):

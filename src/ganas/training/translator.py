@@ -77,7 +77,8 @@ def train(config: RunConfig, architecture: Architecture, out: Path) -> TrainResu
         reporter = Reporter(run.log)
         claim(run, config)
         run.write_text(run.architecture, architecture.to_json())
-        session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
+        with stop.at_once():  # it reads images to look at
+            session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)
         resumed = session.resume()
