@@ -21,7 +21,7 @@ if sys.platform == "linux":
     import fcntl
 
 COMMAND = (sys.executable, "-P", "-m", "ganas.data.processes")  # -P: nothing is imported from the current folder
-PIPE_BYTES = 1 << 20  # a batch goes through in fewer pieces
+MOST_PIPE_BYTES = 1 << 20  # that Linux gives to everybody
 PATIENCE = 1.0  # seconds that a process has to be gone in once it was killed, else it is left behind
 
 
@@ -32,7 +32,7 @@ def processes(count: int, unpaired: Unpaired, start: int) -> Iterator[Callable[[
     A call raises DataError when a file has become unreadable, or the process whose turn it is has died.
     """
     with ExitStack() as stack:
-        workers = [stack.enter_context(_process()) for _ in range(count)]
+        workers = [stack.enter_context(_process(unpaired.batch_bytes)) for _ in range(count)]
         step = count * unpaired.batch
         for worker, first in zip(workers, itertools.count(start, unpaired.batch), strict=False):
             _tell(worker, (unpaired, first, step))
@@ -41,13 +41,13 @@ def processes(count: int, unpaired: Unpaired, start: int) -> Iterator[Callable[[
 
 
 @contextmanager
-def _process() -> Iterator["subprocess.Popen[bytes]"]:
+def _process(batch_bytes: int) -> Iterator["subprocess.Popen[bytes]"]:
     """One that is killed in the end, as it has nothing to save; in a session of its own, where no Ctrl-C reaches it."""
     worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
         if sys.platform == "linux":
-            with suppress(OSError):  # there is a limit to the sum of all pipes
-                fcntl.fcntl(_pipe(worker.stdout), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            with suppress(OSError):  # one batch ahead, in few pieces; there is a limit to the sum of all pipes
+                fcntl.fcntl(_pipe(worker.stdout), fcntl.F_SETPIPE_SZ, min(batch_bytes, MOST_PIPE_BYTES))
         yield worker
     finally:
         worker.kill()

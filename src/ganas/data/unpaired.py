@@ -78,6 +78,11 @@ class Unpaired:
     batch: int  # images a batch and domain
     cached: list[Sequence[Pixels]] | None = None  # the resized images of every domain
 
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of the arrays of one batch."""
+        return sum(3 * domain.resolution**2 * self.batch for domain in self.domains)
+
     def from_image(self, start: int) -> Batch:
         """Images ``start`` to ``start + batch`` of each domain. Raises DataError when a file has become unreadable."""
         cached: Sequence[Sequence[Pixels] | None] = self.cached or [None] * len(self.domains)
