@@ -34,6 +34,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, in which modules lie as beside somebody's images; that none of them is run is seen to."""
+    folder, run = tmp_path / "traps", tmp_path / "run by mistake"
+    folder.mkdir()
+    for name in ("random", "tempfile", "pickle", "socket", "filelock", "pydantic", "numpy", "PIL", "torch", "ganas"):
+        (folder / f"{name}.py").write_text(f"open({str(run)!r}, 'a').write('{name} ')")
+    monkeypatch.chdir(folder)
+    yield folder
+    assert not run.exists(), run.read_text()
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Two megabytes, where this user may mount them."""
     place = tmp_path / "disk"

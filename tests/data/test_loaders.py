@@ -351,6 +351,11 @@ def test_a_file_that_breaks_later_is_named_in_one_line(tmp_path: Path, workers: 
     assert str(caught.value) == f"{tmp_path}/b/002.png: empty file; repair or remove it"
 
 
+@pytest.mark.usefixtures("traps")
+def test_workers_import_nothing_from_the_current_folder(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    assert equal(take(batches(noise_a, noise_b, workers=2, cache_bytes=0), 12), take(batches(noise_a, noise_b), 12))
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
     """The processes that a test starts."""

@@ -1,8 +1,9 @@
 """What a recipe will cost on this machine: a step of each kind of job is measured, once."""
 
-import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import chdir
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -61,8 +62,8 @@ def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
 
 def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
     """`describe` in a process of its own: a driver goes on for days, and would keep the memory that measuring took."""
-    os.environ["PYTHONSAFEPATH"] = "1"  # it imports nothing from the current folder, a random.py among images for one
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+    # what it begins with it would import from the current folder, to which it goes back by itself
+    with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
         return apart.submit(describe, recipe, workplace, workers).result()
 
 
