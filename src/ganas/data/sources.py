@@ -76,12 +76,16 @@ class ImageSource:
 
     def digest(self) -> str:
         """16 hex digits that change when a name or a byte of an image does. A folder and its zip have the same."""
-        total = hashlib.sha256()
-        for name in self.names:
+
+        def digest_of(index: int) -> bytes:
+            name = self.names[index]
             try:
-                content = hashlib.sha256(self._encoded(name)).digest()
+                return hashlib.sha256(self._encoded(name)).digest()
             except UnreadableError as error:
                 raise self._refusal(name, error) from error
+
+        total = hashlib.sha256()
+        for name, content in zip(self.names, in_threads(digest_of, len(self)), strict=True):
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
         return total.hexdigest()[:16]
 

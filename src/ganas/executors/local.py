@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ganas.store import Run
 
 RETRIES = 2  # of a worker that was killed
 GRACE = 60.0  # seconds that a worker has to save in
+PATIENCE = 10.0  # seconds for one that was killed to be gone
 
 
 @dataclass
@@ -147,7 +149,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):  # one that waits for a disk that does not answer is left behind
+        process.wait(PATIENCE)
 
 
 def _describe(code: int) -> str:

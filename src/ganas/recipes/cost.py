@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -10,6 +11,7 @@ from multiprocessing import get_context
 import torch
 
 from ganas.config import RunConfig
+from ganas.errors import GanasError
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import readable_seconds
@@ -64,7 +66,13 @@ def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[s
     """`describe` in a process of its own: a driver goes on for days, and would keep the memory that measuring took."""
     # what it begins with it would import from the current folder, to which it goes back by itself
     with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-        return apart.submit(describe, recipe, workplace, workers).result()
+        try:
+            return apart.submit(describe, recipe, workplace, workers).result()
+        except BrokenProcessPool:
+            raise GanasError(
+                "the process that measures a step of each job died, perhaps for want of memory: free some, and "
+                "try again"
+            ) from None
 
 
 def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
