@@ -154,8 +154,8 @@ class Batches:
         while not wait([batch], timeout=1).done:  # not for good: on Windows that would be deaf to Ctrl-C
             if time.monotonic() - began >= patience:
                 self._say(
-                    f"waiting for images for {patience:.0f} s: their disk, or a process that decodes them, does not "
-                    f"answer; Ctrl-C saves and ends the run"
+                    f"waiting for images for {patience:.0f} s: their disk, or a process that decodes them, is slow or "
+                    f"hangs; Ctrl-C saves and ends the run"
                 )
                 patience *= 2
         return batch.result()

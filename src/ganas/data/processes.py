@@ -78,7 +78,7 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
 
 def _describe(code: int) -> str:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    why = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+    why = ", perhaps for want of memory" if how == "SIGKILL" else ""
     return f"a process that decodes images died ({how}{why}): give a lower data.workers; the same command goes on"
 
 
@@ -86,9 +86,9 @@ def _describe(code: int) -> str:
 
 
 def main() -> None:
-    """Batches number first, first + step, and so on."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a group's reach it, too: it has to outlive them, so that the loop
-        signal.signal(number, signal.SIG_IGN)  # can end the step it is in
+    """The batches from images first, first + step, ... on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # sent to all they mean the run, which ends its processes itself
     with suppress(BrokenPipeError, EOFError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # what libraries print must not come between batches
         unpaired, first, step = pickle.load(sys.stdin.buffer)
