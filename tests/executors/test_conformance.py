@@ -369,15 +369,23 @@ def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_
         assert driver.stdout
         assert driver.stdout.readline() == "None\n"
         if sys.platform == "linux":
-            heard = listening(driver.pid)
-            assert bool(heard) == (name == "ray")
-            assert all(address.endswith("0100007F") for address in heard), "127.0.0.1, as the system writes it"
+            assert listening(driver.pid) == ({LOOPBACK} if name == "ray" else set())
         driver.communicate("\n", timeout=60)
     assert read_result(Run(path))
 
 
-def listening(process: int) -> list[str]:
-    """The addresses at which a process and those it started listen, in hexadecimal."""
+@pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
+@pytest.mark.usefixtures("cluster")
+def test_the_cluster_of_these_tests_lets_no_other_machine_in() -> None:
+    ray()  # connects this process, too
+    assert listening(os.getpid()) == {LOOPBACK}
+
+
+LOOPBACK = "0100007F"  # 127.0.0.1, as the system writes it
+
+
+def listening(process: int) -> set[str]:
+    """The addresses, in IPv4, at which a process and those it started listen."""
     tree, sockets = [process], set()
     for one in tree:  # it grows
         with suppress(FileNotFoundError):  # it has just ended
@@ -387,7 +395,7 @@ def listening(process: int) -> list[str]:
             with suppress(FileNotFoundError):
                 sockets.add(os.readlink(handle))
     lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
-    return [line[1].partition(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
+    return {line[1].partition(":")[0][-8:] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
 
 
 # ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────
