@@ -29,7 +29,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray leaves a token in the home
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # nor does it listen to other machines
         yield
+
+
+@pytest.fixture
+def traps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, in which modules lie as beside somebody's images; that none of them is run is seen to."""
+    folder, run = tmp_path / "traps", tmp_path / "run by mistake"
+    folder.mkdir()
+    for name in ("random", "tempfile", "pickle", "socket", "filelock", "pydantic", "numpy", "PIL", "torch", "ganas"):
+        (folder / f"{name}.py").write_text(f"open({str(run)!r}, 'a').write('{name} ')")
+    monkeypatch.chdir(folder)
+    yield folder
+    assert not run.exists(), run.read_text()
 
 
 @pytest.fixture

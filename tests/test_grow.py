@@ -90,6 +90,7 @@ def test_a_search_ends_with_a_generator_to_sample_from(whole: Path, tmp_path: Pa
     assert len(images) == 3 and all(path.read_bytes()[16:24] == b"\0\0\0\x10" * 2 for path in images), "16×16"
 
 
+@pytest.mark.usefixtures("traps")
 def test_two_processes_find_what_one_finds(whole: Path, images: Path, tmp_path: Path) -> None:
     run = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--workers", "2"]
     assert ganas(*run) == 0
@@ -163,6 +164,7 @@ def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pyt
     assert "580 GPU-days" not in "".join(lines)
 
 
+@pytest.mark.usefixtures("traps")
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,89 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+# ── images that do not come ──────────────────────────────────────────────────────────────────────────────────────────
+
+DIED = "a process that decodes images died (SIGKILL, perhaps for want of memory): give a lower data.workers; the same"
+
+HANGING = """
+import sys, time
+from pathlib import Path
+from ganas.cli import main
+from ganas.data.sources import ImageSource
+read, hang = ImageSource.read, Path(sys.argv.pop(1))
+ImageSource.read = lambda *given: time.sleep(1000) if hang.exists() else read(*given)
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def uncached(wholes: dict[str, Whole], tmp_path_factory: pytest.TempPathFactory) -> dict[int, Whole]:
+    """Trainings whose images are decoded for each batch, by number of worker processes."""
+    wide = "nets.width=4"  # slow enough to be met while it goes on
+    found = {}
+    for workers in (0, 2):
+        settings = ("--set", "data.cache_mib=0", "--set", f"data.workers={workers}", "--set", wide)
+        begin: Arguments = [*wholes["train"].begin, *settings, "--set", "training.evaluate_every=30"]
+        found[workers] = Whole(begin, tmp_path_factory.mktemp("uncached") / str(workers))
+        assert ganas(*found[workers].into(found[workers].run)) == 0
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the workers are found in /proc")
+@pytest.mark.parametrize(
+    "how, code, words",
+    [
+        ("a worker is killed", 2, DIED),
+        ("the workers do not answer", 130, "ganas: stopped by SIGINT after"),
+        ("a read hangs", 130, "ganas: stopped by SIGINT after"),
+    ],
+)
+def test_a_run_whose_images_do_not_come_ends_saves_and_goes_on(
+    how: str, code: int, words: str, uncached: dict[int, Whole], tmp_path: Path
+) -> None:
+    whole, run, hang = uncached[0 if how == "a read hangs" else 2], tmp_path / "run", tmp_path / "hang"
+    start = [sys.executable, "-c", HANGING, hang] if how == "a read hangs" else [GANAS]
+    process = subprocess.Popen([*start, *whole.into(run)], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    _wait_for(lambda: (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_bytes().count(b"\n") >= 2)
+    if how == "a read hangs":
+        hang.touch()
+    else:
+        workers = _children(process.pid)
+        assert len(workers) == 2
+        for worker in workers[: 1 if how == "a worker is killed" else 2]:
+            os.kill(worker, signal.SIGKILL if how == "a worker is killed" else signal.SIGSTOP)
+    if code == 130:
+        time.sleep(1)  # until what has been decoded is used up
+        process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 5
+    assert process.returncode == code and words in said.splitlines()[-1] and "Traceback" not in said
+    assert 4 <= last_checkpoint(run)["loop"]["nimg"] < 60 and not (run / "result.json").exists()
+    assert ganas(*whole.into(run)) == 0
+    assert not differences(run, whole.run)
+
+
+def _children(process: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{process}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def test_workers_need_no_shared_memory_and_change_nothing(uncached: dict[int, Whole], tmp_path: Path) -> None:
+    """Docker gives 64 MB, which a few batches fill; here it is a page."""
+    small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k tmpfs /dev/shm && exec "$@"', "sh"]
+    if sys.platform != "linux" or subprocess.run([*small, "true"], capture_output=True).returncode:
+        pytest.skip("no permission to mount a small /dev/shm")
+    command = [*small, GANAS, *uncached[2].into(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert not differences(tmp_path / "run", uncached[2].run)
+    assert [name for name in differences(tmp_path / "run", uncached[0].run) if name != "config.yaml"] == []
+
+
 # ── moments that a random kill seldom meets ──────────────────────────────────────────────────────────────────────────
 
 

@@ -104,11 +104,22 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._at_once = False
 
     def check(self) -> None:
         """Raise `Stopped` if the run was asked to stop."""
         if self.received:
             raise Stopped(f"stopped by {self.received.name}")
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Wait for others within: a signal raises `Stopped` there and then, however long they would have taken."""
+        self._at_once = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._at_once = False
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
@@ -136,3 +147,5 @@ class StopSignal:
         self.received = signal.Signals(number)
         # not print: the signal may have come in the middle of one, and a buffer cannot be entered twice
         os.write(2, "\nstopping: saving what is needed to go on …\n".encode())
+        if self._at_once:
+            self.check()

@@ -1,20 +1,24 @@
 """Batches made ahead by a thread: the same ones, errors where they belong, and no thread left behind."""
 
+import os
+import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from ganas.data.loaders import Batches
-from ganas.data.sources import open_source
-from ganas.errors import DataError
+from ganas.data.sources import ImageSource, open_source
+from ganas.errors import DataError, Stopped
+from ganas.progress import StopSignal
 from kill_and_resume import write_images
 
 
-def batches(folder: Path) -> Batches:
+def batches(folder: Path, cache_bytes: int = 1 << 30) -> Batches:
     a, b = (open_source(write_images(folder / name, 3, seed=seed)) for seed, name in enumerate("ab"))
-    options = {"resolution": 16, "load_size": 18, "flip": True, "batch": 2, "seed": 0}
+    options = {"resolution": 16, "load_size": 18, "flip": True, "batch": 2, "seed": 0, "cache_bytes": cache_bytes}
     return Batches((a, b), **options)  # type: ignore[arg-type]
 
 
@@ -53,3 +57,21 @@ def test_a_file_that_becomes_unreadable_ends_the_iterator_and_its_thread(tmp_pat
     with pytest.raises(DataError):
         next(source.from_image(0))
     assert not makers()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_a_read_that_hangs_is_left_behind(tmp_path: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a network disk, for one: as long as batches are made, or the cache is filled."""
+    source, answered = batches(tmp_path, cache_bytes), threading.Event()
+    monkeypatch.setattr(ImageSource, "read", lambda *_: answered.wait())
+    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
+        asked = time.monotonic()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        next(source.from_image(0))
+    assert time.monotonic() - asked < 2
+    left = [thread for thread in threading.enumerate() if thread.name.startswith(("batches", "images"))]
+    assert left and all(thread.daemon for thread in left), "the program can end"
+    answered.set()
+    for thread in left:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in left)

@@ -1,12 +1,13 @@
 """Loaders: batches are a pure function of (seed, domain, position), whatever reads them."""
 
 import itertools
-import multiprocessing
 import os
 import signal
+import subprocess
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ from torch import Tensor
 from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
 from ganas.data.squares import map_squares, write_squares
-from ganas.errors import DataError, RunError
-
-# Python >= 3.12 warns when a process with threads forks its workers; torch's loader does on Linux.
-forks = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+from ganas.errors import DataError, RunError, Stopped
+from ganas.progress import StopSignal
 
 SIZES = ((40, 40), (40, 52), (64, 40), (33, 90))  # width, height
 
@@ -62,7 +61,14 @@ def numbers(images: Tensor) -> list[int]:
 
 
 def batches(
-    a: ImageSource, b: ImageSource, *, batch: int = 4, seed: int = 7, workers: int = 0, cache_bytes: int = 1 << 30
+    a: ImageSource,
+    b: ImageSource,
+    *,
+    batch: int = 4,
+    seed: int = 7,
+    workers: int = 0,
+    cache_bytes: int = 1 << 30,
+    say: Callable[[str], object] = print,
 ) -> Batches:
     return Batches(
         (a, b),
@@ -73,6 +79,7 @@ def batches(
         seed=seed,
         workers=workers,
         cache_bytes=cache_bytes,
+        say=say,
     )
 
 
@@ -189,11 +196,19 @@ def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
             map_squares(tmp_path / "images.npy")
 
 
-def test_writing_squares_can_be_stopped(tmp_path: Path) -> None:
-    source = write_noise(tmp_path / "noise.zip", 7)
-    calls = iter(range(4))
-    with pytest.raises(StopIteration):
-        write_squares(tmp_path / "images.npy", source, 16, lambda: next(calls))  # type: ignore[arg-type, return-value]
+def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a signal, at any moment."""
+    source, read = write_noise(tmp_path / "noise.zip", 7), ImageSource.read
+
+    def stop_at_the_sixth(source: ImageSource, index: int) -> Image.Image:
+        if index == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        return read(source, index)
+
+    monkeypatch.setattr(ImageSource, "read", stop_at_the_sixth)
+    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
+        write_squares(tmp_path / "images.npy", source, 16)
     assert [path.name for path in tmp_path.iterdir()] == ["noise.zip"], "no part of it is left"
 
 
@@ -230,7 +245,6 @@ def test_batches_resume_at_any_pair(noise_a: ImageSource, noise_b: ImageSource, 
     assert equal((whole[0][-20:], whole[1][-20:]), resumed)
 
 
-@forks
 @pytest.mark.parametrize("start", [0, 5])
 def test_workers_and_cache_change_nothing(noise_a: ImageSource, noise_b: ImageSource, start: int) -> None:
     expected = take(batches(noise_a, noise_b), 24, start)
@@ -318,7 +332,6 @@ def test_load_size_may_equal_resolution(noise_a: ImageSource, noise_b: ImageSour
     assert next(loader.from_image(0))[0].shape == (1, 3, 16, 16)
 
 
-@forks
 @pytest.mark.parametrize(("workers", "cache_bytes"), [(0, 0), (0, 1 << 30), (2, 0)])
 def test_global_random_states_are_left_alone(
     noise_a: ImageSource, noise_b: ImageSource, workers: int, cache_bytes: int
@@ -329,7 +342,6 @@ def test_global_random_states_are_left_alone(
     assert (np.random.get_state(legacy=False)["state"]["key"] == numpy_before).all()
 
 
-@forks
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_file_that_breaks_later_is_named_in_one_line(tmp_path: Path, workers: int) -> None:
     a, b = write_flat(tmp_path / "a", 4), write_flat(tmp_path / "b", 4)
@@ -339,38 +351,97 @@ def test_a_file_that_breaks_later_is_named_in_one_line(tmp_path: Path, workers: 
     assert str(caught.value) == f"{tmp_path}/b/002.png: empty file; repair or remove it"
 
 
-@forks
-@pytest.mark.parametrize("end", ["dropped", "closed", "broken"])
-def test_workers_end_with_their_iterator(tmp_path: Path, end: str) -> None:
-    others = set(multiprocessing.active_children())
+@pytest.mark.usefixtures("traps")
+def test_workers_import_nothing_from_the_current_folder(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    assert equal(take(batches(noise_a, noise_b, workers=2, cache_bytes=0), 12), take(batches(noise_a, noise_b), 12))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
+    """The processes that a test starts."""
+    found: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def remember(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        found.append(start(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr("ganas.data.processes.subprocess.Popen", remember)
+    return found
+
+
+Started = list["subprocess.Popen[bytes]"]
+
+
+@pytest.mark.parametrize("end", ["dropped", "closed", "broken", "stopped"])
+def test_workers_end_with_their_iterator(tmp_path: Path, started: Started, end: str) -> None:
     a, b = write_flat(tmp_path / "a", 4), write_flat(tmp_path / "b", 4)
     iterator = batches(a, b, workers=2, cache_bytes=0).from_image(0)
     next(iterator)
-    assert len(set(multiprocessing.active_children()) - others) == 2
+    assert [worker.poll() for worker in started] == [None, None]
     start = time.monotonic()
     if end == "dropped":
         del iterator
     elif end == "closed":
         iterator.close()
+    elif end == "stopped":
+        for worker in started:
+            worker.send_signal(signal.SIGSTOP)
+        iterator.close()
     else:
         (tmp_path / "b" / "002.png").write_bytes(b"")
         with pytest.raises(DataError):
-            list(itertools.islice(iterator, 100))
-    assert not set(multiprocessing.active_children()) - others
-    assert time.monotonic() - start < 5, "torch waits so long for each worker that does not hear of the end"
+            list(itertools.islice(iterator, 5000))
+    assert all(worker.poll() is not None for worker in started)
+    assert end == "broken" or time.monotonic() - start < 2, "nobody has to hear of the end"
 
 
-@forks
-def test_workers_outlive_ctrl_c(noise_a: ImageSource, noise_b: ImageSource) -> None:
-    """A terminal sends it to every process; the loop still wants the batches of the step it is in."""
-    others = set(multiprocessing.active_children())
+def test_workers_outlive_signals(noise_a: ImageSource, noise_b: ImageSource, started: Started) -> None:
+    """Of their group, for one; the loop still wants the batches of the step it is in."""
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
     for _ in range(2):  # one of each worker: both have begun
         next(iterator)
-    for worker in set(multiprocessing.active_children()) - others:
-        assert worker.pid
-        os.kill(worker.pid, signal.SIGINT)
-    assert len(list(itertools.islice(iterator, 20))) == 20
+    for worker in started:
+        worker.send_signal(signal.SIGINT)
+        worker.send_signal(signal.SIGTERM)
+    assert len(list(itertools.islice(iterator, 700))) == 700, "more than what is in their pipes"
+
+
+@pytest.mark.parametrize("how, words", [("SIGKILL", "SIGKILL, perhaps for want of memory"), ("SIGSEGV", "SIGSEGV")])
+def test_a_worker_that_dies_is_told_in_one_line(
+    noise_a: ImageSource, noise_b: ImageSource, started: Started, how: str, words: str
+) -> None:
+    iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
+    next(iterator)
+    started[1].send_signal(signal.Signals[how])
+    with pytest.raises(DataError) as caught:
+        list(itertools.islice(iterator, 5000))
+    assert str(caught.value) == (
+        f"a process that decodes images died ({words}): give a lower data.workers; the same command goes on"
+    )
+    assert all(worker.poll() is not None for worker in started)
+
+
+def test_workers_that_stop_are_waited_for_and_that_is_said(
+    noise_a: ImageSource, noise_b: ImageSource, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk is no failure: what comes late is the same."""
+    monkeypatch.setattr("ganas.data.loaders._PATIENCE", 0.5)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        for worker in started:
+            worker.send_signal(signal.SIGCONT)
+
+    late = batches(noise_a, noise_b, workers=2, cache_bytes=0, say=say).from_image(0)
+    expected = batches(noise_a, noise_b).from_image(0)
+    for number, (one, other) in enumerate(zip(late, itertools.islice(expected, 700), strict=False)):
+        assert equal(one, other)  # type: ignore[arg-type]
+        if number == 0:
+            for worker in started:
+                worker.send_signal(signal.SIGSTOP)
+    assert said and said[0].startswith("waiting for images for 0 s: ") and "Ctrl-C saves and ends the run" in said[0]
 
 
 def test_impossible_batches_are_a_bug(noise_a: ImageSource, noise_b: ImageSource) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ganas.candidates import Spec, read_result
 from ganas.errors import ConfigError
 from ganas.executors.base import Ended, Executor
 from ganas.executors.local import Local
-from ganas.executors.ray import Ray
+from ganas.executors.ray import MANY_MACHINES, Ray
 from ganas.nets.layers import GrowthArchitecture
 from ganas.store import Run
 
@@ -315,7 +316,8 @@ def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {"HOME": str(tmp_path)}
+    others = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    plain = others | {"HOME": str(tmp_path), MANY_MACHINES: "0"}
     start = (sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "1")
     options = ("--port", address.rpartition(":")[2], "--include-dashboard", "false")
     head = subprocess.Popen([*start, *options], env=plain | {"RAY_AUTH_MODE": mode}, stdout=subprocess.DEVNULL)
@@ -327,6 +329,73 @@ def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
     finally:
         head.terminate()
         head.wait()
+
+
+# ── neither the user's files nor other machines have a part in it ────────────────────────────────────────────────────
+
+FINISH = """
+import random, sys
+from pathlib import Path
+from ganas.candidates import Result
+from ganas.store import Run
+run = Run(Path(sys.argv[1]))
+run.write_text(run.result, Result("done", end=1.0, start=2.0).to_json())
+"""
+
+DRIVE = """
+import sys, time
+from pathlib import Path
+from ganas.executors.place import Place
+name, command, job = sys.argv[1:]
+executor = Place(name, workers=1).open(("-c", command), gpus=0)
+executor.submit(Path(job))
+while not (ended := executor.poll()):
+    time.sleep(0.02)
+print(ended[0].error, flush=True)
+input()
+"""
+
+
+@pytest.mark.usefixtures("traps")
+def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_in(name: str, tmp_path: Path) -> None:
+    """On a cluster that is begun for this job."""
+    if name == "ray":
+        pytest.importorskip("ray")
+    path = job(tmp_path, "none")
+    environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MANY_MACHINES)}
+    command = (sys.executable, "-P", "-c", DRIVE, name, FINISH, path)
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as driver:
+        assert driver.stdout
+        assert driver.stdout.readline() == "None\n"
+        if sys.platform == "linux":
+            assert listening(driver.pid) == ({LOOPBACK} if name == "ray" else set())
+        driver.communicate("\n", timeout=60)
+    assert read_result(Run(path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
+@pytest.mark.usefixtures("cluster")
+def test_the_cluster_of_these_tests_lets_no_other_machine_in() -> None:
+    ray()  # connects this process, too
+    assert listening(os.getpid()) == {LOOPBACK}
+
+
+LOOPBACK = "0100007F"  # 127.0.0.1, as the system writes it
+
+
+def listening(process: int) -> set[str]:
+    """The addresses, in IPv4, at which a process and those it started listen."""
+    tree, sockets = [process], set()
+    for one in tree:  # it grows
+        with suppress(FileNotFoundError):  # it has just ended
+            for task in Path(f"/proc/{one}/task").iterdir():
+                tree += map(int, (task / "children").read_text().split())
+        for handle in Path(f"/proc/{one}/fd").glob("*"):
+            with suppress(FileNotFoundError):
+                sockets.add(os.readlink(handle))
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return {line[1].partition(":")[0][-8:] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
 
 
 # ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────

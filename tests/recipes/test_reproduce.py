@@ -167,6 +167,7 @@ def test_on_a_cluster_it_comes_to_the_same(dataset: Dataset, tmp_path: Path) -> 
     assert reproduce(wanted, tmp_path / "here", here()).table in done.stdout
 
 
+@pytest.mark.usefixtures("traps")
 def test_a_dry_run_says_what_a_figure_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [word for setting in QUICK if "images" not in setting for word in ("--set", setting)]
     assert ganas("reproduce", "fig6", "--out", tmp_path / "out", "--dry-run", "--workers", "2", *settings) == 0

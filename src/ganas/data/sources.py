@@ -15,7 +15,6 @@ import threading
 import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -30,6 +29,7 @@ from ganas.data.findings import Found, counted, decide, listed
 from ganas.data.levels import AS_IT_STANDS, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
+from ganas.data.threads import Threads
 from ganas.errors import ConfigError, DataError, shown
 from ganas.paths import StrPath, as_path
 
@@ -94,12 +94,16 @@ class ImageSource:
 
         A folder and its zip have the same.
         """
-        total = hashlib.sha256()
-        for name in self.names:
+
+        def digest_of(index: int) -> bytes:
+            name = self.names[index]
             try:
-                content = hashlib.sha256(self._encoded(name)).digest()
+                return hashlib.sha256(self._encoded(name)).digest()
             except UnreadableError as error:
                 raise self._refusal(name, error) from error
+
+        total = hashlib.sha256()
+        for name, content in zip(self.names, in_threads(digest_of, len(self)), strict=True):
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
         total.update(self.reading.label.encode())  # nothing for ordinary images
         return total.hexdigest()[:16]
@@ -293,21 +297,18 @@ def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
     They run ahead of who reads the results by two tasks each, and no further.
     """
     block = 32  # images a task: large enough to make a million images cheap to queue
-    threads = min(8, os.cpu_count() or 1)
+    threads = min(8, os.cpu_count() or 1, -(-count // block))
 
     def run(start: int) -> list[T]:
         return [function(index) for index in range(start, min(start + block, count))]
 
-    with ThreadPoolExecutor(threads) as pool:
+    with Threads(threads, "images") as pool:
         tasks = (pool.submit(run, start) for start in range(0, count, block))
         ahead = deque(islice(tasks, 2 * threads))
-        try:
-            while ahead:
-                results = ahead.popleft().result()
-                ahead.extend(islice(tasks, 1))
-                yield from results
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # nobody reads on
+        while ahead:
+            results = ahead.popleft().result()
+            ahead.extend(islice(tasks, 1))
+            yield from results
 
 
 def _listed(path: Path) -> ImageSource:

@@ -1,26 +1,25 @@
 """The centre squares of a data set in one file: decoded once, mapped into memory by any number of processes."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ganas.data.loaders import Pixels, centre_squares
+from ganas.data.loaders import centre_squares
 from ganas.data.sources import ImageSource
+from ganas.data.unpaired import Pixels
 from ganas.errors import RunError
 from ganas.store import atomic_file
 
 
-def write_squares(path: Path, source: ImageSource, resolution: int, check: Callable[[], None] = lambda: None) -> None:
+def write_squares(path: Path, source: ImageSource, resolution: int) -> None:
     """Write all images as uint8 [n, 3, resolution, resolution], in numpy's format and their order.
 
-    check: called before each image; what it raises ends the writing, and leaves nothing behind.
+    What interrupts it leaves nothing behind.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), 3, resolution, resolution)}
     with atomic_file(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for pixels in centre_squares(source, resolution):
-            check()
             file.write(pixels.tobytes())
 
 

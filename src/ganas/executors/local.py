@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ganas.store import Run
 
 RETRIES = 2  # of a worker that was killed
 GRACE = 60.0  # seconds that a worker has to save in
+PATIENCE = 10.0  # seconds for one that was killed to be gone
 
 
 @dataclass
@@ -32,7 +34,8 @@ class _Worker:
 class Local:
     """`workers` processes at once, each on its share of the cores where there are enough, and on one GPU.
 
-    command    what Python is given to be a worker, as -m ganas.searching.worker; its job and this process come behind
+    command    what Python is given to be a worker, as -m ganas.searching.worker; its job and this process come behind.
+               Nothing is imported from the current folder, a random.py among the images for one (-P)
     gpus       number of GPUs, which workers are spread over
     timeout    seconds that a worker may take; None: as long as it likes
     pinned     to cores; not where somebody else shares them out
@@ -65,7 +68,7 @@ class Local:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpu(slot)
         with (job / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *self._command, str(job), str(os.getpid())],
+                [sys.executable, "-P", *self._command, str(job), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,7 +149,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):  # one that waits for a disk that does not answer is left behind
+        process.wait(PATIENCE)
 
 
 def _describe(code: int) -> str:

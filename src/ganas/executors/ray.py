@@ -12,9 +12,11 @@ next driver finds and adopts it. The folder of the run has to be seen by all nod
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from ganas.store import Run
 
 POLL_SECONDS = 0.1
 LEAVE_WORKERS = "RAY_kill_child_processes_on_worker_exit"  # else a worker is killed while it saves
+MANY_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on 127.0.0.1 alone, on Linux too
 LOST_NODES = 20  # that a job may outlive
 PATIENCE = 10.0  # seconds for a cluster to answer
 ANSWER = 2.0  # seconds for an actor to answer, else it has no room yet
@@ -208,19 +211,24 @@ class _Minder:
 
 def _connected(address: str | None) -> Any:
     _have_token_shown()
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        os.environ.setdefault(LEAVE_WORKERS, "0")
+        os.environ.setdefault(MANY_MACHINES, "0")  # which Ray reads as it is imported
     try:
         import ray
     except ImportError:
         raise ConfigError("--executor ray needs Ray, which is not installed: pip install 'ganas[ray]'") from None
     if not ray.is_initialized():
-        address = address or os.environ.get("RAY_ADDRESS")
-        if address is None:
-            os.environ.setdefault(LEAVE_WORKERS, "0")
         try:
             _knock(address)
-            ray.init(
-                address=address or "local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False
-            )
+            with chdir(sys.prefix):  # the current folder becomes one that actors import from
+                ray.init(
+                    address=address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    include_dashboard=False,
+                )
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             place = f"at {address!r}" if address else "here"
             reason = " ".join(str(error).split())[:200]

@@ -15,7 +15,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -27,6 +27,7 @@ from PIL import Image
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from ganas.data.threads import Threads
 from ganas.errors import FeatureError, shown
 from ganas.paths import expanded
 
@@ -253,7 +254,7 @@ def resized_batches(
     def read(index: int) -> npt.NDArray[np.float32]:
         return resize(images.read(index), size)
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with Threads(torch.get_num_threads(), "resized") as pool:
 
         def submit(start: int) -> list[Future[npt.NDArray[np.float32]]]:
             return [pool.submit(read, index) for index in range(start, min(start + batch, len(images)))]

@@ -1,13 +1,17 @@
 """What a recipe will cost on this machine: a step of each kind of job is measured, once."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import chdir
 from dataclasses import dataclass
 from multiprocessing import get_context
 
 import torch
 
 from ganas.config import RunConfig
+from ganas.errors import GanasError
 from ganas.nets.architecture import Architecture
 from ganas.nets.layout import find_layout
 from ganas.progress import readable_seconds
@@ -60,8 +64,15 @@ def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
 
 def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
     """`describe` in a process of its own: a driver goes on for days, and would keep the memory that measuring took."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-        return apart.submit(describe, recipe, workplace, workers).result()
+    # what it begins with it would import from the current folder, to which it goes back by itself
+    with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        try:
+            return apart.submit(describe, recipe, workplace, workers).result()
+        except BrokenProcessPool:
+            raise GanasError(
+                "the process that measures a step of each job died, perhaps for want of memory: free some, and "
+                "try again"
+            ) from None
 
 
 def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:

@@ -128,5 +128,5 @@ def _pace(config: GrowConfig, architecture: GrowthArchitecture, network: Feature
 
 def _start_seconds() -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", START], check=True)
+    subprocess.run([sys.executable, "-P", "-c", START], check=True)
     return time.perf_counter() - began

@@ -51,7 +51,8 @@ def grow(
 
         def decode() -> None:
             if not run.images.exists():
-                write_squares(run.images, source, config.data.resolution, stop.check)
+                with stop.at_once():
+                    write_squares(run.images, source, config.data.resolution)
 
         growth = Growth(run, config, executor, reporter, stop, decode)
         try:

@@ -74,7 +74,8 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             reporter.say(line)
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
-        session = Session(run, config, layout, None, domains, strategy, reporter, penalty)
+        with stop.at_once():  # it reads images to look at
+            session = Session(run, config, layout, None, domains, strategy, reporter, penalty)
 
         def choices() -> list[Choice]:
             return read_choices(layout, session.gan.alphas())

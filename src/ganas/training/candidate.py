@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from ganas.candidates import Result, Spec
 from ganas.config import GrowConfig
-from ganas.data.loaders import Batches, Pixels, split, to_images, to_network
+from ganas.data.loaders import Batches, split, to_images, to_network
 from ganas.data.sources import open_source
 from ganas.data.squares import map_squares, write_squares
+from ganas.data.unpaired import Pixels
 from ganas.errors import RunError, Stopped
 from ganas.gan.unconditional import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
 from ganas.inference import png

@@ -70,9 +70,9 @@ class Loop:
         total = self.config.total_images
         self._fire(events, stop)
         while self.nimg < total:
-            stop.check()
             began = time.perf_counter()
-            images = next(batches)
+            with stop.at_once():
+                images = next(batches)
             ready = time.perf_counter()
             self.step(*images)
             self.wait_seconds += ready - began

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganas.config import RunConfig
 from ganas.data.loaders import Batches, centre_images, split
 from ganas.data.sources import ImageSource, notes_of
-from ganas.errors import NonFiniteError, RunError, Stopped, describe_os_error
+from ganas.errors import DataError, NonFiniteError, RunError, Stopped, describe_os_error
 from ganas.gan.cyclegan import ImagePool
 from ganas.inference import Translator, png
 from ganas.nets.architecture import Architecture
@@ -88,6 +88,7 @@ class Session:
             seed=config.seed,
             workers=config.data.workers,
             cache_bytes=config.data.cache_mib << 20,
+            say=reporter.say,
         )
         self.extra_log: Callable[[], dict[str, Any]] = dict  # what a log line holds beside the losses
         self.extra_words: Callable[[], str] = str  # the same for people
@@ -163,6 +164,9 @@ class Session:
                     f"{stopped} after {self.loop.nimg} of {self.config.total_images} images, and saved: "
                     f"the same command goes on from there"
                 ) from None
+            except DataError:  # as long as a batch is waited for, nothing has changed
+                self.save(self.loop.nimg)
+                raise
             except OSError as error:
                 raise RunError(f"{describe_os_error(error)}; {self._saved()}") from error
             except NonFiniteError as error:

@@ -79,7 +79,8 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath) -> TrainR
         for line in claim(run, config):
             reporter.say(line)
         run.write_text(run.architecture, architecture.to_json())
-        session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
+        with stop.at_once():  # it reads images to look at
+            session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)
         resumed = session.resume()

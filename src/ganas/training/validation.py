@@ -114,8 +114,8 @@ class Validation:
         """Measure both directions of a session, and write the scores down with their protocol."""
         measured: dict[str, Measurement] = {}
         for direction, translator in session.translators().items():
-            session.stop.check()
-            measured[direction] = self.measure(direction, translator)
+            with session.stop.at_once():
+                measured[direction] = self.measure(direction, translator)
             for warning in () if self._warned else measured[direction].warnings:
                 session.reporter.say(f"note: {direction}: {warning}")
         self._warned = True

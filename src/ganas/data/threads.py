@@ -1,0 +1,64 @@
+"""Threads that read images: they work ahead of who wants the results, and nobody ever has to wait for their end."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+PATIENCE = 1.0  # seconds that threads have to end in, else they are left behind
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """`count` threads that do tasks in the order they come; what has not begun when the block ends is dropped.
+
+    Those of `ThreadPoolExecutor` are waited for without end, here and when the program exits: one that hangs in a read
+    from a network disk would keep Ctrl-C from working. These are daemons, and left behind.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._ended = False
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
+
+    def submit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """What the task will return or raise."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result = task(*args, **kwargs)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._tasks.put(run)
+        return future
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) and not self._ended:
+            task()
+            del task  # or its result would stay in memory until the next one
+
+    def __enter__(self) -> "Threads":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = True
+        for _ in self._threads:
+            self._tasks.put(None)
+        deadline = time.monotonic() + PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
