@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ganas
+from tiny import FLAGS, write_domains
 
 SOURCE = Path(ganas.__file__).parent
 
@@ -95,3 +96,20 @@ def _imported(file: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             names.append(node.module or "")
     return names
+
+
+def test_functions_take_paths_as_text(tmp_path: Path) -> None:
+    place = str(tmp_path)
+    write_domains(tmp_path)
+    settings = [word for word in FLAGS if "=" in word]
+    flags = {"data.a": f"{place}/a", "data.b": f"{place}/b", "data.resolution": 16}
+    search, train = (
+        ganas.make_config(kind, preset="tiny", flags=flags, settings=settings)  # type: ignore[arg-type]
+        for kind in ("search", "train")
+    )
+    found = ganas.search(search, f"{place}/search")
+    assert ganas.load_architecture(f"{place}/search/architecture.json") == found.architecture
+    ganas.train(train, found.architecture, f"{place}/train")
+    assert ganas.translate(f"{place}/train", f"{place}/a", f"{place}/out", direction="ab") == 3
+    ganas.evaluate_folders(f"{place}/a", [f"{place}/out"], metrics=["swd"], features=None)
+    assert len(ganas.open_source(f"{place}/out")) == 3

@@ -105,8 +105,9 @@ def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
     write_atomically(path, save(tensors, metadata={METADATA_KEY: metadata}))
 
 
-def load_generator(path: Path) -> tuple[Network, GeneratorInfo]:
+def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
     """Read one generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    path = as_path(place)
     content = path.read_bytes()
     with _intact(path):
         info = _read_info(content)

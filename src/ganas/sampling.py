@@ -42,8 +42,9 @@ def save_grown(path: Path, generator: GrownGenerator, info: GrownInfo) -> None:
     write_atomically(path, save(tensors, metadata={METADATA_KEY: json.dumps(document, sort_keys=True)}))
 
 
-def load_grown(path: Path) -> tuple[GrownGenerator, GrownInfo]:
+def load_grown(place: StrPath) -> tuple[GrownGenerator, GrownInfo]:
     """Read a generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    path = as_path(place)
     content = path.read_bytes()
     try:
         document = read_metadata(content)

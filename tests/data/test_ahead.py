@@ -63,7 +63,7 @@ def test_a_file_that_becomes_unreadable_ends_the_iterator_and_its_thread(tmp_pat
 def test_a_read_that_hangs_is_left_behind(tmp_path: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a network disk, for one: as long as batches are made, or the cache is filled."""
     source, answered = batches(tmp_path, cache_bytes), threading.Event()
-    monkeypatch.setattr(ImageSource, "read", lambda *_: answered.wait())
+    monkeypatch.setattr(ImageSource, "_encoded", lambda *_: answered.wait())
     with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
         asked = time.monotonic()
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()

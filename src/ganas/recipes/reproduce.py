@@ -10,6 +10,7 @@ from ganas.candidates import Result, read_result
 from ganas.errors import ConfigError, GanasError, RunError, Stopped
 from ganas.executors.base import Executor
 from ganas.executors.place import Place
+from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, StopSignal, readable_seconds
 from ganas.recipes.configs import portable_config, refuse_changed
 from ganas.recipes.figures import Recipe
@@ -47,11 +48,12 @@ def open_executor(place: Place, device: str) -> Executor:
     return place.open(WORKER, gpus=0 if device == "cpu" else torch.cuda.device_count())
 
 
-def reproduce(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
+def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproduction:
     """Do what is not done yet, in any order that the jobs allow; the same call again goes on.
 
     Raises `RunError` for trouble that somebody has to mend, or a folder in use; `Stopped` when asked to stop.
     """
+    out = as_path(place)
     workplace, reporter = Workplace(out), Reporter()
     with results_folder(out, new=False), StopSignal().listening() as stop:
         try:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ganas.candidates import Result, Spec, State, candidates, cost
 from ganas.config import GrowConfig, load_config
 from ganas.errors import ConfigError, RunError
+from ganas.paths import StrPath
 from ganas.searching.plan import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
 from ganas.searching.topk import TopK
 from ganas.store import Run
@@ -66,7 +66,7 @@ class History:
         }
 
 
-def read_history(place: Path) -> History:
+def read_history(place: StrPath) -> History:
     """What lies in a run's folder; raises `RunError` where that is no run of ``ganas grow``."""
     run = Run(place)
     if not run.config.is_file():
