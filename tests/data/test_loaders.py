@@ -198,15 +198,15 @@ def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
 
 def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a signal, at any moment."""
-    source, read = write_noise(tmp_path / "noise.zip", 7), ImageSource.read
+    source, read = write_noise(tmp_path / "noise.zip", 7), ImageSource._encoded
 
-    def stop_at_the_sixth(source: ImageSource, index: int) -> Image.Image:
-        if index == 5:
+    def stop_at_the_sixth(source: ImageSource, name: str) -> bytes:
+        if name == source.names[5]:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
-        return read(source, index)
+        return read(source, name)
 
-    monkeypatch.setattr(ImageSource, "read", stop_at_the_sixth)
+    monkeypatch.setattr(ImageSource, "_encoded", stop_at_the_sixth)
     with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
         write_squares(tmp_path / "images.npy", source, 16)
     assert [path.name for path in tmp_path.iterdir()] == ["noise.zip"], "no part of it is left"
