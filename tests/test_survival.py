@@ -115,9 +115,9 @@ import sys, time
 from pathlib import Path
 from ganas.cli import main
 from ganas.data.sources import ImageSource
-read, hang = ImageSource.read, Path(sys.argv.pop(1))
-ImageSource.read = lambda *given: time.sleep(1000) if hang.exists() else read(*given)
-main()
+read, hang = ImageSource._encoded, Path(sys.argv.pop(1))
+ImageSource._encoded = lambda *given: time.sleep(1000) if hang.exists() else read(*given)
+sys.exit(main())
 """
 
 

@@ -81,9 +81,9 @@ def test_the_digest_is_the_same_before_and_after_results_came(tmp_path: Path, ma
 
 @both
 def test_results_are_read_where_they_are_asked_for(tmp_path: Path, make: Make) -> None:
-    results = {"one/a.png": result(1), "one/b.png": result(2)}
-    for place in (make(tmp_path / "top", {"a.png": result(1), "b.png": result(2)}), make(tmp_path / "deep", results)):
-        assert len(list_images(place).names) == 2 and not list_images(place).notes
+    for number, (one, other) in enumerate((("a.png", "b.png"), ("one/a.png", "two/b.png"), ("a.png", "one/b.png"))):
+        listing = list_images(make(tmp_path / str(number), {one: result(1), other: result(2)}))
+        assert listing.names == (one, other) and not listing.notes
 
 
 @both

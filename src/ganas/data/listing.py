@@ -86,7 +86,7 @@ def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
     origins: dict[str, Origin | None] = {}
     others = []
     for folder in sorted(tree):  # from the top
-        origins[folder] = _inherited(folder, origins) or _origin(folder, tree[folder], start)
+        origins[folder] = "run" if _within_run(folder, origins) else _origin(folder, tree[folder], start)
         for file in tree[folder]:
             name = f"{folder}/{file}" if folder else file
             if any(map(is_hidden, PurePosixPath(name).parts)):
@@ -98,8 +98,8 @@ def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
     if origins.get("") == "run":
         raise DataError(f"{shown(path)}: a run of ganas and no set of images; give a folder of images")
     data, made = found[None], found["results"]
-    if made and not data:  # asked for, then
-        data, made = made, data
+    if not data:  # then results are what was asked for
+        data, made = made, []
     not_read = f"{_some(others)} not read, {_kinds(others)}: convert them to .png or .jpg" if others else ""
     if not data:
         runs = "; it holds runs of ganas alone" if found["run"] else ""
@@ -114,10 +114,9 @@ def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
     return Listing(tuple(sorted(data)), tuple(notes))
 
 
-def _inherited(folder: str, origins: Mapping[str, Origin | None]) -> Origin | None:
-    """What the folders above say; the top one was asked for, whoever wrote it."""
-    above = (parent.as_posix() for parent in PurePosixPath(folder).parents)
-    return next((origin for parent in above if (origin := origins.get(parent))), None)
+def _within_run(folder: str, origins: Mapping[str, Origin | None]) -> bool:
+    """Whether a folder above is a run."""
+    return any(origins.get(parent.as_posix()) == "run" for parent in PurePosixPath(folder).parents)
 
 
 def _origin(folder: str, files: Sequence[str], start: Start) -> Origin | None:
@@ -129,7 +128,7 @@ def _origin(folder: str, files: Sequence[str], start: Start) -> Origin | None:
     if is_run(files, start_here):
         return "run"
     images = sorted(filter(is_image_name, files))
-    made = folder and images and all(MADE_HERE in start_here(image) for image in images)  # most end with the first
+    made = images and all(MADE_HERE in start_here(image) for image in images)  # most end with the first
     return "results" if made else None
 
 
