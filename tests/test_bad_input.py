@@ -358,7 +358,9 @@ def test_another_config_is_refused_with_the_difference(
     assert shorter in refused(*begin, "--set", "training.images=2")
     assert "(training.evaluate_every: 400 → 2)" in refused(*begin, "--set", "training.evaluate_every=2")
     assert "more)" in refused(*begin, "--preset", "small", "--layout", "paper", "--seed", "3")
-    assert "kind: search → train" in refused("train", searched, *domains, *FLAGS, "--out", searched)
+    assert "is a run of ganas search: choose another --out" in refused(
+        "train", searched, *domains, *FLAGS, "--out", searched
+    )
     other = write_images(tmp_path / "other", 3, seed=7)
     assert f"data.a: {home}/a → {other}" in refused("search", "--a", other, *domains[2:], *FLAGS, "--out", searched)
 

@@ -118,6 +118,13 @@ def test_odd_names_keep_their_names_in_every_locale(locale: dict[str, str], tmp_
 
 
 @posix
+def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
+    command = ["sh", "-c", '"$@" >&-', "sh", GANAS, "train", "resnet6", *write_domains(tmp_path), *FLAGS, "--out"]
+    done = subprocess.run([*command, tmp_path / "run", "--resolution", "24"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+@posix
 def test_without_a_home_nothing_is_kept_and_all_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,10 +184,10 @@ def test_an_empty_value_is_refused_wherever_it_stands(
     monkeypatch.chdir(write_images(tmp_path / "here", 3, seed=0))
     for option, arguments in {
         "an argument": ("translate", "run", "", "out", "--direction", "ab"),
-        "--a": ("search", "--a", "", "--b", ".", "--out", "run"),
+        "the value after --a": ("search", "--a", "", "--b", ".", "--out", "run"),
         "--out": ("grow", "--data", ".", "--out="),
-        "--fake": ("evaluate", "--real", ".", "--fake", ""),
-        "--features": ("evaluate", "--real", ".", "--fake", ".", "--features", ""),
+        "the value after --fake": ("evaluate", "--real", ".", "--fake", ""),
+        "the value after --features": ("evaluate", "--real", ".", "--fake", ".", "--features", ""),
     }.items():
         assert ganas(*arguments) == 2
         assert f"ganas: {option} is empty, perhaps a variable that is not set" in capsys.readouterr().err

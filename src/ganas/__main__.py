@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = 130  # exit code, as shells give it
+from ganas.errors import INTERRUPTED
 
 
 def main() -> NoReturn:
@@ -29,4 +29,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.path[:1] == [os.getcwd()]:  # as -m has it: a random.py of the user's would be taken for Python's
+        del sys.path[0]
     main()

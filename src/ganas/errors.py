@@ -15,6 +15,8 @@ GanasError                  everything ganas raises on purpose
 import errno
 from pathlib import Path
 
+INTERRUPTED = 130  # exit code, as shells give it
+
 
 class GanasError(Exception):
     """Root of every error ganas raises on purpose. The message is one line that names the value and the way out."""
@@ -60,6 +62,11 @@ def shown(name: Path | str) -> str:
     """``name`` in printable characters, on one line: file names may hold anything, even what is no text."""
     text = str(name)
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def describe_os_error(error: OSError) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ganas.config import RunConfig, load_config
-from ganas.data.sources import ImageSource, check_apart, notes_of, open_source
+from ganas.data.sources import ImageSource, check_apart, open_source
 from ganas.errors import RunError
 from ganas.inference import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
@@ -41,7 +41,7 @@ def evaluate_run(
     bootstrap: int = 0,
     cache: Cache | None = None,
     skip_bad: bool = False,
-    white: float | None = None,  # of test images, as in `open_source`; None: as the run was told
+    white: float | None = None,  # of test images, as in `open_source`; None: as in the run's own
     icc: bool = True,  # False: neither for test images
 ) -> dict[Direction, Judgement]:
     """Both directions of a run of `ganas train`.
@@ -71,13 +71,17 @@ def evaluate_run(
             judged[direction] = Judgement(before, _warned(after))
         return judged
     places: dict[Direction, Path] = {"ab": as_path(a), "ba": as_path(b)}
-    if config:
-        white, icc = white or config.data.white, icc and config.data.icc
+    infos = {direction: read_generator_info(find_generator(place, direction)) for direction in DIRECTIONS}
     sides = {
-        direction: open_source(side, minimum=2, skip_bad=skip_bad, white=white, icc=icc)
+        direction: open_source(
+            side,
+            minimum=2,
+            skip_bad=skip_bad,
+            white=white or infos[direction].white,
+            icc=icc and infos[direction].icc,
+        )
         for direction, side in places.items()
     }
-    reporter.note(notes_of(*sides.values()))
     if check_apart(*sides.values()):
         reporter.note(["A and B are the same images"])
     targets: dict[Direction, ImageSource] = {"ab": sides["ba"], "ba": sides["ab"]}

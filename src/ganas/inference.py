@@ -19,14 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
-from ganas.data.listing import SOFTWARE, is_image_name
+from ganas.data.decode import SOFTWARE
+from ganas.data.listing import IMAGE_SUFFIXES, OTHER_SUFFIXES, is_image_name
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory, shown
@@ -58,6 +59,11 @@ def encoded(image: Tensor, path: Path) -> bytes:
     return _encoded(image, check_suffix(path))
 
 
+def names_image(path: Path) -> bool:
+    """Whether an output is meant to be a file, even of a kind that cannot be written."""
+    return path.name.lower().endswith((*IMAGE_SUFFIXES, *OTHER_SUFFIXES))
+
+
 def check_suffix(path: Path) -> str:
     """The format that a file's suffix stands for; raises `DataError` for one that cannot be written."""
     kind = Image.registered_extensions().get(path.suffix.lower()) if is_image_name(path.name) else None
@@ -69,9 +75,12 @@ def check_suffix(path: Path) -> str:
 def _encoded(image: Tensor, kind: str) -> bytes:
     buffer = io.BytesIO()
     options = dict(QUALITY.get(kind, {}))
-    if kind == "PNG":
+    if kind == "PNG":  # so that results are never taken for data
         options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_text("Software", SOFTWARE)  # so that results are never taken for data
+        options["pnginfo"].add_text("Software", SOFTWARE)
+    elif kind in ("JPEG", "WEBP", "TIFF", "AVIF"):
+        options["exif"] = Image.Exif()
+        options["exif"][ExifTags.Base.Software] = SOFTWARE
     Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, format=kind, **options)
     return buffer.getvalue()
 
@@ -90,6 +99,8 @@ class GeneratorInfo:
     metric: str | None = None  # key of what was measured of it; None: nothing
     score: float | None = None  # None: not a number
     split: str | None = None  # of the images it was chosen by: validation (held out) or test; None: it is the last one
+    white: float | None = None  # as the images that it learned to translate were read, if they had more than 8 bits
+    icc: bool = True  # whether their colour profiles were converted
 
 
 def build_generator(info: GeneratorInfo) -> Network:
@@ -230,8 +241,8 @@ def translate(
     device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
-    white: float | None = None,  # as in `open_source`, and so is icc
-    icc: bool = True,
+    white: float | None = None,  # as in `open_source`; None: as in the images that the generator learned from
+    icc: bool = True,  # False: colour profiles are left, as they are if they were then
 ) -> int:
     """Translate every image of a folder or zip into `output`, a folder of one PNG each; returns how many.
 
@@ -243,9 +254,10 @@ def translate(
     generator, info = load_generator(find_generator(place, direction))
     if info.network != f"generator_{direction}":
         raise RunError(f"{str(place)!r} is a {info.network}: it translates --direction {info.network[-2:]} alone")
+    white, icc = white or info.white, icc and info.icc
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
-    if is_image_name(output.name) and not output.is_dir():
+    if names_image(output) and not output.is_dir():
         if not (source.is_file() and is_image_name(source.name)):
             raise DataError(f"the output {str(output)!r} names one image, and the input is not one: give a folder")
         refuse_existing(output)

@@ -10,10 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ganas.data.listing import is_image_name
 from ganas.data.loaders import to_images
 from ganas.errors import ArchitectureError, RunError
-from ganas.inference import MALFORMED, METADATA_KEY, check_suffix, encoded, png, read_metadata
+from ganas.inference import MALFORMED, METADATA_KEY, check_suffix, encoded, names_image, png, read_metadata
 from ganas.nets.growable import GrownGenerator
 from ganas.nets.layers import GrowthArchitecture
 from ganas.paths import StrPath, as_path
@@ -113,7 +112,7 @@ def sample(place: StrPath, output: StrPath, *, count: int, seed: int, as_grid: b
                 yield one, make_images(generator, latent, range(one, one + 1), device)[0]
                 bar.reach(number + 1)
 
-    if as_grid or (is_image_name(output.name) and not output.is_dir()):
+    if as_grid or (names_image(output) and not output.is_dir()):
         refuse_existing(output)
         check_suffix(output)
         made = torch.stack([image for _, image in images()])

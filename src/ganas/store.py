@@ -25,7 +25,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -43,9 +43,9 @@ CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # of
 PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed begin and end
 
 
-def is_run(files: Collection[str], start: Callable[[str], bytes]) -> bool:
-    """Whether a folder with these files is a run; `start` gives the first bytes of one of them."""
-    return CONFIG in files and CONFIG_START.match(start(CONFIG)) is not None
+def is_run_config(start: bytes) -> bool:
+    """Whether a file named `CONFIG` that starts so is of a run, which its folder is then."""
+    return CONFIG_START.match(start) is not None
 
 
 def default_cache() -> Path | None:
@@ -69,8 +69,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """`write_atomically` for what is too large to be held: a file to write to, in place once the block ends."""
+def atomic_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
+    """`write_atomically` for what is too large to be held: a file to write to, in place once the block ends.
+
+    new: raise `DataError` where something is in its place
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PARTIAL[0]}{secrets.token_hex(8)}{PARTIAL[1]}")
     try:
@@ -78,7 +81,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _put_new(temporary, path) if new else os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
@@ -86,6 +89,19 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say where
         raise
+
+
+def _put_new(temporary: Path, path: Path) -> None:
+    """A rename that replaces nothing, whoever writes there at the same moment."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        refuse_existing(path)
+    except OSError:  # a file system without links
+        refuse_existing(path)
+        os.replace(temporary, path)
+    else:
+        temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -123,18 +139,20 @@ def results_folder(folder: Path, *, new: bool = True) -> Iterator[None]:
 
     Raises `RunError` when another process writes there.
     """
-    made = not folder.exists()
+    made, held = not folder.exists(), False
     if new:
-        refuse_used(folder)
-    with exclusively(folder, OUTPUT_LOCK):
-        try:
+        refuse_used(folder)  # before a folder is made
+    try:
+        with exclusively(folder, OUTPUT_LOCK):
+            held = True
             if new:
                 refuse_used(folder)  # another process may have ended just now
             yield
-        finally:
-            (folder / OUTPUT_LOCK).unlink(missing_ok=True)
-            if made and not visible(folder):
-                with suppress(OSError):  # something hidden is in it
+    finally:
+        if held and (new or not visible(folder)):
+            with suppress(OSError):
+                (folder / OUTPUT_LOCK).unlink()  # once it is released: Windows keeps what is open
+                if made and not visible(folder):
                     folder.rmdir()
 
 
@@ -148,8 +166,8 @@ def refuse_used(folder: Path) -> None:
 
 def write_new(path: Path, content: bytes) -> None:
     """`write_atomically` where nothing is yet; raises `DataError` where something is."""
-    refuse_existing(path)
-    write_atomically(path, content)
+    with atomic_file(path, new=True) as file:
+        file.write(content)
 
 
 def refuse_existing(path: Path) -> None:

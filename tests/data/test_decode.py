@@ -338,8 +338,8 @@ def test_a_set_decides_for_all_of_it(tmp_path: Path) -> None:
     source = open_source(folder_of(tmp_path, {"bright.png": bright, "dark.png": dark, "plain.png": plain()}))
     assert [pixels(source.read(index))[0, 1, 0] for index in (0, 1)] == [249, 56], "of 4095"
     assert source.notes == (
-        "2 images of 16 bits hold no value above 4095: read as 12 bits; "
-        "--set data.white=65535 reads them otherwise (translate, evaluate: --white 65535)",
+        "2 images of more than 8 bits: no value is above 4095, read as 12 bits; "
+        "--set data.white=65535 reads all of more than 8 bits otherwise (translate, evaluate: --white 65535)",
     )
     assert pixels(pickle.loads(pickle.dumps(source)).read(1))[0, 1, 0] == 56
     assert pixels(source.subset([1]).read(0))[0, 1, 0] == 56
@@ -366,7 +366,7 @@ def test_floats_of_a_set_are_decided_together(tmp_path: Path) -> None:
     assert [pixels(source.read(index))[0, 1, 0] for index in (0, 1)] == [1, 200]
     assert source.notes == (
         "2 images of floating point: read with 255 as white; "
-        "--set data.white=1 reads them otherwise (translate, evaluate: --white 1)",
+        "--set data.white=1 reads all of more than 8 bits otherwise (translate, evaluate: --white 1)",
     )
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from ganas.config import DataConfig, RunConfig, TrainingConfig
 from ganas.data.listing import list_images
-from ganas.data.sources import check_apart, open_source
+from ganas.data.sources import check_apart, check_source, open_source
 from ganas.errors import ConfigError, DataError
-from ganas.inference import png
+from ganas.inference import encoded, png
 from ganas.paths import SYSTEM_NAMES
 
 Make = Callable[[Path, dict[str, bytes]], Path]
@@ -56,40 +56,33 @@ DATA = {"a.png": photo(), "sub/b.png": photo(8)}
 
 @both
 def test_a_run_among_images_is_left_out_and_said(tmp_path: Path, make: Make) -> None:
-    run = {
-        "runs/x/config.yaml": run_config(),
-        "runs/x/samples/000000400.png": photo(),
-        "runs/x/repeats/1/s.png": photo(),
-    }
+    run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": photo(), "runs/x/repeats/1/s.png": photo()}
     listing = list_images(make(tmp_path / "images", DATA | run))
     assert listing.names == ("a.png", "sub/b.png")
-    (note,) = listing.notes
-    assert "2 files (runs/x/repeats/1/s.png, …) left out, which ganas made" in note
+    assert listing.notes == ("2 files (runs/x/repeats/1/s.png, …) left out, which are of runs of ganas",)
 
 
 @both
 def test_the_digest_is_the_same_before_and_after_results_came(tmp_path: Path, make: Make) -> None:
-    results = {
-        "out/a.png": result(),
-        "out/deep/b.png": result(),
-        "run/config.yaml": run_config(),
-        "run/s.png": result(),
-    }
+    results = {"out/a.png": result(), "c.png": result(), "run/config.yaml": run_config(), "run/s.png": result()}
     before, after = (open_source(make(tmp_path / name, DATA | more)) for name, more in (("x", {}), ("y", results)))
     assert before.names == after.names and before.digest() == after.digest()
+    assert after.notes[1] == "2 images (c.png, …) left out, which ganas made"
 
 
 @both
-def test_results_are_read_where_they_are_asked_for(tmp_path: Path, make: Make) -> None:
+def test_results_are_read_where_there_is_nothing_else(tmp_path: Path, make: Make) -> None:
     for number, (one, other) in enumerate((("a.png", "b.png"), ("one/a.png", "two/b.png"), ("a.png", "one/b.png"))):
-        listing = list_images(make(tmp_path / str(number), {one: result(1), other: result(2)}))
-        assert listing.names == (one, other) and not listing.notes
+        source = open_source(make(tmp_path / str(number), {one: result(1), other: result(2)}))
+        assert source.names == (one, other) and not source.notes
 
 
-@both
-def test_a_folder_where_somebody_mixed_results_with_photographs_is_data(tmp_path: Path, make: Make) -> None:
-    files = {"mixed/a.png": result(), "mixed/b.png": photo(), "c.png": photo()}
-    assert len(list_images(make(tmp_path / "images", files)).names) == 3
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_a_result_says_so_in_every_format_that_has_room_for_it(tmp_path: Path, suffix: str) -> None:
+    folder = folder_of(tmp_path, DATA)
+    (folder / f"made{suffix}").write_bytes(encoded(torch.zeros(3, 8, 8, dtype=torch.uint8), Path(f"made{suffix}")))
+    assert open_source(folder).names == ("a.png", "sub/b.png")
+    assert check_source(folder).count == 2
 
 
 @both
@@ -151,6 +144,9 @@ def test_sets_that_share_some_images_are_told_from_equal_and_from_separate_ones(
     sources = {path.name: open_source(path) for path in (whole, part, other, tmp_path / "link")}
     assert not check_apart(sources["in"], sources["other"]), "equal images, but not the same files"
     assert check_apart(sources["all"], sources["link"])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "c.png").symlink_to(other / "b.png")
+    assert check_apart(open_source(tmp_path / "links"), sources["other"]), "wherever links lead"
     with pytest.raises(DataError, match=r"all and .*in share 1 image: give sets that share none"):
         check_apart(sources["all"], sources["in"])
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 
-from ganas.__main__ import INTERRUPTED
 from ganas.cli.options import app
 from ganas.cli.printing import echo, never_fail
 from ganas.errors import (
+    INTERRUPTED,
     GanasError,
     Stopped,
     UserError,
@@ -67,5 +67,5 @@ USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ 
 
 
 def _fail(message: str, code: int) -> int:
-    echo(f"ganas: {' '.join(message.split())}", err=True)
+    echo(f"ganas: {' '.join(line.strip() for line in message.splitlines())}", err=True)
     return code

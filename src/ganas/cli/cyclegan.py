@@ -23,8 +23,8 @@ from ganas.cli.options import (
     default_preset,
     refuse_both,
 )
-from ganas.cli.printing import counted, echo, fresh, print_next
-from ganas.errors import ConfigError, shown
+from ganas.cli.printing import echo, fresh, print_next
+from ganas.errors import ConfigError, counted, shown
 
 if TYPE_CHECKING:
     from ganas.config import RunConfig

@@ -21,8 +21,8 @@ from ganas.cli.options import (
     app,
     default_preset,
 )
-from ganas.cli.printing import counted, echo, fresh, print_next, print_table
-from ganas.errors import shown
+from ganas.cli.printing import echo, fresh, print_next, print_table
+from ganas.errors import counted, shown
 
 
 @app.command()

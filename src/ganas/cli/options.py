@@ -16,7 +16,7 @@ class _Group(TyperGroup):
         for before, value in zip(["", *args], args, strict=False):
             option, separator, rest = value.partition("=")
             if not value or (separator and not rest and option.startswith("--")):
-                name = option or (before if before.startswith("-") else "an argument")
+                name = option or (f"the value after {before}" if before.startswith("-") else "an argument")
                 raise ConfigError(f"{name} is empty, perhaps a variable that is not set: give a value")
         return super().parse_args(ctx, args)
 

@@ -22,11 +22,6 @@ def echo(text: object, *, err: bool = False) -> None:
     print("\n".join(map(shown, str(text).split("\n"))), file=sys.stderr if err else sys.stdout)
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Aligned with spaces, so that it can be cut and grepped."""
     printable = [tuple(map(shown, row)) for row in (columns, *rows)]
@@ -44,7 +39,7 @@ def _quoted(argument: object) -> str:
     """One word of a shell's command; of bytes where the output cannot hold it as text, or on one line."""
     text = f".{os.sep}{argument}" if isinstance(argument, Path) and str(argument).startswith("-") else str(argument)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")  # a closed stdout has none
         if text.isprintable():
             return shlex.quote(text)
     except UnicodeEncodeError:

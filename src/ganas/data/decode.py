@@ -29,6 +29,8 @@ from ganas.errors import shown
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
 UNMARKED = {".tga": "TGA"}  # formats that the suffix alone tells: any bytes might be one
 
+SOFTWARE = "ganas"  # what images that ganas writes name as what made them
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS_PER_SAMPLE = 258
 _JPEG = b"\xff\xd8"
@@ -46,6 +48,7 @@ class Facts:
     animated: bool = False  # more frames or pages than the one that is read
     profile: str = ""  # name of a colour profile other than sRGB
     bad_profile: bool = False  # it is damaged, or one of another kind of images
+    made_here: bool = False  # by ganas, as it says itself
 
 
 def decode(encoded: bytes, name: str = "", reading: Reading = AS_IT_STANDS) -> Image.Image:
@@ -97,6 +100,7 @@ class _Stored:
     orientation: int = 1  # EXIF's
     profile: bytes | None = None
     animated: bool = False
+    software: str = ""  # what made it, as it says
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,7 +116,9 @@ class _Stored:
         extent = self._extent()
         if extent and (misfit := extent.misfit(told)):
             raise UnreadableError(misfit)
-        facts = partial(Facts, *self.size, self.mode, extent, self.animated)
+        facts = partial(
+            Facts, *self.size, self.mode, extent, self.animated, made_here=self.software.rstrip("\0") == SOFTWARE
+        )
         if not self.profile:
             return facts()
         profile = find_profile(self.profile)
@@ -184,6 +190,7 @@ def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], held: ExitStack) -
         orientation=_orientation(image),
         profile=image.info.get("icc_profile"),
         animated=image.format in _FRAMES and _is_animated(image),
+        software=_software(image),
     )
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return stored(image.mode, samples=_grey_samples(image, rawmodes, encoded))
@@ -340,6 +347,14 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged EXIF data says nothing against the pixels
         return 1
     return orientation if isinstance(orientation, int) else 1
+
+
+def _software(image: Any) -> str:
+    """What made an image: a text in PNGs, a tag of EXIF's elsewhere."""
+    try:
+        return str(image.info.get("Software") or image.getexif().get(ExifTags.Base.Software) or "")
+    except Exception:  # damaged EXIF data says nothing against the pixels
+        return ""
 
 
 def _is_animated(image: Any) -> bool:

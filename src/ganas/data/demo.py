@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ganas.data.listing import SOFTWARE
+from ganas.data.decode import SOFTWARE
 from ganas.errors import DataError
 
 CROP_SIZE = 96  # side of every image written, in pixels

@@ -9,7 +9,7 @@ from ganas.data.colour import can_convert
 from ganas.data.decode import Facts
 from ganas.data.levels import FULL, Reading
 from ganas.data.limits import LONGEST
-from ganas.errors import shown
+from ganas.errors import counted, shown
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,6 @@ def decide(found: Sequence[Found], white: float | None, icc: bool) -> tuple[Read
     return reading, (*_on_white(seen, reading), *_on_profiles(seen, reading), *_on_shapes(seen))
 
 
-def counted(count: int, kind: str = "") -> str:
-    """``1 image``, ``2 usable images``."""
-    return f"{count} {kind}image{'' if count == 1 else 's'}"
-
-
 def listed(found: Sequence[Found]) -> str:
     """The first five files that cannot be read, with the reasons."""
     reasons = [f"{shown(one.name)}: {one.reason}" for one in found if not one.facts]
@@ -52,12 +47,13 @@ def _on_white(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
     floats = [extent for extent in extents.values() if extent.kind == "float"]
     white, bits = reading.integer, round(log2(reading.integer + 1))
     if integers and white != FULL and not reading.told:
-        seem = "say" if any(extent.said for extent in integers) else "hold no value above"
-        why = f"{seem} {white:g}" + (" is white" if seem == "say" else "")
-        yield f"{counted(len(integers))} of 16 bits {why}: read as {bits} bits; {_otherwise(FULL)}"
+        why = f"white is {white:g} by their tags" if any(e.said for e in integers) else f"no value is above {white:g}"
+        count = counted(len(integers), "image")
+        yield f"{count} of more than 8 bits: {why}, read as {bits} bits; {_otherwise(FULL)}"
     if floats and not reading.told:
         other = 255.0 if reading.floating == 1 else 1.0
-        yield f"{counted(len(floats))} of floating point: read with {reading.floating:g} as white; {_otherwise(other)}"
+        count = counted(len(floats), "image")
+        yield f"{count} of floating point: read with {reading.floating:g} as white; {_otherwise(other)}"
     cut = {name: extent.high for name, extent in extents.items() if extent.high > reading.white(extent)}
     if cut:
         name = max(cut, key=lambda name: cut[name])
@@ -65,7 +61,9 @@ def _on_white(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
 
 
 def _otherwise(white: float) -> str:
-    return f"--set data.white={white:g} reads them otherwise (translate, evaluate: --white {white:g})"
+    return (
+        f"--set data.white={white:g} reads all of more than 8 bits otherwise (translate, evaluate: --white {white:g})"
+    )
 
 
 def _on_profiles(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
@@ -94,7 +92,7 @@ def _on_shapes(seen: Mapping[str, Facts]) -> Iterator[str]:
 
 
 def _have(count: int) -> str:
-    return f"{counted(count)} {'has' if count == 1 else 'have'}"
+    return f"{counted(count, 'image')} {'has' if count == 1 else 'have'}"
 
 
 def _such_as(names: Sequence[str]) -> str:

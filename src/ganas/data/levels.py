@@ -52,7 +52,7 @@ class Extent:
             return ""
         way_out = "save it as one of these"
         if self.low >= 0 and isfinite(self.high):
-            way_out += ", or say which is white by data.white"
+            way_out += ", or give the value that is white as data.white or --white"
         return f"values from {self.low:g} to {self.high:g} are neither 8 nor 16 bits; {way_out}"
 
     def _fits(self, white: float) -> bool:
@@ -84,6 +84,7 @@ class Reading:
     icc: bool = True  # colour profiles other than sRGB are converted
     converts: bool = False  # and there are some
     told: bool = False  # by the user, which value is white
+    level: float | None = None  # white in all its images of more than 8 bits, where they are of one kind
 
     @property
     def label(self) -> str:
@@ -105,7 +106,8 @@ class Reading:
         floats = [extent for extent in extents if extent.kind == "float"]
         integer = (white or white_of(integers)) if integers else FULL
         floating = (white or white_of(floats)) if floats else None
-        return cls(integer, floating, icc, converts, told=white is not None)
+        level = integer if integers and not floats else None if integers else floating
+        return cls(integer, floating, icc, converts, told=white is not None, level=level)
 
 
 AS_IT_STANDS = Reading()

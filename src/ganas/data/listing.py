@@ -4,15 +4,15 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from ganas.data.decode import reason_of
 from ganas.errors import DataError, shown
 from ganas.paths import is_hidden
-from ganas.store import is_run
+from ganas.store import CONFIG, is_run_config
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"),
@@ -27,11 +27,8 @@ OTHER_SUFFIXES = (
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 )
 
-SOFTWARE = "ganas"  # what the PNGs that ganas writes name as theirs
-MADE_HERE = b"tEXtSoftware\0" + SOFTWARE.encode()  # as it stands in such a file
 START = 256  # bytes of a file that tell what it is
 
-Origin = Literal["run", "results"]  # of a folder that ganas wrote
 Start = Callable[[str], bytes]  # the first bytes of a file by its name; none if it cannot be read
 Tree = dict[str, list[str]]  # folder, relative with forward slashes, "" for the top -> names of the files in it
 
@@ -47,8 +44,7 @@ class Listing:
 def list_images(path: Path) -> Listing:
     """All images under ``path``, not yet looked into. Raises DataError unless there is at least one.
 
-    What ganas made itself is left out, or it would learn from its own results: runs always, folders of translations or
-    samples where there are other images beside them.
+    Runs of ganas are left out: it would learn from its own results.
     """
     if not path.exists():
         raise DataError(f"{shown(path)}: no such file or folder; check the path")
@@ -82,54 +78,35 @@ UNIX = 3  # where a backslash is a character like others
 
 def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
     """The images of a tree that are data, and notes on the others."""
-    found: dict[Origin | None, list[str]] = {None: [], "run": [], "results": []}
-    origins: dict[str, Origin | None] = {}
-    others = []
+    data: list[str] = []
+    results: list[str] = []
+    others: list[str] = []
+    runs: set[str] = set()
     for folder in sorted(tree):  # from the top
-        origins[folder] = "run" if _within_run(folder, origins) else _origin(folder, tree[folder], start)
+        above = {parent.as_posix() for parent in PurePosixPath(folder).parents}
+        if above & runs or (CONFIG in tree[folder] and is_run_config(start(_joined(folder, CONFIG)))):
+            runs.add(folder)
         for file in tree[folder]:
-            name = f"{folder}/{file}" if folder else file
+            name = _joined(folder, file)
             if any(map(is_hidden, PurePosixPath(name).parts)):
                 continue
             if is_image_name(file):
-                found[origins[folder]].append(name)
+                (results if folder in runs else data).append(name)
             elif file.lower().endswith(OTHER_SUFFIXES):
                 others.append(name)
-    if origins.get("") == "run":
+    if "" in runs:
         raise DataError(f"{shown(path)}: a run of ganas and no set of images; give a folder of images")
-    data, made = found[None], found["results"]
-    if not data:  # then results are what was asked for
-        data, made = made, []
     not_read = f"{_some(others)} not read, {_kinds(others)}: convert them to .png or .jpg" if others else ""
     if not data:
-        runs = "; it holds runs of ganas alone" if found["run"] else ""
+        alone = "; it holds runs of ganas alone" if results else ""
         hint = f"; {not_read}" if others else f"; ganas reads {' '.join(IMAGE_SUFFIXES)}"
-        raise DataError(f"{shown(path)}: no images in it{runs}{hint}")
-    notes = []
-    for names in (found["run"], made):
-        if names:
-            notes.append(f"{_some(names)} left out, which ganas made")
-    if others:
-        notes.append(not_read)
-    return Listing(tuple(sorted(data)), tuple(notes))
+        raise DataError(f"{shown(path)}: no images in it{alone}{hint}")
+    left_out = f"{_some(results)} left out, which are of runs of ganas" if results else ""
+    return Listing(tuple(sorted(data)), tuple(filter(None, (left_out, not_read))))
 
 
-def _within_run(folder: str, origins: Mapping[str, Origin | None]) -> bool:
-    """Whether a folder above is a run."""
-    return any(origins.get(parent.as_posix()) == "run" for parent in PurePosixPath(folder).parents)
-
-
-def _origin(folder: str, files: Sequence[str], start: Start) -> Origin | None:
-    """Runs are known by their config; results by their images, each of which says who made it."""
-
-    def start_here(file: str) -> bytes:
-        return start(f"{folder}/{file}" if folder else file)
-
-    if is_run(files, start_here):
-        return "run"
-    images = sorted(filter(is_image_name, files))
-    made = images and all(MADE_HERE in start_here(image) for image in images)  # most end with the first
-    return "results" if made else None
+def _joined(folder: str, file: str) -> str:
+    return f"{folder}/{file}" if folder else file
 
 
 def _start_of_file(file: Path) -> bytes:

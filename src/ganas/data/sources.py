@@ -25,12 +25,12 @@ from typing import Any, NoReturn, TypeVar
 from PIL import Image
 
 from ganas.data.decode import decoded, inspect, reason_of
-from ganas.data.findings import Found, counted, decide, listed
+from ganas.data.findings import Found, decide, listed
 from ganas.data.levels import AS_IT_STANDS, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
 from ganas.data.threads import Threads
-from ganas.errors import ConfigError, DataError, shown
+from ganas.errors import ConfigError, DataError, counted, shown
 from ganas.paths import StrPath, as_path
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
@@ -110,11 +110,12 @@ class ImageSource:
 
     @property
     def files(self) -> frozenset[tuple[str, str]]:
-        """Each image by where it really lies, whatever links lead there: its folder, or its zip, and its name."""
+        """Each image by where it really lies, whatever links lead there: the file, or its zip and its name there."""
         if not self.path.is_dir():
             return frozenset((os.path.realpath(self.path), name) for name in self.names)
         parents = {parent: os.path.realpath(self.path / parent) for parent in {_parent(name) for name in self.names}}
-        return frozenset((parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
+        places = (os.path.join(parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
+        return frozenset((os.path.realpath(place) if os.path.islink(place) else place, "") for place in places)
 
     def subset(self, indices: Iterable[int]) -> "ImageSource":
         """The images at ``indices``, in that order."""
@@ -169,7 +170,7 @@ class SourceReport:
 
     def __str__(self) -> str:
         """A few lines for people."""
-        lines = [f"{shown(self.path)}: {counted(self.count)}, {self.bytes / 10**6:.1f} MB"]
+        lines = [f"{shown(self.path)}: {counted(self.count, 'image')}, {self.bytes / 10**6:.1f} MB"]
         if self.count:
             sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
             modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
@@ -211,13 +212,16 @@ def open_source(
     if not verify:
         reading = replace(AS_IT_STANDS, integer=white or FULL, floating=white, icc=icc, told=white is not None)
         return _with_enough(replace(source, reading=reading), minimum)
-    found = _looked_into(source, told=white is not None)
+    source, found = _looked_into(source, told=white is not None)
     broken = [one for one in found if not one.facts]
     if broken and not skip_bad:
         _refuse_broken(source, broken, minimum)
     reading, notes = decide(found, white, icc)
     if broken:
-        notes = (f"{len(broken)} of {counted(len(found))} cannot be read and are left out ({listed(broken)})", *notes)
+        notes = (
+            f"{len(broken)} of {counted(len(found), 'image')} cannot be read and are left out ({listed(broken)})",
+            *notes,
+        )
     names = tuple(one.name for one in found if one.facts)
     _check_resolution(source, found, resolution)
     return _with_enough(replace(source, names=names, notes=source.notes + notes, reading=reading), minimum, len(broken))
@@ -227,7 +231,7 @@ def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSou
     if len(source) >= minimum:
         return source
     rest = f" ({broken} cannot be read)" if broken else ""
-    raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable ')}, {minimum} needed{rest}; add images")
+    raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable image')}, {minimum} needed{rest}; add images")
 
 
 def _check_resolution(source: ImageSource, found: Sequence[Found], resolution: int) -> None:
@@ -252,8 +256,8 @@ def check_apart(one: ImageSource, other: ImageSource) -> bool:
     shared = len(mine & theirs)
     if shared and mine != theirs:
         raise DataError(
-            f"{shown(one.path)} and {shown(other.path)} share {counted(shared)}: give sets that share none, the one "
-            f"outside of the other"
+            f"{shown(one.path)} and {shown(other.path)} share {counted(shared, 'image')}: give sets that share none, "
+            f"the one outside of the other"
         )
     return bool(shared)
 
@@ -274,7 +278,7 @@ def check_source(place: StrPath, *, white: float | None = None, icc: bool = True
     """
     _check_white(white)
     source = _listed(as_path(place))
-    found = _looked_into(source, told=white is not None)
+    source, found = _looked_into(source, told=white is not None)
     usable = [one.facts for one in found if one.facts]
     sizes = {}
     if usable:
@@ -336,8 +340,11 @@ def _file_bytes(file: Path) -> bytes:
 # Looking at all of them ----------------------------------------------------------------------------------------------
 
 
-def _looked_into(source: ImageSource, *, told: bool) -> list[Found]:
-    """What every file holds; told: the user says which value is white."""
+def _looked_into(source: ImageSource, *, told: bool) -> tuple[ImageSource, list[Found]]:
+    """What every file holds; told: the user says which value is white.
+
+    What ganas made itself is left out where there are other images: it would learn from its own results.
+    """
 
     def look(index: int) -> Found:
         name = source.names[index]
@@ -349,11 +356,19 @@ def _looked_into(source: ImageSource, *, told: bool) -> list[Found]:
         except UnreadableError as error:
             return Found(name, size, None, str(error))
 
-    return list(in_threads(look, len(source)))
+    found = list(in_threads(look, len(source)))
+    made = [one.name for one in found if one.facts and one.facts.made_here]
+    if not made or not any(one.facts and not one.facts.made_here for one in found):
+        return source, found
+    note = f"{counted(len(made), 'image')} ({shown(made[0])}{', …' * (len(made) > 1)}) left out, which ganas made"
+    left = [one for one in found if not (one.facts and one.facts.made_here)]
+    return replace(source, names=tuple(one.name for one in left), notes=(*source.notes, note)), left
 
 
 def _refuse_broken(source: ImageSource, broken: Sequence[Found], minimum: int) -> NoReturn:
-    message = f"{shown(source.path)}: {len(broken)} of {counted(len(source))} cannot be read ({listed(broken)})"
+    message = (
+        f"{shown(source.path)}: {len(broken)} of {counted(len(source), 'image')} cannot be read ({listed(broken)})"
+    )
     rest = len(source) - len(broken)
     way_out = "repair or remove them"
     if rest >= max(minimum, 1):

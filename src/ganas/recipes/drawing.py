@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ganas.data.listing import SOFTWARE
+from ganas.data.decode import SOFTWARE
 from ganas.nets.layout import DIRECTIONS
 from ganas.recipes.figures import Recipe
 from ganas.recipes.report import Row

@@ -134,6 +134,8 @@ def kept_choices(run: Run, config: Chosen) -> Chosen:
     if not run.config.exists():
         return config
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
+    if stored.kind != config.kind and run.begun:
+        raise RunError(f"{str(run.path)!r} is a run of ganas {stored.kind}: choose another --out")
     mine, kept = config.training, stored.training
     update = {
         "device": kept.device if mine.device == "auto" else mine.device,

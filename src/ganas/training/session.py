@@ -46,6 +46,10 @@ class Domains:
     held_a: ImageSource
     held_b: ImageSource
 
+    def of(self, letter: str) -> ImageSource:
+        """The images to learn from of domain ``a`` or ``b``."""
+        return {"a": self.a, "b": self.b}[letter]
+
 
 def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
     """Hold out up to `data.validation` images a domain, at most a tenth of it."""
@@ -165,7 +169,8 @@ class Session:
                     f"the same command goes on from there"
                 ) from None
             except DataError:  # as long as a batch is waited for, nothing has changed
-                self.save(self.loop.nimg)
+                if self.loop.nimg:  # else another set of images is welcome
+                    self.save(self.loop.nimg)
                 raise
             except OSError as error:
                 raise RunError(f"{describe_os_error(error)}; {self._saved()}") from error

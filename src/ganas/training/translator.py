@@ -271,5 +271,7 @@ def keep(
         metric=metric,
         score=score,
         split=split,
+        white=session.config.data.white or session.domains.of(name[-2]).reading.level,
+        icc=session.config.data.icc,
     )
     save_generator(session.run.generator(direction), session.generators()[name], info)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganas.config import RunConfig
 from ganas.data.loaders import centre_images, split
-from ganas.data.sources import ImageSource, open_source
+from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.inference import Translator
 from ganas.metrics.evaluate import Reference
@@ -57,7 +57,9 @@ class Validation:
         return min(map(len, self._held.values())) >= MINIMUM_HELD
 
     def ready(self, reporter: Reporter) -> bool:
-        """`enough`, and said where it is not."""
+        """`enough`, and said where it is not; so are notes on test images."""
+        if self._config.metrics.split == "test":
+            reporter.note(notes_of(*self._held.values()))
         if not self.enough:
             count = min(map(len, self._held.values()))
             reporter.say(f"only {count} images are held out: too few to measure by")
@@ -150,8 +152,14 @@ def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
     data = config.data
     a, b = (
-        open_source(place, skip_bad=data.skip_bad, minimum=MINIMUM_HELD, white=data.white, icc=data.icc)
-        for place in (test_a, test_b)
+        open_source(
+            place,
+            skip_bad=data.skip_bad,
+            minimum=MINIMUM_HELD,
+            white=data.white or learned.reading.level,  # as the training images are read
+            icc=data.icc,
+        )
+        for place, learned in ((test_a, domains.a), (test_b, domains.b))
     )
     for test, learned in ((a, domains.a), (b, domains.b)):
         if shared := len(test.files & learned.files):
