@@ -27,11 +27,13 @@ from ganas.inference import (
     build_generator,
     load_generator,
     output_names,
+    read_generator_info,
     save_generator,
     translate,
 )
 from ganas.nets.layout import LAYOUTS
 from ganas.store import Run
+from tiny import FLAGS, ganas
 
 
 def info_of(layout: str = "framed", network: str = "generator_ab") -> GeneratorInfo:
@@ -348,6 +350,28 @@ def test_one_image_becomes_a_file_of_the_format_its_suffix_says(name: str, run: 
     with pytest.raises(DataError, match="is there already: give a new file"):
         translate(run.path, image, tmp_path / name, direction="ab")
     assert (tmp_path / name).read_bytes() == before
+
+
+def test_an_image_is_read_as_those_were_that_the_generator_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 bits in 16, and a dark one, which alone would be taken for 10."""
+    generator = np.random.default_rng(0)
+    for letter in "ab":
+        (tmp_path / letter).mkdir()
+        for number in range(3):
+            values = generator.integers(0, 4096, (16, 16)).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / letter / f"{number}.png")
+    dark = tmp_path / "dark.png"
+    Image.fromarray(np.full((16, 16), 800, np.uint16)).save(dark)
+    domains = ("--a", tmp_path / "a", "--b", tmp_path / "b")
+    assert ganas("train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", tmp_path / "run") == 0
+    assert read_generator_info(tmp_path / "run" / "model" / "generator_ab.safetensors").white == 4095
+    monkeypatch.setattr(Translator, "__call__", lambda _, images: images)
+    for white, expected in ((None, 800 / 4095), (1600, 800 / 1600)):
+        out = tmp_path / f"{white}.png"
+        translate(tmp_path / "run", dark, out, direction="ab", white=white)
+        assert (read_image(out) == round(255 * expected)).all()
 
 
 def test_a_file_cannot_hold_a_folder(run: Run, tmp_path: Path) -> None:

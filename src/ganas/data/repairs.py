@@ -17,6 +17,7 @@ _KEPT = (b"tRNS", b"sBIT", b"gAMA", b"cHRM", b"sRGB", b"eXIf")
 _ORIENTED = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")  # texts that may turn it
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # but for those within the data of a scan
 _JPEG_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_SCAN = 0xDA
 _JPEG_END = b"\xff\xd9"
 
 
@@ -60,14 +61,14 @@ def jpeg_ended(jpeg: bytes) -> bytes | None:
     A decoder makes up the pixels that are missing, and says so to nobody. But it makes them up from what follows: all
     continuations give the same pixels only where none is missing.
     """
-    if not _all_scans(jpeg):
+    if not _all_scans(jpeg) or not _all_restarts(jpeg):
         return None
     body = jpeg.rstrip(b"\xff")  # half of the marker
     ended = body + _JPEG_END
     first = Image.open(BytesIO(ended), formats=["JPEG"])
     with in_memory.hold(3 * first.width * first.height):
         first.load()
-        for bits in (b"\xaa", b"\x55", _next_restart(body)):
+        for bits in (b"\xaa", b"\x55"):
             made_up = body + bits + bytes(range(1, 255)) + _JPEG_END
             other = Image.open(BytesIO(made_up), formats=["JPEG"])
             if ImageChops.difference(first, other).getbbox(alpha_only=False):
@@ -75,23 +76,47 @@ def jpeg_ended(jpeg: bytes) -> bytes | None:
     return ended
 
 
-def _next_restart(jpeg: bytes) -> bytes:
-    """The restart marker that is next in the last scan of a JPEG, if it has such: cut before one, it waits for that."""
-    markers = _JPEG_RESTART.findall(jpeg, jpeg.rfind(b"\xff\xda"))
-    return bytes((0xFF, 0xD0 + (markers[-1][1] + 1) % 8 if markers else 0xD0))
+def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """(marker, content, where what follows begins) of each; the data of a scan follows its own."""
+    position = 2
+    while marker := _JPEG_MARKER.search(jpeg, position):
+        position = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
+        yield jpeg[marker.start() + 1], jpeg[marker.end() + 2 : position], position
+
+
+def _is_frame(kind: int) -> bool:
+    return 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC)
 
 
 def _all_scans(jpeg: bytes) -> bool:
     """Whether the scans of a JPEG cover every coefficient of every component, to the last bit."""
     missing = {(-1, -1)}  # until the frame's header says what there is
-    position = 2
-    while marker := _JPEG_MARKER.search(jpeg, position):
-        kind = jpeg[marker.start() + 1]
-        position = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
-        segment = jpeg[marker.end() + 2 : position]
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+    for kind, segment, _ in _segments(jpeg):
+        if _is_frame(kind):
             missing = {(component, place) for component in segment[6::3] for place in range(64)}
-        elif kind == 0xDA and len(segment) > 3 and not segment[-1] & 15:  # a scan down to the lowest bit
+        elif kind == _SCAN and len(segment) > 3 and not segment[-1] & 15:  # a scan down to the lowest bit
             first, last = segment[-3], segment[-2]
             missing -= {(component, place) for component in segment[1:-3:2] for place in range(first, last + 1)}
     return not missing
+
+
+def _all_restarts(jpeg: bytes) -> bool:
+    """Whether the last scan of a JPEG with restart markers has all of them: cut before one, it would seem whole."""
+    interval, frame, scan, data = 0, b"", b"", len(jpeg)
+    for kind, segment, end in _segments(jpeg):
+        if kind == 0xDD:
+            interval = int.from_bytes(segment[:2], "big")
+        elif _is_frame(kind):
+            frame = segment
+        elif kind == _SCAN:
+            scan, data = segment, end
+    if not interval:
+        return True
+    height, width = (int.from_bytes(frame[place : place + 2], "big") for place in (1, 3))
+    sampling = {component: divmod(factors, 16) for component, factors in zip(frame[6::3], frame[7::3], strict=False)}
+    components = scan[1:-3:2]
+    most = [max(factors) for factors in zip(*sampling.values(), strict=True)]  # horizontally, vertically
+    # of one component alone a unit is a block of it, of several what the coarsest has one block in
+    own = sampling[components[0]] if len(components) == 1 else (1, 1)
+    across, down = -(-width * own[0] // (8 * most[0])), -(-height * own[1] // (8 * most[1]))
+    return len(_JPEG_RESTART.findall(jpeg, data)) == -(-across * down // interval) - 1
