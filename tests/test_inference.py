@@ -368,7 +368,7 @@ def test_an_image_is_read_as_those_were_that_the_generator_learned_from(
     assert ganas("train", "resnet6", *domains, *FLAGS, "--resolution", "24", "--out", tmp_path / "run") == 0
     assert read_generator_info(tmp_path / "run" / "model" / "generator_ab.safetensors").white == 4095
     monkeypatch.setattr(Translator, "__call__", lambda _, images: images)
-    for white, expected in ((None, 800 / 4095), (1600, 800 / 1600)):
+    for white, expected in ((None, 800 / 4095), (1000, 800 / 1000)):
         out = tmp_path / f"{white}.png"
         translate(tmp_path / "run", dark, out, direction="ab", white=white)
         assert (read_image(out) == round(255 * expected)).all()

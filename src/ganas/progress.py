@@ -100,7 +100,10 @@ def readable_seconds(seconds: float) -> str:
 
 
 class StopSignal:
-    """SIGINT and SIGTERM ask once, politely: `check` then raises `Stopped` at a safe place. A second one is obeyed."""
+    """SIGINT and SIGTERM ask once, politely. A second one is obeyed.
+
+    `check` then raises `Stopped` at a safe place; within a block of `at_once` the signal itself does, wherever it is.
+    """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None

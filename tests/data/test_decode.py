@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 from test_sources import RED, encoded, folder_of, noise, pixels, plain, read_one, refusal, zip_of
 
 from ganas.data import colour, decode, limits
-from ganas.data.levels import AS_IT_STANDS
+from ganas.data.levels import DEFAULT_READING
 from ganas.data.limits import PixelLimit, UnreadableError
 from ganas.data.loaders import centre_images
 from ganas.data.sources import check_source, in_threads, open_source
@@ -400,7 +400,7 @@ def test_white_is_a_value_that_samples_may_have(tmp_path: Path, white: float) ->
 def test_white_changes_nothing_in_a_set_of_8_bits(tmp_path: Path) -> None:
     folder_of(tmp_path, {"x.png": plain()})
     assert open_source(tmp_path, white=4095).digest() == open_source(tmp_path).digest()
-    assert open_source(tmp_path).reading == AS_IT_STANDS
+    assert open_source(tmp_path).reading == DEFAULT_READING
 
 
 # Files that are good

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ganas.data.colour import Profile, find_profile
-from ganas.data.levels import AS_IT_STANDS, FULL, Extent, Reading, said_by_bits
+from ganas.data.levels import DEFAULT_READING, FULL, Extent, Reading, white_of_bits
 from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
 from ganas.data.repairs import PNG, jpeg_ended, png_alone, png_chunks
-from ganas.data.samples import Samples, is_inverted, read_tiff, said_by_tags
+from ganas.data.samples import Samples, is_inverted, read_tiff, white_by_tags
 from ganas.errors import shown
 
 # What the suffixes that are listed promise. A PNG named .jpg is welcome, but no other decoder of Pillow's (EPS starts
@@ -51,14 +51,14 @@ class Facts:
     made_here: bool = False  # by ganas, as it says itself
 
 
-def decode(encoded: bytes, name: str = "", reading: Reading = AS_IT_STANDS) -> Image.Image:
+def decode(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Image.Image:
     """The upright RGB image; of its name the suffix counts. Raises UnreadableError."""
     with decoded(encoded, name, reading) as image:
         return image
 
 
 @contextmanager
-def decoded(encoded: bytes, name: str = "", reading: Reading = AS_IT_STANDS) -> Iterator[Image.Image]:
+def decoded(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Iterator[Image.Image]:
     """As `decode`. Until the end of the block the image counts among the pixels that are in memory."""
     with ExitStack() as held:
         with _reasons():
@@ -66,13 +66,13 @@ def decoded(encoded: bytes, name: str = "", reading: Reading = AS_IT_STANDS) -> 
         yield image
 
 
-def inspect(encoded: bytes, name: str = "", *, told: bool = False) -> Facts:
+def inspect(encoded: bytes, name: str = "", *, white_given: bool = False) -> Facts:
     """What an image holds, every pixel of it decoded. Raises UnreadableError.
 
-    told: the user says which value is white, so that any range will do.
+    white_given: the user says which value is white, so that any range will do.
     """
     with ExitStack() as held, _reasons():
-        return _load(encoded, name, held).facts(told)
+        return _load(encoded, name, held).facts(white_given)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ class _Stored:
     image: Image.Image | None = None  # of up to 8 bits a sample; of 16-bit colour the high bytes
     samples: Samples | None = None  # of more
     all_bits: Callable[[], Samples] | None = None  # both bytes of 16-bit colour
-    said: float | None = None  # the value that is white in it, by its tags
+    tagged_white: float | None = None  # the value that is white in it, by its tags
     orientation: int = 1  # EXIF's
     profile: bytes | None = None
     animated: bool = False
@@ -112,10 +112,10 @@ class _Stored:
             height, width = self.samples.values.shape[:2]
         return (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)
 
-    def facts(self, told: bool) -> Facts:
+    def facts(self, white_given: bool) -> Facts:
         extent = self._extent()
-        if extent and (misfit := extent.misfit(told)):
-            raise UnreadableError(misfit)
+        if extent and (range_error := extent.range_error(white_given)):
+            raise UnreadableError(range_error)
         facts = partial(
             Facts, *self.size, self.mode, extent, self.animated, made_here=self.software.rstrip("\0") == SOFTWARE
         )
@@ -148,7 +148,7 @@ class _Stored:
         bands = cast(tuple[tuple[int, int], ...], self.image.getextrema())
         colours = bands[:-1] if self.image.mode.endswith("A") else bands
         highest = float(256 * max(high for _, high in colours) + 255)  # as far as the high bytes tell
-        return Extent("integer", 0.0, highest, highest, self.said)
+        return Extent("integer", 0.0, highest, highest, self.tagged_white)
 
 
 def _load(encoded: bytes, name: str, held: ExitStack) -> _Stored:
@@ -194,15 +194,15 @@ def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], held: ExitStack) -
     )
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return stored(image.mode, samples=_grey_samples(image, rawmodes, encoded))
-    all_bits, said = None, None
+    all_bits, tagged_white = None, None
     if rawmodes and rawmodes <= _COLOUR_16 | {_GREY_ALPHA_16}:
-        all_bits, said = partial(_all_bits, encoded, formats), _said(image, encoded)
+        all_bits, tagged_white = partial(_all_bits, encoded, formats), _tagged_white(image, encoded)
     decoded = image
     if rawmodes == {_GREY_ALPHA_16}:  # of which Pillow makes RGBA
         decoded = Image.merge("LA", image.split()[2:])
     elif image.mode == "La":
         decoded = image.convert("LA")
-    return stored(decoded.mode, decoded, all_bits=all_bits, said=said)
+    return stored(decoded.mode, decoded, all_bits=all_bits, tagged_white=tagged_white)
 
 
 def _load_tiff(encoded: bytes, held: ExitStack) -> _Stored:
@@ -261,17 +261,17 @@ def _grey_samples(image: Any, rawmodes: set[str], encoded: bytes) -> Samples:
     if image.format in ("PPM", "JPEG2000") and image.mode != "F":  # they name their range, and Pillow scales it
         return Samples(values, exact=FULL)
     inverted = image.format == "TIFF" and is_inverted(image.tag_v2)
-    return Samples(values, inverted=inverted, said=_said(image, encoded))
+    return Samples(values, inverted=inverted, tagged_white=_tagged_white(image, encoded))
 
 
-def _said(image: Any, encoded: bytes) -> float | None:
+def _tagged_white(image: Any, encoded: bytes) -> float | None:
     """The value that is white by the tags of a PNG or a TIFF."""
     if image.format == "TIFF":
-        return said_by_tags(image.tag_v2)
+        return white_by_tags(image.tag_v2)
     if image.format == "PNG":
         for kind, content, _ in png_chunks(encoded):
             if kind == b"sBIT":
-                return said_by_bits(max(content, default=0))
+                return white_of_bits(max(content, default=0))
             if kind == b"IDAT":
                 break
     return None

@@ -13,7 +13,7 @@ from ganas.errors import counted, shown
 
 
 @dataclass(frozen=True)
-class Found:
+class Inspection:
     """One file."""
 
     name: str
@@ -22,7 +22,7 @@ class Found:
     reason: str = ""  # why not
 
 
-def decide(found: Sequence[Found], white: float | None, icc: bool) -> tuple[Reading, tuple[str, ...]]:
+def decide(found: Sequence[Inspection], white: float | None, icc: bool) -> tuple[Reading, tuple[str, ...]]:
     """How the images of a set are read, and notes on it, a line each.
 
     white: the value that is white in those of more than 8 bits; None: their values and tags tell.
@@ -35,7 +35,7 @@ def decide(found: Sequence[Found], white: float | None, icc: bool) -> tuple[Read
     return reading, (*_on_white(seen, reading), *_on_profiles(seen, reading), *_on_shapes(seen))
 
 
-def listed(found: Sequence[Found]) -> str:
+def listed(found: Sequence[Inspection]) -> str:
     """The first five files that cannot be read, with the reasons."""
     reasons = [f"{shown(one.name)}: {one.reason}" for one in found if not one.facts]
     return "; ".join(reasons[:5] + ([f"and {len(reasons) - 5} more"] if len(reasons) > 5 else []))
@@ -46,11 +46,15 @@ def _on_white(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
     integers = [extent for extent in extents.values() if extent.kind == "integer"]
     floats = [extent for extent in extents.values() if extent.kind == "float"]
     white, bits = reading.integer, round(log2(reading.integer + 1))
-    if integers and white != FULL and not reading.told:
-        why = f"white is {white:g} by their tags" if any(e.said for e in integers) else f"no value is above {white:g}"
+    if integers and white != FULL and not reading.white_given:
+        why = (
+            f"white is {white:g} by their tags"
+            if any(e.tagged_white for e in integers)
+            else f"no value is above {white:g}"
+        )
         count = counted(len(integers), "image")
         yield f"{count} of more than 8 bits: {why}, read as {bits} bits; {_otherwise(FULL)}"
-    if floats and not reading.told:
+    if floats and not reading.white_given:
         other = 255.0 if reading.floating == 1 else 1.0
         count = counted(len(floats), "image")
         yield f"{count} of floating point: read with {reading.floating:g} as white; {_otherwise(other)}"

@@ -18,10 +18,10 @@ BITS = {255.0: 8, 1023.0: 10, 4095.0: 12, 16383.0: 14, 65535.0: 16}  # white -> 
 FULL = 65535.0
 HEADROOM = 16.0  # 1 is white up to here: as 255 is the next choice, brighter values would come out nearly black
 OVERSHOOT = 1.05  # of all other levels: what sharpening and resizing add
-MOST_RANKED = 1_000_000  # samples of an image that `Extent.usual` is estimated from
+MOST_RANKED = 1_000_000  # samples of an image that `Extent.percentile_99` is estimated from
 
 
-def said_by_bits(bits: int) -> float | None:
+def white_of_bits(bits: int) -> float | None:
     """The value that is white in samples of so many bits, where they are more than 8."""
     return 2.0**bits - 1 if 8 <= bits <= 16 else None
 
@@ -33,22 +33,22 @@ class Extent:
     kind: Kind
     low: float
     high: float
-    usual: float  # 99 of 100 samples are not above it
-    said: float | None = None  # which value is white by the file's tags
+    percentile_99: float  # of its values
+    tagged_white: float | None = None  # which value is white by the file's tags
 
     @classmethod
-    def of(cls, values: npt.NDArray[Any], said: float | None = None) -> "Extent":
+    def of(cls, values: npt.NDArray[Any], tagged_white: float | None = None) -> "Extent":
         """Measured; NaN anywhere makes ``low`` NaN."""
         low, high = float(values.min()), float(values.max())
         if values.dtype.kind != "f":
-            return cls("integer", low, high, high, said)
+            return cls("integer", low, high, high, tagged_white)
         flat = values.reshape(-1)
-        usual = float(np.quantile(flat[:: 1 + len(flat) // MOST_RANKED], 0.99, method="higher"))
-        return cls("float", low, high, usual, said)
+        percentile_99 = float(np.quantile(flat[:: 1 + len(flat) // MOST_RANKED], 0.99, method="higher"))
+        return cls("float", low, high, percentile_99, tagged_white)
 
-    def misfit(self, told: bool) -> str:
-        """Why no range holds the values, or nothing; told: the user says which value is white."""
-        if self.low >= 0 and isfinite(self.high) and (told or self._fits(FULL)):  # NaN is not >= 0
+    def range_error(self, white_given: bool) -> str:
+        """Why no range holds the values, or nothing; white_given: the user says which value is white."""
+        if self.low >= 0 and isfinite(self.high) and (white_given or self._fits(FULL)):  # NaN is not >= 0
             return ""
         way_out = "save it as one of these"
         if self.low >= 0 and isfinite(self.high):
@@ -58,7 +58,7 @@ class Extent:
     def _fits(self, white: float) -> bool:
         if self.kind == "integer":
             return self.high <= white
-        return self.high <= white * (HEADROOM if white == 1 else OVERSHOOT) or self.usual <= white * OVERSHOOT
+        return self.high <= white * (HEADROOM if white == 1 else OVERSHOOT) or self.percentile_99 <= white * OVERSHOOT
 
 
 def white_of(extents: Sequence[Extent]) -> float:
@@ -66,10 +66,10 @@ def white_of(extents: Sequence[Extent]) -> float:
 
     Integers whose values are above what their tags say were scaled to 16 bits, as PNG wants it.
     """
-    said = max((extent.said for extent in extents if extent.said), default=None)
-    if said and all(extent._fits(said) for extent in extents):
-        return said
-    if extents[0].kind == "integer" and (said or not any(extent.high for extent in extents)):
+    tagged = max((extent.tagged_white for extent in extents if extent.tagged_white), default=None)
+    if tagged and all(extent._fits(tagged) for extent in extents):
+        return tagged
+    if extents[0].kind == "integer" and (tagged or not any(extent.high for extent in extents)):
         return FULL
     levels = BITS if extents[0].kind == "integer" else (1.0, *BITS)
     return next((level for level in levels if all(extent._fits(level) for extent in extents)), FULL)
@@ -83,11 +83,11 @@ class Reading:
     floating: float | None = None  # white in floating point; None: what each image by itself would decide
     icc: bool = True  # colour profiles other than sRGB are converted
     converts: bool = False  # and there are some
-    told: bool = False  # by the user, which value is white
+    white_given: bool = False  # by the user, which value is white
     level: float | None = None  # white in all its images of more than 8 bits, where they are of one kind
 
     @property
-    def label(self) -> str:
+    def digest_suffix(self) -> str:
         """What tells it from the reading of images that leave nothing open; of theirs, empty."""
         if self.integer == FULL and self.floating is None and not self.converts:
             return ""
@@ -107,7 +107,7 @@ class Reading:
         integer = (white or white_of(integers)) if integers else FULL
         floating = (white or white_of(floats)) if floats else None
         level = integer if integers and not floats else None if integers else floating
-        return cls(integer, floating, icc, converts, told=white is not None, level=level)
+        return cls(integer, floating, icc, converts, white_given=white is not None, level=level)
 
 
-AS_IT_STANDS = Reading()
+DEFAULT_READING = Reading()

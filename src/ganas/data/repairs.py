@@ -115,7 +115,7 @@ def _all_restarts(jpeg: bytes) -> bool:
     height, width = (int.from_bytes(frame[place : place + 2], "big") for place in (1, 3))
     sampling = {component: divmod(factors, 16) for component, factors in zip(frame[6::3], frame[7::3], strict=False)}
     components = scan[1:-3:2]
-    most = [max(factors) for factors in zip(*sampling.values(), strict=True)]  # horizontally, vertically
+    most: list[int] = [max(factors) for factors in zip(*sampling.values(), strict=True)]  # horizontally, vertically
     # of one component alone a unit is a block of it, of several what the coarsest has one block in
     own = sampling[components[0]] if len(components) == 1 else (1, 1)
     across, down = -(-width * own[0] // (8 * most[0])), -(-height * own[1] // (8 * most[1]))

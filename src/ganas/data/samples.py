@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 from tifffile import TiffFile
 
-from ganas.data.levels import Extent, Reading, said_by_bits
+from ganas.data.levels import Extent, Reading, white_of_bits
 from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
 
 Array = npt.NDArray[Any]
@@ -22,7 +22,7 @@ MAX_SAMPLE_BYTES = 4 * MAX_PIXELS  # as many as Pillow takes for the largest ima
 _MAX_SAMPLE_VALUE, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _S_MAX_SAMPLE_VALUE = 281, 338, 339, 341
 _PHOTOMETRIC, _ORIENTATION, _PROFILE = 262, 274, 34675
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_RANGES = {said_by_bits(bits) for bits in range(8, 17)}
+_RANGES = {white_of_bits(bits) for bits in range(8, 17)}
 _READ_TAGS = (262, 274, 281, 338, 341, 34675)
 _FORMATS = {1: "integer", 2: "signed", 3: "floating point"}
 _READ_FORMATS = (1, 3)
@@ -38,19 +38,19 @@ class Samples:
     alpha: Literal["none", "straight", "premultiplied"] = "none"
     inverted: bool = False  # 0 is white
     exact: float | None = None  # the value that is white, where the format leaves no doubt
-    said: float | None = None  # the value that is white by a tag
+    tagged_white: float | None = None  # the value that is white by a tag
 
     @property
     def extent(self) -> Extent | None:
         """None where nothing has to be decided. Alpha has a say where colours were multiplied by it."""
         values = self.values[..., :-1] if self.alpha == "straight" else self.values
-        return None if self.exact else Extent.of(values, self.said)
+        return None if self.exact else Extent.of(values, self.tagged_white)
 
     def image(self, reading: Reading) -> Image.Image:
         """8 bits, transparency not yet laid over anything: L, LA, RGB or RGBA. Raises UnreadableError."""
         extent = self.extent
-        if extent and (misfit := extent.misfit(reading.told)):
-            raise UnreadableError(misfit)
+        if extent and (range_error := extent.range_error(reading.white_given)):
+            raise UnreadableError(range_error)
         white = reading.white(extent) if extent else self.exact
         assert white
         opaque = self._opaque(white)
@@ -86,7 +86,7 @@ class Samples:
         return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
-def said_by_tags(tags: Any) -> float | None:
+def white_by_tags(tags: Any) -> float | None:
     """The value that is white by the tags of a TIFF; ``tags``: values by number.
 
     They hold the highest value there may be, or that there is in one image: the one is a power of two less one, or 1.
@@ -144,7 +144,7 @@ def read_tiff(encoded: bytes, held: ExitStack) -> Tiff:
         alpha,
         inverted=is_inverted(tags),
         exact=255.0 if values.dtype == np.uint8 else None,
-        said=said_by_tags(tags),
+        tagged_white=white_by_tags(tags),
     )
     mode = f"{'RGB' if colours == 3 else 'L'}{'' if alpha == 'none' else 'A'} {values.dtype.name}"
     return Tiff(samples, mode, tags.get(_ORIENTATION, 1), tags.get(_PROFILE), animated)

@@ -25,8 +25,8 @@ from typing import Any, NoReturn, TypeVar
 from PIL import Image
 
 from ganas.data.decode import decoded, inspect, reason_of
-from ganas.data.findings import Found, decide, listed
-from ganas.data.levels import AS_IT_STANDS, FULL, Reading
+from ganas.data.findings import Inspection, decide, listed
+from ganas.data.levels import DEFAULT_READING, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
 from ganas.data.threads import Threads
@@ -50,7 +50,7 @@ class ImageSource:
     path: Path  # the folder, the zip or the image
     names: tuple[str, ...]  # sorted, relative to path, with forward slashes: "night/street 1.png"
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was decided about them, a line each
-    reading: Reading = AS_IT_STANDS  # what they leave open, decided for all of them
+    reading: Reading = DEFAULT_READING  # what they leave open, decided for all of them
     _handles: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -105,7 +105,7 @@ class ImageSource:
         total = hashlib.sha256()
         for name, content in zip(self.names, in_threads(digest_of, len(self)), strict=True):
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
-        total.update(self.reading.label.encode())  # nothing for ordinary images
+        total.update(self.reading.digest_suffix.encode())  # nothing for ordinary images
         return total.hexdigest()[:16]
 
     @property
@@ -210,9 +210,11 @@ def open_source(
     _check_white(white)
     source = _listed(as_path(place))
     if not verify:
-        reading = replace(AS_IT_STANDS, integer=white or FULL, floating=white, icc=icc, told=white is not None)
+        reading = replace(
+            DEFAULT_READING, integer=white or FULL, floating=white, icc=icc, white_given=white is not None
+        )
         return _with_enough(replace(source, reading=reading), minimum)
-    source, found = _looked_into(source, told=white is not None)
+    source, found = _looked_into(source, white_given=white is not None)
     broken = [one for one in found if not one.facts]
     if broken and not skip_bad:
         _refuse_broken(source, broken, minimum)
@@ -234,7 +236,7 @@ def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSou
     raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable image')}, {minimum} needed{rest}; add images")
 
 
-def _check_resolution(source: ImageSource, found: Sequence[Found], resolution: int) -> None:
+def _check_resolution(source: ImageSource, found: Sequence[Inspection], resolution: int) -> None:
     sides = {one.name: (one.facts.width, one.facts.height) for one in found if one.facts}
     small = [name for name, size in sides.items() if min(size) < resolution]
     if small:
@@ -278,7 +280,7 @@ def check_source(place: StrPath, *, white: float | None = None, icc: bool = True
     """
     _check_white(white)
     source = _listed(as_path(place))
-    source, found = _looked_into(source, told=white is not None)
+    source, found = _looked_into(source, white_given=white is not None)
     usable = [one.facts for one in found if one.facts]
     sizes = {}
     if usable:
@@ -340,21 +342,21 @@ def _file_bytes(file: Path) -> bytes:
 # Looking at all of them ----------------------------------------------------------------------------------------------
 
 
-def _looked_into(source: ImageSource, *, told: bool) -> tuple[ImageSource, list[Found]]:
-    """What every file holds; told: the user says which value is white.
+def _looked_into(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[Inspection]]:
+    """What every file holds; white_given: the user says which value is white.
 
     What ganas made itself is left out where there are other images: it would learn from its own results.
     """
 
-    def look(index: int) -> Found:
+    def look(index: int) -> Inspection:
         name = source.names[index]
         size = 0
         try:
             encoded = source._encoded(name)
             size = len(encoded)
-            return Found(name, size, inspect(encoded, name, told=told))
+            return Inspection(name, size, inspect(encoded, name, white_given=white_given))
         except UnreadableError as error:
-            return Found(name, size, None, str(error))
+            return Inspection(name, size, None, str(error))
 
     found = list(in_threads(look, len(source)))
     made = [one.name for one in found if one.facts and one.facts.made_here]
@@ -365,7 +367,7 @@ def _looked_into(source: ImageSource, *, told: bool) -> tuple[ImageSource, list[
     return replace(source, names=tuple(one.name for one in left), notes=(*source.notes, note)), left
 
 
-def _refuse_broken(source: ImageSource, broken: Sequence[Found], minimum: int) -> NoReturn:
+def _refuse_broken(source: ImageSource, broken: Sequence[Inspection], minimum: int) -> NoReturn:
     message = (
         f"{shown(source.path)}: {len(broken)} of {counted(len(source), 'image')} cannot be read ({listed(broken)})"
     )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ganas.data.demo import write_demo_data
 from ganas.data.listing import IMAGE_SUFFIXES
 from ganas.data.sources import MINIMUM_IMAGES, notes_of, open_source
-from ganas.errors import ConfigError, DataError
+from ganas.errors import ConfigError, DataError, counted
 from ganas.paths import as_path
 from ganas.progress import Reporter
 from ganas.recipes.jobs import Dataset
@@ -86,7 +86,8 @@ def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
     sources = [open_source(folder / part, minimum=MINIMUM_IMAGES, skip_bad=skip_bad) for part in PARTS]
     for train, test in zip(sources[:2], sources[2:], strict=True):
         if shared := len(train.files & test.files):
-            raise DataError(f"{str(folder)!r}: {shared} images are both in {train.path.name} and {test.path.name}")
+            both = f"{test.path.name} and {train.path.name} share {counted(shared, 'image')}"
+            raise DataError(f"{str(folder)!r}: {both}: keep test images apart")
     Reporter().note(notes_of(*sources))
     digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
     return Dataset(name, str(folder.absolute()), len(sources[0]), len(sources[1]), digest)

@@ -62,7 +62,7 @@ class Validation:
             reporter.note(notes_of(*self._held.values()))
         if not self.enough:
             count = min(map(len, self._held.values()))
-            reporter.say(f"only {count} images are held out: too few to measure by")
+            reporter.say(f"{count} held-out images are too few to measure by")
         return self.enough
 
     @cached_property
