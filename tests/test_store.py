@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ganas.errors import RunError
-from ganas.store import Run, write_atomically
+from ganas.errors import DataError, RunError
+from ganas.store import Run, atomic_file, write_atomically, write_new
 
 
 def names(folder: Path) -> list[str]:
@@ -46,6 +46,23 @@ def test_writing_that_fails_leaves_the_old_file_and_nothing_else(
     assert names(tmp_path) == ["file.bin"]
     if isinstance(caught.value, OSError):
         assert caught.value.filename == str(path), "a full disk does not say where"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_replaces_none_that_came_meanwhile(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("not on this file system")))
+    path = tmp_path / "file.bin"
+    with pytest.raises(DataError, match=r"file\.bin' is there already: give a new file"):
+        with atomic_file(path, new=True) as file:
+            file.write(b"mine")
+            path.write_bytes(b"theirs")
+    assert path.read_bytes() == b"theirs" and names(tmp_path) == ["file.bin"]
+    path.unlink()
+    write_new(path, b"mine")
+    assert path.read_bytes() == b"mine" and names(tmp_path) == ["file.bin"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no umask")
