@@ -118,6 +118,15 @@ def test_odd_names_keep_their_names_in_every_locale(locale: dict[str, str], tmp_
 
 
 @posix
+def test_what_is_reported_and_logged_is_printable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet in (False, True):
+        progress.Reporter(tmp_path / "log.txt", quiet=quiet).say("red \x1b[31m, no text \udce9, two\nlines, é")
+    assert capsys.readouterr().err == "red \\x1b[31m, no text \\udce9, two\\nlines, é\n"
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").count(
+        r" red \x1b[31m, no text \udce9, two\nlines, é"
+    ) == 2
+
+
 def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", GANAS, "train", "resnet6", *write_domains(tmp_path), *FLAGS, "--out"]
     done = subprocess.run([*command, tmp_path / "run", "--resolution", "24"], capture_output=True, text=True)
