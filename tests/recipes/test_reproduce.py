@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from ganas.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
 from ganas.executors.base import Ended, InProcess
 from ganas.executors.place import Place
@@ -365,7 +367,17 @@ def test_a_broken_test_image_is_told_before_anything_begins(dataset: Dataset, tm
     (folder / "testB" / "broken.png").write_bytes(b"x")
     with pytest.raises(DataError, match=r"testB: 1 of 5 images cannot be read"):
         find_dataset(str(folder))
-    assert find_dataset(str(folder), skip_bad=True).digest
+    assert find_dataset(str(folder), DataConfig(a=folder, b=folder, skip_bad=True)).digest
+
+
+def test_a_recipe_looks_at_images_as_its_jobs_read_them(tmp_path: Path) -> None:
+    for part in PARTS:
+        (tmp_path / part).mkdir()
+        for number in range(2):
+            values = np.full((16, 16), 4000 + number, np.uint16)
+            Image.fromarray(values).save(tmp_path / part / f"{number}.png")
+    as_jobs_do = DataConfig(a=tmp_path, b=tmp_path, white=65535)
+    assert find_dataset(str(tmp_path), as_jobs_do).digest != find_dataset(str(tmp_path)).digest, "12 bits, or 16"
 
 
 def test_unknown_names_are_refused() -> None:

@@ -57,7 +57,6 @@ def reproduce(
     told = Network(absolute_features(features), None)
     config = config_of(recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0])
     check_jobs_device(place, config.training.device)
-    skip_bad = config.data.skip_bad
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":
         raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
@@ -69,12 +68,12 @@ def reproduce(
     chosen: dict[str, Any] = {"network": network, "seed": seed, "settings": settings or ()}
     if dry_run or scale == "paper":
         with tempfile.TemporaryDirectory() as folder:
-            expected = [expected_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(Path(folder))]
+            expected = [expected_dataset(name, config.data) for name in names] or [demo_dataset(Path(folder))]
             echo("\n".join(describe_apart(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
     if dry_run:
         return
     runs = open_executor(place, config.training.device)
-    datasets = [find_dataset(name, skip_bad=skip_bad) for name in names] or [demo_dataset(out)]
+    datasets = [find_dataset(name, config.data) for name in names] or [demo_dataset(out)]
     found = run_recipe(recipe(figure, scale, datasets, **chosen), out, runs)
     echo(found.table)
     echo(f"written: {', '.join(map(str, found.files))}")

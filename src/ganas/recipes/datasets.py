@@ -14,6 +14,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from ganas.config import DataConfig
 from ganas.data.demo import write_demo_data
 from ganas.data.listing import IMAGE_SUFFIXES
 from ganas.data.sources import MINIMUM_IMAGES, notes_of, open_source
@@ -46,24 +47,27 @@ PUBLISHED = {  # by the paper's names
 PATIENCE = 60.0  # seconds without an answer
 
 
-def find_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
-    """A folder, or one of the paper's data sets by name; raises `DataError` or `ConfigError`."""
+def find_dataset(text: str, data: DataConfig | None = None) -> Dataset:
+    """A folder, or one of the paper's data sets by name; raises `DataError` or `ConfigError`.
+
+    data: how the jobs will read its images; None: as by default
+    """
     folder = as_path(text)
     if folder.is_dir():
-        return _opened(folder.resolve().name, folder, skip_bad)
+        return _opened(folder.resolve().name, folder, data)
     if text not in PUBLISHED:
         raise ConfigError(f"there is no data set {text!r}: give a folder, or one of {', '.join(PUBLISHED)}")
-    return _opened(text, _downloaded(PUBLISHED[text].file), skip_bad)
+    return _opened(text, _downloaded(PUBLISHED[text].file), data)
 
 
-def expected_dataset(text: str, *, skip_bad: bool = False) -> Dataset:
+def expected_dataset(text: str, data: DataConfig | None = None) -> Dataset:
     """What a data set is like, for the cost of a recipe: a published one is not downloaded for that.
 
     One that has been is opened, or jobs that are done could not be told.
     """
     if text in PUBLISHED and not Path(text).is_dir() and not _kept(PUBLISHED[text].file).is_dir():
         return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")
-    return find_dataset(text, skip_bad=skip_bad)
+    return find_dataset(text, data)
 
 
 def demo_dataset(out: Path) -> Dataset:
@@ -78,12 +82,16 @@ def demo_dataset(out: Path) -> Dataset:
     return _opened("demo", folder)
 
 
-def _opened(name: str, folder: Path, skip_bad: bool = False) -> Dataset:
+def _opened(name: str, folder: Path, data: DataConfig | None = None) -> Dataset:
     """A data set all of whose images have been looked at: a broken one is told now, and not after hours."""
     for part in PARTS:
         if not (folder / part).is_dir():
             raise DataError(f"{str(folder)!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
-    sources = [open_source(folder / part, minimum=MINIMUM_IMAGES, skip_bad=skip_bad) for part in PARTS]
+    data = data or DataConfig(a=folder, b=folder)
+    sources = [
+        open_source(folder / part, minimum=MINIMUM_IMAGES, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
+        for part in PARTS
+    ]
     for train, test in zip(sources[:2], sources[2:], strict=True):
         if shared := len(train.files & test.files):
             both = f"{test.path.name} and {train.path.name} share {counted(shared, 'image')}"
