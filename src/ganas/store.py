@@ -97,6 +97,7 @@ def _put_new(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         refuse_existing(path)
+        raise  # it has gone again
     except OSError:  # a file system without links
         refuse_existing(path)
         os.replace(temporary, path)
