@@ -44,7 +44,7 @@ GROW = (
 )
 FIGURE = (
     *("--set", "data.resolution=32", "--set", "training.images=8", "--set", "training.batch=2"),
-    *("--set", "nets.discriminator_width=4", "--set", "training.threads=1"),
+    *("--set", "nets.discriminator_width=4"),
 )
 
 
@@ -196,9 +196,9 @@ def main() -> int:
                 missing, new = theirs - mine, mine - theirs
                 failed |= bool(missing or new)
                 report += ": equal" if not (missing or new) else f": DIFFERENT, lost {_few(missing)}; new {_few(new)}"
+            else:
+                options.file.write_text(json.dumps(found))
             print(report, flush=True)
-    if options.action == "record":
-        options.file.write_text(json.dumps(found))
     return int(failed)
 
 
