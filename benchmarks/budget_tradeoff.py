@@ -15,12 +15,13 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
-from ganas.config import RunConfig, load_config
-from ganas.nets.architecture import Architecture
-from ganas.nets.layout import GENERATORS, Layout, find_layout
-from ganas.nets.size import parameters, slot_parameters
-from ganas.searching.budget import Costs
-from ganas.searching.knapsack import best_within
+from ganas.config import load_config
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.budget import Costs
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.knapsack import best_within
+from ganas.cyclegan.layout import GENERATORS, Layout, find_layout
+from ganas.cyclegan.size import parameters, slot_parameters
 from ganas.store import Run
 
 BUDGETS = 40

@@ -9,10 +9,10 @@ import torch
 from contest import Contender, arguments, contest, machine, print_table
 from steps import our_loop, ours
 
-from ganas.nets.architecture import Architecture
-from ganas.nets.layout import find_layout
-from ganas.training.cost import measure_cost
-from ganas.training.phases import joint_phases
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.cost import measure_cost
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.strategies import joint_phases
 
 RUNS = (  # kind, layout, width, discriminators' width
     *(("search", "framed", width, 64) for width in (8, 16)),

@@ -12,10 +12,10 @@ from statistics import median
 
 from contest import machine
 
-from ganas.candidates import Result
-from ganas.executors.base import Executor
-from ganas.executors.local import Local
-from ganas.executors.ray import Ray
+from ganas.jobs.executor import Executor
+from ganas.jobs.local import Local
+from ganas.jobs.ray import Ray
+from ganas.jobs.result import Result
 
 NOTHING = f"import pathlib, sys; pathlib.Path(sys.argv[1], 'result.json').write_text({Result('done').to_json()!r})"
 COMMAND = ("-S", "-c", NOTHING)

@@ -17,19 +17,20 @@ from statistics import mean, stdev
 
 import torch
 
-from ganas.candidates import candidates
-from ganas.config import GrowConfig, load_config
+from ganas.config import load_config
 from ganas.data.loaders import centre_images, to_images, to_network
 from ganas.data.sources import open_source
+from ganas.growing.candidates import candidates
+from ganas.growing.config import GrowConfig
+from ganas.growing.history import read_history
+from ganas.growing.networks import GrownGenerator
+from ganas.growing.plan import ON
+from ganas.growing.sample import make_images
+from ganas.growing.trainer import at_resolution, averaged_generator
+from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import load_features
-from ganas.metrics.statistics import Cache
-from ganas.nets.growable import GrownGenerator
-from ganas.sampling import make_images
-from ganas.searching.history import read_history
-from ganas.searching.plan import ON
 from ganas.store import Run, default_cache
-from ganas.training.candidate import at_resolution, averaged_generator
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ganas.data.sources import ImageSource, open_source
-from ganas.metrics.evaluate import Reference, metric_of, possible_metrics
+from ganas.metrics.evaluate import Reference, possible_metrics
 from ganas.metrics.features import Images, load_features
+from ganas.metrics.measurement import metric_of
 
 Damage = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 

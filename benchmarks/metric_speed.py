@@ -17,9 +17,9 @@ from statistics import median
 import torch
 
 from ganas.data.sources import ImageSource, open_source
+from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import extract, load_features
-from ganas.metrics.statistics import Cache
 
 
 def random_inception(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 python benchmarks/mixed_ops.py [--resolutions 256 64] [--width 16] [--rounds 9] [--threads 2]
 
-What the weights of `ganas.nets.grouping` (MOVE, CALL) were set by.
+What the weights of `ganas.cyclegan.grouping` (MOVE, CALL) were set by.
 """
 
 import time
@@ -11,10 +11,10 @@ from statistics import median
 import torch
 from contest import arguments, machine, print_table
 
-from ganas.nets.build import build, mixture
-from ganas.nets.grouping import WAYS, naive
-from ganas.nets.layout import LAYOUTS
-from ganas.nets.mixed import MixedOp, softmax_weights
+from ganas.cyclegan.build import build, mixture
+from ganas.cyclegan.grouping import WAYS, naive
+from ganas.cyclegan.layout import LAYOUTS
+from ganas.cyclegan.mixed import MixedOp, softmax_weights
 
 SLOTS = (  # layout, network, place among the searched slots
     *(("framed", "generator", place) for place in (0, 1, 2, 20)),

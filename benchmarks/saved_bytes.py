@@ -11,8 +11,8 @@ from contest import arguments, print_table
 from steps import images, our_loop
 from torch import Tensor
 
-from ganas.nets.layout import GENERATORS
-from ganas.training.loop import Loop, autocast
+from ganas.cyclegan.layout import GENERATORS
+from ganas.learning.loop import Loop, autocast
 
 
 def saved_bytes(loop: Loop, resolution: int) -> int:

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ganas.candidates import Result, Spec, candidates, read_spec, work
-from ganas.config import GrowConfig
-from ganas.executors.base import Ended
-from ganas.presets import make_grow_config
-from ganas.progress import Reporter, StopSignal
-from ganas.searching import runner
-from ganas.searching.topk import uniform
+from ganas.growing import runner
+from ganas.growing.candidates import Spec, candidates, read_spec, work
+from ganas.growing.config import GrowConfig
+from ganas.growing.presets import make_grow_config
+from ganas.growing.topk import uniform
+from ganas.jobs.executor import Ended
+from ganas.jobs.result import Result
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
 from ganas.store import Run
 
 DAY = 86400.0

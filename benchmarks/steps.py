@@ -13,18 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganas.gan.cyclegan import ImagePool
-from ganas.nets.architecture import Architecture
-from ganas.nets.layout import find_layout
-from ganas.presets import make_config, make_grow_config
-from ganas.searching.growth import proggan_route
-from ganas.searching.plan import route_specs
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.cost import trial_loop
+from ganas.cyclegan.domains import settle_machine
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.model import ImagePool
+from ganas.cyclegan.presets import make_config
+from ganas.cyclegan.strategies import joint_phases
+from ganas.growing.actions import proggan_route
+from ganas.growing.plan import route_specs
+from ganas.growing.presets import make_grow_config
+from ganas.growing.trainer import Candidate
+from ganas.learning.loop import Loop
+from ganas.learning.timing import noise
 from ganas.store import Run
-from ganas.training.candidate import Candidate
-from ganas.training.cost import noise, trial_loop
-from ganas.training.loop import Loop
-from ganas.training.opening import settle_machine
-from ganas.training.phases import joint_phases
 
 Step = Callable[[], object]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganas.cyclegan.layout import Direction, find_layout
+from ganas.cyclegan.translate import Translator, find_generator, load_generator
 from ganas.data.loaders import centre_images
 from ganas.data.sources import ImageSource, open_source
-from ganas.inference import Direction, Translator, find_generator, load_generator
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import load_features
-from ganas.nets.layout import find_layout
 
 BATCH = 8  # images translated at once
 DIRECTIONS: dict[Direction, tuple[str, str]] = {"ba": ("testB", "trainA"), "ab": ("testA", "trainB")}

@@ -56,6 +56,7 @@ def runs(data: Path, out: Path) -> dict[str, list[str]]:
     grow = ["grow", "--data", str(data / "trainA"), *GROW]
     gumbel = ["--strategy", "ths", "--set", "search.sampling=gumbel"]
     float32 = ["--set", "training.precision=float32"]
+    tests = ["--a", str(data / "testA"), "--b", str(data / "testB")]
     sides = ["--real", str(data / "testB"), "--fake", str(data / "testA")]
     return {
         "search-of-softmax": search,
@@ -73,7 +74,7 @@ def runs(data: Path, out: Path) -> dict[str, list[str]]:
         "translated": ["translate", str(out / "train-found"), str(data / "testA"), "--direction", "ab"],
         "sampled": ["sample", str(out / "grow"), "-n", "16"],
         "evaluate": ["evaluate", *sides, "--metrics", "swd", "--json"],
-        "evaluate-run": ["evaluate", str(out / "train-found"), "--json"],
+        "evaluate-run": ["evaluate", str(out / "train-found"), *tests, "--json"],
     }
 
 

@@ -122,7 +122,8 @@ def _unequal(one: Any, other: Any, place: str) -> list[str]:
 
 def start(arguments: list[str], log: Path) -> int:
     """Run one ganas command in a fork; returns its process id."""
-    from ganas.cli import app, run
+    from ganas.cli.boundary import run
+    from ganas.cli.options import app
 
     process = os.fork()
     if process:
@@ -227,8 +228,8 @@ def main() -> int:
 
     import torch
 
-    import ganas.searching.oneshot
-    import ganas.training.translator  # noqa: F401  before the first fork, so that no life has to do it again
+    import ganas.cyclegan.search
+    import ganas.cyclegan.train  # noqa: F401  before the first fork, so that no life has to do it again
 
     torch.set_num_threads(1)  # comparing must start no threads here: those of a fork would wait for them forever
 

@@ -12,7 +12,8 @@ import pytest
 import typer
 import yaml
 
-from ganas.cli import app, run
+from ganas.cli.boundary import run
+from ganas.cli.options import app
 from ganas.errors import GanasError, Stopped, UserError
 from kill_and_resume import write_images
 from tiny import FLAGS, GANAS, ganas, write_domains

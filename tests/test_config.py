@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganas.config import Config, GrowConfig, RunConfig, load_config, resolve, resolve_growth
+from ganas.config import Config, load_config
+from ganas.cyclegan.config import RunConfig, resolve
+from ganas.cyclegan.presets import make_config
 from ganas.errors import ConfigError
-from ganas.presets import make_config, make_grow_config
-from ganas.searching.kept import KeptResults
+from ganas.growing.baseline_cache import KeptResults
+from ganas.growing.config import GrowConfig, resolve_growth
+from ganas.growing.presets import make_grow_config
 
 # What file systems hold: any character but / and 0, and bytes that are no UTF-8.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="/\0") | st.sampled_from("\udc80\udce9\udcff")

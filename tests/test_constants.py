@@ -5,13 +5,17 @@ from typing import Any, Literal
 
 import pytest
 
-from ganas.config import BaseConfig, DataConfig, LossConfig, NetsConfig, TrainingConfig
-from ganas.gan.cyclegan import PATCHGAN
+from ganas import layers
+from ganas.cyclegan import build, mixed
+from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, TrainingConfig
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.model import PATCHGAN
+from ganas.cyclegan.presets import PRESETS, make_config
+from ganas.growing import architecture, networks
+from ganas.growing.actions import FADE, growing_actions, proggan_route
+from ganas.growing.config import BaseConfig
+from ganas.growing.presets import make_grow_config
 from ganas.metrics import sliced
-from ganas.nets import build, growable, layers, mixed, norm
-from ganas.nets.layout import find_layout
-from ganas.presets import PRESETS, make_config, make_grow_config
-from ganas.searching.growth import FADE, growing_actions, proggan_route
 
 # CycleGANAS, section 4 unless another is named; CycleGAN is Zhu et al. 2017, whose training it takes over.
 CYCLEGANAS: dict[str, Any] = {
@@ -132,10 +136,10 @@ def test_the_search_spaces_are_the_papers() -> None:
 
 def test_what_networks_are_made_of() -> None:
     assert (build.LEAKY_SLOPE, build.WEIGHT_STD) == (0.2, 0.02)  # CycleGAN, section 7.1
-    assert norm.EPSILON == 1e-5  # instance norm, as torch's
+    assert layers.EPSILON == 1e-5  # instance norm, as torch's
     assert mixed.ALPHA_STD == 1e-3  # the released code's
-    assert (growable.LEAKY_SLOPE, growable.EPSILON, growable.DEVIATION_GROUP) == (0.2, 1e-8, 4)  # ProgGAN, appendix A.1
-    assert growable.GAIN == 2**0.5 and layers.BASE == 8
+    assert (networks.LEAKY_SLOPE, networks.EPSILON, networks.DEVIATION_GROUP) == (0.2, 1e-8, 4)  # ProgGAN, appendix A.1
+    assert networks.GAIN == 2**0.5 and architecture.BASE == 8
     seen = 1  # pixels a side that one score of PatchGAN depends on
     for slot in reversed([slot for cell in PATCHGAN.cells for slot in cell.slots]):
         assert slot.ops == ("conv4",)

@@ -41,61 +41,79 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
         _ = ganas.serach
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("ganas", "ganas.cli", "ganas.config", "ganas.presets", "ganas.store", "ganas.candidates"),
-        *("ganas.nets.architecture", "ganas.nets.layers", "ganas.searching.growth", "ganas.searching.topk"),
-        *(
-            "ganas.searching.plan",
-            "ganas.searching.runner",
-            "ganas.searching.kept",
-            "ganas.searching.outlook",
-            "ganas.searching.history",
-            "ganas.executors.base",
-            "ganas.executors.local",
-            "ganas.executors.worker",
-            "ganas.executors.ray",
-        ),
-    ],
+# The floors of the house, from the ground up; a module imports from its own floor and from those below.
+GROUND, WINGS, ROOF, RECIPES, TOP = range(5)
+ROOMS = {
+    WINGS: ("cyclegan", "growing"),
+    ROOF: ("demo", "doctor", "evaluation"),
+    RECIPES: ("recipes",),
+    TOP: ("__init__", "__main__", "cli"),
+}
+TORCH_FREE = (
+    *("__init__", "__main__", "cli", "config", "document", "errors", "jobs", "paths", "progress", "resuming"),
+    *("settings", "signals", "store"),
+    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "presets", "size")),
+    *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
+    *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "topk")),
+    *(f"recipes.{name}" for name in ("jobs", "worker")),
 )
-def test_needs_no_torch(module: str) -> None:
-    check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+MODULES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(SOURCE.rglob("*.py"))
+}
 
 
-LOW = ("nets", "gan", "data", "metrics", "store.py")
-HIGH = ("ganas.searching", "ganas.training", "ganas.cli", "ganas.demo", "ganas.doctor", "ganas.inference")
-HIGH += ("ganas.executors", "ganas.sampling")
+def _floor(module: str) -> int:
+    return next((floor for floor, rooms in ROOMS.items() if module.partition(".")[0] in rooms), GROUND)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [path for low in LOW for path in sorted(SOURCE.glob(low)) + sorted(SOURCE.glob(f"{low}/*.py")) if path.is_file()],
-    ids=lambda path: path.relative_to(SOURCE).as_posix(),
-)
-def test_imports_point_one_way(file: Path) -> None:
-    assert not [name for name in _imported(file) if name.startswith(HIGH)]
-
-
-@pytest.mark.parametrize("folder", ["nets", "gan"])
-def test_nets_and_gan_need_torch_alone(folder: str) -> None:
-    for file in (SOURCE / folder).glob("*.py"):
-        foreign = (
-            {name.partition(".")[0] for name in _imported(file)} - set(sys.stdlib_module_names) - {"ganas", "torch"}
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    for name in _imported(MODULES[module]):
+        assert _floor(name) <= _floor(module), f"{module} imports {name}"
+        assert not {_floor(name), _floor(module)} == {WINGS} or name.split(".")[0] == module.split(".")[0], (
+            "wings are apart"
         )
-        assert not foreign, file.name
 
 
-def _imported(file: Path) -> list[str]:
-    """Modules that a file imports, at its top or inside a function."""
-    names = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
+def test_imports_make_no_circle() -> None:
+    left = {module: _imported(path, lazy=False) & MODULES.keys() for module, path in MODULES.items()}
+    while free := {module for module, needs in left.items() if not needs & left.keys()}:
+        left = {module: needs for module, needs in left.items() if module not in free}
+    assert not left, f"in or behind a circle: {sorted(left)}"
+
+
+def test_what_must_be_light_imports_no_torch() -> None:
+    light = [module for module in MODULES if module in TORCH_FREE or module.partition(".")[0] in TORCH_FREE]
+    assert {*TORCH_FREE} <= {*light, *(module.partition(".")[0] for module in light)}, "a name that is not there"
+    names = ["ganas" if module == "__init__" else f"ganas.{module}" for module in light]
+    check = (
+        "import sys, importlib\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name"
+    )
+    done = subprocess.run([sys.executable, "-c", check, *names], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+
+
+def _imported(file: Path, *, lazy: bool = True) -> set[str]:
+    """Modules of ganas that a file imports, at its top or, with `lazy`, inside a function as well."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing_only = {id(inner) for node in ast.walk(tree) if _is_type_checking(node) for inner in ast.walk(node)}
+    names = set()
+    for node in ast.walk(tree) if lazy else tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
+            home = node.module.removeprefix("ganas").removeprefix(".")
+            if node.module.split(".")[0] == "ganas":
+                names |= {f"{home}.{alias.name}".strip(".") for alias in node.names} & MODULES.keys() or {
+                    home or "__init__"
+                }
     return names
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def test_functions_take_paths_as_text(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganas import demo, inference
-from ganas.config import RunConfig
+from ganas import demo
+from ganas.cyclegan import translate as inference
+from ganas.cyclegan.config import RunConfig
 from kill_and_resume import contents, write_images
 from tiny import FLAGS, ganas, write_domains
 

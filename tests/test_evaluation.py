@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganas.cyclegan.translate import find_generator, load_generator
+from ganas.cyclegan.validation import Validation
 from ganas.data.sources import open_source
-from ganas.inference import find_generator, load_generator
 from ganas.metrics.evaluate import evaluate
 from ganas.store import Run
-from ganas.training.validation import Validation
 from kill_and_resume import write_images
 from tiny import FLAGS, ganas, write_domains
 

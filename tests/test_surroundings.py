@@ -13,9 +13,9 @@ from typing import NoReturn
 import pytest
 
 from ganas import progress
-from ganas.cli import main
-from ganas.inference import GeneratorInfo, build_generator, save_generator
-from ganas.nets.layout import LAYOUTS
+from ganas.cli.boundary import main
+from ganas.cyclegan.layout import LAYOUTS
+from ganas.cyclegan.translate import GeneratorInfo, build_generator, save_generator
 from kill_and_resume import write_images
 from tiny import FLAGS, GANAS, ganas, write_domains
 

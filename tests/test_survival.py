@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from ganas import store
-from ganas.config import RunConfig, load_config
-from ganas.presets import read_setting
-from ganas.training.loop import Loop
+from ganas.config import load_config
+from ganas.cyclegan.config import RunConfig
+from ganas.learning.loop import Loop
+from ganas.settings import read_setting
 from kill_and_resume import _unequal, differences, last_checkpoint
 from tiny import FLAGS, GANAS, ganas, write_domains
 

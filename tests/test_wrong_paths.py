@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ganas.nets.growable import GrownGenerator
-from ganas.nets.layers import GrowthArchitecture
-from ganas.presets import make_grow_config
-from ganas.sampling import GrownInfo, save_grown
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.networks import GrownGenerator
+from ganas.growing.presets import make_grow_config
+from ganas.growing.sample import GrownInfo, save_grown
 from ganas.store import Run
 from kill_and_resume import contents
 from tiny import FLAGS, ganas, write_domains

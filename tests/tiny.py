@@ -3,7 +3,8 @@
 import sysconfig
 from pathlib import Path
 
-from ganas.cli import app, run
+from ganas.cli.boundary import run
+from ganas.cli.options import app
 from kill_and_resume import write_images
 
 GANAS = Path(sysconfig.get_path("scripts")) / "ganas"  # the command itself, where a true process is wanted

@@ -10,19 +10,19 @@ Everything public is in ``__all__`` and comes when it is asked for: ``import gan
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ganas.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from ganas.config import RunConfig
+    from ganas.cyclegan.architecture import Architecture, load_architecture
+    from ganas.cyclegan.config import RunConfig
+    from ganas.cyclegan.presets import make_config
+    from ganas.cyclegan.search import SearchResult, search
+    from ganas.cyclegan.train import TrainResult, train
+    from ganas.cyclegan.translate import translate
     from ganas.data.sources import ImageSource, open_source
     from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
-    from ganas.inference import translate
     from ganas.metrics.evaluate import evaluate, evaluate_folders
     from ganas.metrics.measurement import Measurement
-    from ganas.nets.architecture import Architecture, load_architecture
-    from ganas.presets import make_config
-    from ganas.searching.oneshot import SearchResult, search
-    from ganas.training.translator import TrainResult, train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Architecture",
@@ -46,16 +46,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ganas.config": ("RunConfig",),
+    "ganas.cyclegan.config": ("RunConfig",),
     "ganas.data.sources": ("ImageSource", "open_source"),
     "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
-    "ganas.inference": ("translate",),
+    "ganas.cyclegan.translate": ("translate",),
     "ganas.metrics.evaluate": ("evaluate", "evaluate_folders"),
     "ganas.metrics.measurement": ("Measurement",),
-    "ganas.nets.architecture": ("Architecture", "load_architecture"),
-    "ganas.presets": ("make_config",),
-    "ganas.searching.oneshot": ("SearchResult", "search"),
-    "ganas.training.translator": ("TrainResult", "train"),
+    "ganas.cyclegan.architecture": ("Architecture", "load_architecture"),
+    "ganas.cyclegan.presets": ("make_config",),
+    "ganas.cyclegan.search": ("SearchResult", "search"),
+    "ganas.cyclegan.train": ("TrainResult", "train"),
 }
 
 

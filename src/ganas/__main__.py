@@ -13,7 +13,7 @@ def main() -> NoReturn:
     """Entry point; every error a user can cause becomes one line and exit code 2."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has it ignored
         signal.signal(signal.SIGINT, _interrupt)
-    from ganas.cli import main as run
+    from ganas.cli.boundary import main as run
 
     sys.exit(run())
 

@@ -1,20 +1,19 @@
 """What a run is told, in frozen sections.
 
 A value is decided in this order, the later the stronger: the defaults below, the preset, flags of the command,
-``--set`` (`ganas.presets`). `resolve` then fills in what depends on the data and the machine, and the result is the
+``--set`` (`ganas.settings`). `resolve` then fills in what depends on the data and the machine, and the result is the
 run's ``config.yaml``: it is all that a resume, or another machine, needs to know.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from math import ceil
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -54,93 +53,17 @@ class Adjustable:
 FREE = Adjustable()
 
 
+@dataclass(frozen=True)
+class Located:
+    """Marks a path whose files a digest, another value of the config, tells by what is in them."""
+
+    digest: str  # section.key
+
+
 class Section(BaseModel):
     """Frozen, and without room for unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataConfig(Section):
-    """Which images, and what is done to them before a network sees them."""
-
-    a: Place  # folder or zip of domain A
-    b: Place  # folder or zip of domain B
-    resolution: Positive = 64  # pixels a side in training
-    load_scale: Annotated[float, Field(ge=1, le=16)] = 1.12  # shorter side: resolution × this, before the random crop
-    flip: bool = True  # mirror half of the images
-    test_a: Place | None = None  # images to measure on instead of those held out: metrics.split=test
-    test_b: Place | None = None
-    digest_test: str | None = None  # of both, filled in
-    split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
-    validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
-    skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
-    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
-    icc: bool = True  # convert colour profiles other than sRGB to it
-    # decoded images are kept in memory up to here; beyond, workers decode them again
-    cache_mib: Annotated[Count, FREE] = 2048
-    workers: Annotated[Count, FREE] = 2  # processes that decode, when the images do not fit the cache
-    digest_a: str | None = None  # of the images, filled in: a resume notices that they changed
-    digest_b: str | None = None
-
-    def held_out(self, count: int) -> int:
-        """How many of a domain's images are not learned from."""
-        return min(self.validation, count // 10)
-
-
-class NetsConfig(Section):
-    """How large the networks are, and how a supernet mixes its ops."""
-
-    layout: str = "framed"
-    width: Width = 16.0  # of the generators; their encoders put out 4 × width channels
-    width_ab: Width | None = None  # of one generator alone; None: width
-    width_ba: Width | None = None
-    discriminator_width: Width = 64.0  # channels of the discriminators' first slot
-    discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
-    # of a supernet's slot: merged shares convolutions among ops as a count says, timed as a measurement at the start
-    # says, which is kept in the run; naive computes every op by itself
-    mixing: Literal["merged", "timed", "naive"] = "merged"
-
-    def width_of(self, network: str) -> float:
-        """The width of a network by its name."""
-        if network.startswith("discriminator"):
-            return self.discriminator_width
-        return (self.width_ab if network.endswith("ab") else self.width_ba) or self.width
-
-
-class LossConfig(Section):
-    """Equation 4: the adversarial game and the weight of each term."""
-
-    adversarial: Literal["lsgan", "bce", "hinge"] = "lsgan"
-    adversarial_ab: Weight = 1.0
-    adversarial_ba: Weight = 1.0
-    cycle: Weight = 10.0
-    identity_ab: Weight = 5.0
-    identity_ba: Weight = 5.0
-    pool: Count = 50  # fakes a discriminator may be shown again; 0: only fresh ones
-
-
-class SearchConfig(Section):
-    """How architecture weights are sampled and learned."""
-
-    strategy: Literal["of", "tf", "th", "ths"] = "of"  # who learns when, from what: ganas.searching.oneshot
-    sampling: Literal["softmax", "gumbel"] = "softmax"
-    temperature_start: Rate = 5.0  # of Gumbel sampling
-    temperature_end: Rate = 0.1
-    warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: from the first
-    alpha_lr: Rate | None = None  # Adam's, for the alphas; None: that of the weights, as in the paper
-    budget: Literal["params", "macs", "ms"] | None = None  # of each generator; ms: for one image, measured here
-    budget_ab: Rate | None = None  # how many; None: no limit
-    budget_ba: Rate | None = None
-    budget_width: Width | None = None  # at which a generator has to keep to it; None: that of the search
-    budget_weight: Weight = 0.3  # λ of the penalty while a generator's leading ops take more than its budget
-
-    @model_validator(mode="after")
-    def _whole_budget(self) -> Self:
-        if (self.budget is None) != (self.budget_ab is None and self.budget_ba is None):
-            raise ValueError("search.budget says of what, search.budget_ab and search.budget_ba how much: give both")
-        if self.budget is None and self.budget_width is not None:
-            raise ValueError("search.budget_width is of a budget: give search.budget and how much, too")
-        return self
 
 
 class LearningConfig(Section):
@@ -160,61 +83,9 @@ class LearningConfig(Section):
     checkpoint_every: Annotated[Positive, FREE] = 2000
 
 
-class TrainingConfig(LearningConfig):
-    """How long and how the networks of a CycleGAN learn. Images are pairs here."""
-
-    images: Positive | None = None  # pairs to see in all, more when a run goes on; None: as many as `epochs` say
-    epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
-    # compute the generators' cells again in the backward pass, to the same bit: less memory, more time
-    checkpointing: Annotated[bool, FREE] = False
-    compile: bool = False  # the generators' training step by torch.compile, a minute at the start: docs/speed.md
-    inherit: Place | None = None  # a search's run folder: start from its supernet's weights where shapes agree
-    evaluate_every: Positive = 2000  # which generator is chosen depends on it
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if (self.images is None) == (self.epochs is None):
-            raise ValueError("give training.images or training.epochs, one of the two")
-        return self
-
-    @model_validator(mode="after")
-    def _one_way_to_compute(self) -> Self:
-        if self.compile and self.checkpointing:
-            raise ValueError("training.compile and training.checkpointing exclude each other: give one of the two")
-        return self
-
-
-class MetricsConfig(Section):
-    """What a checkpoint is chosen by."""
-
-    # auto: kid with a feature network, else swd; last: by none, though scores are written down all the same
-    select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"
-    features: str | None = None  # specification of a feature network, as squeezenet:weights.safetensors
-    digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
-    split: Literal["validation", "test"] = (
-        "validation"  # what is measured; choosing on test images flatters, and is labelled
-    )
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        _refuse_distance_without_network(self.select, self.features)
-        return self
-
-
-def _refuse_distance_without_network(select: str, features: str | None) -> None:
+def refuse_distance_without_network(select: str, features: str | None) -> None:
     if select in ("fid", "kid") and not features:
         raise ValueError(f"metrics.select={select} needs a feature network: give --features")
-
-
-# Where files lie, and the digest that tells them by what is in them.
-PLACES = {
-    "data.a": "data.digest_a",
-    "data.b": "data.digest_b",
-    "data.test_a": "data.digest_test",
-    "data.test_b": "data.digest_test",
-    "data.images": "data.digest",
-    "metrics.features": "metrics.digest",
-}
 
 
 class Change(NamedTuple):
@@ -249,7 +120,7 @@ class Config(Section):
         Files that a digest tells by what is in them may lie elsewhere.
         """
         mine, theirs = (_flatten(config.model_dump(by_alias=True)) for config in (self, other))
-        for place, digest in PLACES.items():
+        for place, digest in located(type(self)).items():
             if mine.get(digest) and mine[digest] == theirs.get(digest):
                 for told in (mine, theirs):
                     told[place] = network_of(told[place]) if place == "metrics.features" else None
@@ -257,164 +128,8 @@ class Config(Section):
         return [Change(key, mine.get(key), theirs.get(key)) for key in keys]
 
 
-class RunConfig(Config):
-    """Everything a run of ``ganas search`` or ``ganas train`` is told."""
-
-    kind: Literal["search", "train"]
-    architecture: str | None = None  # train: the id of the architecture; its ops lie beside, in architecture.json
-    data: DataConfig
-    nets: NetsConfig = NetsConfig()
-    loss: LossConfig = LossConfig()
-    training: TrainingConfig
-    metrics: MetricsConfig = MetricsConfig()
-    search: SearchConfig | None = None
-
-    @property
-    def total_images(self) -> int:
-        """Length of the run in pairs; known once resolved."""
-        assert self.training.images is not None
-        return self.training.images
-
-    @property
-    def split_seed(self) -> int:
-        """What decides which images are held out."""
-        return self.seed if self.data.split_seed is None else self.data.split_seed
-
-    @property
-    def device(self) -> str:
-        """Where the networks are; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
-
-
-# ── ganas grow ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class ImagesConfig(Section):
-    """Which images a GAN learns to make."""
-
-    images: Place  # folder or zip
-    resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
-    flip: bool = True  # mirror half of the images
-    skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
-    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
-    icc: bool = True  # convert colour profiles other than sRGB to it
-    digest: str | None = None  # of the images, filled in: a resume notices that they changed
-
-
-class BaseConfig(Section):
-    """The networks at 8×8 that everything is grown onto."""
-
-    latent: Positive = 512  # dimensions of z
-    # of the base; several: as many initial candidates
-    channels: Annotated[tuple[Filters, ...], Field(min_length=1)] = (512,)
-
-
-class GrowthConfig(Section):
-    """What may be grown, and how the search chooses (DGGAN, algorithm 1)."""
-
-    sizes: Annotated[tuple[KernelSize, ...], Field(min_length=1)] = (3, 7)  # of kernels, odd
-    filters: Annotated[tuple[Filters, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
-    depth: Count = 8  # actions from the base to the end, fade-ins included
-    keep: Positive = 20  # K: the best children that are the next parents
-    probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: that an action of a parent is tried
-    # lower is better: the score over that of the ProgGAN route after as many images at the same resolution, the places
-    # within each resolution in turn, or the score as it is
-    rank_by: Literal["normalized", "per_resolution", "raw"] = "normalized"
-    survival: Literal["best", "random"] = "best"  # random: parents are drawn; the baseline every search needs
-    fade_images: Positive | None = None  # over which a doubling is blended in; None: half of a candidate's
-    inherit_moments: bool = False  # Adam's, with the weights they belong to; measured: no clear difference
-    inherit_average: bool = True  # the moving average goes on where the parent's stood
-    route: tuple[str, ...] | None = None  # of --route: actions to follow instead of searching
-    max_parameters: Positive | None = None  # of both networks together; None: any number
-    max_macs: Positive | None = None  # of both networks together, for one image
-
-    @model_validator(mode="after")
-    def _odd_kernels(self) -> Self:
-        if any(size % 2 == 0 for size in self.sizes):
-            raise ValueError(f"growth.sizes are odd, so that the resolution stays: got {[*self.sizes]}")
-        for name in ("sizes", "filters"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"growth.{name} holds a value twice: got {[*values]}")
-        return self
-
-
-class WassersteinConfig(Section):
-    """The adversarial game of a grown GAN, and what keeps its discriminator in bounds."""
-
-    adversarial: Literal["wgan", "lsgan", "bce", "hinge"] = "wgan"
-    gradient: Weight = 10.0  # of the gradient penalty
-    drift: Weight = 0.001  # of the squared scores of real images
-
-
-class CandidateConfig(LearningConfig):
-    """How each candidate learns, and how much longer the winner does."""
-
-    images: Positive = 1_600_000  # that a candidate sees
-    final_images: Count = 6_400_000  # more that the winner sees
-    # seconds on the clock that a candidate may take; None: any number
-    timeout: Annotated[Rate | None, FREE] = None
-
-
-class ScoreConfig(Section):
-    """What a candidate is worth: the distance of its images from real ones at its resolution, the lower the better."""
-
-    select: Literal["auto", "fid", "kid", "swd"] = "auto"  # auto: fid with a feature network, else swd
-    features: str | None = None  # specification of a feature network, as squeezenet:weights.safetensors
-    digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
-    images: Annotated[int, Field(ge=2)] = 10_000  # made to be measured
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        _refuse_distance_without_network(self.select, self.features)
-        return self
-
-
-class GrowConfig(Config):
-    """Everything a run of ``ganas grow`` is told."""
-
-    kind: Literal["grow"] = "grow"
-    data: ImagesConfig
-    base: BaseConfig = BaseConfig()
-    growth: GrowthConfig = GrowthConfig()
-    loss: WassersteinConfig = WassersteinConfig()
-    training: CandidateConfig = CandidateConfig()
-    metrics: ScoreConfig = ScoreConfig()
-
-    @property
-    def total_images(self) -> int:
-        """Length of a training."""
-        return self.training.images
-
-    @property
-    def device(self) -> str:
-        """Where the networks are; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
-
-    @property
-    def search(self) -> None:
-        """No alphas are learned here."""
-        return None
-
-    @property
-    def fade_images(self) -> int:
-        """Over which a doubling is blended in."""
-        return self.growth.fade_images or self.training.images // 2
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        training, fade = self.training, self.fade_images
-        if fade > training.images - training.batch:
-            raise ValueError(
-                f"growth.fade_images={fade} does not end within the training of a candidate: lower it, or raise "
-                f"training.images={training.images}, which has to leave a batch of {training.batch} behind it"
-            )
-        return self
-
-
 C = TypeVar("C", bound=Config)
+Mark = TypeVar("Mark")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -453,70 +168,7 @@ def load_config(model: type[C], text: str | bytes, origin: str) -> C:
         raise ConfigError(f"{origin}: {error}") from None
 
 
-def resolve(
-    config: RunConfig,
-    *,
-    epoch_images: int,
-    digests: tuple[str, str],
-    cores: int,
-    cuda: bool,
-    fast_bf16: bool,
-) -> RunConfig:
-    """Fill in what depends on the data (an epoch is max(|A|, |B|) pairs) and on the machine."""
-    training = config.training
-    images = training.images or epoch_images * (training.epochs or 1)
-    settled = _settled(training, cores=cores, cuda=cuda, fast_bf16=fast_bf16)
-    metrics = config.metrics
-    select = default_metric(metrics.features) if metrics.select == "auto" else metrics.select
-    data = config.data.model_copy(
-        update={
-            "a": config.data.a.absolute(),
-            "b": config.data.b.absolute(),
-            "test_a": config.data.test_a and config.data.test_a.absolute(),
-            "test_b": config.data.test_b and config.data.test_b.absolute(),
-            "digest_a": digests[0],
-            "digest_b": digests[1],
-        }
-    )
-    inherit = training.inherit and training.inherit.absolute()
-    features = absolute_features(metrics.features)
-    length = ceil(images / training.batch) * training.batch
-    return config.model_copy(
-        update={
-            "data": data,
-            "training": training.model_copy(update={"images": length, "epochs": None, "inherit": inherit} | settled),
-            "metrics": metrics.model_copy(update={"select": select, "features": features}),
-        }
-    )
-
-
-def default_metric(features: str | None) -> str:
-    """What tells translators best with this feature network: KID, for few images; without one, SWD."""
-    return "kid" if features else "swd"
-
-
-def resolve_growth(
-    config: GrowConfig, *, digest: str, features_digest: str | None, cuda: bool, fast_bf16: bool
-) -> GrowConfig:
-    """Fill in what depends on the data and on the machine. A candidate has one thread, whatever runs beside it."""
-    training, metrics = config.training, config.metrics
-    settled = _settled(training, cores=1, cuda=cuda, fast_bf16=fast_bf16)
-    lengths = {
-        name: ceil(count / training.batch) * training.batch
-        for name, count in (("images", training.images), ("final_images", training.final_images))
-    }
-    select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
-    scores = {"select": select, "features": absolute_features(metrics.features), "digest": features_digest}
-    return config.model_copy(
-        update={
-            "data": config.data.model_copy(update={"images": config.data.images.absolute(), "digest": digest}),
-            "training": training.model_copy(update=settled | lengths),
-            "metrics": metrics.model_copy(update=scores),
-        }
-    )
-
-
-def _settled(training: LearningConfig, *, cores: int, cuda: bool, fast_bf16: bool) -> dict[str, Any]:
+def machine_choices(training: LearningConfig, *, cores: int, cuda: bool, fast_bf16: bool) -> dict[str, Any]:
     """What is left to the machine."""
     return {
         "device": ("cuda" if cuda else "cpu") if training.device == "auto" else training.device,
@@ -580,10 +232,23 @@ def types(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def sections(model: type[BaseModel]) -> list[str]:
+    """The names of a config's sections."""
+    return [name for name, field in model.model_fields.items() if _section(field)]
+
+
 def adjustable(model: type[Config]) -> dict[str, Adjustable]:
     """What may change when a run goes on, by key."""
-    marked = ((key, mark) for key, field in fields(model) for mark in field.metadata if isinstance(mark, Adjustable))
-    return dict(marked)
+    return dict(_marked(model, Adjustable))
+
+
+def located(model: type[Config]) -> dict[str, str]:
+    """The keys of paths, and that of the digest which tells their files by what is in them."""
+    return {key: mark.digest for key, mark in _marked(model, Located)}
+
+
+def _marked(model: type[Config], kind: type[Mark]) -> Iterator[tuple[str, Mark]]:
+    return ((key, mark) for key, field in fields(model) for mark in field.metadata if isinstance(mark, kind))
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:

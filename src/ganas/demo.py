@@ -5,19 +5,19 @@ from typing import Literal
 
 import torch
 
-from ganas.config import RunConfig
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.presets import make_config
+from ganas.cyclegan.search import search
+from ganas.cyclegan.train import train
+from ganas.cyclegan.translate import translate
 from ganas.data.demo import DemoData, write_demo_data
 from ganas.data.loaders import centre_images
 from ganas.data.sources import open_source
-from ganas.inference import png, translate
 from ganas.metrics.evaluate import evaluate_folders
 from ganas.paths import StrPath, as_path, visible
-from ganas.presets import make_config
+from ganas.pictures import png, tile
 from ganas.progress import Reporter
-from ganas.searching.oneshot import search
 from ganas.store import results_folder, write_atomically
-from ganas.training.samples import tile
-from ganas.training.translator import train
 
 SHOWN = 8  # photographs in the final picture
 RESOLUTION = 96  # pixels a side of the photographs in it

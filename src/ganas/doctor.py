@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.cost import trial_loop
+from ganas.cyclegan.domains import settle_machine
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.presets import make_config
+from ganas.cyclegan.strategies import joint_phases
 from ganas.errors import is_out_of_memory
-from ganas.nets.architecture import Architecture
-from ganas.nets.layout import find_layout
-from ganas.presets import make_config
-from ganas.training.cost import step_seconds, trial_loop
-from ganas.training.opening import cores, default_threads, fast_bf16, settle_machine
-from ganas.training.phases import joint_phases
+from ganas.learning.timing import noise, step_seconds
+from ganas.machine import cores, default_threads, fast_bf16
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
 ENOUGH_DISK = 5 << 30  # bytes: a run at 256² with its checkpoints and samples
@@ -72,7 +74,7 @@ def _measured_speed(preset: str) -> Finding:
         config = make_config(kind, preset=preset, flags=flags)  # type: ignore[arg-type]
         config = settle_machine(config, epoch_images=1, digests=("", ""))
         loop = trial_loop(config, find_layout(config.nets.layout), architecture, joint_phases)
-        rates[kind] = 1 / step_seconds(loop)
+        rates[kind] = 1 / step_seconds(loop, noise(2, config.training.batch, config.data.resolution))
         images.append(f"{kind} {rates[kind] * config.training.batch:.3g}")
     value = f"{rates['search']:.2g} search, {rates['train']:.2g} training steps/s"
     side = config.data.resolution

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import torch
 
-from ganas.config import RunConfig, load_config
+from ganas.config import load_config
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.domains import open_domains
+from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
+from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
+from ganas.cyclegan.validation import Validation
 from ganas.data.sources import ImageSource, check_apart, open_source
 from ganas.errors import RunError
-from ganas.inference import Translator, find_generator, load_generator, read_generator_info, translate
+from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
 from ganas.metrics.measurement import Measurement
-from ganas.metrics.statistics import Cache
-from ganas.nets.layout import DIRECTIONS, Direction, find_layout
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
 from ganas.store import Run
-from ganas.training.opening import open_domains
-from ganas.training.validation import Validation
 
 
 @dataclass(frozen=True)

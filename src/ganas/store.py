@@ -13,7 +13,7 @@
       model/*.safetensors     the generators to use; this folder alone is enough to translate with
       samples/N.png           what the generators do after N images
       images.npy              grow, until it ends: the images decoded, for all its processes
-      candidates/ID/          grow: a run each (ganas.candidates); its children inherit from final.safetensors
+      candidates/ID/          grow: a run each (ganas.growing.candidates); its children inherit from final.safetensors
       tensorboard/, log.txt, lock
 
 Every write goes to a temporary file beside its target and is renamed: a reader never sees half a file, and a kill at
@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganas.errors import DataError, RunError
-from ganas.nets.layout import DIRECTIONS
 from ganas.paths import StrPath, as_path, visible
 from ganas.progress import note_once
 
@@ -214,8 +213,8 @@ class Run:
 
     def forget_model(self) -> None:
         """Remove the generators: those of a run that is begun anew would be compared with its own."""
-        for direction in DIRECTIONS:
-            self.generator(direction).unlink(missing_ok=True)
+        for generator in self.model.glob("*.safetensors"):
+            generator.unlink()
 
     @contextmanager
     def lock(self, *, repeats: bool = False) -> Iterator[None]:

@@ -12,7 +12,7 @@ import torch
 from ganas.data.loaders import Batches
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, Stopped
-from ganas.progress import StopSignal
+from ganas.signals import StopSignal
 from kill_and_resume import write_images
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ganas.config import DataConfig, RunConfig, TrainingConfig
+from ganas.cyclegan.config import DataConfig, RunConfig, TrainingConfig
 from ganas.data.listing import list_images
 from ganas.data.sources import check_apart, check_source, open_source
 from ganas.errors import ConfigError, DataError
-from ganas.inference import encoded, png
 from ganas.paths import SYSTEM_NAMES
+from ganas.pictures import encoded, png
 
 Make = Callable[[Path, dict[str, bytes]], Path]
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from ganas.data.center_crops import map_squares, write_squares
 from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
-from ganas.data.squares import map_squares, write_squares
 from ganas.errors import DataError, RunError, Stopped
-from ganas.progress import StopSignal
+from ganas.signals import StopSignal
 
 SIZES = ((40, 40), (40, 52), (64, 40), (33, 90))  # width, height
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import ListSource, noise
 from PIL import Image, ImageFilter
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from ganas.metrics.evaluate import (
 from ganas.metrics.features import Activations, PreprocessingName, load_features
 from ganas.metrics.measurement import Summary, metric_of, summarise
 from ganas.metrics.sliced import sliced_wasserstein
+from noise_images import ListSource, noise
 
 SHARED = Path(__file__).parents[3] / "shared"
 

@@ -9,13 +9,13 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from pictures import ListSource, noise
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ganas.errors import FeatureError
 from ganas.metrics.features import Activations, FeatureNetwork, PreprocessingName, clean_resize, extract, load_features
+from noise_images import ListSource, noise
 
 
 def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from test_evaluate import Pixels, random_images
 
 from ganas.data.sources import open_source
+from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
-from ganas.metrics.statistics import Cache
 from ganas.store import default_cache
 from kill_and_resume import write_images
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ganas.cyclegan import search as oneshot
 from ganas.errors import ConfigError, RunError
 from ganas.recipes.configs import config_of
 from ganas.recipes.figures import FIGURES, HALVED, PAPER_DATASETS, SCALES, Network, recipe
 from ganas.recipes.jobs import Dataset, Job
-from ganas.searching import oneshot
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ganas.config import DataConfig
+from ganas.cyclegan.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
-from ganas.executors.base import Ended, InProcess
-from ganas.executors.place import Place
-from ganas.executors.worker import finish
-from ganas.progress import Reporter, StopSignal
+from ganas.jobs.executor import Ended, InProcess
+from ganas.jobs.options import Place
+from ganas.jobs.worker import finish
+from ganas.progress import Reporter
 from ganas.recipes import datasets
 from ganas.recipes.cost import describe, recipe_cost
 from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
@@ -31,6 +31,7 @@ from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import reproduce
 from ganas.recipes.worker import work
+from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 from kill_and_resume import write_images
 from tiny import GANAS, ganas

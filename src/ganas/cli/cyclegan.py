@@ -27,7 +27,7 @@ from ganas.cli.printing import echo, fresh, print_next
 from ganas.errors import ConfigError, counted, shown
 
 if TYPE_CHECKING:
-    from ganas.config import RunConfig
+    from ganas.cyclegan.config import RunConfig
 
 
 @app.command()
@@ -78,10 +78,11 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
-    from ganas.nets.layout import GENERATORS
-    from ganas.presets import make_config
-    from ganas.searching.oneshot import STRATEGIES, open_search
-    from ganas.searching.oneshot import search as run_search
+    from ganas.cyclegan.layout import GENERATORS
+    from ganas.cyclegan.presets import make_config
+    from ganas.cyclegan.search import open_search
+    from ganas.cyclegan.search import search as run_search
+    from ganas.cyclegan.strategies import STRATEGIES
     from ganas.store import Run
 
     flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
@@ -149,11 +150,12 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.presets import make_config, split_setting
+    from ganas.cyclegan.find import find_architecture, matched
+    from ganas.cyclegan.presets import make_config
+    from ganas.cyclegan.strategies import joint_phases
+    from ganas.cyclegan.train import open_training, train_repeats
+    from ganas.settings import split_setting
     from ganas.store import Run
-    from ganas.training.architectures import find_architecture, matched
-    from ganas.training.phases import joint_phases
-    from ganas.training.translator import open_training, train_repeats
 
     found = find_architecture(architecture)
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
@@ -191,8 +193,8 @@ def translate(
     no_icc: NoIcc = False,
 ) -> None:
     """Translate images of any size."""
-    from ganas.inference import translate as run_translation
-    from ganas.nets.layout import DIRECTIONS
+    from ganas.cyclegan.layout import DIRECTIONS
+    from ganas.cyclegan.translate import translate as run_translation
 
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
@@ -210,8 +212,9 @@ CARRIED = ("data.", "loss.", "metrics.", "training.device", "training.precision"
 
 def _carried(config: "RunConfig", preset: str | None, settings: Sequence[str]) -> list[str]:
     """What a training is told by --set after a search that was told `settings`: all that does not concern it alone."""
-    from ganas.nets.layout import find_layout
-    from ganas.presets import make_config, split_setting
+    from ganas.cyclegan.layout import find_layout
+    from ganas.cyclegan.presets import make_config
+    from ganas.settings import split_setting
 
     carried = [setting for setting in settings if split_setting(setting)[0].startswith(CARRIED)]
     flags = {"data.a": config.data.a, "data.b": config.data.b, "metrics.features": config.metrics.features}
@@ -254,8 +257,8 @@ def _print_choices(architecture: Any) -> None:
 
 
 def _print_cost(config: Any, architecture: Any, phases: Any, repeats: int = 1) -> None:
-    from ganas.nets.layout import find_layout
-    from ganas.training.cost import describe, measure_cost
+    from ganas.cyclegan.cost import describe, measure_cost
+    from ganas.cyclegan.layout import find_layout
 
     cost = measure_cost(config, find_layout(config.nets.layout), architecture, phases)
     echo(config.to_yaml())

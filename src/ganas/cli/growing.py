@@ -52,10 +52,10 @@ def grow(
 
     Example: ganas grow --data photos --out runs/grow --workers 2
     """
-    from ganas.executors.place import Place
-    from ganas.presets import make_grow_config
-    from ganas.searching.grow import foresee
-    from ganas.searching.grow import grow as run_growth
+    from ganas.growing.presets import make_grow_config
+    from ganas.growing.run import foresee
+    from ganas.growing.run import grow as run_growth
+    from ganas.jobs.options import Place
 
     flags = {"data.images": data, "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
@@ -83,7 +83,7 @@ def sample(
     grid: Annotated[bool, typer.Option("--grid", help="All in one picture, as with a file.")] = False,
 ) -> None:
     """Make images; the same seed gives the same image."""
-    from ganas.sampling import sample as run_sampling
+    from ganas.growing.sample import sample as run_sampling
 
     made = run_sampling(run, output, count=count, seed=seed, as_grid=grid)
     echo(f"{counted(made, 'image')} in {shown(output)}")
@@ -94,7 +94,7 @@ def runs(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas grow.")], as_json: AsJson = False
 ) -> None:
     """What a growing search has tried: every candidate, the beam, and how the best came about."""
-    from ganas.searching.history import read_history
+    from ganas.growing.history import read_history
 
     history = read_history(run)
     if as_json:

@@ -47,8 +47,8 @@ def evaluate(
     ganas evaluate runs/train --a test/paintings --b test/photos
     """
     from ganas.evaluation import evaluate_run
+    from ganas.metrics.cache import Cache
     from ganas.metrics.evaluate import evaluate_folders
-    from ganas.metrics.statistics import Cache
     from ganas.progress import Reporter
     from ganas.store import default_cache
 

@@ -41,7 +41,7 @@ def reproduce(
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
     from ganas.config import absolute_features
-    from ganas.executors.place import Place
+    from ganas.jobs.options import Place
     from ganas.metrics.features import load_features
     from ganas.recipes.configs import config_of
     from ganas.recipes.cost import describe_apart

@@ -31,9 +31,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import ganas
 from ganas.data.sources import check_apart, notes_of, open_source
 from ganas.errors import ConfigError, DataError, shown
+from ganas.metrics.cache import Cache, Statistics
 from ganas.metrics.distances import (
     NEIGHBOURS,
     Features,
@@ -48,9 +48,9 @@ from ganas.metrics.distances import (
 from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, load_features, resized_batches
 from ganas.metrics.measurement import SPREADS, Measurement, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
-from ganas.metrics.statistics import Cache, Statistics
 from ganas.paths import StrPath
 from ganas.progress import Reporter
+from ganas.version import __version__
 
 BATCH = 32  # images that go through the network at once: half a gigabyte for Inception
 SWD_LARGEST_SIDE = 256  # pixels
@@ -401,7 +401,7 @@ class Reference:
             "real_digest": self._real.digest,
             "network_digest": None if self._network is None else self._network.digest,
             "seed": self._seed,
-            "versions": {"ganas": ganas.__version__, "torch": torch.__version__}
+            "versions": {"ganas": __version__, "torch": torch.__version__}
             | {name: version(name) for name in ("torch-fidelity", "pillow")},
         }
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ganas.config import RunConfig, adjustable, load_config, network_of
+from ganas.config import adjustable, load_config, network_of
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.find import find_architecture, matched
+from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError, shown
-from ganas.nets.architecture import Architecture
-from ganas.presets import Values, make_config
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Job, Workplace
-from ganas.training.architectures import find_architecture, matched
+from ganas.settings import Values
 
 
 def config_of(job: Job) -> RunConfig:

@@ -10,18 +10,17 @@ from multiprocessing import get_context
 
 import torch
 
-from ganas.config import RunConfig
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.cost import measure_cost
+from ganas.cyclegan.domains import settle_machine
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.errors import GanasError
-from ganas.nets.architecture import Architecture
-from ganas.nets.layout import find_layout
 from ganas.progress import readable_seconds
 from ganas.recipes.configs import config_of, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
 from ganas.recipes.jobs import Job, Workplace
-from ganas.searching.oneshot import STRATEGIES
-from ganas.training.cost import measure_cost
-from ganas.training.opening import settle_machine
-from ganas.training.phases import joint_phases
 
 STAND_IN = "random:{layout}:0"  # for an architecture that is not found yet
 

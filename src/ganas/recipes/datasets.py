@@ -14,7 +14,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ganas.config import DataConfig
+from ganas.cyclegan.config import DataConfig
 from ganas.data.demo import write_demo_data
 from ganas.data.listing import IMAGE_SUFFIXES
 from ganas.data.sources import MINIMUM_IMAGES, notes_of, open_source

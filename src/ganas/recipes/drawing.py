@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ganas.cyclegan.layout import DIRECTIONS
 from ganas.data.decode import SOFTWARE
-from ganas.nets.layout import DIRECTIONS
 from ganas.recipes.figures import Recipe
 from ganas.recipes.report import Row
 from ganas.store import write_atomically

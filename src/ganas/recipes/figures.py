@@ -14,12 +14,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.presets import FOREIGN, make_config
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
-from ganas.nets.layout import find_layout
-from ganas.presets import FOREIGN, make_config, split_setting
 from ganas.recipes.configs import config_of
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
+from ganas.settings import split_setting
 
 # All are compared after as many images: the best by a few held-out ones is nearly drawn by lot.
 LAST = (("metrics.select", "last"),)

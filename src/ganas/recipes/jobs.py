@@ -5,7 +5,7 @@ OUT/jobs/ID/
   config.yaml    what its run is told, but for places and its size
   run/           the run of ``ganas search`` or ``ganas train``
   scores.json    train: both directions on the test images, and the sizes of the generators
-  result.json    written last: how it ended (`ganas.candidates.Result`)
+  result.json    written last: how it ended (`ganas.growing.candidates.Result`)
   log.txt, lock
 """
 
@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ganas.candidates import Result, read_result
-from ganas.config import RunConfig, adjustable, network_of
+from ganas.config import adjustable, network_of
+from ganas.cyclegan.config import RunConfig
 from ganas.errors import RunError
-from ganas.presets import read_setting
+from ganas.jobs.result import Result, read_result
+from ganas.settings import read_setting
 from ganas.store import Run
 
 SCHEMA = 1

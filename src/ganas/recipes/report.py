@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
+from ganas.cyclegan.size import parameters
 from ganas.metrics.measurement import SPREADS, metric_of
-from ganas.nets.layout import DIRECTIONS, Direction, find_layout
-from ganas.nets.size import parameters
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import Workplace, readable_id
 from ganas.store import Run, write_atomically

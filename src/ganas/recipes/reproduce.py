@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ganas.candidates import Result, read_result
 from ganas.errors import ConfigError, GanasError, RunError, Stopped
-from ganas.executors.base import Executor
-from ganas.executors.place import Place
+from ganas.jobs.executor import Executor
+from ganas.jobs.options import Place
+from ganas.jobs.result import Result, read_result
 from ganas.paths import StrPath, as_path
-from ganas.progress import Reporter, StopSignal, readable_seconds
+from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.configs import portable_config, refuse_changed
 from ganas.recipes.figures import Recipe
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
+from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 
 WORKER = ("-m", "ganas.recipes.worker")  # of a job
@@ -33,7 +34,7 @@ class Reproduction:
 
 def check_jobs_device(place: Place, device: str) -> None:
     """Raise `ConfigError` where jobs cannot have the device; what the nodes of a cluster have, they know themselves."""
-    from ganas.training.opening import check_device
+    from ganas.machine import check_device
 
     if device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")

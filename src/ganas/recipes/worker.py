@@ -3,11 +3,12 @@
 import json
 import sys
 
-from ganas.candidates import Result, training_of
 from ganas.errors import SizeError
-from ganas.executors.worker import main_of
-from ganas.progress import Reporter, StopSignal
+from ganas.jobs.result import Result, training_of
+from ganas.jobs.worker import main_of
+from ganas.progress import Reporter
 from ganas.recipes.jobs import Job, Workplace
+from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
 
@@ -27,8 +28,8 @@ def work(folder: Run, stop: StopSignal, reporter: Reporter) -> Result:
 
 
 def _search(workplace: Workplace, job: Job) -> str | None:
+    from ganas.cyclegan.search import search
     from ganas.recipes.configs import config_of
-    from ganas.searching.oneshot import search
 
     search(config_of(job), workplace.run(job.id).path)
     return None
@@ -36,11 +37,11 @@ def _search(workplace: Workplace, job: Job) -> str | None:
 
 def _train(workplace: Workplace, job: Job) -> str | None:
     """Train and judge; why it cannot be, where that is for this job alone."""
+    from ganas.cyclegan.find import generator_sizes
+    from ganas.cyclegan.train import train
     from ganas.evaluation import evaluate_run
-    from ganas.metrics.statistics import Cache
+    from ganas.metrics.cache import Cache
     from ganas.recipes.configs import training_config
-    from ganas.training.architectures import generator_sizes
-    from ganas.training.translator import train
 
     try:
         config, architecture = training_config(job, lambda name: str(workplace.run(name).path))

@@ -1,0 +1,1 @@
+"""CycleGANAS: differentiable search of both generators and both discriminators of a CycleGAN."""

@@ -1,0 +1,158 @@
+"""Architectures as data: one op per searched slot of four networks, in JSON with a schema number and a stable id.
+
+    {"schema": 1, "kind": "cyclegan", "id": "3f9c1a0b2d", "layout": "framed",
+     "generator_ab": ["conv4", "conv7", ...], "generator_ba": [...], "discriminator_a": [...], "discriminator_b": [...]}
+
+An architecture says nothing of width: it is found narrow and trained wide (hidden-dimension reduction, section 3.2).
+No torch here.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
+from ganas.document import SCHEMA, content_id, read_document, write_document
+from ganas.errors import ArchitectureError
+from ganas.paths import StrPath, as_path
+
+KIND = "cyclegan"
+
+Ops = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The ops of a CycleGAN's four networks, slot by slot. Checked against its layout when made."""
+
+    layout: str
+    generator_ab: Ops = ()
+    generator_ba: Ops = ()
+    discriminator_a: Ops = ()
+    discriminator_b: Ops = ()
+
+    def __post_init__(self) -> None:
+        layout = find_layout(self.layout)
+        for name in NETWORKS:
+            _check_ops(layout, name, self.ops(name))
+
+    def ops(self, network: str) -> Ops:
+        """The ops of one of the four `NETWORKS`, one per searched slot."""
+        return getattr(self, network)  # type: ignore[no-any-return]
+
+    @property
+    def id(self) -> str:
+        """Ten hex digits that depend on the content alone."""
+        return content_id(KIND, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {"layout": self.layout, **{name: list(self.ops(name)) for name in NETWORKS}}
+
+    def to_json(self) -> str:
+        """The text of an ``architecture.json``."""
+        return write_document(KIND, self._content())
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "architecture") -> Self:
+        """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
+        return cls._from_document(read_document(text, origin), origin)
+
+    @classmethod
+    def _from_document(cls, document: Any, origin: str) -> Self:
+        if not isinstance(document, Mapping):
+            raise ArchitectureError(f"{origin} is no architecture: it holds a {type(document).__name__}, not an object")
+        schema, kind = document.get("schema"), document.get("kind")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ArchitectureError(
+                f"{origin} has schema {schema}, newer than this ganas knows ({SCHEMA}): update ganas"
+            )
+        if schema != SCHEMA:
+            raise ArchitectureError(f"{origin} has schema {schema!r}: this ganas reads schema {SCHEMA}")
+        if kind != KIND:
+            raise ArchitectureError(f"{origin} is of kind {kind!r}: search, train and translate take {KIND!r}")
+        try:
+            architecture = cls(
+                layout=str(document["layout"]), **{name: tuple(map(str, document[name])) for name in NETWORKS}
+            )
+        except KeyError as error:
+            raise ArchitectureError(f"{origin} lacks {error}: take an intact copy of it") from None
+        except (TypeError, ArchitectureError) as error:
+            raise ArchitectureError(f"{origin}: {error}") from None
+        if document.get("id") not in (None, architecture.id):
+            raise ArchitectureError(
+                f"{origin} was edited: its id {document['id']!r} is not that of its ops, {architecture.id!r}; "
+                f"write that id, or take the id out"
+            )
+        return architecture
+
+    def __str__(self) -> str:
+        """One readable line: runs of the same op are counted, as in ``5×conv3``."""
+        networks = " | ".join(
+            f"{name.removeprefix('generator_').replace('discriminator_', 'd_')} {_condense(self.ops(name))}"
+            for name in NETWORKS
+            if self.ops(name)
+        )
+        return f"{self.layout}:{self.id} {networks}".rstrip()
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Rows (slot, op of A→B, op of B→A), then those of the discriminators; for printing."""
+        layout = find_layout(self.layout)
+        rows: list[tuple[str, ...]] = []
+        for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS)):
+            slots = layout.network(names[0]).searched
+            rows += [
+                (f"{kind} {slot.name}", *choice)
+                for slot, *choice in zip(slots, *(self.ops(name) for name in names), strict=True)
+            ]
+        return rows
+
+
+def _check_ops(layout: Layout, network: str, ops: Ops) -> None:
+    slots = layout.network(network).searched
+    if len(ops) != len(slots):
+        raise ArchitectureError(f"{network} has {len(ops)} ops where layout {layout.name!r} has {len(slots)} slots")
+    for slot, op in zip(slots, ops, strict=True):
+        if op not in slot.ops:
+            raise ArchitectureError(
+                f"{network} holds {op!r} in slot {slot.name}, where layout {layout.name!r} has {', '.join(slot.ops)}"
+            )
+
+
+def _condense(ops: Ops) -> str:
+    words: list[list[Any]] = []
+    for op in ops:
+        if words and words[-1][1] == op:
+            words[-1][0] += 1
+        else:
+            words.append([1, op])
+    return " ".join(op if count == 1 else f"{count}×{op}" for count, op in words)
+
+
+def draw_architecture(layout: Layout, seed: int) -> Architecture:
+    """One of the layout's search space, each with equal probability; the same for the same seed, wherever."""
+
+    def draw(network: str, slot: Slot) -> str:
+        digest = hashlib.sha256(f"{layout.name} {seed} {network} {slot.name}".encode()).digest()
+        return slot.ops[int.from_bytes(digest[:8], "big") % len(slot.ops)]
+
+    return Architecture(
+        layout.name,
+        **{name: tuple(draw(name, slot) for slot in layout.network(name).searched) for name in NETWORKS},
+    )
+
+
+def handmade() -> tuple[str, ...]:
+    """Names of the layouts that leave nothing to search: each is an architecture by itself."""
+    return tuple(name for name, layout in LAYOUTS.items() if layout.size == 1)
+
+
+def load_architecture(place: StrPath) -> Architecture:
+    """Read an ``architecture.json``; raises `ArchitectureError` in one line."""
+    path = as_path(place)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ArchitectureError(f"cannot read the architecture {str(path)!r}: {reason}") from None
+    return Architecture.from_json(text, origin=str(path))

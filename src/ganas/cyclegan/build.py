@@ -1,0 +1,134 @@
+"""One builder for supernets and final networks: `build(layout, width, choose)`.
+
+`choose` fills each slot: with a `MixedOp` it makes a supernet (`mixture`), with one op a final network (`one_op`).
+There are no twin classes: a supernet whose weights are one-hot is the final network.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from ganas.cyclegan.grouping import Grouping
+from ganas.cyclegan.layout import Activation, Cell, NetworkLayout, Slot
+from ganas.cyclegan.mixed import MixedOp
+from ganas.cyclegan.ops import OPS
+from ganas.layers import InstanceNorm, normalise_spectrally
+
+Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
+
+LEAKY_SLOPE = 0.2
+WEIGHT_STD = 0.02  # N(0, 0.02), bias 0 (Zhu et al. 2017)
+
+
+def mixture(network: str, grouping: Grouping) -> Choose:
+    """Every op a slot may hold, mixed; a fixed slot holds its one op."""
+
+    def choose(slot: Slot, c_in: int, c_out: int) -> nn.Module:
+        ops = {op: OPS[op](c_in, c_out, slot) for op in slot.ops}
+        return MixedOp(ops, grouping(network, slot, ops)) if slot.searched else ops[slot.ops[0]]
+
+    return choose
+
+
+def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:
+    """One op per searched slot, in order; fixed slots hold their own."""
+    chosen = dict(zip((slot.name for slot in layout.searched), ops, strict=True))
+    return lambda slot, c_in, c_out: OPS[chosen.get(slot.name, slot.ops[0])](c_in, c_out, slot)
+
+
+def slot_modules(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """For every searched slot: the name, within a network, of the module that holds its op; and the op chosen."""
+    chosen = iter(ops)
+    for number, cell in enumerate(layout.cells):
+        for slot in cell.slots:
+            if slot.searched:
+                yield f"cells.{number}.slots.{_key(slot)}.op", next(chosen)
+
+
+def _key(slot: Slot) -> str:
+    return slot.name.replace(".", "_")  # "." separates modules in torch's names
+
+
+def build(layout: NetworkLayout, width: float, choose: Choose) -> "Network":
+    """A network with every slot filled by `choose`, its weights drawn from torch's global generator."""
+    network = Network(layout, width, choose)
+    network.apply(_initialise)
+    return network.apply(_normalise)  # last: its power iteration starts from the initial weights
+
+
+class Network(nn.Module):
+    """Cells in sequence: an image [n, 3, h, w] in [-1, 1] -> an image (generator) or raw scores [n, 1, h', w']."""
+
+    def __init__(self, layout: NetworkLayout, width: float, choose: Choose) -> None:
+        super().__init__()
+        self.cells = nn.Sequential(*(_FilledCell(cell, width, choose) for cell in layout.cells))
+        self.checkpointing = False  # keep what enters a cell alone, and compute the rest again in the backward pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)  # and so it stays: every op is as fast or faster in it
+        if torch.is_grad_enabled() and not self.checkpointing:
+            return self.cells(x)  # type: ignore[no-any-return]
+        for cell in self.cells:
+            if torch.is_grad_enabled():
+                x = checkpoint(cell, x, use_reentrant=False, preserve_rng_state=False)
+            else:  # one by one, so that cells which were compiled for training are not compiled for other batches too
+                x = cell(x)
+        return x
+
+
+class _FilledCell(nn.Module):
+    def __init__(self, cell: Cell, width: float, choose: Choose) -> None:
+        super().__init__()
+        self.residual = cell.residual
+        self.slots = nn.ModuleDict({_key(slot): FilledSlot(slot, width, choose) for slot in cell.slots})
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for slot in self.slots.values():
+            y = slot(y)
+        return x + y if self.residual else y
+
+
+class FilledSlot(nn.Module):
+    """Reflection padding, op, instance norm, activation; each as far as the slot asks for it."""
+
+    def __init__(self, slot: Slot, width: float, choose: Choose) -> None:
+        super().__init__()
+        self.reflect = slot.reflect
+        self.op = choose(slot, slot.c_in.at(width), slot.c_out.at(width))
+        self.norm = InstanceNorm() if slot.norm else nn.Identity()
+        self.activation = slot.activation
+        self.spectral = slot.spectral
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reflect:
+            with torch.autocast("cpu", enabled=False):  # which would make float32 of bf16 here, without need
+                x = functional.pad(x, [self.reflect] * 4, mode="reflect")
+        return _activate(self.norm(self.op(x)), self.activation)
+
+
+def _activate(x: Tensor, activation: Activation | None) -> Tensor:
+    if activation == "relu":
+        return functional.relu(x)
+    if activation == "leaky_relu":
+        return functional.leaky_relu(x, LEAKY_SLOPE)
+    return torch.tanh(x) if activation == "tanh" else x
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, std=WEIGHT_STD)
+        assert module.bias is not None
+        module.bias.zero_()
+
+
+def _normalise(module: nn.Module) -> None:
+    """Spectral norm on the convolutions of a slot that asks for it, but not on the 1×1 behind a pool."""
+    if isinstance(module, FilledSlot) and module.spectral:
+        for conv in list(module.op.modules()):
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
+                normalise_spectrally(conv)

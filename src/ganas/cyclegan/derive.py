@@ -1,0 +1,81 @@
+"""From alphas to an architecture: the leading op of every slot, and how clearly it leads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import log
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.layout import NETWORKS, Layout
+
+SETTLED_RATIO = 2.0  # a slot is settled when its leading op weighs at least this many times the second
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One slot of one network as the softmax of its alphas has it."""
+
+    network: str
+    slot: str
+    op: str  # the leading op: argmax (section 3.2)
+    weight: float  # its weight, in (0, 1)
+    margin: float  # its weight less the second's
+    entropy: float  # of all weights, divided by that of a uniform choice: 1 at the start, 0 when decided
+
+    @property
+    def settled(self) -> bool:
+        """Whether the leading op weighs at least `SETTLED_RATIO` times the second."""
+        return self.weight >= SETTLED_RATIO * (self.weight - self.margin)
+
+
+def read_choices(layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> list[Choice]:
+    """The choice of every searched slot of all four networks; `alphas` by network, one [ops] tensor a slot."""
+    return [
+        _choice(network, slot.name, slot.ops, alpha)
+        for network in NETWORKS
+        for slot, alpha in zip(layout.network(network).searched, alphas[network], strict=True)
+    ]
+
+
+def _choice(network: str, slot: str, ops: Sequence[str], alpha: Tensor) -> Choice:
+    weights = torch.softmax(alpha.detach().double().cpu(), dim=0)
+    first, second = weights.topk(2).values.tolist()
+    entropy = float(torch.special.entr(weights).sum()) / log(len(ops))
+    return Choice(network, slot, ops[int(weights.argmax())], first, first - second, entropy)
+
+
+def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
+    """The architecture of the leading ops."""
+    return Architecture(
+        layout.name,
+        **{name: tuple(choice.op for choice in choices if choice.network == name) for name in NETWORKS},
+    )
+
+
+def summarise(choices: Sequence[Choice]) -> dict[str, Any]:
+    """How far the search has settled: settled slots of all, and the median slot's entropy and margin."""
+    return {
+        "settled": sum(choice.settled for choice in choices),
+        "slots": len(choices),
+        "median_entropy": median(choice.entropy for choice in choices),
+        "median_margin": median(choice.margin for choice in choices),
+    }
+
+
+def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    """The choices as JSON has them."""
+    return [asdict(choice) for choice in choices]
+
+
+def overruled(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
+    """The slots in which an architecture, for a budget, has another op than the leading one, as JSON has them."""
+    taken = [op for name in NETWORKS for op in architecture.ops(name)]
+    return [
+        {"network": choice.network, "slot": choice.slot, "op": op, "instead_of": choice.op}
+        for choice, op in zip(choices, taken, strict=True)
+        if op != choice.op
+    ]

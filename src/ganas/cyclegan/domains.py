@@ -1,0 +1,87 @@
+"""The two domains of a run: found, checked, and split into images to learn from and images to look at."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ganas.cyclegan.config import RunConfig, resolve
+from ganas.cyclegan.layout import LAYOUTS, Layout, find_layout
+from ganas.data.loaders import split
+from ganas.data.sources import MINIMUM_IMAGES, ImageSource, check_apart, open_source
+from ganas.errors import ArchitectureError, ConfigError
+from ganas.machine import check_device, default_threads, fast_bf16
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Both domains, each split into images to learn from and images to look at."""
+
+    a: ImageSource
+    b: ImageSource
+    held_a: ImageSource
+    held_b: ImageSource
+
+    def of(self, letter: str) -> ImageSource:
+        """The images to learn from of domain ``a`` or ``b``."""
+        return {"a": self.a, "b": self.b}[letter]
+
+
+def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
+    """Hold out up to `data.validation` images a domain, at most a tenth of it."""
+
+    def halves(source: ImageSource) -> tuple[ImageSource, ImageSource]:
+        learn, hold = split(len(source), config.data.held_out(len(source)), config.split_seed)
+        return source.subset(learn), source.subset(hold)
+
+    (train_a, held_a), (train_b, held_b) = halves(a), halves(b)
+    return Domains(train_a, train_b, held_a, held_b)
+
+
+def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]:
+    """Check the resolution, find and check every image, and settle what depends on them and on the machine."""
+    layout.check_resolution(config.data.resolution)
+    if config.nets.discriminator == "patchgan":
+        if config.kind == "search":
+            raise ConfigError(
+                "nets.discriminator=patchgan is for ganas train: a search finds its discriminators itself"
+            )
+        try:
+            find_layout("resnet9").check_resolution(config.data.resolution)
+        except ArchitectureError as error:
+            raise ConfigError(f"nets.discriminator=patchgan: {error}, or --set nets.discriminator=searched") from None
+    if config.kind == "search" and layout.size == 1:
+        choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
+        raise ArchitectureError(
+            f"layout {layout.name!r} leaves nothing to search: choose one of {choices}, or train it"
+        )
+    check_device(config.training.device)
+    a, b = (
+        open_source(
+            path,
+            skip_bad=config.data.skip_bad,
+            minimum=MINIMUM_IMAGES,
+            white=config.data.white,
+            icc=config.data.icc,
+        )
+        for path in (config.data.a, config.data.b)
+    )
+    digests = a.digest(), b.digest()
+    if check_apart(a, b) or digests[0] == digests[1]:
+        b = replace(
+            b, notes=(*b.notes, "the same images as the other domain has: there is nothing to learn between them")
+        )
+    domains = split_domains(a, b, config)
+    epoch_images = max(len(domains.a), len(domains.b))
+    return settle_machine(config, epoch_images=epoch_images, digests=digests), domains
+
+
+def settle_machine(config: RunConfig, *, epoch_images: int, digests: tuple[str, str]) -> RunConfig:
+    """`resolve` for this machine."""
+    return resolve(
+        config,
+        epoch_images=epoch_images,
+        digests=digests,
+        cores=default_threads(),
+        cuda=torch.cuda.is_available(),
+        fast_bf16=fast_bf16(config.training.device),
+    )

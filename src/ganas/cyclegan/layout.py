@@ -1,0 +1,293 @@
+"""Layouts: which slots the networks of a CycleGAN have, the ops each slot may hold, and the sizes it accepts.
+
+A network is declared once, as a tuple of cells; `ganas.cyclegan.build` turns the declaration into a supernet or into a
+final network. A slot that may hold one op only is fixed; the others are searched, and their count and choices are
+the search space. No torch here: a search space can be counted, and a file checked, without it.
+
+- ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
+- ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
+- ``reference``  what the authors' released code builds: stem and output searched too, 24 and 5 slots
+- ``resnet9``, ``resnet6``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from ganas.errors import ArchitectureError
+
+Scale = Literal["down", "same", "up"]
+Direction = Literal["ab", "ba"]
+Activation = Literal["relu", "leaky_relu", "tanh"]
+
+ENCODE = ("maxpool", "avgpool", "conv3", "conv4", "conv5", "conv7", "dilconv3", "dilconv5")  # S^e
+RESIDUAL = ("conv3", "conv5", "conv7", "dilconv3", "dilconv5")  # S^r
+DECODE = ("nearest", "bilinear", "deconv3")  # S^d
+ENCODE_REFERENCE = tuple(op for op in ENCODE if op != "conv7")  # the released code lacks the paper's conv7
+
+NETWORKS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
+GENERATORS = NETWORKS[:2]
+DISCRIMINATORS = NETWORKS[2:]
+DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # what generators do, and how it is written for people
+
+
+@dataclass(frozen=True)
+class Channels:
+    """A number of channels: a multiple of the network's width, or a fixed count."""
+
+    multiple: int = 0  # times the width
+    fixed: int = 0  # RGB and scores, whatever the width
+
+    def at(self, width: float) -> int:
+        """Channels at a real-valued `width`, rounded and at least one."""
+        return self.fixed or max(1, round(self.multiple * width))
+
+
+RGB = Channels(fixed=3)
+SCORE = Channels(fixed=1)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one op, with what surrounds it: padding before; normalisation and activation after."""
+
+    name: str  # unique within its network, as in "r3.1": residual cell 3, slot 1
+    ops: tuple[str, ...]  # the ops it may hold; one: the slot is fixed
+    c_in: Channels
+    c_out: Channels
+    scale: Scale = "same"  # down: stride 2; up: ×2
+    reflect: int = 0  # pixels of reflection padding before the op
+    trim: int = 0  # pixels by which the op's own zero padding is smaller than "same"
+    norm: bool = True  # instance norm, no affine
+    activation: Activation | None = "relu"
+    spectral: bool = False  # spectral norm on the op's convolution (never on a pool's 1×1)
+
+    @property
+    def searched(self) -> bool:
+        """Whether there is a choice to make."""
+        return len(self.ops) > 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Slots in sequence; a residual cell adds its input to its output."""
+
+    slots: tuple[Slot, ...]
+    residual: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkLayout:
+    """One network as a sequence of cells."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Every slot, fixed ones included, from input to output."""
+        return tuple(slot for cell in self.cells for slot in cell.slots)
+
+    @property
+    def searched(self) -> tuple[Slot, ...]:
+        """The slots an architecture chooses ops for."""
+        return tuple(slot for slot in self.slots if slot.searched)
+
+    @property
+    def size(self) -> int:
+        """Number of different networks: the product of the choices (section 3.2)."""
+        return prod(len(slot.ops) for slot in self.slots)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The networks of one CycleGAN; both generators share one layout, and so do both discriminators."""
+
+    name: str
+    generator: NetworkLayout
+    discriminator: NetworkLayout
+    multiple: (
+        int  # height and width are multiples of this in search and training: stride-2 ops then agree on their sizes
+    )
+    minimum: int  # below, a discriminator's map shrinks to nothing, or to the 1×1 that instance norm refuses
+    generator_multiple: int = 4  # all that a generator alone needs: translation pads to it
+
+    @property
+    def size(self) -> int:
+        """Size of the search space over all four networks (section 3.2)."""
+        return self.generator.size**2 * self.discriminator.size**2
+
+    def network(self, name: str) -> NetworkLayout:
+        """The layout of ``generator_ab``, ``generator_ba``, ``discriminator_a`` or ``discriminator_b``."""
+        return self.generator if name in GENERATORS else self.discriminator
+
+    def fits(self, resolution: int) -> bool:
+        """Whether square images of this many pixels a side fit the layout."""
+        return resolution >= self.minimum and resolution % self.multiple == 0
+
+    def check_resolution(self, resolution: int) -> None:
+        """Raise `ArchitectureError` unless square images of this many pixels a side fit the layout."""
+        if not self.fits(resolution):
+            below = max(self.minimum, resolution // self.multiple * self.multiple)
+            raise ArchitectureError(
+                f"resolution {resolution} does not fit layout {self.name!r}: it takes multiples of {self.multiple} "
+                f"from {self.minimum} up; try --resolution {below}"
+            )
+
+
+def _residual_cells(count: int, ops: tuple[str, ...], reflect: int) -> tuple[Cell, ...]:
+    """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of reflection instead of as many of zeros."""
+    wide = Channels(4)
+
+    def cell(number: int) -> Cell:
+        return Cell(
+            (
+                Slot(f"r{number}.1", ops, wide, wide, reflect=reflect, trim=reflect),
+                Slot(f"r{number}.2", ops, wide, wide, reflect=reflect, trim=reflect, activation=None),
+            ),
+            residual=True,
+        )
+
+    return tuple(cell(number) for number in range(1, count + 1))
+
+
+def _stem(ops: tuple[str, ...], reflect: int) -> Cell:
+    return Cell((Slot("stem", ops, RGB, Channels(1), reflect=reflect, trim=reflect),))
+
+
+def _output(ops: tuple[str, ...], reflect: int) -> Cell:
+    return Cell((Slot("out", ops, Channels(1), RGB, reflect=reflect, trim=reflect, norm=False, activation="tanh"),))
+
+
+def _framed_generator(
+    encode: tuple[str, ...],
+    residual: tuple[str, ...],
+    decode: tuple[str, ...],
+    frame: tuple[str, ...] = ("conv7",),
+    frame_reflect: int = 3,
+    blocks: int = 9,
+    block_reflect: int = 0,
+) -> NetworkLayout:
+    """3 → w, w → 2w → 4w, residual cells at 4w, 4w → 2w → w, w → 3."""
+    down = Cell(
+        (
+            Slot("e1.1", encode, Channels(1), Channels(2), "down"),
+            Slot("e1.2", encode, Channels(2), Channels(4), "down"),
+        )
+    )
+    up = Cell(
+        (Slot("d1.1", decode, Channels(4), Channels(2), "up"), Slot("d1.2", decode, Channels(2), Channels(1), "up"))
+    )
+    return NetworkLayout(
+        (
+            _stem(frame, frame_reflect),
+            down,
+            *_residual_cells(blocks, residual, block_reflect),
+            up,
+            _output(frame, frame_reflect),
+        )
+    )
+
+
+def _paper_generator() -> NetworkLayout:
+    """Section 3.2: N = 11 cells, 3 → 2w → 4w, nine residual cells at 4w, 4w → 2w → 3."""
+    down = Cell(
+        (Slot("e1.1", ENCODE, RGB, Channels(2), "down"), Slot("e1.2", ENCODE, Channels(2), Channels(4), "down"))
+    )
+    up = Cell(
+        (
+            Slot("d1.1", DECODE, Channels(4), Channels(2), "up"),
+            Slot("d1.2", DECODE, Channels(2), RGB, "up", norm=False, activation="tanh"),
+        )
+    )
+    return NetworkLayout((down, *_residual_cells(9, RESIDUAL, 0), up))
+
+
+def _paper_discriminator() -> NetworkLayout:
+    """Section 3.2: two encoding cells, 3 → w → 2w → 4w → 1; 256² gives a 16×16 map of raw scores."""
+    return NetworkLayout(
+        (
+            Cell(
+                (
+                    Slot("e1.1", ENCODE, RGB, Channels(1), "down", norm=False, activation="leaky_relu"),
+                    Slot("e1.2", ENCODE, Channels(1), Channels(2), "down", activation="leaky_relu"),
+                )
+            ),
+            Cell(
+                (
+                    Slot("e2.1", ENCODE, Channels(2), Channels(4), "down", activation="leaky_relu"),
+                    Slot("e2.2", ENCODE, Channels(4), SCORE, "down", norm=False, activation=None),
+                )
+            ),
+        )
+    )
+
+
+def _patch_discriminator(down: tuple[str, ...], flat: tuple[str, ...], trim: int, spectral: bool) -> NetworkLayout:
+    """3 → w → 2w → 4w by stride 2, → 8w → 1 by stride 1."""
+
+    def slot(name: str, ops: tuple[str, ...], c_in: Channels, c_out: Channels, *, norm: bool = True) -> Slot:
+        return Slot(
+            name,
+            ops,
+            c_in,
+            c_out,
+            scale="down" if ops is down else "same",
+            trim=0 if ops is down else trim,
+            norm=norm,
+            activation=None if c_out is SCORE else "leaky_relu",
+            spectral=spectral,
+        )
+
+    return NetworkLayout(
+        (
+            Cell(
+                (
+                    slot("e1", down, RGB, Channels(1), norm=False),
+                    slot("e2", down, Channels(1), Channels(2)),
+                    slot("e3", down, Channels(2), Channels(4)),
+                )
+            ),
+            Cell(
+                (slot("s1", flat, Channels(4), Channels(8)), slot("s2", flat, Channels(8), SCORE, norm=False)),
+            ),
+        )
+    )
+
+
+def _resnet(blocks: int) -> Layout:
+    """The hand-made CycleGAN: nothing to search."""
+    generator = _framed_generator(("conv3",), ("conv3",), ("deconv3",), blocks=blocks, block_reflect=1)
+    discriminator = _patch_discriminator(tuple(["conv4"]), tuple(["conv4"]), trim=0, spectral=False)
+    return Layout(f"resnet{blocks}", generator, discriminator, multiple=4, minimum=24)
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout(
+            "framed",
+            _framed_generator(ENCODE, RESIDUAL, DECODE),
+            _paper_discriminator(),
+            multiple=16,
+            minimum=16,
+        ),
+        Layout("paper", _paper_generator(), _paper_discriminator(), multiple=16, minimum=16),
+        Layout(
+            "reference",
+            _framed_generator(ENCODE_REFERENCE, RESIDUAL, DECODE, frame=RESIDUAL, frame_reflect=1, block_reflect=1),
+            _patch_discriminator(ENCODE_REFERENCE, RESIDUAL, trim=1, spectral=True),
+            multiple=8,
+            minimum=40,
+        ),
+        _resnet(9),
+        _resnet(6),
+    )
+}
+
+
+def find_layout(name: str) -> Layout:
+    """The layout of this name; raises `ArchitectureError` that lists the known ones."""
+    if name not in LAYOUTS:
+        raise ArchitectureError(f"unknown layout {name!r}: choose one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]

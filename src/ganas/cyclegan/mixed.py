@@ -1,0 +1,116 @@
+"""The mixed operation of a supernet: a weighted sum of every op a slot may hold (section 3.2).
+
+The weights are drawn once per network and optimiser step by `draw`, and shared by every forward pass until the
+next draw: by softmax over alpha (the paper) or Gumbel-softmax over softmax(alpha) (the authors' released code).
+
+A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. Which ops share one is said
+by `Groups`; their kernels are summed at each draw, and all forward passes until the next compute a slot at the price
+of few convolutions. An op alone in its group has its weight in its kernel too, so that its output needs not be
+kept for the weight's gradient. Alphas, kernels and biases keep their exact gradients. Without groups the mixture is
+naive: literally the sum of weight times op, the definition that tests compare with.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ganas.cyclegan.merging import SharedConvolution, forms_of, named_form, op_of
+
+Sampling = Literal["softmax", "gumbel"]
+Groups = Sequence[Sequence[str]]  # ops, or parts of ops, that share a convolution; what is in none is left alone
+
+ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ties broken
+
+
+class MixedOp(nn.Module):
+    """Σ weights[i] · op_i(x), [n, c_in, h, w] -> [n, c_out, h', w'].
+
+    `alpha` [ops] is learned; `weights` [ops] is the current draw, set by `use`.
+    """
+
+    def __init__(self, ops: Mapping[str, nn.Module], groups: Groups = ()) -> None:
+        super().__init__()
+        self.ops = nn.ModuleDict(ops)
+        self.alpha = nn.Parameter(ALPHA_STD * torch.randn(len(ops)))
+        self.weights = softmax_weights(self.alpha.detach())
+        forms = forms_of(ops.items())
+        self._shared = [SharedConvolution(names, [named_form(forms, name) for name in names]) for names in groups]
+        self._alone = [op for op in ops if op not in {op_of(name) for names in groups for name in names}]
+        self._drawn: list[tuple[SharedConvolution, Tensor]] = []  # with the kernel of the current draw
+        self._bias: Tensor | None = None
+
+    def use(self, weights: Tensor) -> None:
+        """Mix by these weights [ops] until the next call; sums the kernels once for all forward passes."""
+        self.weights = weights
+        if not self._shared:
+            return
+        device = weights.device.type
+        # cast here, once: autocast would cast a kernel that is no parameter again in each forward pass
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.alpha.dtype
+        by_name = dict(zip(self.ops, weights.unbind(), strict=True))
+        forms = forms_of(self.ops.items())
+        self._drawn, biases = [], []
+        for shared in self._shared:
+            named = [named_form(forms, name) for name in shared.names]
+            shares = [by_name[op_of(name)] for name in shared.names]
+            scaled = [w if form.scale is None else w * form.scale for w, form in zip(shares, named, strict=True)]
+            self._drawn.append((shared, shared.kernel(scaled, named).to(dtype)))
+            biases += [w * form.bias for w, form in zip(shares, named, strict=True) if form.bias is not None]
+        self._bias = torch.stack(biases).sum(0).to(dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._shared and not self._drawn:
+            self.use(self.weights.to(self.alpha))
+        terms = [  # one bias for all
+            shared(x, kernel, None if number else self._bias) for number, (shared, kernel) in enumerate(self._drawn)
+        ]
+        weights = dict(zip(self.ops, self.weights.unbind(), strict=True)) if self._alone else {}
+        terms += [weights[name] * self.ops[name](x) for name in self._alone]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+
+# ── draws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def softmax_weights(alpha: Tensor) -> Tensor:
+    """β = softmax(α), [ops] -> [ops] (section 3.2)."""
+    return torch.softmax(alpha, dim=0)
+
+
+def gumbel_weights(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """A relaxed one-hot sample, softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1); [ops] -> [ops].
+
+    As the released code, the noise is added to the softmaxed alphas, not to the alphas.
+    """
+    exponential = torch.empty(alpha.shape).exponential_(generator=generator).to(alpha)
+    return torch.softmax((torch.softmax(alpha, dim=0) - exponential.log()) / temperature, dim=0)
+
+
+def mixtures(network: nn.Module) -> Iterator[MixedOp]:
+    """The mixed ops of a network from input to output; none in a final network."""
+    return (module for module in network.modules() if isinstance(module, MixedOp))
+
+
+def draw(network: nn.Module, sampling: Sampling, temperature: float, generator: torch.Generator) -> None:
+    """Draw the weights of every mixed op of a supernet for one optimiser step; does nothing to a final network.
+
+    Within autocast, where the step has it. A draw takes spectral norms one power iteration further; ops that are not
+    merged take theirs at each reading, unless it happens within `parametrize.cached()`.
+    """
+    for mixed in mixtures(network):
+        if sampling == "gumbel":
+            mixed.use(gumbel_weights(mixed.alpha, temperature, generator))
+        else:
+            mixed.use(softmax_weights(mixed.alpha))
+
+
+@torch.no_grad()
+def settle(network: nn.Module) -> None:
+    """Set every mixed op to the plain softmax of its alphas, without noise and without gradient: for evaluation."""
+    for mixed in mixtures(network):
+        mixed.use(softmax_weights(mixed.alpha))

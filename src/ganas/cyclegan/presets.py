@@ -1,0 +1,142 @@
+"""Presets of ``ganas search`` and ``ganas train``, which set the scale of a run."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from ganas.config import validate
+from ganas.cyclegan.config import RunConfig
+from ganas.errors import ConfigError
+from ganas.settings import Values, nest, read_settings
+
+
+def _tiny(kind: str) -> Values:
+    """A few minutes on two cores, any images."""
+    common: Values = {
+        "data.resolution": 64,
+        "data.validation": 50,
+        "nets.discriminator_width": 32,
+        "training.lr": 6e-4,
+        "training.log_every": 100,
+        "training.checkpoint_every": 400,
+        "training.sample_every": 400,
+        "training.evaluate_every": 400,
+    }
+    if kind == "search":
+        return common | {
+            "nets.width": 8,
+            "training.batch": 4,
+            "training.images": 400,
+            "training.decay": 0,
+            "search.warmup": 0.5,
+            "search.alpha_lr": 0.03,
+        }
+    return common | {
+        "nets.width": 16,
+        "nets.discriminator": "patchgan",
+        "training.images": 1200,
+        "training.ema_half_life": 100,
+    }
+
+
+def _small(kind: str) -> Values:
+    """Twelve minutes of search and thirty-two of training on one core, any images.
+
+    docs/results/monet2photo_64_cpu_202611.md has the commands, the machine and the scores.
+    """
+    common: Values = {
+        "data.resolution": 64,
+        "nets.discriminator_width": 32,  # wider ones know the generators' small progress too well
+        "training.lr": 6e-4,  # narrow networks bear it, and short runs need it
+        "training.log_every": 200,
+        "training.checkpoint_every": 800,
+        "training.sample_every": 1600,
+        "training.evaluate_every": 800,
+    }
+    if kind == "search":
+        return common | {
+            "nets.width": 8,
+            "training.batch": 4,
+            "training.images": 4000,
+            "training.decay": 0,
+            "search.warmup": 0.5,  # alphas that learn from the first step choose what the crudest fakes need
+            "search.alpha_lr": 0.03,
+        }
+    return common | {
+        "nets.width": 16,
+        "nets.discriminator": "patchgan",  # a search this short fits discriminators to its own crude fakes (LOG.md)
+        "training.images": 14_000,
+        "training.ema_half_life": 500,
+    }
+
+
+def _gpu(kind: str) -> Values:
+    """A day on one GPU."""
+    common: Values = {
+        "data.resolution": 256,
+        "training.log_every": 500,
+        "training.checkpoint_every": 5000,
+        "training.sample_every": 5000,
+        "training.evaluate_every": 10000,
+    }
+    if kind == "search":
+        return common | {"nets.width": 16, "training.images": 120_000, "training.decay": 0}
+    return common | {"nets.width": 64, "training.images": 200_000}
+
+
+def _paper(kind: str) -> Values:
+    """Section 4: 256², batch 1; 400 epochs of search at 64 encoder channels, 100 + 100 epochs of training."""
+    common: Values = {
+        "data.resolution": 256,
+        "data.load_scale": 286 / 256,
+        "nets.layout": "paper",
+        "loss.adversarial": "bce",
+        "training.log_every": 1000,
+        "training.checkpoint_every": 5000,
+        "training.sample_every": 5000,
+        "training.evaluate_every": 10000,
+    }
+    if kind == "search":
+        return common | {"nets.width": 16, "training.epochs": 400, "training.decay": 0, "search.sampling": "softmax"}
+    return common | {"nets.width": 64, "training.epochs": 200}
+
+
+def _reference(kind: str) -> Values:
+    """What the authors' released code does where it differs from the paper: layout, lsgan, Gumbel sampling."""
+    values = _paper(kind) | {"nets.layout": "reference", "loss.adversarial": "lsgan"}
+    return values | ({"search.sampling": "gumbel"} if kind == "search" else {})
+
+
+PRESETS: Mapping[str, Callable[[str], Values]] = {
+    "tiny": _tiny,
+    "small": _small,
+    "gpu": _gpu,
+    "paper": _paper,
+    "reference": _reference,
+}
+
+
+FOREIGN = {  # what a kind of run would ignore
+    "search": ("metrics.select", "training.inherit"),
+    "train": ("search", "nets.mixing", "nets.layout"),  # a layout is its architecture's
+}
+
+
+def make_config(
+    kind: Literal["search", "train"],
+    *,
+    preset: str,
+    flags: Values,  # "section.key" -> value; None: not given
+    settings: Iterable[str] = (),  # of --set, "section.key=value"
+) -> RunConfig:
+    """Defaults, preset, flags and ``--set``, checked; raises `ConfigError` in one line that names the value."""
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    values = PRESETS[preset](kind)
+    values.update({key: value for key, value in flags.items() if value is not None})
+    overrides = read_settings(RunConfig, kind, FOREIGN[kind], settings)
+    for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
+        if one in overrides and other not in overrides:
+            values.pop(other, None)
+    values.update(overrides)
+    document = nest({"kind": kind, **({"search": {}} if kind == "search" else {})}, values)
+    return validate(RunConfig, document)

@@ -1,0 +1,124 @@
+"""Differentiable search of the architectures of a CycleGAN (CycleGANAS section 3.3)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from safetensors.torch import save
+
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.budget import open_budget
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.derive import Choice, derive, overruled, read_choices, records, summarise
+from ganas.cyclegan.domains import Domains, open_domains
+from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.longer import stretched
+from ganas.cyclegan.strategies import STRATEGIES, no_penalty
+from ganas.cyclegan.trainer import Session
+from ganas.cyclegan.validation import Validation, open_validation
+from ganas.data.sources import check_halves
+from ganas.learning.loop import Event
+from ganas.metrics.cache import Cache
+from ganas.paths import StrPath
+from ganas.progress import Reporter
+from ganas.resuming import claim, kept_choices
+from ganas.signals import StopSignal
+from ganas.store import Run, default_cache, write_atomically
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found."""
+
+    architecture: Architecture
+    settled: int  # slots whose leading op weighs at least twice the second
+    slots: int
+    median_entropy: float  # of the slots, 1 at the start and 0 when decided
+    images: int  # pairs seen
+    spent: tuple[str, ...] = ()  # what the generators take of their budget, a line each
+
+    @property
+    def verdict(self) -> str:
+        """Whether to trust the choices, in one line: settled when half of the slots or more are."""
+        state = "settled" if 2 * self.settled >= self.slots else "not settled"
+        advice = "" if state == "settled" else "; a longer search, or a higher search.alpha_lr, would settle more"
+        return (
+            f"{state}: in {self.settled} of {self.slots} slots the leading op weighs at least twice the second, "
+            f"median entropy {self.median_entropy:.2f}{advice}"
+        )
+
+
+def search(config: RunConfig, out: StrPath) -> SearchResult:
+    """Search the architectures of a CycleGAN; the same call again resumes or returns what was found.
+
+    Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
+    """
+    assert config.search is not None, "a search has a search section"
+    strategy = STRATEGIES[config.search.strategy]
+    layout = find_layout(config.nets.layout)
+    run = Run(out)
+    config, domains, validation = open_search(config, run)
+    with run.lock(), StopSignal().listening() as stop:
+        reporter = Reporter(run.log)
+        for line in claim(run, config, stretched):
+            reporter.say(line)
+        budget = open_budget(run, config, layout)
+        penalty = budget.terms if budget else no_penalty
+        with stop.at_once():  # it reads images to look at
+            session = Session(run, config, layout, None, domains, strategy, reporter, penalty)
+
+        def choices() -> list[Choice]:
+            return read_choices(layout, session.gan.alphas())
+
+        def log() -> dict[str, Any]:
+            current = choices()
+            return {"search": summarise(current), "slots": records(current)}
+
+        def words() -> str:
+            summary = summarise(choices())
+            return "; {settled} of {slots} slots settled, median entropy {median_entropy:.3f}".format(**summary)
+
+        session.extra_log, session.extra_words = log, words
+        session.resume()
+        session.go("search", [_watching(session, validation)] if validation.ready(reporter) else [], stop)
+        final = choices()
+        architecture = budget.derive(layout, session.gan.alphas()) if budget else derive(layout, final)
+        run.write_text(run.architecture, architecture.to_json())
+        write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
+        summary = summarise(final)
+        document: dict[str, Any] = {"architecture": architecture.id}
+        spent: list[str] = []
+        if budget:
+            spent = budget.lines(layout, architecture)
+            changed = overruled(final, architecture)
+            searched = 2 * len(layout.generator.searched)
+            spent.append(f"in {len(changed)} of the generators' {searched} slots it overruled the leading op")
+            document |= {"budget": budget.use(layout, architecture), "budget_width": dict(budget.widths)}
+            document["overruled"] = changed
+        settled, entropy = summary["settled"], summary["median_entropy"]
+        result = SearchResult(architecture, settled, len(final), entropy, session.loop.nimg, tuple(spent))
+        document |= {"verdict": result.verdict, "images": result.images}
+        run.write_result(document | summary | {"choices": records(final)})
+        return result
+
+
+def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
+    """Settle the config and open the data; whatever can be wrong is found before the run's folder is made."""
+    assert config.search is not None, "a search has a search section"
+    layout, strategy = find_layout(config.nets.layout), config.search.strategy
+    config, domains = open_domains(kept_choices(run, config), layout)
+    if STRATEGIES[strategy].halved:
+        for name, source in (("A", domains.a), ("B", domains.b)):
+            check_halves(len(source), name, f"--strategy {strategy}", "add images, or search with --strategy of or tf")
+    if config.search and config.search.budget != "ms":  # which has to be measured first
+        open_budget(run, config, layout)
+    config, validation = open_validation(config, domains, Cache(default_cache()))
+    return config, domains, validation
+
+
+def _watching(session: Session, validation: Validation) -> Event:
+    """The event that measures the supernets, every op in its share; nothing is chosen by it."""
+
+    def measure(nimg: int) -> None:
+        validation.record(session, nimg)
+
+    return Event("evaluate", session.config.training.evaluate_every, measure)

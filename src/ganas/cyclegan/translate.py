@@ -1,0 +1,265 @@
+"""Using what was trained: a generator in one self-describing file, and translation of a file, a folder or a zip.
+
+A generator file is a safetensors file whose one metadata key holds JSON: network, layout, ops, width. No flag is
+needed to use it, and nothing in it is executed.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+from torch.nn import functional
+
+from ganas.cyclegan.build import Network, build, one_op
+from ganas.cyclegan.layout import Direction, find_layout
+from ganas.data.listing import is_image_name
+from ganas.data.loaders import to_images, to_network
+from ganas.data.sources import ImageSource, notes_of, open_source
+from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory, shown
+from ganas.model_file import MALFORMED, read_metadata, write_model
+from ganas.paths import StrPath, as_path
+from ganas.pictures import check_suffix, encoded, names_image, png
+from ganas.progress import Reporter
+from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
+
+SCHEMA = 1
+BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
+UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
+LONGEST_NAME = 255  # bytes of one part of a path, on all common file systems
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """What a generator file says of itself."""
+
+    network: str  # generator_ab or generator_ba
+    layout: str
+    ops: tuple[str, ...]
+    width: float
+    resolution: int  # pixels a side in training
+    images: int  # pairs seen when it was saved
+    architecture: str  # id
+    metric: str | None = None  # key of what was measured of it; None: nothing
+    score: float | None = None  # None: not a number
+    split: str | None = None  # of the images it was chosen by: validation (held out) or test; None: it is the last one
+    white: float | None = None  # as the images that it learned to translate were read, if they had more than 8 bits
+    icc: bool = True  # whether their colour profiles were converted
+
+
+def build_generator(info: GeneratorInfo) -> Network:
+    """The network that a generator file describes, its weights still random."""
+    layout = find_layout(info.layout)
+    return build(layout.generator, info.width, one_op(layout.generator, info.ops))
+
+
+def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
+    """Write one generator; equal weights and info give equal bytes."""
+    write_model(path, network, {"schema": SCHEMA, **asdict(info)})
+
+
+def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
+    """Read one generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    path = as_path(place)
+    content = path.read_bytes()
+    with _intact(path):
+        info = _read_info(content)
+        network = build_generator(info)
+        network.load_state_dict(load(content))
+    return network.eval(), info
+
+
+def read_generator_info(path: Path) -> GeneratorInfo:
+    """What a generator file says of itself; errors as in `load_generator`."""
+    content = path.read_bytes()
+    with _intact(path):
+        return _read_info(content)
+
+
+@contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, ArchitectureError, *MALFORMED) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise RunError(f"{str(path)!r} is no intact generator ({reason}): take another copy of it") from None
+
+
+def _read_info(content: bytes) -> GeneratorInfo:
+    """What a generator file says of itself."""
+    document = read_metadata(content)
+    schema = document.pop("schema")
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema}, this ganas reads {SCHEMA}")
+    if "ops" not in document:
+        raise ValueError("it is not a translator's; ganas sample takes grown ones")
+    return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})
+
+
+def find_generator(place: Path, direction: Direction) -> Path:
+    """The generator file of a run, of a model folder copied elsewhere, or the file itself."""
+    if place.is_file():
+        return place
+    in_run = Run(place).generator(direction)
+    name = in_run.name
+    for candidate in (in_run, place / name):
+        if candidate.is_file():
+            return candidate
+    if not place.exists():
+        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas train wrote")
+    raise RunError(f"{str(place)!r} holds no {name}: give a folder that ganas train wrote, once it has a checkpoint")
+
+
+class Translator:
+    """One generator, ready for images of any size."""
+
+    def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.multiple = multiple  # of the sizes the network takes
+        self.device = device
+        self.bf16 = bf16
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 [n, 3, h, w] -> uint8 [n, 3, h, w]: padded by reflection to what the layout takes, cropped back."""
+        height, width = images.shape[-2:]
+        at_once = max(1, BATCH_PIXELS // (height * width))
+        return torch.cat([self._translate(chunk) for chunk in torch.split(images, at_once)])
+
+    def _translate(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        x = _pad(to_network(images).to(self.device), self.multiple)
+        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.bf16):
+            y = self.network(x)
+        return to_images(y.float()[..., :height, :width].cpu())
+
+
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """Grow [n, 3, h, w] to the next multiple, at least four multiples: smaller maps leave nothing to normalise."""
+    height, width = (max(4 * multiple, -(-size // multiple) * multiple) for size in x.shape[-2:])
+    bottom, right = height - x.shape[-2], width - x.shape[-1]
+    if not bottom and not right:
+        return x
+    mode = "reflect" if bottom < x.shape[-2] and right < x.shape[-1] else "replicate"
+    return functional.pad(x, (0, right, 0, bottom), mode=mode)
+
+
+def output_names(source: ImageSource) -> list[str]:
+    """One PNG name per image, folders kept; where that name is taken, by another image or a folder, the suffix stays.
+
+    Raises DataError where a name becomes longer than file systems allow.
+    """
+    stems = [str(PurePosixPath(name).with_suffix("")) for name in source.names]
+    counts = Counter(stems)
+    taken = {str(folder) for name in source.names for folder in PurePosixPath(name).parents}
+    names = []
+    for name, stem in zip(source.names, stems, strict=True):
+        without_suffix = (f"{stem}.png",) if counts[stem] == 1 else ()
+        choices = chain(without_suffix, (name + repeats * ".png" for repeats in count(1)))
+        written = next(choice for choice in choices if choice not in taken)
+        if len(os.fsencode(PurePosixPath(written).name)) > LONGEST_NAME:
+            raise DataError(f"{shown(name)}: too long a name for a .png behind it, to tell it from others; rename it")
+        taken.add(written)
+        names.append(written)
+    return names
+
+
+def translate(
+    place: StrPath,
+    source: StrPath,
+    output: StrPath,
+    *,
+    direction: Direction,
+    device: str | None = None,  # None: cuda when there is one
+    bf16: bool = False,
+    skip_bad: bool = False,
+    white: float | None = None,  # as in `open_source`; None: as in the images that the generator learned from
+    icc: bool = True,  # False: colour profiles are left, as they are if they were then
+) -> int:
+    """Translate every image of a folder or zip into `output`, a folder of one PNG each; returns how many.
+
+    Of a single image `output` may also be a file, whose format follows its suffix.
+
+    Raises `RunError` without a generator, `DataError` for bad images or an output that is there already.
+    """
+    place, source, output = as_path(place), as_path(source), as_path(output)
+    generator, info = load_generator(find_generator(place, direction))
+    if info.network != f"generator_{direction}":
+        raise RunError(f"{str(place)!r} is a {info.network}: it translates --direction {info.network[-2:]} alone")
+    white, icc = white or info.white, icc and info.icc
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
+    if names_image(output) and not output.is_dir():
+        if not (source.is_file() and is_image_name(source.name)):
+            raise DataError(f"the output {str(output)!r} names one image, and the input is not one: give a folder")
+        refuse_existing(output)
+        check_suffix(output)
+        images = open_source(source, white=white, icc=icc)
+        Reporter().note(notes_of(images))
+        image = _tensor(images, 0)
+        with _fits_memory(source.name, image):
+            write_new(output, encoded(translator(image[None])[0], output))
+        return 1
+    refuse_used(output)
+    images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)
+    with results_folder(output):
+        return _translate_all(translator, images, output)
+
+
+def _translate_all(translator: Translator, images: ImageSource, output: Path) -> int:
+    """One PNG each, all of them moved into `output` at the end; returns how many."""
+    names, reporter = output_names(images), Reporter()
+    reporter.note(notes_of(images))
+    unfinished = output / UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with reporter.bar("translate", 0, len(images)) as bar:
+        for indices, pixels in _batches_of_one_size(images):
+            with _fits_memory(images.names[indices[0]], pixels):
+                translations = translator(pixels)
+            for index, translated in zip(indices, translations, strict=True):
+                write_atomically(unfinished / names[index], png(translated))
+            bar.reach(indices[-1] + 1)
+    for name in names:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (unfinished / name).rename(output / name)
+    shutil.rmtree(unfinished)
+    return len(images)
+
+
+@contextmanager
+def _fits_memory(name: str, pixels: Tensor) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = f"{pixels.shape[-1]}×{pixels.shape[-2]}"
+        raise DataError(f"{name!r} ({size} pixels) does not fit the memory of this machine: shrink it first") from None
+
+
+def _batches_of_one_size(images: ImageSource) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """Neighbours of equal size together: (indices, uint8 [n, 3, h, w])."""
+    indices: list[int] = []
+    pending: list[Tensor] = []
+    for index in range(len(images)):
+        image = _tensor(images, index)
+        if pending and (image.shape != pending[0].shape or (len(pending) + 1) * image[0].numel() > BATCH_PIXELS):
+            yield indices, torch.stack(pending)
+            indices, pending = [], []
+        indices.append(index)
+        pending.append(image)
+    if pending:
+        yield indices, torch.stack(pending)
+
+
+def _tensor(images: ImageSource, index: int) -> Tensor:
+    return torch.from_numpy(np.array(images.read(index), dtype=np.uint8)).permute(2, 0, 1)

@@ -1,0 +1,171 @@
+"""How good the translators of a run are, on images they do not learn from."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from torch import Tensor
+
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.domains import Domains
+from ganas.cyclegan.layout import DIRECTIONS
+from ganas.cyclegan.trainer import Session
+from ganas.cyclegan.translate import Translator
+from ganas.data.loaders import centre_images, split
+from ganas.data.sources import ImageSource, notes_of, open_source
+from ganas.errors import ConfigError, DataError
+from ganas.metrics.cache import Cache
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.features import FeatureNetwork, load_features
+from ganas.metrics.measurement import Measurement
+from ganas.progress import Reporter
+
+REFERENCE_IMAGES = 500  # of the target domain, at most, that translations are compared with
+MINIMUM_HELD = 10  # images of a domain below which no score is worth choosing by
+
+
+class Validation:
+    """Held-out images of both domains, and the images of the other domain that their translations should be like.
+
+    With ``metrics.split=test`` the images of ``data.test_a`` and ``data.test_b`` stand in for those held out, and every
+    score says so. All are shrunk to the run's resolution, as in training.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        domains: Domains,
+        network: FeatureNetwork | None,
+        cache: Cache | None,
+        metrics: Sequence[str] | None = None,  # None: what the run is to be chosen by
+        reporter: Reporter | None = None,  # shows how far it is
+    ) -> None:
+        self._reporter = reporter
+        self._config, self._domains, self._network, self._cache = config, domains, network, cache
+        distances = network and config.metrics.select != "swd"
+        self._metrics = metrics or (["fid", "kid"] if distances else ["swd"])
+        self._held = dict(zip(DIRECTIONS, _held(config, domains), strict=True))
+        self._warned = False
+
+    def test_digest(self) -> str | None:
+        """Of the test images, where there are some."""
+        if self._config.metrics.split == "validation":
+            return None
+        return "-".join(source.digest() for source in self._held.values())
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough images for a score to mean anything."""
+        return min(map(len, self._held.values())) >= MINIMUM_HELD
+
+    def ready(self, reporter: Reporter) -> bool:
+        """`enough`, and said where it is not; so are notes on test images."""
+        if self._config.metrics.split == "test":
+            reporter.note(notes_of(*self._held.values()))
+        if not self.enough:
+            count = min(map(len, self._held.values()))
+            reporter.say(f"{count} held-out images are too few to measure by")
+        return self.enough
+
+    @cached_property
+    def _images(self) -> Mapping[str, Tensor]:
+        return {direction: self._look(source) for direction, source in self._held.items()}
+
+    @cached_property
+    def _references(self) -> Mapping[str, Reference]:
+        targets = {"ab": self._domains.b, "ba": self._domains.a}
+        chosen = self._config.metrics.split
+        return {
+            direction: Reference(
+                self._look(self._some(target)),
+                self._metrics,
+                self._network,
+                cache=self._cache,
+                split=chosen,
+                reporter=self._reporter,
+            )
+            for direction, target in targets.items()
+        }
+
+    def _some(self, source: ImageSource) -> ImageSource:
+        """REFERENCE_IMAGES of a domain at most, drawn: the first ones by name might all be of one kind."""
+        left = len(source) - REFERENCE_IMAGES
+        return source if left <= 0 else source.subset(split(len(source), left, self._config.split_seed)[0])
+
+    def _look(self, source: ImageSource) -> Tensor:
+        return centre_images(source, self._config.data.resolution)
+
+    @cached_property
+    def _facts(self) -> Mapping[str, dict[str, str]]:
+        """What is translated, for the protocol."""
+        return {direction: {"source_digest": source.digest()} for direction, source in self._held.items()}
+
+    def measure(
+        self, direction: str, translator: Translator, *, bootstrap: int = 0, chosen_on: str | None = None
+    ) -> Measurement:
+        """Of the translations; `chosen_on` says what images the translator was chosen by, once it was."""
+        facts = self._facts[direction] | ({"chosen_on": chosen_on} if chosen_on else {})
+        return self._references[direction].measure(
+            translator(self._images[direction]), bootstrap=bootstrap, facts=facts
+        )
+
+    def untranslated(self, direction: str, *, bootstrap: int = 0) -> Measurement:
+        """Of the images as they are: what a translator has to be better than."""
+        images = self._images[direction]
+        return self._references[direction].measure(images, bootstrap=bootstrap, facts=self._facts[direction])
+
+    def record(self, session: Session, nimg: int) -> dict[str, Measurement]:
+        """Measure both directions of a session, and write the scores down with their protocol."""
+        measured: dict[str, Measurement] = {}
+        for direction, translator in session.translators().items():
+            with session.stop.at_once():
+                measured[direction] = self.measure(direction, translator)
+            for warning in () if self._warned else measured[direction].warnings:
+                session.reporter.say(f"note: {direction}: {warning}")
+        self._warned = True
+        scores = {
+            f"{direction}/{key}": value for direction, one in measured.items() for key, value in one.scores.items()
+        }
+        protocol = {direction: dict(one.protocol) for direction, one in measured.items()}
+        seconds = sum(facts.pop("seconds") for facts in protocol.values())
+        session.record({"nimg": nimg, "score_seconds": seconds, "scores": scores, "protocol": protocol})
+        return measured
+
+
+def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) -> tuple[RunConfig, Validation]:
+    """Load the feature network, if any, and note in the config which weights it has; `config` is resolved.
+
+    Raises `ConfigError` where it needs test images that are not given.
+    """
+    metrics = config.metrics
+    network = load_features(metrics.features, device=config.device) if metrics.features else None
+    validation = Validation(config, domains, network, cache)
+    data = config.data.model_copy(update={"digest_test": validation.test_digest()})
+    metrics = metrics.model_copy(update={"digest": network.digest if network else None})
+    return config.model_copy(update={"data": data, "metrics": metrics}), validation
+
+
+def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:
+    """The images of A and of B that translators are measured on."""
+    if config.metrics.split == "validation":
+        return domains.held_a, domains.held_b
+    test_a, test_b = config.data.test_a, config.data.test_b
+    if test_a is None or test_b is None:
+        raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
+    data = config.data
+    a, b = (
+        open_source(
+            place,
+            skip_bad=data.skip_bad,
+            minimum=MINIMUM_HELD,
+            white=data.white or learned.reading.level,  # as the training images are read
+            icc=data.icc,
+        )
+        for place, learned in ((test_a, domains.a), (test_b, domains.b))
+    )
+    for test, learned in ((a, domains.a), (b, domains.b)):
+        if shared := len(test.files & learned.files):
+            raise DataError(
+                f"{shared} of the test images in {str(test.path)!r} are among those to learn from, in "
+                f"{str(learned.path)!r}: keep them apart"
+            )
+    return a, b

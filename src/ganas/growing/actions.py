@@ -1,0 +1,121 @@
+"""Growing actions of DGGAN: pure functions from architecture to architecture, and which of them are legal when.
+
+The paper's 25 ("Action Search Space"): the generator or the discriminator by a convolution of {3, 7} with {32 … 1024}
+filters, or both by a fade-in block that doubles the resolution. No torch here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from ganas.errors import ArchitectureError
+from ganas.growing.architecture import SIDES, Conv, GrowthArchitecture, Side, doublings, parse_layer
+
+
+@dataclass(frozen=True)
+class Grow:
+    """One network by one convolution beside its RGB convolution."""
+
+    side: Side
+    conv: Conv
+
+    def __str__(self) -> str:
+        return f"{self.side[0]}-{self.conv}"
+
+    def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
+        """The grown architecture."""
+        return architecture.grown(self.side, self.conv)
+
+
+@dataclass(frozen=True)
+class FadeIn:
+    """Both networks to twice the resolution, faded in."""
+
+    def __str__(self) -> str:
+        return "fade"
+
+    def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
+        """The grown architecture."""
+        return architecture.doubled()
+
+
+Action = Grow | FadeIn
+FADE = FadeIn()
+
+
+def parse_action(text: str) -> Action:
+    """``fade``, ``g-conv3x256`` or ``d-conv7x64``; raises `ArchitectureError` for anything else."""
+    if text == str(FADE):
+        return FADE
+    sides = {side[0]: side for side in SIDES}
+    side, _, layer = text.partition("-")
+    conv = parse_layer(layer) if side in sides else None
+    if not isinstance(conv, Conv):
+        raise ArchitectureError(f"unknown action {text!r}: choose fade, or g-conv3x256, d-conv7x64 and the like")
+    return Grow(sides[side], conv)
+
+
+def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Action, ...]:
+    """Every action: either network by each convolution, and the fade-in."""
+    convs = [Conv(size, count) for size, count in product(sizes, filters)]
+    return *(Grow(side, conv) for side, conv in product(SIDES, convs)), FADE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an architecture may cost, both networks together; None: anything."""
+
+    parameters: int | None = None
+    macs: int | None = None
+
+    def admit(self, architecture: GrowthArchitecture) -> bool:
+        """Whether an architecture keeps within."""
+        cost = {"parameters": GrowthArchitecture.parameters, "macs": GrowthArchitecture.macs}
+        return all(
+            limit is None or sum(cost[name](architecture, side) for side in SIDES) <= limit
+            for name, limit in (("parameters", self.parameters), ("macs", self.macs))
+        )
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that a search may grow: actions, how many of them in a row, the resolution to end at, and limits."""
+
+    actions: tuple[Action, ...]
+    depth: int
+    resolution: int
+    limits: Limits = Limits()
+
+    def legal(self, architecture: GrowthArchitecture, done: int) -> tuple[Action, ...]:
+        """The actions after which the final resolution can still be reached, within depth and limits.
+
+        `done` actions have been taken. When the actions left equal the doublings left, only the fade-in is legal.
+        """
+        left = self.depth - done
+        doublings_left = doublings(self.resolution) - doublings(architecture.resolution)
+        if left <= 0 or doublings_left > left:
+            return ()
+        if doublings_left == left:
+            choices: tuple[Action, ...] = (FADE,)
+        else:
+            choices = tuple(action for action in self.actions if doublings_left or action != FADE)
+        return tuple(action for action in choices if self.limits.admit(self._finished(action(architecture))))
+
+    def _finished(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
+        """What fade-ins alone make of an architecture: that way to the final resolution has to stay open."""
+        while architecture.resolution < self.resolution:
+            architecture = architecture.doubled()
+        return architecture
+
+
+def follow(base: GrowthArchitecture, route: Sequence[Action]) -> Iterator[GrowthArchitecture]:
+    """The architectures along a route, the base first."""
+    yield base
+    for action in route:
+        base = action(base)
+        yield base
+
+
+def proggan_route(resolution: int) -> tuple[Action, ...]:
+    """Fade-ins alone: the growing of Karras et al. 2018."""
+    return (FADE,) * doublings(resolution)

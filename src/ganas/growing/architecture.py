@@ -1,0 +1,216 @@
+"""A GAN that grows, as data: the layers that were grown onto the base networks of DGGAN, in JSON with a stable id.
+
+    {"schema": 1, "kind": "growth", "id": "5b0e…", "latent": 128, "channels": 512,
+     "generator": ["conv3x256", "double"], "discriminator": ["double", "conv7x64"]}
+
+Base generator at 8×8: linear latent -> channels·8·8, a 3×3 convolution, 1×1 to RGB. Base discriminator: 1×1 from RGB,
+a 3×3 convolution, linear channels·8·8 -> channels, linear -> 1. Everything grown lies beside the RGB convolution;
+layers are listed from the base towards the image, in both networks alike:
+
+- ``conv3x256``  a 3×3 convolution with 256 filters: channels on its image side, so that only the RGB convolution beside
+                 it changes its shape
+- ``double``     twice the resolution, and two 3×3 convolutions at the width there is
+
+No torch here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import log2
+from typing import Any, Literal, NamedTuple, Self
+
+from ganas.document import SCHEMA, content_id, read_document, write_document
+from ganas.errors import ArchitectureError
+
+KIND = "growth"
+BASE = 8  # pixels a side of what the base networks make and judge
+RGB = 3
+
+Side = Literal["generator", "discriminator"]
+SIDES: tuple[Side, Side] = ("generator", "discriminator")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution that keeps the resolution."""
+
+    size: int  # of its kernel, odd
+    filters: int  # channels on its image side
+
+    def __str__(self) -> str:
+        return f"conv{self.size}x{self.filters}"
+
+
+@dataclass(frozen=True)
+class Double:
+    """Twice the resolution, and two 3×3 convolutions at the width there is; blended in while it is new."""
+
+    def __str__(self) -> str:
+        return "double"
+
+
+Layer = Conv | Double
+DOUBLE = Double()
+
+
+def parse_layer(text: str) -> Layer:
+    """``conv3x256`` or ``double``; raises `ArchitectureError` for anything else."""
+    if text == str(DOUBLE):
+        return DOUBLE
+    found = re.fullmatch(r"conv(\d{1,3})x(\d{1,5})", text)
+    if not found:
+        raise ArchitectureError(f"unknown layer {text!r}: a grown network has double, or conv3x256 and the like")
+    conv = Conv(int(found[1]), int(found[2]))
+    if conv.size % 2 == 0 or conv.filters == 0:
+        raise ArchitectureError(f"layer {text!r} cannot be built: kernels are odd, and have filters")
+    return conv
+
+
+class Placed(NamedTuple):
+    """A layer where it lies in its network."""
+
+    layer: Layer
+    inner: int  # channels towards the base
+    outer: int  # channels towards the image
+    side: int  # pixels of the maps its convolutions work on
+
+
+@dataclass(frozen=True)
+class GrowthArchitecture:
+    """The layers grown onto both base networks, and the size of the base."""
+
+    latent: int  # dimensions of z
+    channels: int  # of the base
+    generator: tuple[Layer, ...] = ()
+    discriminator: tuple[Layer, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.latent < 1 or self.channels < 1:
+            raise ArchitectureError(f"a base needs dimensions, got latent={self.latent}, channels={self.channels}")
+        doublings = [self.layers(side).count(DOUBLE) for side in SIDES]
+        if doublings[0] != doublings[1]:
+            raise ArchitectureError(
+                f"the generator doubles its resolution {doublings[0]} times and the discriminator {doublings[1]} times"
+            )
+
+    def layers(self, side: Side) -> tuple[Layer, ...]:
+        """Of one of the two networks, from the base towards the image."""
+        return self.generator if side == "generator" else self.discriminator
+
+    def grown(self, side: Side, layer: Layer) -> Self:
+        """With one more convolution beside the RGB convolution of one network."""
+        if side == "generator":
+            return replace(self, generator=(*self.generator, layer))
+        return replace(self, discriminator=(*self.discriminator, layer))
+
+    def doubled(self) -> Self:
+        """With twice the resolution, in both networks."""
+        return replace(self, generator=(*self.generator, DOUBLE), discriminator=(*self.discriminator, DOUBLE))
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side of the images."""
+        return BASE << self.generator.count(DOUBLE)
+
+    def width(self, side: Side) -> int:
+        """Channels beside the RGB convolution."""
+        return next((layer.filters for layer in reversed(self.layers(side)) if isinstance(layer, Conv)), self.channels)
+
+    def placed(self, side: Side) -> Iterator[Placed]:
+        """Every layer of a network with the channels around it."""
+        width, pixels = self.channels, BASE
+        for layer in self.layers(side):
+            if isinstance(layer, Double):
+                pixels *= 2
+                yield Placed(layer, width, width, pixels)
+            else:
+                yield Placed(layer, width, layer.filters, pixels)
+                width = layer.filters
+
+    def parameters(self, side: Side) -> int:
+        """Weights and biases of a network, without the RGB convolution of a blend."""
+        c = self.channels
+        if side == "generator":
+            base = (self.latent + 1) * c * BASE**2 + (9 * c + 1) * c
+        else:  # one channel more: the deviation within the batch
+            base = (9 * (c + 1) + 1) * c + (c * BASE**2 + 1) * c + c + 1
+        width = self.width(side)
+        rgb = RGB * width + (RGB if side == "generator" else width)
+        return base + rgb + sum(_weights(placed) + _biases(side, placed) for placed in self.placed(side))
+
+    def macs(self, side: Side) -> int:
+        """Multiply-accumulates of one image, without those of a blend."""
+        c = self.channels
+        if side == "generator":
+            base = self.latent * c * BASE**2 + 9 * c * c * BASE**2
+        else:
+            base = 9 * (c + 1) * c * BASE**2 + c * BASE**2 * c + c
+        rgb = RGB * self.width(side) * self.resolution**2
+        return base + rgb + sum(_weights(placed) * placed.side**2 for placed in self.placed(side))
+
+    # ── as a file ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def id(self) -> str:
+        """Ten hex digits that depend on the content alone."""
+        return content_id(KIND, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        layers: dict[str, list[str]] = {side: [str(layer) for layer in self.layers(side)] for side in SIDES}
+        return {"latent": self.latent, "channels": self.channels, **layers}
+
+    def to_json(self) -> str:
+        """The text of an ``architecture.json``."""
+        return write_document(KIND, self._content())
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "architecture") -> Self:
+        """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
+        document = read_document(text, origin)
+        if not isinstance(document, Mapping) or document.get("kind") != KIND:
+            raise ArchitectureError(f"{origin} is no architecture of a grown GAN: take one that ganas grow wrote")
+        if document.get("schema") != SCHEMA:
+            raise ArchitectureError(
+                f"{origin} has schema {document.get('schema')!r}, this ganas reads schema {SCHEMA}: update ganas"
+            )
+        try:
+            layers = {side: tuple(parse_layer(str(text)) for text in document[side]) for side in SIDES}
+            architecture = cls(int(document["latent"]), int(document["channels"]), **layers)
+        except KeyError as error:
+            raise ArchitectureError(f"{origin} lacks {error}: take an intact copy of it") from None
+        except (TypeError, ValueError, ArchitectureError) as error:
+            raise ArchitectureError(f"{origin}: {error}") from None
+        if document.get("id") not in (None, architecture.id):
+            raise ArchitectureError(
+                f"{origin} was edited: its id {document['id']!r} is not that of its layers, {architecture.id!r}; "
+                f"write that id, or take the id out"
+            )
+        return architecture
+
+    def __str__(self) -> str:
+        """One readable line."""
+        generator, discriminator = (" ".join(map(str, self.layers(side))) or "base" for side in SIDES)
+        return f"{self.id} {self.resolution}×{self.resolution} G {generator} | D {discriminator}"
+
+
+def _weights(placed: Placed) -> int:
+    if isinstance(placed.layer, Double):
+        return 2 * 9 * placed.inner * placed.outer
+    return placed.layer.size**2 * placed.inner * placed.outer
+
+
+def _biases(side: Side, placed: Placed) -> int:
+    """One an output channel: a generator puts out towards the image, a discriminator towards the base."""
+    if isinstance(placed.layer, Double):
+        return 2 * placed.outer
+    return placed.outer if side == "generator" else placed.inner
+
+
+def doublings(resolution: int) -> int:
+    """How often the base is doubled to a resolution; raises `ArchitectureError` where it never gets there."""
+    count = log2(resolution / BASE) if resolution > 0 else -1
+    if count < 0 or count != int(count):
+        sizes = ", ".join(str(BASE << n) for n in range(6))
+        raise ArchitectureError(f"cannot grow to {resolution} pixels: a grown GAN has {sizes} or so on, doubled")
+    return int(count)

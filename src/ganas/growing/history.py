@@ -1,0 +1,153 @@
+"""What a growing search has done so far, read from its folder: for people and for analysis. No torch here."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ganas.config import load_config
+from ganas.errors import ConfigError, RunError
+from ganas.growing.candidates import Spec, State, candidates, cost
+from ganas.growing.config import GrowConfig
+from ganas.growing.plan import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
+from ganas.growing.topk import TopK
+from ganas.jobs.result import Result
+from ganas.paths import StrPath
+from ganas.store import Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """One candidate, all that is known of it."""
+
+    spec: Spec
+    result: Result | None
+    state: State
+    normalized: float | None  # score over that of the ProgGAN route at the same stage
+    kept: bool  # whether it had children, or may have
+    role: str  # search, route (of the baseline), or longer (the winner, trained on)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        told = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
+        layers = self.spec.architecture
+        return {
+            **told,
+            "resolution": layers.resolution,
+            "generator": [str(layer) for layer in layers.generator],
+            "discriminator": [str(layer) for layer in layers.discriminator],
+            "cost": cost(layers),
+            "state": self.state,
+            "role": self.role,
+            "kept": self.kept,
+            "normalized": self.normalized,
+            "result": asdict(self.result) if self.result else None,
+        }
+
+
+@dataclass(frozen=True)
+class History:
+    """A search as far as it has come."""
+
+    records: tuple[Record, ...]  # by generation and score; the route's after them
+    beams: tuple[tuple[str, ...], ...]  # of the generations that are over, the best first
+    best: str | None  # id
+    lineage: tuple[str, ...]  # of the best: from the base on
+
+    def record(self, name: str) -> Record:
+        """By id."""
+        return next(record for record in self.records if record.spec.id == name)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "candidates": [record.as_json() for record in self.records],
+            "beams": self.beams,
+            "best": self.best,
+            "lineage": self.lineage,
+        }
+
+
+def read_history(place: StrPath) -> History:
+    """What lies in a run's folder; raises `RunError` where that is no run of ``ganas grow``."""
+    run = Run(place)
+    if not run.config.is_file():
+        raise RunError(f"{str(place)!r} is no run: give the folder that ganas grow wrote")
+    try:
+        config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
+    except ConfigError as error:
+        raise RunError(f"{str(place)!r} is no run of ganas grow ({error})") from None
+    found = {spec.id: (spec, result) for spec, result in candidates(run)}
+    results = {name: result for name, (_, result) in found.items() if result}
+    if config.growth.route is not None:
+        return _of_route(run, [*route_specs(config, parse_route(config.growth.route))], found)
+    search, route = search_of(config), baseline_route(config)
+    while tell_known(search, results, route):
+        pass
+    for candidate in search.ask():
+        found.setdefault(candidate.id, (spec_of(config, candidate), None))
+    kept = {name for beam in search.beams for name in beam}
+    on_route = {spec.id for spec in route}
+    records = [
+        Record(
+            spec,
+            result,
+            _state(run, spec, result),
+            _normalized(search, spec.id),
+            spec.id in kept,
+            "search" if spec.id in search.candidates else "route" if spec.id in on_route else "longer",
+        )
+        for spec, result in found.values()
+    ]
+    best = search.winner()
+    return History(
+        records=tuple(sorted(records, key=_place)),
+        beams=tuple(map(tuple, search.beams)),
+        best=best.id if best else None,
+        lineage=tuple(_line(search, best.id))[::-1] if best else (),
+    )
+
+
+def _place(record: Record) -> tuple[int, int, bool, float, str]:
+    """The search, the winner trained on, the route; in a generation by score, those that have none yet behind."""
+    score = record.result.end if record.result else None
+    rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
+    place = ("search", "longer", "route").index(record.role)
+    return place, record.spec.generation, record.normalized is None, rank, record.spec.id
+
+
+def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:
+    """A route by itself: all of it is kept, and the last that is done is the best."""
+    known = {spec.id for spec in route}
+    for spec in route:
+        found.setdefault(spec.id, (spec, None))
+    records = [
+        Record(
+            spec, result, _state(run, spec, result), None, spec.id in known, "route" if spec.id in known else "longer"
+        )
+        for spec, result in found.values()
+    ]
+    done = [spec.id for spec in route if (result := found[spec.id][1]) and result.state == "done"]
+    return History(
+        records=tuple(sorted(records, key=lambda record: (record.spec.generation, record.spec.id))),
+        beams=(),
+        best=done[-1] if done else None,
+        lineage=tuple(done),
+    )
+
+
+def _state(run: Run, spec: Spec, result: Result | None) -> State:
+    if result:
+        return result.state
+    return "running" if run.candidate(spec.id).held else "pending"
+
+
+def _normalized(search: TopK, name: str) -> float | None:
+    score = search.scores.get(name)
+    return score.value / score.baseline if score and score.baseline else None
+
+
+def _line(search: TopK, name: str | None) -> Iterator[str]:
+    while name:
+        yield name
+        name = search.candidates[name].parent

@@ -1,0 +1,81 @@
+"""A GAN that makes images of nothing but noise: both its networks, and their losses of one batch.
+
+Images are float [n, 3, r, r], reals in [-1, 1]; z is [n, latent], standard normal.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.networks import GrownDiscriminator, GrownGenerator
+from ganas.layers import downsample, upsample
+from ganas.learning.losses import ADVERSARIAL, AdversarialName, at_least_float32, drift, gradient_penalty
+from ganas.learning.phases import GAN, Terms
+
+
+class PenaltyWeights(NamedTuple):
+    """λ of the terms beside the adversarial one (Gulrajani et al. 2017; Karras et al. 2018)."""
+
+    gradient: float = 10.0
+    drift: float = 0.001
+
+
+class GrownGAN(GAN):
+    """The generator and the discriminator of one architecture."""
+
+    generator: GrownGenerator
+    discriminator: GrownDiscriminator
+
+    def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
+        super().__init__()
+        self.generator = GrownGenerator(architecture, fading=fading)
+        self.discriminator = GrownDiscriminator(architecture, fading=fading)
+
+    def network(self, name: str) -> GrownGenerator | GrownDiscriminator:
+        """One of the two by its name."""
+        return getattr(self, name)  # type: ignore[no-any-return]
+
+    @property
+    def generators(self) -> dict[str, GrownGenerator]:
+        """What makes images, by name."""
+        return {"generator": self.generator}
+
+    def blend(self, share: float) -> None:
+        """The share of the newest doubling, 0 to 1, in both networks."""
+        self.generator.blend = self.discriminator.blend = share
+
+
+def blended(images: Tensor, share: float) -> Tensor:
+    """Real images as networks see them while a doubling is new: shrunk and enlarged, and from there to themselves."""
+    return images if share == 1 else torch.lerp(upsample(downsample(images)), images, share)
+
+
+def generator_loss(gan: GrownGAN, z: Tensor, *, adversarial: AdversarialName) -> Terms:
+    """What the generator learns from, of z [n, latent]."""
+    scores = at_least_float32(gan.discriminator(gan.generator(z)))
+    return {"generator": ADVERSARIAL[adversarial].generator(scores)}
+
+
+def discriminator_loss(
+    gan: GrownGAN,
+    real: Tensor,
+    z: Tensor,
+    between: Tensor,  # [n, 1, 1, 1] in [0, 1]: where the gradient is penalised, 1 at the real image
+    *,
+    adversarial: AdversarialName,
+    weights: PenaltyWeights,
+) -> Terms:
+    """What the discriminator learns from; the generator has no gradient. Reals and fakes go through it together."""
+    with torch.no_grad():
+        fake = gan.generator(z).to(real)
+    scores = at_least_float32(gan.discriminator(torch.cat((real, fake)), batch=len(real)))
+    of_real, of_fake = scores[: len(real)], scores[len(real) :]
+    terms = {"discriminator": ADVERSARIAL[adversarial].discriminator(of_real, of_fake)}
+    if weights.gradient > 0:
+        images = torch.lerp(fake, real, between)
+        terms["gradient_penalty"] = weights.gradient * gradient_penalty(gan.discriminator, images)
+    if weights.drift > 0:
+        terms["drift"] = weights.drift * drift(of_real)
+    return terms

@@ -1,0 +1,123 @@
+"""Using a grown GAN: its generator in one self-describing file, and images made of seeds."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from ganas.data.loaders import to_images
+from ganas.errors import ArchitectureError, RunError
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.networks import GrownGenerator
+from ganas.model_file import MALFORMED, read_metadata, write_model
+from ganas.paths import StrPath, as_path
+from ganas.pictures import check_suffix, encoded, names_image, png, tile
+from ganas.progress import Reporter
+from ganas.store import Run, refuse_existing, results_folder, write_atomically, write_new
+
+SCHEMA = 1
+COLUMNS = 8  # of a grid
+
+
+@dataclass(frozen=True)
+class GrownInfo:
+    """What a generator file says of itself."""
+
+    architecture: GrowthArchitecture
+    candidate: str  # id of what was trained
+    metric: str | None = None  # key of its last score
+    score: float | None = None
+
+
+def save_grown(path: Path, generator: GrownGenerator, info: GrownInfo) -> None:
+    """Write a generator; equal weights and info give equal bytes."""
+    document = {"schema": SCHEMA, **vars(info), "architecture": json.loads(info.architecture.to_json())}
+    write_model(path, generator, document)
+
+
+def load_grown(place: StrPath) -> tuple[GrownGenerator, GrownInfo]:
+    """Read a generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    path = as_path(place)
+    content = path.read_bytes()
+    try:
+        document = read_metadata(content)
+        if document.pop("schema") != SCHEMA:
+            raise ValueError("it is of another version of ganas")
+        if "ops" in document:
+            raise ValueError("it is a translator's; ganas translate takes it")
+        architecture = GrowthArchitecture.from_json(json.dumps(document.pop("architecture")), str(path))
+        info = GrownInfo(architecture=architecture, **document)
+        generator = GrownGenerator(architecture)
+        generator.load_state_dict(load(content))
+    except (SafetensorError, ArchitectureError, *MALFORMED) as error:
+        reason = (str(error).splitlines() or ["cut off"])[0][:100]
+        raise RunError(f"{str(path)!r} is no intact grown generator ({reason}): take another copy of it") from None
+    return generator.eval(), info
+
+
+def find_grown(place: Path) -> Path:
+    """The generator file of a run, of a model folder copied elsewhere, or the file itself; raises `RunError`."""
+    name = "generator.safetensors"
+    for candidate in (place, Run(place).model / name, place / name):
+        if candidate.is_file():
+            return candidate
+    if not place.exists():
+        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas grow wrote")
+    raise RunError(f"{str(place)!r} holds no {name}: give the folder of a ganas grow that has ended")
+
+
+def latent_vector(seed: int, latent: int) -> Tensor:
+    """z of one image, [latent]: made on the CPU, whatever the device."""
+    return torch.randn(latent, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def make_images(generator: GrownGenerator, latent: int, seeds: range, device: str = "cpu", batch: int = 64) -> Tensor:
+    """uint8 [n, 3, r, r], an image a seed."""
+    made = []
+    for start in range(0, len(seeds), batch):
+        z = torch.stack([latent_vector(seed, latent) for seed in seeds[start : start + batch]])
+        made.append(to_images(generator(z.to(device)).cpu()))
+    return torch.cat(made)
+
+
+def grid(images: Tensor) -> Tensor:
+    """uint8 [n, 3, r, r] -> one picture, [3, H, W]."""
+    return tile(torch.split(images, COLUMNS))
+
+
+def sample(place: StrPath, output: StrPath, *, count: int, seed: int, as_grid: bool = False) -> int:
+    """Make images of the seeds from `seed` on; returns how many.
+
+    output    a new folder, of a PNG each; or a new file, whose format follows its suffix: of one image, or of all in a
+              grid. With `as_grid` it is a file.
+
+    Raises `RunError` without a generator, `DataError` for an output that is there already, or has another suffix.
+    """
+    place, output = as_path(place), as_path(output)
+    generator, info = load_grown(find_grown(place))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    generator, latent = generator.to(device), info.architecture.latent
+
+    def images() -> Iterator[tuple[int, Tensor]]:
+        with Reporter().bar("sample", 0, count) as bar:
+            for number, one in enumerate(range(seed, seed + count)):
+                # one by one: how many are made together may change the last bit of an image
+                yield one, make_images(generator, latent, range(one, one + 1), device)[0]
+                bar.reach(number + 1)
+
+    if as_grid or (names_image(output) and not output.is_dir()):
+        refuse_existing(output)
+        check_suffix(output)
+        made = torch.stack([image for _, image in images()])
+        write_new(output, encoded(grid(made) if count > 1 else made[0], output))
+        return count
+    with results_folder(output):
+        for one, image in images():
+            write_atomically(output / f"{one:09d}.png", png(image))
+    return count

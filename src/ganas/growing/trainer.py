@@ -1,0 +1,298 @@
+"""Training one candidate of a growing GAN: inherited weights, a fade-in, scores before and after (DGGAN).
+
+Everything a candidate needs lies in its folder, the run's config, and the folder of its parent; it resumes from its
+last checkpoint. What its children inherit is `FINAL`: networks and average, and, where they are inherited too, Adam's
+moments by name.
+"""
+
+import time
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganas.data.center_crops import map_squares, write_squares
+from ganas.data.loaders import Batches, split, to_images, to_network
+from ganas.data.sources import open_source
+from ganas.data.unpaired import Pixels
+from ganas.errors import RunError, Stopped
+from ganas.growing.architecture import SIDES
+from ganas.growing.candidates import Spec
+from ganas.growing.config import GrowConfig
+from ganas.growing.model import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.growing.networks import GrownGenerator, inherit, learning_groups
+from ganas.growing.sample import grid, make_images
+from ganas.jobs.result import Result
+from ganas.learning.ema import EMA, averaged_or_current
+from ganas.learning.loop import Event, Loop
+from ganas.learning.phases import Images, Phase
+from ganas.learning.schedules import blend
+from ganas.machine import keep_freed_memory
+from ganas.metrics.cache import Cache
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.features import FeatureNetwork, load_features
+from ganas.metrics.measurement import metric_of
+from ganas.pictures import png
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
+from ganas.store import Run, default_cache, write_atomically
+
+SAMPLES = 64  # images of a sample grid
+MEASURED_AT_ONCE = 256
+MOST_REALS = 10_000  # that made images are compared with
+
+
+def open_squares(run: Run, config: GrowConfig) -> Pixels:
+    """The images of a run, decoded once more only where their file was removed."""
+    if not run.images.exists():
+        data = config.data
+        source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
+        write_squares(run.images, source, config.data.resolution)
+    return map_squares(run.images)
+
+
+class Reals:
+    """The real images of a run at every resolution: each is the mean of the pixels of the one twice as large."""
+
+    def __init__(self, squares: Pixels, config: GrowConfig) -> None:
+        self._squares, self._config = squares, config
+
+    def batches(self, seed: int) -> Batches:
+        """Endless batches at the final resolution."""
+        data = self._config.data
+        return Batches(
+            (self._squares,),
+            resolution=data.resolution,
+            load_size=data.resolution,
+            flip=data.flip,
+            batch=self._config.training.batch,
+            seed=seed,
+        )
+
+    @cached_property
+    def _network(self) -> FeatureNetwork | None:
+        return open_features(self._config)
+
+    def reference(self, resolution: int) -> Reference:
+        """What images of a resolution are measured against."""
+        count = len(self._squares)
+        chosen = range(count) if count <= MOST_REALS else split(count, count - MOST_REALS, self._config.seed)[0]
+        few = (chosen[start : start + MEASURED_AT_ONCE] for start in range(0, len(chosen), MEASURED_AT_ONCE))
+        squares = (to_network(torch.from_numpy(self._squares[[*some]])) for some in few)
+        images = torch.cat([to_images(at_resolution(some, resolution)) for some in squares])
+        cache = Cache(default_cache())
+        return Reference(images, [self._config.metrics.select], self._network, cache=cache, split="training")
+
+
+def open_features(config: GrowConfig) -> FeatureNetwork | None:
+    """The network that scores are computed with, where they need one."""
+    metrics = config.metrics
+    if metrics.select == "swd" or not metrics.features:
+        return None
+    return load_features(metrics.features, device=config.device)
+
+
+def at_resolution(images: Tensor, resolution: int) -> Tensor:
+    """[n, 3, R, R] -> [n, 3, r, r], the mean of the pixels that become one; r divides R."""
+    return functional.avg_pool2d(images, images.shape[-1] // resolution)
+
+
+def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]:
+    """One step of the discriminator, then one of the generator with noise of its own (Karras et al. 2018)."""
+    loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
+    weights = PenaltyWeights(loss.gradient, loss.drift)
+
+    def discriminator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+        (images,) = batch
+        real = blended(at_resolution(images, resolution), gan.generator.blend)
+        z = torch.randn(len(images), latent, generator=generator).to(images)
+        between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
+        return discriminator_loss(gan, real, z, between, adversarial=loss.adversarial, weights=weights)
+
+    def generator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+        (images,) = batch
+        z = torch.randn(len(images), latent, generator=generator).to(images)
+        return generator_loss(gan, z, adversarial=loss.adversarial)
+
+    return [
+        Phase(name, _adam(gan.network(name), config), (name,), (), terms)
+        for name, terms in (("discriminator", discriminator), ("generator", generator))
+    ]
+
+
+def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
+    groups = learning_groups(network, config.training.lr)
+    for group in groups:
+        group |= {"initial_lr": group["lr"], "begins": 0.0}
+    return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
+
+
+class Candidate:
+    """The networks of one candidate with all that trains and measures them."""
+
+    def __init__(self, folder: Run, spec: Spec, config: GrowConfig, parent: Run | None, reals: Reals | None) -> None:
+        keep_freed_memory()
+        training = config.training.model_copy(update={"images": spec.images})
+        self.config = config.model_copy(update={"seed": spec.seed, "training": training})
+        self.folder, self.spec, self._reals = folder, spec, reals  # reals: None where only steps are taken
+        torch.set_num_threads(training.threads or 1)
+        torch.manual_seed(spec.seed)
+        self.gan = GrownGAN(spec.architecture, fading=spec.fades).to(training.device)
+        phases = growing_phases(self.gan, self.config, spec)
+        half_life = training.ema_half_life
+        seen = spec.generation * config.training.images if config.growth.inherit_average else 0
+        self.average = EMA(self.gan, half_life=half_life, batch=training.batch, seen=seen) if half_life else None
+        if parent:
+            self._inherit(load_final(parent), phases)
+        self.loop = Loop(self.gan, phases, self.average, self.config, prepare=self._blend)
+        self._blend(0)
+
+    def _blend(self, nimg: int) -> None:
+        share = blend(nimg, images=self.config.fade_images) if self.spec.fades else 1.0
+        self.gan.blend(share)
+        self.generator.blend = share
+
+    @property
+    def generator(self) -> GrownGenerator:
+        """What makes images to look at and to measure."""
+        return averaged_or_current(self.gan, self.average)["generator"]  # type: ignore[no-any-return]
+
+    # ── inheritance ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _inherit(self, final: Mapping[str, Tensor], phases: list[Phase]) -> None:
+        for phase in phases:
+            network = self.gan.network(phase.name)
+            whole = inherit(network, _under(final, phase.name))
+            if self.config.growth.inherit_moments:
+                _inherit_moments(phase.optimizer, network, _under(final, f"adam/{phase.name}"), whole)
+        if self.average:  # what is new starts as the network has it
+            self.average.generators["generator"].load_state_dict(self.gan.generator.state_dict())
+            if self.config.growth.inherit_average:
+                inherit(self.average.generators["generator"], _under(final, "average"))
+
+    def save_final(self) -> None:
+        """Write what children inherit."""
+        groups: dict[str, Mapping[str, Tensor]] = {side: self.gan.network(side).state_dict() for side in SIDES}
+        groups["average"] = self.generator.state_dict()
+        for phase in self.loop.phases if self.config.growth.inherit_moments else ():
+            for name, parameter in self.gan.network(phase.name).named_parameters():
+                groups[f"adam/{phase.name}/{name}"] = phase.optimizer.state.get(parameter, {})
+        tensors = {
+            f"{group}/{name}": tensor.detach().cpu().contiguous()
+            for group, content in groups.items()
+            for name, tensor in content.items()
+        }
+        write_atomically(self.folder.final, save(tensors))
+
+    # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def train(self, reporter: Reporter, stop: StopSignal) -> Result:
+        """From the start or the last checkpoint to the end; when asked to stop, save and raise `Stopped`."""
+        training = self.config.training
+        state = self.folder.load_checkpoint()
+        if state:
+            self.loop.load_state_dict(state["loop"])
+            self._blend(self.loop.nimg)
+        self.folder.rewind_metrics(state["lines"] if state else 0)
+        assert self._reals is not None
+        reference = self._reals.reference(self.spec.architecture.resolution)
+        seconds, start = (state["seconds"], state["start"]) if state else (0.0, self.measure(reference))
+        if not state:
+            self._record(0, {"scores": dict([start])})
+        began = time.monotonic()
+
+        def spent() -> float:
+            return seconds + time.monotonic() - began
+
+        def save(nimg: int) -> None:
+            lines = len(self.folder.read_metrics())
+            content = {"loop": self.loop.state_dict(), "lines": lines, "seconds": spent(), "start": start}
+            self.folder.save_checkpoint(nimg, content)
+
+        events = [
+            Event("log", training.log_every, lambda nimg: self._log(nimg, reporter)),
+            Event("sample", training.sample_every, self.sample),
+            Event("checkpoint", training.checkpoint_every, save),
+        ]
+        batches = self._reals.batches(self.config.seed).from_image(self.loop.nimg)
+        with reporter.bar(self.spec.id, self.loop.nimg, self.spec.images) as bar:
+            try:
+                self.loop.run(batches, events, stop, bar)
+            except Stopped:
+                save(self.loop.nimg)
+                raise
+        trained = spent()
+        end = self.measure(reference)
+        self._record(self.loop.nimg, {"scores": dict([end])})
+        return Result(
+            "done",
+            images=self.loop.nimg,
+            seconds=round(trained, 3),
+            start=start[1],
+            end=end[1],
+            metric=start[0],
+        )
+
+    def _record(self, nimg: int, content: Mapping[str, object]) -> None:
+        """One line of metrics."""
+        self.folder.append_metrics({"nimg": nimg, "time": round(time.time(), 3)} | dict(content))
+
+    def _log(self, nimg: int, reporter: Reporter) -> None:
+        losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
+        seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
+        waited, self.loop.wait_seconds = self.loop.wait_seconds, 0.0
+        times = {"step_seconds": round(seconds, 3), "wait_seconds": round(waited, 3)}
+        self._record(nimg, {**times, "loss": losses})
+        reporter.say(f"{nimg} images: {', '.join(f'{name} {value:.3f}' for name, value in losses.items())}")
+
+    # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def images(self, count: int) -> Tensor:
+        """uint8 [count, 3, r, r], always of the same noise."""
+        return make_images(self.generator, self.spec.architecture.latent, range(count), self.config.device)
+
+    def measure(self, reference: Reference) -> tuple[str, float]:
+        """The metric's key and the score of the generator as it is now."""
+        measured = reference.measure(self.images(self.config.metrics.images))
+        key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
+        return key, measured.scores[key]
+
+    def sample(self, nimg: int) -> None:
+        """Write a grid of images of always the same noise."""
+        write_atomically(self.folder.samples / f"{nimg:09d}.png", png(grid(self.images(SAMPLES))))
+
+
+def _inherit_moments(
+    optimizer: torch.optim.Optimizer, network: nn.Module, moments: Mapping[str, Tensor], whole: set[str]
+) -> None:
+    """Adam goes on where the parent's stood, for the weights that were copied whole."""
+    for name, parameter in network.named_parameters():
+        found = _under(moments, name.removeprefix("old_"))
+        if name in whole and found:
+            optimizer.state[parameter] = {
+                key: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device, copy=True)
+                for key, value in found.items()
+            }
+
+
+def _under(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """The tensors of a group, by their names within it."""
+    return {name.removeprefix(f"{group}/"): t for name, t in tensors.items() if name.startswith(f"{group}/")}
+
+
+def load_final(folder: Run) -> dict[str, Tensor]:
+    """What a candidate left to its children, as group/name; raises `RunError`."""
+    try:
+        return load(folder.final.read_bytes())  # load_file wants a name in UTF-8
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{str(folder.final)!r} cannot be read ({error}): remove it, and it is made again") from None
+
+
+def averaged_generator(folder: Run) -> dict[str, Tensor]:
+    """The weights of a candidate's averaged generator, without those of a blend."""
+    found = _under(load_final(folder), "average")
+    return {name: tensor for name, tensor in found.items() if not name.startswith("old_")}

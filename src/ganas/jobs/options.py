@@ -1,0 +1,49 @@
+"""Where jobs are done: by processes of this machine, or on a Ray cluster. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ganas.errors import ConfigError
+from ganas.jobs.executor import Executor
+from ganas.jobs.local import Local
+from ganas.jobs.ray import Ray
+
+EXECUTORS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Place:
+    """As the command line says it; raises `ConfigError` for one that there cannot be."""
+
+    executor: str = "local"  # local: processes on this machine; ray: a Ray cluster
+    workers: int | None = None  # jobs at once; None: one here, on a cluster as many as it has room for
+    address: str | None = None  # of a Ray cluster that is there
+    gpu_share: float | None = None  # of one GPU that a job takes on a Ray cluster; None: all of it
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise ConfigError(f"unknown executor {self.executor!r}: choose one of {', '.join(EXECUTORS)}")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"--workers {self.workers}: give 1 or more")
+        for option, value in (("--address", self.address), ("--gpu-share", self.gpu_share)):
+            if value is not None and self.executor != "ray":
+                raise ConfigError(f"{option} is of a Ray cluster: give --executor ray with it, or leave it out")
+        share = self.gpu_share
+        if share is not None and not (0 < share < 1 or share in range(1, 17)):
+            raise ConfigError(f"--gpu-share {share}: give a part of one GPU, as 0.25, or a whole number of them")
+
+    def open(
+        self,
+        command: Sequence[str],  # what Python is given to be a worker
+        *,
+        gpus: int,  # of this machine; 0: jobs take none
+        threads: int = 1,
+        timeout: float | None = None,  # seconds that a job may take
+    ) -> Executor:
+        """The executor; raises `ConfigError` where there is none, or it has no room for a job."""
+        if self.gpu_share is not None and not gpus:
+            raise ConfigError("--gpu-share: jobs take no GPU, there is none or training.device=cpu; leave it out")
+        if self.executor == "ray":
+            share = (1.0 if self.gpu_share is None else self.gpu_share) if gpus else 0.0
+            return Ray(self.workers, command, threads=threads, timeout=timeout, gpu_share=share, address=self.address)
+        return Local(self.workers or 1, command, threads=threads, timeout=timeout, gpus=gpus)

@@ -1,0 +1,1 @@
+"""Training: phases, the loop, losses, schedules, moving averages. Knows of no method."""

@@ -1,0 +1,205 @@
+"""The loop: for each batch, for each phase, loss and step; then the events that are due.
+
+Everything random in a step comes from a generator made of (seed, images seen), so a resumed run repeats the draws of
+one that never stopped, and no random state has to be saved.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from ganas.config import LearningConfig
+from ganas.errors import NonFiniteError
+from ganas.learning.ema import EMA
+from ganas.learning.meters import Meters
+from ganas.learning.phases import GAN, Phase, Terms
+from ganas.learning.schedules import learning_rate_factor
+from ganas.progress import Bar
+from ganas.signals import StopSignal
+
+
+class LoopConfig(Protocol):
+    """What a loop reads of a run's config."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def training(self) -> LearningConfig: ...
+
+    @property
+    def total_images(self) -> int: ...
+
+    @property
+    def device(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to do each time another `every` images were seen, and at the end."""
+
+    name: str
+    every: int  # images
+    act: Callable[[int], None]  # given the images seen
+
+    def due(self, nimg: int, batch: int, total: int) -> bool:
+        """Whether the step that ended at `nimg` images crossed a multiple of `every`."""
+        return nimg > 0 and (nimg // self.every > (nimg - batch) // self.every or nimg >= total)
+
+
+class Loop:
+    """Steps and events; `nimg` is the one clock."""
+
+    def __init__(
+        self,
+        gan: GAN,
+        phases: Sequence[Phase],
+        average: EMA | None,
+        config: LoopConfig,
+        *,
+        draw: Callable[[Sequence[str], int, torch.Generator], None] = lambda names, nimg, generator: (
+            None
+        ),  # of networks
+        prepare: Callable[[int], None] = lambda nimg: None,  # what depends on the images seen, set before each step
+    ) -> None:
+        self.gan = gan
+        self.phases = phases
+        self.average = average
+        self.config = config
+        self.draw = draw
+        self.prepare = prepare
+        self.nimg = 0
+        self.meters = Meters()
+        self.done: dict[str, int] = {}  # event -> images seen when it last ran: a resume does not repeat it
+        self.step_seconds = 0.0  # spent in steps since the last log
+        self.wait_seconds = 0.0  # spent in waiting for images since then
+
+    def run(
+        self,
+        batches: Iterator[tuple[Tensor, ...]],
+        events: Sequence[Event],
+        stop: StopSignal,
+        bar: Bar,
+    ) -> None:
+        """Go on to the end; raises `Stopped` when asked to stop, `NonFiniteError` when a number is lost."""
+        total = self.config.total_images
+        self._fire(events, stop)
+        while self.nimg < total:
+            began = time.perf_counter()
+            with stop.at_once():
+                images = next(batches)
+            ready = time.perf_counter()
+            self.step(*images)
+            self.wait_seconds += ready - began
+            self.step_seconds += time.perf_counter() - ready
+            bar.reach(self.nimg)
+            self._fire(events, stop)
+
+    def _fire(self, events: Sequence[Event], stop: StopSignal) -> None:
+        for event in events:
+            if event.due(self.nimg, self.config.training.batch, self.config.total_images):
+                if self.done.get(event.name) != self.nimg:
+                    stop.check()
+                    self.done[event.name] = self.nimg
+                    try:
+                        event.act(self.nimg)
+                    except BaseException:
+                        self.done.pop(event.name)
+                        raise
+
+    def step(self, *images: Tensor) -> None:
+        """One batch through every phase: [n, 3, h, w] in [-1, 1], of each domain there is."""
+        images = tuple(domain.to(self.config.device) for domain in images)
+        generator = step_generator(self.config.seed, self.nimg)
+        self.prepare(self.nimg)
+        for phase in self.phases:
+            if not phase.begun(self.nimg):
+                continue
+            phase.freeze_others(self.gan)
+            with parametrize.cached(), autocast(self.config):
+                self.draw(phase.uses, self.nimg, generator)
+                terms = phase.terms(images, generator)
+            self._descend(phase, terms)
+            self.meters.add(terms)
+        self.nimg += len(images[0])
+        if self.average:
+            self.average.update(self.nimg)
+
+    def _descend(self, phase: Phase, terms: Terms) -> None:
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            lost = (name for name, term in terms.items() if not torch.isfinite(term))
+            self._refuse(next(lost, phase.name), "loss")  # the sum alone may overflow
+        phase.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        for name in phase.networks:
+            parameters = self.gan.network(name).parameters()
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if not torch.isfinite(norm):
+                self._refuse(name, "gradient")
+        factor = learning_rate_factor(self.nimg, total=self.config.total_images, decay=self.config.training.decay)
+        for group in phase.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+            if self.nimg < group["begins"]:
+                for parameter in group["params"]:
+                    parameter.grad = None  # Adam passes it over, its moments too
+        phase.optimizer.step()
+
+    def _refuse(self, name: str, what: str) -> None:
+        step = self.nimg // self.config.training.batch + 1
+        raise NonFiniteError(
+            f"the {what} of {name} is not finite at step {step} (image {self.nimg}): the run stopped; try a lower "
+            f"training.lr, or training.precision=float32, in a new run"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "nimg": self.nimg,
+            "done": dict(self.done),
+            "gan": self.gan.state_dict(),
+            "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
+            "average": self.average.state_dict() if self.average else None,
+            "meters": self.meters.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.nimg = state["nimg"]
+        self.done = dict(state["done"])
+        self.gan.load_state_dict(state["gan"])
+        for phase in self.phases:
+            begins = [group["begins"] for group in phase.optimizer.param_groups]
+            phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+            for group, image in zip(phase.optimizer.param_groups, begins, strict=True):
+                group["begins"] = image  # the run may have been made longer since
+            _lay_out(phase.optimizer)
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.meters.load_state_dict(state["meters"])
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimiser's state its parameters' memory format: fused Adam takes it for granted, and says nothing."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)
+
+
+def step_generator(seed: int, nimg: int) -> torch.Generator:
+    """The random numbers of the step that starts at `nimg` images."""
+    digest = hashlib.sha256(f"step {seed} {nimg}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def autocast(config: LoopConfig) -> torch.autocast:
+    """bf16 inside the networks where the config says so; losses and weights stay float32."""
+    device = config.device.split(":")[0]
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=config.training.precision == "bf16")

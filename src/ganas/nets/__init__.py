@@ -1,1 +1,0 @@
-"""What a network is: ops, layouts, architectures, and one builder for supernets and final networks."""

@@ -1,0 +1,67 @@
+"""Pictures: image files out of tensors, and several images as one."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ganas.data.decode import SOFTWARE
+from ganas.data.listing import IMAGE_SUFFIXES, OTHER_SUFFIXES, is_image_name
+from ganas.errors import DataError
+
+GAP = 2  # pixels of white between images
+QUALITY: dict[str, dict[str, Any]] = {  # of formats that lose some by default
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+
+
+def png(image: Tensor) -> bytes:
+    """uint8 [3, h, w] -> the bytes of a PNG."""
+    return _encoded(image, "PNG")
+
+
+def encoded(image: Tensor, path: Path) -> bytes:
+    """uint8 [3, h, w] -> the bytes of a file of this name; raises as `check_suffix`."""
+    return _encoded(image, check_suffix(path))
+
+
+def names_image(path: Path) -> bool:
+    """Whether an output is meant to be a file, even of a kind that cannot be written."""
+    return path.name.lower().endswith((*IMAGE_SUFFIXES, *OTHER_SUFFIXES))
+
+
+def check_suffix(path: Path) -> str:
+    """The format that a file's suffix stands for; raises `DataError` for one that cannot be written."""
+    kind = Image.registered_extensions().get(path.suffix.lower()) if is_image_name(path.name) else None
+    if kind is None or kind not in Image.SAVE:
+        raise DataError(f"cannot write {str(path)!r}: give a name that ends in .png, .jpg or .webp")
+    return kind
+
+
+def _encoded(image: Tensor, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    options = dict(QUALITY.get(kind, {}))
+    if kind == "PNG":  # so that results are never taken for data
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Software", SOFTWARE)
+    elif kind in ("JPEG", "WEBP", "TIFF", "AVIF"):
+        options["exif"] = Image.Exif()
+        options["exif"][ExifTags.Base.Software] = SOFTWARE
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def tile(rows: tuple[Tensor, ...]) -> Tensor:
+    """Rows of uint8 [n, 3, r, r] images -> one uint8 [3, H, W] picture on white; n may differ from row to row."""
+    count, (height, width) = max(map(len, rows)), rows[0].shape[-2:]
+    canvas = torch.full((3, len(rows) * (height + GAP) - GAP, count * (width + GAP) - GAP), 255, dtype=torch.uint8)
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            top, left = y * (height + GAP), x * (width + GAP)
+            canvas[:, top : top + height, left : left + width] = image
+    return canvas

@@ -1,1 +1,0 @@
-"""How architectures are found: search strategies and derivation."""

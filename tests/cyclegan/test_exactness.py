@@ -1,0 +1,80 @@
+"""A merged search is the naive one: at 20 states along it, and in its alphas over its first ten steps."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganas.cyclegan.config import RunConfig, SearchConfig
+from ganas.cyclegan.grouping import naive, split, whole
+from ganas.cyclegan.layout import LAYOUTS, NETWORKS
+from ganas.cyclegan.mixed import draw, mixtures
+from ganas.cyclegan.model import CycleGAN, LossWeights, discriminator_loss, generator_loss
+from ganas.learning.loop import Loop
+from small import noise, small_config, small_loop
+
+STATES = 20
+
+every_search = pytest.mark.parametrize(
+    "layout, sampling", [("framed", "softmax"), ("paper", "gumbel"), ("reference", "gumbel")]
+)
+
+
+def config(layout: str, sampling: str, mixing: str) -> RunConfig:
+    told = small_config(layout, SearchConfig(sampling=sampling, alpha_lr=0.02), images=2 * STATES)
+    return told.model_copy(update={"nets": told.nets.model_copy(update={"mixing": mixing})})
+
+
+def double_loop(layout: str, sampling: str, mixing: str) -> Loop:
+    loop, _ = small_loop(config(layout, sampling, mixing))
+    loop.gan.double()  # in place: the optimisers keep their parameters
+    return loop
+
+
+def gradients(gan: CycleGAN, sampling: str, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Outputs and every gradient of one step's losses."""
+    gan.eval()  # no power iteration: the states are compared as they are
+    gan.zero_grad()
+    for network in gan.children():
+        draw(network, sampling, 1.0, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    terms, fakes = generator_loss(gan, *batch, adversarial="lsgan", weights=LossWeights())
+    terms |= discriminator_loss(gan, *batch, fakes, adversarial="lsgan")
+    torch.stack([term.double() for term in terms.values()]).sum().backward()
+    found = {f"fake {domain}": fake for domain, fake in fakes._asdict().items()}
+    for name in NETWORKS:
+        parameters = dict(gan.network(name).named_parameters())
+        # biases in front of an instance norm have no gradient but rounding: they are measured by the largest of all
+        biases = [p.grad.flatten() for key, p in parameters.items() if key.endswith("bias")]
+        found[f"{name} biases"] = torch.cat(biases)
+        found |= {f"{name}.{key}": p.grad for key, p in parameters.items() if not key.endswith("bias")}
+    return {name: tensor.detach().clone() for name, tensor in found.items()}
+
+
+@every_search
+def test_outputs_and_gradients_agree_at_states_along_a_naive_search(layout: str, sampling: str) -> None:
+    loop = double_loop(layout, sampling, "naive")
+    others = [CycleGAN(LAYOUTS[layout], None, 2, 2, grouping).double() for grouping in (whole, split)]
+    for number in range(STATES):
+        a, b = (domain.double() for domain in noise(loop.config, number))
+        reference = deepcopy(loop.gan.state_dict())
+        trial = CycleGAN(LAYOUTS[layout], None, 2, 2, naive).double()
+        trial.load_state_dict(reference)
+        expected = gradients(trial, sampling, (a, b))
+        for gan in others:
+            gan.load_state_dict(reference)
+            for name, found in gradients(gan, sampling, (a, b)).items():
+                error = (found - expected[name]).abs().max()
+                assert error <= 1e-10 * expected[name].abs().max(), (number, name)
+        loop.step(a, b)
+
+
+@every_search
+def test_alphas_agree_over_the_first_ten_steps(layout: str, sampling: str) -> None:
+    loops = [double_loop(layout, sampling, mixing) for mixing in ("naive", "merged")]
+    for number in range(10):
+        for loop in loops:
+            loop.step(*(domain.double() for domain in noise(loop.config, number)))
+        alphas = [torch.cat([m.alpha for n in loop.gan.children() for m in mixtures(n)]) for loop in loops]
+        torch.testing.assert_close(*alphas, rtol=0, atol=1e-10)
+    assert (alphas[0] - alphas[0].mean()).abs().max() > 0.02  # they have moved

@@ -1,0 +1,117 @@
+"""Ways to merge a slot: all of them are the naive mixture, whatever the slot and the size of its map."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ganas.cyclegan.grouping import MOVE, Counted, Grouping, naive, ring, split, whole
+from ganas.cyclegan.layout import LAYOUTS, Channels, Slot
+from ganas.cyclegan.merging import form_of, op_of
+from ganas.cyclegan.mixed import MixedOp
+from ganas.cyclegan.ops import OPS
+from ganas.layers import normalise_spectrally
+
+# Slots that differ in nothing but their name, channels and what follows the op are one kind.
+KINDS = {
+    replace(slot, name="", c_in=Channels(1), c_out=Channels(1), norm=True, activation=None)
+    for layout in LAYOUTS.values()
+    for network in (layout.generator, layout.discriminator)
+    for slot in network.searched
+}
+WAYS = {
+    "whole": whole,
+    "split": split,
+    "ring": ring,
+    "each": lambda _, __, ops: [[name] for name in ops],
+}
+
+every_kind = pytest.mark.parametrize(
+    "slot", sorted(KINDS, key=repr), ids=lambda slot: f"{slot.scale}-{len(slot.ops)}-{slot.reflect}-{slot.trim}"
+)
+
+
+def mixed_op(slot: Slot, grouping: Grouping, dtype: torch.dtype, c_in: int = 3, c_out: int = 5) -> MixedOp:
+    torch.manual_seed(0)
+    ops = {name: OPS[name](c_in, c_out, slot) for name in slot.ops}
+    mixed = MixedOp(ops, grouping("", slot, ops))
+    for op in ops.values() if slot.spectral else ():
+        if isinstance(op, nn.Conv2d):
+            normalise_spectrally(op)
+    for parameter in mixed.parameters():
+        nn.init.normal_(parameter)
+    return mixed.to(dtype).to(memory_format=torch.channels_last)
+
+
+def outcome(mixed: MixedOp, size: tuple[int, int], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """The output of two passes with one draw, and every gradient."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    with parametrize.cached():
+        mixed.use(torch.softmax(mixed.alpha, dim=0))
+        y = mixed(x) * 2 + mixed(x.flip(3))
+    y.backward(torch.randn(y.shape, generator=generator, dtype=torch.float64).to(dtype))
+    yield "output", y.detach()
+    yield "image", x.grad
+    for name, parameter in mixed.named_parameters():
+        yield name, parameter.grad
+
+
+@every_kind
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [(16, 16), (12, 18)])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_every_way_is_the_naive_mixture(
+    slot: Slot, way: str, size: tuple[int, int], dtype: torch.dtype, tolerance: float
+) -> None:
+    expected = dict(outcome(mixed_op(slot, naive, dtype), size, dtype))
+    found = dict(outcome(mixed_op(slot, WAYS[way], dtype), size, dtype))
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert (found[name] - tensor).abs().max() <= tolerance * tensor.abs().max(), name
+
+
+@every_kind
+def test_a_way_leaves_no_op_out_and_takes_none_twice(slot: Slot) -> None:
+    ops = {name: OPS[name](3, 5, slot) for name in slot.ops}
+    for way in WAYS.values():
+        names = [name for group in way("", slot, ops) for name in group]
+        assert {op_of(name) for name in names} == set(ops)
+        assert len(names) == len(set(names))
+    assert all(map(form_of, ops.values()))
+
+
+@pytest.mark.parametrize(
+    "precision, side, expected", [("float32", 64, [1, 3, 3]), ("bf16", 64, [1, 1, 3]), ("bf16", 8, [1, 1, 1])]
+)
+def test_a_count_takes_kernels_apart_where_they_and_their_maps_are_large(
+    precision: str, side: int, expected: list[int]
+) -> None:
+    slot = LAYOUTS["framed"].generator.searched[2]
+    counted = Counted({("generator_ab", slot.name): side * side}, MOVE[precision])
+    ops = [{name: OPS[name](channels, channels, slot) for name in slot.ops} for channels in (8, 64, 128)]
+    assert [len(counted("generator_ab", slot, each)) for each in ops] == expected
+
+
+def test_an_op_of_which_no_form_is_known_is_computed_by_itself() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(2, 2, 3, padding=1)
+    mixed = MixedOp({"conv": conv, "relu": nn.ReLU()}, [["conv"]])
+    mixed.use(torch.tensor([0.25, 2.0]))
+    x = torch.randn(1, 2, 4, 4)
+    torch.testing.assert_close(mixed(x), 0.25 * conv(x) + 2 * x.relu())
+
+
+def test_kernels_are_summed_once_a_draw() -> None:
+    slot = LAYOUTS["framed"].generator.searched[2]
+    mixed = mixed_op(slot, whole, torch.float32)
+    mixed.use(torch.softmax(mixed.alpha, dim=0))
+    (_, kernel), *_ = mixed._drawn
+    x = torch.randn(1, 3, 8, 8)
+    mixed(x), mixed(x)
+    assert mixed._drawn[0][1] is kernel
+    mixed.use(torch.softmax(mixed.alpha, dim=0))
+    assert mixed._drawn[0][1] is not kernel

@@ -1,0 +1,64 @@
+"""Layouts: the search spaces of the papers, and the sizes that networks say they accept."""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from ganas.cyclegan.layout import LAYOUTS, Channels, find_layout
+from ganas.errors import ArchitectureError
+
+NAMES = list(LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    "name, size", [("paper", "8.1e+37"), ("framed", "8.1e+37"), ("reference", "1.3e+41"), ("resnet9", "1.0e+00")]
+)
+def test_the_search_space_has_the_papers_size(name: str, size: str) -> None:
+    assert f"{LAYOUTS[name].size:.1e}" == size
+
+
+@pytest.mark.parametrize(
+    "name, generator, discriminator", [("paper", 22, 4), ("framed", 22, 4), ("reference", 24, 5), ("resnet6", 0, 0)]
+)
+def test_the_number_of_searched_slots(name: str, generator: int, discriminator: int) -> None:
+    layout = LAYOUTS[name]
+    assert (len(layout.generator.searched), len(layout.discriminator.searched)) == (generator, discriminator)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_channels_of_neighbouring_slots_fit_and_images_come_in_and_out(name: str) -> None:
+    for network in (LAYOUTS[name].generator, LAYOUTS[name].discriminator):
+        slots = network.slots
+        assert all(one.c_out == other.c_in for one, other in pairwise(slots))
+        assert slots[0].c_in.fixed == 3
+        assert len({slot.name for slot in slots}) == len(slots)
+    assert LAYOUTS[name].generator.slots[-1].c_out.fixed == 3
+    assert LAYOUTS[name].discriminator.slots[-1].c_out.fixed == 1
+
+
+def test_a_width_is_a_real_number_and_no_layer_is_empty() -> None:
+    assert [Channels(multiple).at(10.3) for multiple in (1, 2, 4)] == [10, 21, 41]
+    assert Channels(1).at(0.1) == 1
+    assert Channels(fixed=3).at(10.3) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resolution_is_accepted_or_refused_by_name_with_one_that_is_accepted(name: str) -> None:
+    layout = LAYOUTS[name]
+    accepted = []
+    for resolution in range(1, 300):
+        try:
+            layout.check_resolution(resolution)
+            accepted.append(resolution)
+        except ArchitectureError as error:
+            assert f"resolution {resolution} " in str(error) and repr(name) in str(error)
+            suggested = re.search(r"--resolution (\d+)$", str(error))
+            assert suggested
+            layout.check_resolution(int(suggested[1]))
+    assert accepted == list(range(layout.minimum, 300, layout.multiple))
+
+
+def test_an_unknown_layout_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ArchitectureError, match=r"'resnet7'.* framed, paper, reference"):
+        find_layout("resnet7")

@@ -1,0 +1,102 @@
+"""Sizes counted on paper are those of the networks; a matching width is the one that comes nearest."""
+
+import random
+from math import inf
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganas.cyclegan.architecture import draw_architecture
+from ganas.cyclegan.build import build, one_op
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, find_layout
+from ganas.cyclegan.ops import OPS
+from ganas.cyclegan.size import TAPS, macs, matching_width, parameters
+from ganas.errors import ArchitectureError
+
+HANDMADE = find_layout("resnet9").generator
+SEARCHED = [name for name, layout in LAYOUTS.items() if layout.size > 1]
+
+
+def test_every_op_has_a_size() -> None:
+    assert TAPS.keys() == OPS.keys()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_are_those_of_the_networks(layout: str, seed: int) -> None:
+    architecture = draw_architecture(find_layout(layout), seed)
+    width = 2 + 0.37 * seed
+    for name in NETWORKS:
+        network_layout = find_layout(layout).network(name)
+        network = build(network_layout, width, one_op(network_layout, architecture.ops(name)))
+        found = sum(p.numel() for p in network.parameters())
+        assert parameters(network_layout, architecture.ops(name), width) == found
+        if name in GENERATORS:
+            side = 48
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                network(torch.zeros(1, 3, side, side))
+            assert 2 * macs(network_layout, architecture.ops(name), width, side) == counter.get_total_flops()
+
+
+def test_the_hand_made_generator_has_the_published_size() -> None:
+    assert [parameters(HANDMADE, (), width) for width in (32, 64)] == [2_850_563, 11_378_179]
+
+
+@pytest.mark.parametrize("layout", SEARCHED)
+@pytest.mark.parametrize("width, allowed", [(64, 0.01), (32, 0.015)])
+def test_fifty_random_architectures_match_a_hand_made_pair(layout: str, width: float, allowed: float) -> None:
+    wanted = 2 * parameters(HANDMADE, (), width)
+    generator = find_layout(layout).generator
+    for seed in range(50):
+        architecture = draw_architecture(find_layout(layout), seed)
+
+        def size(width: float, ops: tuple[tuple[str, ...], ...] = tuple(map(architecture.ops, GENERATORS))) -> int:
+            return sum(parameters(generator, one, width) for one in ops)
+
+        found = matching_width(generator, size, wanted)
+        off = abs(size(found) - wanted)
+        assert off <= allowed * wanted
+        others = [found * factor for factor in (0.5, 0.9, 0.99, 0.999, 1.001, 1.01, 1.1, 2)]
+        others += [found + step / 16 for step in range(-32, 33) if found + step / 16 > 0.2]
+        assert all(abs(size(other) - wanted) >= off for other in others), "no other width comes nearer"
+
+
+@given(width=st.floats(1.25, 200), seed=st.integers(0, 100))
+def test_the_width_of_a_size_has_that_size(width: float, seed: int) -> None:
+    layout = find_layout("framed").generator
+    ops = draw_architecture(find_layout("framed"), seed).generator_ab
+    wanted = parameters(layout, ops, width)
+    found = matching_width(layout, lambda width: parameters(layout, ops, width), wanted)
+    assert parameters(layout, ops, found) == wanted
+
+
+def test_a_size_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits 10 parameters: the nearest network has"):
+        matching_width(HANDMADE, lambda width: parameters(HANDMADE, (), width), 10)
+
+
+def test_architectures_drawn_by_lot_are_uniform() -> None:
+    """Each op of each slot about as often as the others: chi-squared, with room for hundreds of slots."""
+    layout = find_layout("framed")
+    drawn = [draw_architecture(layout, seed) for seed in range(400)]
+    assert len({architecture.id for architecture in drawn}) == 400
+    assert draw_architecture(layout, 7) == drawn[7]
+    assert drawn[7] != draw_architecture(find_layout("paper"), 7)
+    worst = -inf
+    for name in (*GENERATORS, *DISCRIMINATORS):
+        for place, slot in enumerate(layout.network(name).searched):
+            counts = [sum(one.ops(name)[place] == op for one in drawn) for op in slot.ops]
+            expected = 400 / len(slot.ops)
+            statistic = sum((count - expected) ** 2 for count in counts) / expected
+            worst = max(worst, statistic - 8 * len(slot.ops))
+    assert worst < 0
+
+
+def test_ops_of_equal_taps_cost_the_same() -> None:
+    ops = list(draw_architecture(find_layout("framed"), random.Random(0).randrange(99)).generator_ab)
+    dilated = ["dilconv3" if op == "conv3" else op for op in ops]
+    layout = find_layout("framed").generator
+    assert parameters(layout, ops, 16) == parameters(layout, dilated, 16)

@@ -1,0 +1,157 @@
+"""Growing actions and legal states, without torch: hundreds of cases a second."""
+
+from math import log2
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganas.errors import ArchitectureError
+from ganas.growing.actions import (
+    FADE,
+    Action,
+    Grow,
+    Limits,
+    Space,
+    follow,
+    growing_actions,
+    parse_action,
+    proggan_route,
+)
+from ganas.growing.architecture import DOUBLE, SIDES, Conv, GrowthArchitecture, doublings, parse_layer
+
+PAPER = growing_actions((3, 7), (32, 64, 128, 256, 512, 1024))
+BASE = GrowthArchitecture(latent=128, channels=512)
+
+
+def test_the_paper_has_25_actions() -> None:
+    assert len(set(PAPER)) == 25 and PAPER.count(FADE) == 1
+
+
+@pytest.mark.parametrize("action", PAPER, ids=str)
+def test_an_action_is_one_layer_more(action: Action) -> None:
+    grown = action(BASE)
+    assert parse_action(str(action)) == action
+    if isinstance(action, Grow):
+        other = next(side for side in SIDES if side != action.side)
+        assert grown.layers(action.side) == (action.conv,) and not grown.layers(other)
+        assert grown.width(action.side) == action.conv.filters and grown.width(other) == 512
+        assert grown.resolution == 8
+    else:
+        assert grown.generator == grown.discriminator == (DOUBLE,) and grown.resolution == 16
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> Space:
+    sizes = draw(st.lists(st.sampled_from((1, 3, 5, 7)), min_size=1, max_size=2, unique=True))
+    filters = draw(st.lists(st.sampled_from((4, 8, 16)), min_size=1, max_size=3, unique=True))
+    resolution = draw(st.sampled_from((8, 16, 32, 64)))
+    depth = draw(st.integers(doublings(resolution), doublings(resolution) + 4))
+    limit = draw(st.sampled_from((None, 30_000, 100_000)))
+    return Space(growing_actions(sizes, filters), depth, resolution, Limits(parameters=limit))
+
+
+@given(spaces(), st.randoms(use_true_random=False))
+def test_every_walk_of_legal_actions_ends_at_the_final_resolution(space: Space, random: object) -> None:
+    start = GrowthArchitecture(latent=4, channels=8)
+    architecture, done = start, 0
+    if not space.limits.admit(space._finished(start)):
+        return  # no way at all
+    while actions := space.legal(architecture, done):
+        architecture = random.choice(actions)(architecture)  # type: ignore[attr-defined]
+        done += 1
+        assert space.limits.admit(architecture)
+        assert GrowthArchitecture.from_json(architecture.to_json()) == architecture
+    assert architecture.resolution == space.resolution
+    # only a limit ends a walk before its depth
+    assert done == space.depth or space.limits.parameters
+
+
+@given(spaces(), st.data())
+def test_legal_is_what_brute_force_finds(space: Space, data: st.DataObject) -> None:
+    """Without limits: exactly the actions from which some way of the right length ends at the resolution."""
+    space = Space(space.actions, min(space.depth, 4), space.resolution)
+    route = data.draw(st.lists(st.sampled_from(space.actions), max_size=4))
+
+    def reaches(fades: int, left: int) -> bool:
+        wanted = int(log2(space.resolution / 8))
+        return fades <= wanted <= fades + left
+
+    fades, done = route.count(FADE), len(route)
+    *_, architecture = follow(GrowthArchitecture(4, 8), route)
+    if done > space.depth or not reaches(fades, space.depth - done):
+        return
+    expected = {
+        action
+        for action in space.actions
+        if done < space.depth and reaches(fades + (action == FADE), space.depth - done - 1)
+    }
+    assert set(space.legal(architecture, done)) == expected
+
+
+def test_a_limit_keeps_the_way_to_the_final_resolution_open() -> None:
+    start = GrowthArchitecture(latent=4, channels=8)
+    exact = sum(start.doubled().parameters(side) for side in SIDES)
+    actions = growing_actions((3,), (8, 64))
+    assert Space(actions, 3, 16, Limits(parameters=exact)).legal(start, 0) == (FADE,)
+    assert not Space(actions, 3, 16, Limits(parameters=exact - 1)).legal(start, 0)
+    macs = sum(start.doubled().macs(side) for side in SIDES)
+    assert FADE in Space(actions, 3, 16, Limits(macs=macs)).legal(start, 0)
+    assert not Space(actions, 3, 16, Limits(macs=macs - 1)).legal(start, 0)
+
+
+def test_the_proggan_route_is_fade_ins_alone() -> None:
+    *_, last = follow(BASE, proggan_route(32))
+    assert last.generator == last.discriminator == (DOUBLE, DOUBLE) and last.resolution == 32
+    assert proggan_route(8) == ()
+
+
+@pytest.mark.parametrize("resolution", [0, -8, 4, 12, 24, 100])
+def test_a_resolution_that_is_no_doubling_is_refused(resolution: int) -> None:
+    with pytest.raises(ArchitectureError, match=f"cannot grow to {resolution} pixels: a grown GAN has 8, 16, 32"):
+        doublings(resolution)
+
+
+@pytest.mark.parametrize("text", ["fades", "g-double", "x-conv3x8", "g-conv4x8", "conv3x8", "", "d-conv3x0"])
+def test_an_unknown_action_is_refused(text: str) -> None:
+    with pytest.raises(ArchitectureError):
+        parse_action(text)
+
+
+def test_widths_are_those_on_the_image_side() -> None:
+    architecture = GrowthArchitecture(16, 8, (Conv(3, 4), DOUBLE, Conv(7, 2)), (DOUBLE, Conv(3, 6)))
+    assert [placed[1:] for placed in architecture.placed("generator")] == [(8, 4, 8), (4, 4, 16), (4, 2, 16)]
+    assert [placed[1:] for placed in architecture.placed("discriminator")] == [(8, 8, 16), (8, 6, 16)]
+
+
+def test_an_id_depends_on_the_content_alone() -> None:
+    """The ids written here are those of the first version: runs refer to them."""
+    assert BASE.id == "6abf5f07c3"
+    assert BASE.doubled().grown("generator", Conv(3, 32)).id == "8fac2a8982"
+    assert BASE.id != BASE.doubled().id != BASE.doubled().grown("generator", Conv(3, 32)).id
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ('"kind": "growth"|"kind": "cyclegan"', "no architecture of a grown GAN"),
+        ('"schema": 1|"schema": 2', "schema 2"),
+        ('"double"|"triple"', "unknown layer 'triple'"),
+        ('"conv3x32"|"conv4x32"', "kernels are odd"),
+        ('["double"]|[]', "doubles its resolution 1 times and the discriminator 0 times"),
+        ('"latent": 128|"latent": 127', "was edited"),
+        ('"channels": 512,|', "lacks 'channels'"),
+        ("{|[", "not complete JSON"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(change: str, reason: str) -> None:
+    architecture = BASE.doubled().grown("generator", Conv(3, 32))
+    old, new = change.split("|")
+    with pytest.raises(ArchitectureError, match=reason) as error:
+        GrowthArchitecture.from_json(architecture.to_json().replace(old, new), "a.json")
+    assert "\n" not in str(error.value) and "a.json" in str(error.value)
+
+
+def test_layers_round_trip() -> None:
+    for layer in (DOUBLE, Conv(3, 32), Conv(7, 1024)):
+        assert parse_layer(str(layer)) == layer

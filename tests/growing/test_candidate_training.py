@@ -1,0 +1,239 @@
+"""Training a candidate: it learns, resumes bit for bit, and begins where its parent ended."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganas.data.loaders import centre_images
+from ganas.errors import Stopped
+from ganas.growing.actions import parse_action
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.candidates import Spec
+from ganas.growing.config import GrowConfig
+from ganas.growing.model import PenaltyWeights, discriminator_loss
+from ganas.growing.presets import make_grow_config
+from ganas.growing.run import open_images
+from ganas.growing.sample import latent_vector
+from ganas.growing.trainer import Candidate, Reals, load_final, open_squares
+from ganas.jobs.result import Result, read_result
+from ganas.jobs.worker import finish
+from ganas.layers import upsample
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
+from ganas.store import Run
+
+BASE = GrowthArchitecture(latent=4, channels=8)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> GrowConfig:
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for number in range(24):
+        pixels = random.integers(0, 256, (4, 4, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    flags = {"data.images": str(folder), "data.resolution": 32, "base.latent": 4, "base.channels": [8]}
+    flags |= {"training.batch": 4, "training.images": 32, "training.ema_half_life": 8, "training.precision": "float32"}
+    flags |= {"training.log_every": 8, "training.checkpoint_every": 8, "metrics.images": 16, "growth.fade_images": 16}
+    config, _ = open_images(make_grow_config(preset="tiny", flags=flags))
+    return config
+
+
+def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Spec:
+    before = parent.architecture if parent else BASE
+    grown = parse_action(action)(before) if action else before
+    return Spec(name, grown, parent.id if parent else None, action, 0, seed=len(name), images=32)
+
+
+def candidate(run: Run, config: GrowConfig, told: Spec) -> Candidate:
+    reals = Reals(open_squares(run, config), config)
+    parent = run.candidate(told.parent) if told.parent else None
+    folder = run.candidate(told.id)
+    folder.write_text(folder.spec, told.to_json())
+    return Candidate(folder, told, config, parent, reals)
+
+
+def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> Candidate:
+    one = candidate(run, config, told)
+    result = one.train(Reporter(quiet=True), stop or StopSignal())
+    one.save_final()
+    assert result.state == "done" and result.images == 32
+    assert (
+        result.start is not None
+        and result.end is not None
+        and result.metric == "swd@laplacian-clean-" + str(told.architecture.resolution)
+    )
+    return one
+
+
+class _StopAfter(StopSignal):
+    def __init__(self, checks: int) -> None:
+        super().__init__()
+        self._checks = checks
+
+    def check(self) -> None:
+        self._checks -= 1
+        if self._checks < 0:
+            raise Stopped("here")
+
+
+class _BreakAfter(_StopAfter):
+    def check(self) -> None:
+        try:
+            super().check()
+        except Stopped:
+            raise ArithmeticError("no number") from None
+
+
+class _Asked(StopSignal):
+    """How often a training asks whether to stop, which it does at every step."""
+
+    times = 0
+
+    def check(self) -> None:
+        self.times += 1
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("action", ["fade", "g-conv3x4", "d-conv7x16"])
+def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
+    finals, times = [], []
+    for name, checks in (("whole", None), ("parts", 5)):
+        run = Run(tmp_path / name)
+        parent = spec("parent")
+        train(run, config, parent)
+        child = spec("child", parent, action)
+        if checks:
+            with pytest.raises(Stopped):
+                train(run, config, child, _StopAfter(checks))
+            assert run.candidate("child").checkpoint_paths()
+        train(run, config, child, asked := _Asked())
+        times.append(asked.times)
+        finals.append(load_final(run.candidate("child")))
+    assert same(*finals)
+    assert times[1] < times[0], "what was trained before the stop is not trained again"
+
+
+def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    one = candidate(run, config, told)
+
+    def work(_folder: Run, _stop: StopSignal, reporter: Reporter) -> Result:
+        return one.train(reporter, _BreakAfter(5))
+
+    finish(one.folder.path, StopSignal(), work)
+    result = read_result(one.folder)
+    assert result and result.state == "failed" and "no number" in str(result.error)
+    assert result.images == one.folder.read_metrics()[-1]["nimg"] > 0 and result.seconds > 0
+    assert result.start is not None and str(result.metric).startswith("swd@") and result.end is None
+
+
+def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    parent = train(run, config, told)
+    child = candidate(run, config, spec("child", told, "fade"))
+    z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
+    with torch.no_grad():
+        for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
+            torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
+
+
+def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    train(run, config, told)
+    child = candidate(run, config, spec("child", told, "fade"))
+    child.loop.prepare(8)  # half of the way
+    assert child.gan.generator.blend == 0.5
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    at_16 = images.unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))
+    at_8 = at_16.unflatten(3, (8, 2)).unflatten(2, (8, 2)).mean((3, 5))
+    real = 0.5 * at_16 + 0.5 * at_8.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    phase = next(phase for phase in child.loop.phases if phase.name == "discriminator")
+    ours = phase.terms((images,), torch.Generator().manual_seed(0))
+    noise = torch.Generator().manual_seed(0)
+    z, between = torch.randn(4, 4, generator=noise), torch.rand(4, 1, 1, 1, generator=noise)
+    theirs = discriminator_loss(child.gan, real, z, between, weights=PenaltyWeights(10.0, 0.001), adversarial="wgan")
+    assert ours.keys() == theirs.keys()
+    for name, term in ours.items():
+        torch.testing.assert_close(term, theirs[name])
+
+
+def test_each_step_gives_gradients_to_its_own_network_alone(config: GrowConfig, tmp_path: Path) -> None:
+    one = candidate(Run(tmp_path), config, spec("base"))
+    for phase in one.loop.phases:
+        one.gan.zero_grad()
+        phase.freeze_others(one.gan)
+        torch.stack([*phase.terms((torch.rand(4, 3, 32, 32),), torch.Generator()).values()]).sum().backward()
+        for name, parameter in one.gan.named_parameters():
+            assert (parameter.grad is not None) == name.startswith(phase.networks), name
+
+
+def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: Path) -> None:
+    for inherited in (True, False):
+        growth = config.growth.model_copy(update={"inherit_moments": inherited})
+        settings = config.model_copy(update={"growth": growth})
+        run, told = Run(tmp_path / str(inherited)), spec("parent")
+        train(run, settings, told)
+        final = load_final(run.candidate("parent"))
+        child = candidate(run, settings, spec("child", told, "g-conv3x4"))
+        phases = {phase.name: phase for phase in child.loop.phases}
+        parameters = dict(child.gan.generator.named_parameters())
+        state = phases["generator"].optimizer.state
+        if not inherited:
+            assert not state and not [name for name in final if name.startswith("adam/")]
+            continue
+        for name in ("base.weight", "latent.bias"):
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                assert torch.equal(state[parameters[name]][key], final[f"adam/generator/{name}/{key}"])
+        assert parameters["rgb.weight"] not in state, "its shape changed"
+        assert parameters["layers.0.convs.0.weight"] not in state, "it is new"
+        assert phases["discriminator"].optimizer.state, "nothing was grown there"
+
+
+def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) -> None:
+    run, told = Run(tmp_path), spec("parent")
+    train(run, config, told)
+    child = candidate(run, config, spec("child", told, "fade"))
+    shares = []
+    for nimg in range(0, 32, 4):
+        child.loop.prepare(nimg)
+        shares.append(child.gan.generator.blend)
+        assert child.gan.discriminator.blend == child.generator.blend == shares[-1]
+    assert shares == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    child.train(Reporter(quiet=True), StopSignal())
+    assert child.generator.blend == child.gan.discriminator.blend == 1, "measured without the old path"
+
+
+@pytest.mark.parametrize("white", [None, 8191.0])
+def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, white: float | None) -> None:
+    """What the set decides, here that its 16 bits hold 12, or what the user said, holds for every process of a run."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype(np.uint16)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
+    config, source = open_images(make_grow_config(preset="tiny", flags=flags))
+    squares = open_squares(Run(tmp_path / "run"), config)
+    assert np.array_equal(squares, centre_images(source, 32))
+    assert squares.max() == (255 if white is None else 127)
+
+
+def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_path: Path) -> None:
+    """A base alone, on images of one colour each, learns at least their brightness."""
+    training = config.training.model_copy(update={"images": 800})
+    longer = config.model_copy(update={"training": training})
+    told = Spec("base", BASE, None, None, 0, seed=1, images=800)
+    one = candidate(Run(tmp_path), longer, told)
+    reference = torch.from_numpy(open_squares(Run(tmp_path), config)).float()
+    before = (one.images(64).float().std() - reference.std()).abs()
+    one.train(Reporter(quiet=True), StopSignal())
+    after = (one.images(64).float().std() - reference.std()).abs()
+    assert after < before

@@ -1,0 +1,46 @@
+"""What a growing search is said to cost: every candidate that it trains, and none twice."""
+
+from pathlib import Path
+
+import pytest
+from test_runner import Oracle, config
+
+from ganas.growing.baseline_cache import KeptResults
+from ganas.growing.candidates import read_spec
+from ganas.growing.config import resolve_growth
+from ganas.growing.forecast import Pace, forecast
+from ganas.growing.plan import baseline_route
+from ganas.growing.runner import Growth
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
+from ganas.store import Run
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganas.growing.runner.POLL_SECONDS", 0)
+    monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
+    monkeypatch.setattr("ganas.growing.forecast._start_seconds", lambda: 1.0)
+
+
+@pytest.mark.parametrize("depth, gap", [(4, None), (4, 1), (4, 3), (4, -1), (2, None)])
+def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights(
+    cache: Path, tmp_path: Path, depth: int, gap: int | None
+) -> None:
+    given = config(**{"growth.probability": 0.5, "growth.depth": depth, "metrics.images": 8})
+    settings = resolve_growth(given, digest="0", features_digest=None, cuda=False, fast_bf16=False)
+    Growth(Run(tmp_path / "first"), settings, Oracle(2), Reporter(quiet=True), StopSignal()).run()
+    route = baseline_route(settings)[1:]
+    expected = [] if gap is None else route[: route.index(route[gap]) + 1]
+    if depth == 2:  # fade-ins are all that the search can do, too
+        expected = route
+    if gap is not None:
+        shelf = KeptResults(cache, settings)
+        shelf._of(route[gap]).result.unlink()
+    forecasted = forecast(settings)
+    assert forecasted.kept == len(route) - len(expected)
+    again = Oracle(2)
+    Growth(Run(tmp_path / "again"), settings, again, Reporter(quiet=True), StopSignal()).run()
+    named = {read_spec(Run(place)).id for place in (tmp_path / "again" / "candidates").iterdir()}
+    assert {spec.id for spec in route} <= named
+    assert {spec.id for spec in route} & set(again.trained) == {spec.id for spec in expected}

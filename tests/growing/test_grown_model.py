@@ -1,0 +1,94 @@
+"""The losses of a GAN that makes images of noise, against values worked out by hand."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.model import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.learning.losses import ADVERSARIAL, gradient_penalty
+
+ARCHITECTURE = GrowthArchitecture(latent=5, channels=6).doubled()
+
+
+def noise(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.fixture
+def gan() -> GrownGAN:
+    torch.manual_seed(0)
+    return GrownGAN(ARCHITECTURE).double()
+
+
+def test_the_gradient_penalty_of_a_linear_critic() -> None:
+    """D(x) = w·x has the gradient w everywhere: (‖w‖ - 1)²."""
+    w = torch.tensor([3.0, 4.0], dtype=torch.float64)
+    assert gradient_penalty(lambda x: x @ w, noise(7, 2)).item() == pytest.approx((5 - 1) ** 2, rel=1e-12)
+
+
+def test_the_gradient_penalty_and_its_gradient_of_a_quadratic_critic() -> None:
+    """D(x) = a ‖x‖² / 2 has the gradient a·x, so the penalty is (a‖x‖ - 1)², and 2 (a‖x‖ - 1) ‖x‖ its derivative."""
+    a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    x = torch.tensor([[3.0, 4.0], [0.6, 0.8]], dtype=torch.float64)  # of norms 5 and 1
+    penalty = gradient_penalty(lambda x: a * x.square().sum(1) / 2, x)
+    assert penalty.item() == pytest.approx(((10 - 1) ** 2 + (2 - 1) ** 2) / 2, rel=1e-12)
+    (slope,) = torch.autograd.grad(penalty, a)
+    assert slope.item() == pytest.approx((2 * 9 * 5 + 2 * 1 * 1) / 2, rel=1e-12)
+
+
+def test_one_norm_an_image() -> None:
+    """An image of one channel and one of three pixels alike: the norm is over all but the batch."""
+    images = torch.ones(2, 3, 2, 2, dtype=torch.float64)
+    assert gradient_penalty(lambda x: x.sum((1, 2, 3)), images).item() == pytest.approx((12**0.5 - 1) ** 2, rel=1e-12)
+
+
+def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
+    real, z, between = noise(4, 3, 16, 16), noise(4, 5), torch.rand(4, 1, 1, 1, dtype=torch.float64)
+    weights = PenaltyWeights(gradient=7.0, drift=0.5)
+    terms = discriminator_loss(gan, real, z, between, adversarial="wgan", weights=weights)
+    with torch.no_grad():
+        fake = gan.generator(z)
+        of_real, of_fake = gan.discriminator(real), gan.discriminator(fake)
+    close = {"rtol": 1e-10, "atol": 1e-12}
+    torch.testing.assert_close(terms["discriminator"], of_fake.mean() - of_real.mean(), **close)
+    torch.testing.assert_close(terms["drift"], 0.5 * of_real.square().mean(), **close)
+    penalty = gradient_penalty(gan.discriminator, between * real + (1 - between) * fake)
+    torch.testing.assert_close(terms["gradient_penalty"], 7 * penalty, **close)
+    fooled = generator_loss(gan, z, adversarial="wgan")["generator"]
+    torch.testing.assert_close(fooled, -of_fake.mean(), **close)
+
+
+def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
+    terms = discriminator_loss(
+        gan,
+        noise(4, 3, 16, 16),
+        noise(4, 5),
+        torch.zeros(4, 1, 1, 1).double(),
+        adversarial="wgan",
+        weights=PenaltyWeights(),
+    )
+    sum(terms.values(), torch.zeros(())).backward()
+    assert all(parameter.grad is None for parameter in gan.generator.parameters())
+    assert all(parameter.grad is not None for name, parameter in gan.discriminator.named_parameters())
+
+
+@pytest.mark.parametrize("adversarial", ADVERSARIAL)
+def test_weights_of_zero_are_no_terms(gan: GrownGAN, adversarial: str) -> None:
+    terms = discriminator_loss(
+        gan,
+        noise(4, 3, 16, 16),
+        noise(4, 5),
+        torch.zeros(4, 1, 1, 1),
+        adversarial=adversarial,  # type: ignore[arg-type]
+        weights=PenaltyWeights(0, 0),
+    )
+    assert list(terms) == ["discriminator"]
+
+
+def test_real_images_are_blended_as_the_networks_are() -> None:
+    images = torch.arange(16.0).reshape(1, 1, 4, 4)
+    coarse = torch.tensor([[2.5, 4.5], [10.5, 12.5]]).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    assert torch.equal(blended(images, 0)[0, 0], coarse)
+    assert torch.equal(blended(images, 1), images)
+    torch.testing.assert_close(blended(images, 0.25)[0, 0], 0.75 * coarse + 0.25 * images[0, 0])

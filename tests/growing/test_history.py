@@ -1,0 +1,51 @@
+"""What a folder tells of a search: while it runs, and after."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from test_runner import Oracle, config, run
+
+from ganas.errors import RunError
+from ganas.growing.history import read_history
+from ganas.store import Run
+
+
+def test_a_finished_search_is_read_back(tmp_path: Path) -> None:
+    settings = config()
+    result = run(tmp_path, Oracle(2), settings)
+    Run(tmp_path).write_text(tmp_path / "config.yaml", settings.to_yaml())
+    history = read_history(tmp_path)
+    assert len([record for record in history.records if record.role == "search"]) == result.candidates
+    assert len(history.beams) == 5 and all(len(beam) <= 2 for beam in history.beams)
+    assert [record.role for record in history.records].count("longer") == 1
+    line = [history.record(name).spec for name in history.lineage]
+    assert line[-1].id == history.best and line[0].parent is None
+    assert all(child.parent == parent.id for parent, child in pairwise(line))
+    assert line[-1].architecture == result.architecture
+    searched = [record for record in history.records if record.role == "search"]
+    assert all(record.state == "done" and record.normalized for record in searched)
+    assert {record.spec.id for record in searched if record.kept} == {name for beam in history.beams for name in beam}
+    roles = [record.role == "route" for record in history.records]
+    assert roles == sorted(roles), "the route after the search"
+    places = [(record.spec.generation, record.normalized) for record in searched]
+    assert places == sorted(places), "by generation, the best first"
+    document = json.loads(json.dumps(history.as_json()))
+    assert len(document["candidates"]) == len(history.records) and document["lineage"][-1] == document["best"]
+
+
+def test_half_a_search_is_read_too(tmp_path: Path) -> None:
+    settings = config()
+    Run(tmp_path).write_text(tmp_path / "config.yaml", settings.to_yaml())
+    assert read_history(tmp_path).best is None
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Oracle(2, killed=7), settings)
+    history = read_history(tmp_path)
+    states = [record.state for record in history.records]
+    assert states.count("done") >= 7 and "pending" in states and history.best
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no run: give the folder that ganas grow wrote"):
+        read_history(tmp_path)

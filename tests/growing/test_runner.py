@@ -1,0 +1,337 @@
+"""The search over an executor that answers by itself: which candidates, in whatever order, after whatever stop."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ganas.errors import ConfigError, RunError, Stopped
+from ganas.growing.candidates import Spec, read_spec, work
+from ganas.growing.config import GrowConfig
+from ganas.growing.eta import seconds_left
+from ganas.growing.history import History, Record, read_history
+from ganas.growing.plan import proggan_steps, route_specs, space_of, unfold
+from ganas.growing.presets import make_grow_config
+from ganas.growing.runner import GrowResult, Growth, SearchFailedError
+from ganas.growing.topk import uniform
+from ganas.jobs.executor import Ended
+from ganas.jobs.result import Result, read_result
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
+from ganas.store import Run
+
+
+class Oracle:
+    """Jobs end in a random order with scores that are a hash of their id; `killed` after so many."""
+
+    def __init__(
+        self,
+        capacity: int,
+        seed: int = 0,
+        killed: int | None = None,
+        fails: Callable[[Spec], bool] = lambda spec: False,
+    ) -> None:
+        self.capacity, self._killed, self._fails = capacity, killed, fails
+        self._random = random.Random(seed)
+        self._running: list[Path] = []
+        self.trained: list[str] = []
+
+    def submit(self, job: Path) -> None:
+        spec = read_spec(Run(job))
+        assert len(self._running) < self.capacity
+        if spec.parent:
+            assert Run(job.parent / spec.parent).final.exists(), "its parent's weights are there"
+        self._running.append(job)
+
+    def poll(self) -> Sequence[Ended]:
+        if not self._running or self._random.random() < 0.3:
+            return []
+        if self._killed is not None and len(self.trained) >= self._killed:
+            raise KeyboardInterrupt
+        job = self._running.pop(self._random.randrange(len(self._running)))
+        candidate = Run(job)
+        spec = read_spec(candidate)
+        self.trained.append(spec.id)
+        if self._fails(spec):
+            return [Ended(job, "it fell over")]
+        end = (1 + uniform(spec.id)) * spec.architecture.resolution
+        candidate.write_text(candidate.final, "weights")
+        result = Result("done", spec.images, 1.0, start=2 * end, end=end, metric="swd@laplacian-clean-8")
+        candidate.write_text(candidate.result, result.to_json())
+        return [Ended(job)]
+
+    def cancel(self) -> None:
+        self._running.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setattr("ganas.growing.runner.POLL_SECONDS", 0)
+    folders = (str(tmp_path_factory.mktemp("cache")) for _ in iter(int, 1))
+    monkeypatch.setattr("ganas.growing.runner.default_cache", lambda: Path(next(folders)))  # a new one a search
+
+
+def config(**settings: object) -> GrowConfig:
+    given = {"data.resolution": 32, "growth.depth": 4, "growth.keep": 2, "growth.filters": [8, 16]} | settings
+    return make_grow_config(preset="tiny", flags={"data.images": "images", **given})
+
+
+def run(folder: Path, executor: Oracle, settings: GrowConfig | None = None) -> GrowResult:
+    settings = settings or config()
+    return Growth(Run(folder), settings, executor, Reporter(quiet=True), StopSignal()).run()
+
+
+def test_the_largest_of_a_generation_begin_first(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})  # no route beside it
+    oracle = Oracle(1)
+    run(tmp_path, oracle, settings)
+    specs = [read_spec(Run(tmp_path).candidate(name)) for name in oracle.trained]
+    for generation in range(1, 5):
+        works = [work(spec) for spec in specs if spec.generation == generation]
+        assert len(works) > 1 and works == sorted(works, reverse=True)
+
+
+def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path) -> None:
+    results = {run(tmp_path / str(n), Oracle(capacity, n)) for n, capacity in enumerate((1, 1, 2, 3, 8))}
+    assert len(results) == 1
+    (result,) = results
+    assert result.architecture.resolution == 32 and result.candidates > 10 and not result.failed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_that_is_killed_goes_on_and_trains_nothing_twice(tmp_path: Path, seed: int) -> None:
+    whole = Oracle(2)
+    expected = run(tmp_path / "whole", whole)
+    trained: list[str] = []
+    result = None
+    for attempt in range(100):
+        oracle = Oracle(2, seed=100 * seed + attempt, killed=3)
+        try:
+            result = run(tmp_path / "parts", oracle)
+        except KeyboardInterrupt:
+            continue
+        finally:
+            trained += oracle.trained
+        break
+    assert result == expected
+    assert sorted(trained) == sorted(whole.trained) and len(set(trained)) == len(trained)
+
+
+def test_weights_that_nobody_will_inherit_are_removed(tmp_path: Path) -> None:
+    result = run(tmp_path, Oracle(2))
+    left = {path.parent.name for path in tmp_path.glob("candidates/*/final.safetensors")}
+    everything = {path.parent.name for path in tmp_path.glob("candidates/*/result.json")}
+    assert result.winner in left and len(left) < len(everything)
+
+
+def test_failures_are_counted_and_have_no_children(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})
+    result = run(
+        tmp_path, Oracle(2, fails=lambda spec: spec.parent is not None and uniform("fails", spec.id) < 0.3), settings
+    )
+    specs = [read_spec(Run(path.parent)) for path in tmp_path.glob("candidates/*/spec.json")]
+    failed = {spec.id for spec in specs if read_result(Run(tmp_path).candidate(spec.id)).state == "failed"}  # type: ignore[union-attr]
+    assert len(failed) == result.failed > 0 and not failed & {spec.parent for spec in specs}
+
+
+def test_a_route_that_fails_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SearchFailedError, match=r"the ProgGAN route failed.*growth\.rank_by=raw"):
+        run(tmp_path, Oracle(2, fails=lambda spec: spec.parent is not None and spec.action is None))
+
+
+def _stage(history: History, record: Record) -> tuple[int, int]:
+    """Resolution, and how many of its line were trained there."""
+    line, side = [record.spec], record.spec.architecture.resolution
+    while line[-1].parent:
+        line.append(history.record(line[-1].parent).spec)
+    return side, sum(spec.architecture.resolution == side for spec in line)
+
+
+def _searched(folder: Path, settings: GrowConfig) -> dict[str, tuple[Record, tuple[int, int]]]:
+    """What a search tried, each with its stage."""
+    Run(folder).write_text(folder / "config.yaml", settings.to_yaml())
+    history = read_history(folder)
+    return {r.spec.id: (r, _stage(history, r)) for r in history.records if r.role == "search"}
+
+
+def test_scores_are_divided_by_those_of_the_route_at_the_same_stage(tmp_path: Path) -> None:
+    settings = config()
+    run(tmp_path, Oracle(2), settings)
+    along = [*route_specs(settings, proggan_steps(settings))]
+    searched = _searched(tmp_path, settings)
+    for record, (side, stretches) in searched.values():
+        there = [spec for spec in along if spec.architecture.resolution == side][stretches - 1]
+        ours, theirs = record.result, read_result(Run(tmp_path).candidate(there.id))
+        assert ours and theirs and ours.end and theirs.end and record.normalized == ours.end / theirs.end
+    assert len({stage for _, stage in searched.values()}) > 4, "several stages at several resolutions"
+
+
+def test_a_route_that_fails_where_nobody_is_compared_with_it_is_no_matter(tmp_path: Path) -> None:
+    for seed in range(100):
+        settings = config(**{"seed": seed, "data.resolution": 16, "growth.depth": 3, "growth.keep": 1})
+        *_, last = route_specs(settings, proggan_steps(settings))
+        whole = run(tmp_path / str(seed), Oracle(2), settings)
+        if (16, 3) not in {stage for _, stage in _searched(tmp_path / str(seed), settings).values()}:
+            break
+    else:
+        pytest.fail("every search has a candidate at the last stage of the route")
+    other = Oracle(2, fails=lambda spec: spec.id == last.id)
+    assert run(tmp_path / "other", other, settings) == whole and last.id in other.trained
+
+
+def test_a_route_that_fails_ends_the_search_as_soon_as_somebody_waits_for_it(tmp_path: Path) -> None:
+    settings = config(**{"growth.probability": 1.0})
+    third = [*route_specs(settings, proggan_steps(settings))][2]
+    oracle = Oracle(2, fails=lambda spec: spec.id == third.id)
+    with pytest.raises(SearchFailedError, match="the ProgGAN route failed"):
+        run(tmp_path, oracle, settings)
+    specs = [read_spec(Run(tmp_path).candidate(name)) for name in oracle.trained]
+    assert sum(spec.generation == 2 and spec.id != third.id for spec in specs) <= 3, "not all of that generation"
+
+
+def test_a_search_whose_last_candidates_all_fail_ends_with_the_best_before(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})
+    oracle, said = Oracle(2, fails=lambda spec: spec.architecture.resolution == 32), tmp_path / "log.txt"
+    result = Growth(Run(tmp_path), settings, oracle, Reporter(said, quiet=True), StopSignal()).run()
+    assert result.architecture.resolution == 16 and result.failed
+    assert read_spec(Run(tmp_path).candidate(result.winner)).action, "it was not trained longer"
+    assert "the search ended at 16×16, no larger candidate succeeded" in said.read_text()
+
+
+def test_half_a_result_is_trained_again_and_what_it_inherits_from_too(tmp_path: Path) -> None:
+    expected = run(tmp_path, Oracle(2))
+    for candidate in sorted(tmp_path.glob("candidates/*")):
+        text = (candidate / "result.json").read_text()
+        (candidate / "result.json").write_text(text[: len(text) // 2])
+        oracle = Oracle(2)
+        assert run(tmp_path, oracle) == expected
+        assert not oracle.trained or oracle.trained[-1] == candidate.name, "its ancestors first, and nobody else"
+
+
+def test_a_finished_run_begins_nothing(tmp_path: Path) -> None:
+    settings = config(**{"growth.depth": 6, "growth.keep": 1, "growth.probability": 0.1})
+    results = {run(tmp_path / str(capacity), Oracle(capacity), settings) for capacity in (1, 4, 64)}
+    assert len(results) == 1
+    for capacity in (1, 4, 64):
+        oracle = Oracle(2)
+        assert run(tmp_path / str(capacity), oracle, settings) in results and not oracle.trained
+
+
+def test_a_winner_that_fails_in_the_end_is_kept_as_it_was(tmp_path: Path) -> None:
+    settings = config(**{"growth.rank_by": "raw"})
+    longer = run(tmp_path / "one", Oracle(1), settings).winner
+    before = read_spec(Run(tmp_path / "one").candidate(longer)).parent
+    result = run(tmp_path / "other", Oracle(1, fails=lambda spec: spec.id == longer), settings)
+    assert result.winner == before and result.failed == 0
+
+
+def test_trouble_stops_the_search_and_is_no_result(tmp_path: Path) -> None:
+    class Troubled(Oracle):
+        def poll(self) -> Sequence[Ended]:
+            return [Ended(job, "no space left", trouble=True) for job in self._running]
+
+    with pytest.raises(RunError, match="cannot be trained: no space left"):
+        run(tmp_path, Troubled(1))
+    assert not [*tmp_path.glob("candidates/*/result.json")]
+    assert run(tmp_path, Oracle(1)) == run(tmp_path / "other", Oracle(1))
+
+
+def test_the_route_has_every_stage_that_a_candidate_can_reach() -> None:
+    settings = config()
+    specs = [*route_specs(settings, proggan_steps(settings))]
+    sizes = [spec.architecture.resolution for spec in specs]
+    assert sizes == [8] * 3 + [16] * 3 + [32] * 3
+    assert all(not set(map(str, spec.architecture.generator)) - {"double"} for spec in specs)
+
+
+def test_asked_to_stop_it_stops(tmp_path: Path) -> None:
+    stop = StopSignal()
+    growth = Growth(Run(tmp_path), config(), Oracle(1), Reporter(quiet=True), stop)
+    stop.received = __import__("signal").SIGTERM
+    with pytest.raises(Stopped):
+        growth.run()
+
+
+@pytest.mark.parametrize(
+    "settings, reason",
+    [
+        ({"growth.depth": 1}, "growth.depth=1 actions cannot double 8 pixels to 32: give 2 or more"),
+        ({"growth.max_parameters": 100}, "no legal action"),
+        ({"growth.keep": 0}, "growth.keep: input should be greater than or equal to 1, got 0"),
+        ({"growth.probability": 0}, "growth.probability: input should be greater than 0, got 0"),
+        ({"growth.probability": 1.5}, "growth.probability: input should be less than or equal to 1"),
+        ({"growth.fade_images": 10**6}, "does not end within the training of a candidate"),
+        ({"growth.fade_images": 3200}, "does not end within the training of a candidate"),
+        ({"growth.sizes": [4]}, "growth.sizes are odd"),
+        ({"growth.sizes": []}, "growth.sizes: tuple should have at least 1 item"),
+        ({"growth.filters": [16, 16]}, "growth.filters holds a value twice"),
+        ({"growth.filters": [100_000]}, "growth.filters.0: input should be less than or equal to 16384"),
+        ({"base.channels": []}, "base.channels: tuple should have at least 1 item"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_impossible_configs_are_refused(settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        space_of(config(**settings))
+
+
+def test_the_route_is_trained_once_for_all_searches_of_the_same_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config()
+    route = {spec.id for spec in route_specs(settings, proggan_steps(settings))}
+    alone = Oracle(2)
+    expected = run(tmp_path / "alone", alone, settings)
+    monkeypatch.setattr("ganas.growing.runner.default_cache", lambda: tmp_path / "cache")
+    first, second, other, longer = Oracle(2), Oracle(2), Oracle(2), Oracle(2)
+    assert run(tmp_path / "first", first, settings) == expected and sorted(first.trained) == sorted(alone.trained)
+    assert run(tmp_path / "second", second, settings) == expected
+    assert set(second.trained) < set(first.trained) and set(first.trained) - set(second.trained) < route
+    assert len(set(second.trained)) == len(second.trained)
+    run(tmp_path / "other", other, config(**{"growth.keep": 3}))
+    needed = {read_spec(Run(path)).parent for path in (tmp_path / "other" / "candidates").iterdir()}
+    searched = {spec.id for spec in route_specs(settings, proggan_steps(settings)) if spec.action}
+    assert set(other.trained) & route <= needed | searched, "of the route only what has children"
+    run(tmp_path / "longer", longer, config(**{"training.images": 3216}))
+    assert route - {longer.trained[0]} <= set(longer.trained), "another training, another route"
+
+
+def test_weights_of_a_winner_that_were_removed_are_made_anew(tmp_path: Path) -> None:
+    settings = config(**{"training.final_images": 0})
+    result = run(tmp_path, Oracle(2), settings)
+    final = Run(tmp_path).candidate(result.winner).final
+    final.unlink()
+    oracle = Oracle(2)
+    assert run(tmp_path, oracle, settings) == result and final.exists() and oracle.trained[-1] == result.winner
+
+
+def test_how_long_it_will_go_on(tmp_path: Path) -> None:
+    """Of candidates whose time is in proportion to their work, with so much beside, nothing is left to chance."""
+    settings = config()
+    specs = [*route_specs(settings, proggan_steps(settings))]
+
+    def done(spec: Spec) -> tuple[Spec, Result]:
+        seconds = work(spec) / 1e9
+        return spec, Result("done", spec.images, seconds, seconds + 3, start=1.0, end=1.0)
+
+    assert seconds_left(specs, {}, 2) is None
+    known = {spec.id: done(spec) for spec in specs}
+    assert seconds_left(specs, known, 2) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs) / 2)
+    begun_again = {name: (spec, replace(result, elapsed=2.0)) for name, (spec, result) in known.items()}
+    assert seconds_left(specs, begun_again, 1) == pytest.approx(sum(work(spec) / 1e9 for spec in specs))
+    early = {name: pair for name, pair in known.items() if pair[0].architecture.resolution == 8}
+    assert seconds_left(specs, early, 1) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs))
+    assert seconds_left([], known, 1) == 0
+
+
+def test_what_is_ahead_is_what_comes(tmp_path: Path) -> None:
+    """Where scores are known to the end nothing is ahead; where there is no choice, all of it is known at once."""
+    settings = config(**{"growth.probability": 1.0, "growth.keep": 10**6, "growth.depth": 2, "data.resolution": 16})
+    ahead = {spec.id for _, specs in unfold(settings, {}) for spec in specs}
+    oracle = Oracle(2)
+    run(tmp_path, oracle, settings)
+    assert ahead - set(oracle.trained) == set() or len(ahead - set(oracle.trained)) == 1, "but for who wins"
+    results = {path.name: read_result(Run(path)) for path in (tmp_path / "candidates").iterdir()}
+    assert not [spec for _, specs in unfold(settings, results) for spec in specs]  # type: ignore[arg-type]

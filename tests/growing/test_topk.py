@@ -1,0 +1,231 @@
+"""Algorithm 1 against a reading of it by brute force, in whatever order results come."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganas.growing.actions import FADE, Space, growing_actions, parse_action
+from ganas.growing.architecture import Conv, GrowthArchitecture
+from ganas.growing.topk import Candidate, Score, TopK, training_seed, uniform
+
+BASE = GrowthArchitecture(latent=4, channels=8)
+SPACE = Space(growing_actions((3, 7), (4, 16)), depth=4, resolution=32)
+BASELINES = {8: 2.0, 16: 10.0, 32: 50.0}
+
+
+def score_of(candidate: str, resolution: int, failing: float = 0.1) -> Score | None:
+    """A fixed random score; some candidates fail, but not the first."""
+    if candidate != BASE.id and uniform("fails", candidate) < failing:
+        return None
+    return Score(uniform("score", candidate) * resolution, BASELINES[resolution])
+
+
+def run(search: TopK, shuffle: int = 0, failing: float = 0.1) -> TopK:
+    """To its end, results told in a random order."""
+    while asked := search.ask():
+        random.Random(shuffle).shuffle(asked)
+        for candidate in asked:
+            search.tell(candidate.id, score_of(candidate.id, candidate.architecture.resolution, failing))
+    return search
+
+
+def algorithm_1(keep: int, probability: float, seed: int, by: str) -> list[list[str]]:
+    """Top-K greedy pruning as the paper writes it, on routes: the beams. A parent's only action is always tried."""
+    import hashlib
+
+    def identity(route: tuple[str, ...]) -> str:
+        name = BASE.id
+        for action in route:
+            name = hashlib.sha256(f"{name} {action}".encode()).hexdigest()[:10]
+        return name
+
+    def architecture(route: tuple[str, ...]) -> GrowthArchitecture:
+        result = BASE
+        for action in route:
+            result = parse_action(action)(result)
+        return result
+
+    def worth(route: tuple[str, ...]) -> tuple[float, str] | None:
+        resolution = architecture(route).resolution
+        score = score_of(identity(route), resolution)
+        if score is None:
+            return None
+        return score.value / (BASELINES[resolution] if by == "normalized" else 1), identity(route)
+
+    def order(route: tuple[str, ...], alive: Sequence[tuple[str, ...]]) -> tuple[object, ...]:
+        """Where a route stands among those that did not fail."""
+        if by == "chance":
+            return (uniform(seed, "survival", identity(route)),)
+        if by != "per_resolution":
+            return (worth(route),)
+        size = architecture(route).resolution
+        better = [one for one in alive if architecture(one).resolution == size and worth(one) < worth(route)]  # type: ignore[operator]
+        return len(better), -size
+
+    parents: list[tuple[str, ...]] = [()] if worth(()) else []
+    beams = [[identity(route) for route in parents]]
+    for done in range(SPACE.depth):
+        pairs = []
+        for parent in parents:
+            missing = 2 - parent.count("fade")
+            for action in map(str, SPACE.actions):
+                after = missing - (action == "fade")
+                if 0 <= after <= SPACE.depth - done - 1:
+                    pairs.append((parent, action))
+        children: list[tuple[str, ...]] = []
+        attempt = 0
+        while pairs and not children:
+            children = [
+                (*parent, action)
+                for parent, action in pairs
+                if uniform(seed, f"draw {attempt}", identity(parent), action) < probability
+                or [one for one, _ in pairs].count(parent) == 1
+            ]
+            attempt += 1
+        alive = [route for route in children if worth(route)]
+        parents = sorted(alive, key=lambda route: order(route, alive))[:keep]
+        beams.append([identity(route) for route in parents])
+        if not parents:
+            break
+    return beams
+
+
+@given(
+    st.integers(1, 5),
+    st.sampled_from((0.05, 0.3, 0.6, 1.0)),
+    st.integers(0, 10**6),
+    st.sampled_from(("normalized", "raw", "per_resolution", "chance")),
+)
+def test_beams_are_those_of_algorithm_1(keep: int, probability: float, seed: int, by: str) -> None:
+    kind = {"survival": "random"} if by == "chance" else {"rank_by": by}
+    search = run(TopK([BASE], SPACE, keep=keep, probability=probability, seed=seed, **kind), shuffle=seed)  # type: ignore[arg-type]
+    expected = algorithm_1(keep, probability, seed, by)
+    while len(expected) < len(search.beams):
+        expected.append([])
+    assert search.beams == expected[: len(search.beams)] and not any(expected[len(search.beams) :])
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from(("best", "random")))
+def test_the_order_of_results_changes_nothing(one: int, other: int, survival: str) -> None:
+    searches = [
+        run(TopK([BASE], SPACE, keep=3, probability=0.5, seed=1, survival=survival), shuffle=shuffle)  # type: ignore[arg-type]
+        for shuffle in (one, other)
+    ]
+    assert searches[0].beams == searches[1].beams and set(searches[0].candidates) == set(searches[1].candidates)
+    assert searches[0].winner() == searches[1].winner()
+
+
+def test_told_again_a_search_stands_where_it_stood() -> None:
+    first = TopK([BASE], SPACE, keep=2, probability=0.5, seed=3)
+    for _ in range(12):
+        candidate = first.ask()[0]
+        first.tell(candidate.id, score_of(candidate.id, candidate.architecture.resolution))
+    again = TopK([BASE], SPACE, keep=2, probability=0.5, seed=3)
+    while known := [candidate for candidate in again.ask() if candidate.id in first.scores]:
+        for candidate in known:
+            again.tell(candidate.id, first.scores[candidate.id])
+    assert again.ask() == first.ask() and again.beams == first.beams and again.scores == first.scores
+
+
+@given(st.integers(0, 10**6), st.floats(0.05, 1))
+def test_the_winner_is_the_best_at_the_final_resolution(seed: int, probability: float) -> None:
+    search = run(TopK([BASE], SPACE, keep=2, probability=probability, seed=seed), failing=0)
+    winner = search.winner()
+    assert winner and winner.architecture.resolution == 32
+    final = [c for c in search.candidates.values() if c.architecture.resolution == 32]
+    assert all(search.scores[winner.id].value <= search.scores[c.id].value for c in final)  # type: ignore[union-attr]
+
+
+def test_a_random_search_trains_as_many_and_does_not_look_at_scores() -> None:
+    best, drawn = (
+        run(TopK([BASE], SPACE, keep=3, probability=1, seed=5, survival=s), failing=0) for s in ("best", "random")
+    )  # type: ignore[arg-type]
+    assert [len(beam) for beam in best.beams] == [len(beam) for beam in drawn.beams]
+    assert best.beams != drawn.beams
+    other = TopK([BASE], SPACE, keep=3, probability=1, seed=5, survival="random")
+    while asked := other.ask():
+        for candidate in asked:
+            other.tell(candidate.id, Score(uniform("otherwise", candidate.id), 1.0))
+    assert other.beams == drawn.beams
+
+
+def test_per_resolution_keeps_the_best_of_each() -> None:
+    search = TopK([BASE], SPACE, keep=2, probability=1, seed=0, rank_by="per_resolution")
+    search.tell(BASE.id, Score(1.0))
+    children = search.ask()
+    for number, child in enumerate(children):
+        search.tell(child.id, Score(100.0 if child.action == "fade" else float(number)))
+    fade = next(child.id for child in children if child.action == "fade")
+    assert search.beams[1] == [fade, children[0].id]
+
+
+@pytest.mark.parametrize("bad", [None, Score(float("nan"), 1.0), Score(float("inf"), 1.0)])
+def test_all_failed_ends_the_search_with_the_best_so_far(bad: Score | None) -> None:
+    search = TopK([BASE], SPACE, keep=2, probability=1, seed=0)
+    search.tell(BASE.id, Score(1.0, 1.0))
+    for child in search.ask():
+        search.tell(child.id, bad)
+    assert not search.ask() and search.winner() == Candidate(BASE.id, BASE)
+
+
+def test_fewer_survivors_than_k_is_fewer_parents() -> None:
+    search = TopK([BASE], SPACE, keep=20, probability=1, seed=0)
+    search.tell(BASE.id, Score(1.0, 1.0))
+    children = search.ask()
+    for child in children:
+        search.tell(child.id, Score(1.0, 1.0) if child in children[:2] else None)
+    assert set(search.beams[-1]) == {child.id for child in children[:2]}
+    assert all(child.parent in search.beams[-1] for child in search.ask())
+
+
+@pytest.mark.parametrize("probability", [0.01, 1e-12])
+def test_an_empty_draw_is_drawn_again(probability: float) -> None:
+    for seed in range(10):
+        search = TopK([BASE], SPACE, keep=1, probability=probability, seed=seed)
+        search.tell(BASE.id, Score(1.0, 1.0))
+        assert search.ask()
+
+
+def test_several_initial_candidates_are_a_generation() -> None:
+    other = GrowthArchitecture(latent=4, channels=16)
+    search = TopK([BASE, other], SPACE, keep=1, probability=1, seed=0)
+    search.tell(other.id, Score(1.0, 1.0))
+    assert search.generation == 0
+    search.tell(BASE.id, Score(2.0, 1.0))
+    assert search.generation == 1 and {child.parent for child in search.ask()} == {BASE.id, other.id}, "all of them"
+
+
+def test_the_same_architecture_from_another_parent_is_another_candidate() -> None:
+    search = run(TopK([BASE], Space(growing_actions((3,), (4,)), 4, 16), keep=20, probability=1, seed=0), failing=0)
+    wanted = BASE.grown("generator", Conv(3, 4)).grown("discriminator", Conv(3, 4)).doubled()
+    same = [candidate for candidate in search.candidates.values() if candidate.architecture == wanted]
+    assert len(same) == 2 and len({candidate.id for candidate in same}) == 2
+    assert len({training_seed(0, candidate) for candidate in same}) == 2
+
+
+@pytest.mark.parametrize("keep, probability", [(0, 0.5), (-1, 0.5), (1, 0.0), (1, 1.1), (1, float("nan"))])
+def test_impossible_settings_are_refused(keep: int, probability: float) -> None:
+    with pytest.raises(ValueError, match="keep must be at least 1"):
+        TopK([BASE], SPACE, keep=keep, probability=probability, seed=0)
+
+
+def test_what_was_not_asked_for_is_not_told() -> None:
+    search = TopK([BASE], SPACE, keep=1, probability=1, seed=0)
+    with pytest.raises(ValueError, match="not waited for"):
+        search.tell("nobody", Score(1.0, 1.0))
+    search.tell(BASE.id, Score(1.0, 1.0))
+    with pytest.raises(ValueError, match="not waited for"):
+        search.tell(BASE.id, Score(1.0, 1.0))
+
+
+def test_normalising_needs_a_positive_baseline() -> None:
+    search = TopK([BASE], SPACE, keep=1, probability=1, seed=0)
+    with pytest.raises(ValueError, match="positive baseline"):
+        search.tell(BASE.id, Score(1.0, None))
+
+
+def test_fading_is_what_is_left_when_the_actions_are_few() -> None:
+    assert Space(growing_actions((3,), (4,)), 2, 32).legal(BASE, 0) == (FADE,)

@@ -1,0 +1,455 @@
+"""What every executor has to do: each case is run on each of them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganas.errors import ConfigError
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.candidates import Spec
+from ganas.jobs.executor import Ended, Executor
+from ganas.jobs.local import Local
+from ganas.jobs.ray import MANY_MACHINES, Ray
+from ganas.jobs.result import read_result
+from ganas.store import Run
+
+WORKER = (str(Path(__file__).parent / "echo_worker.py"),)
+CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
+BASE = GrowthArchitecture(latent=4, channels=8)
+
+TEXT: Any = {"capture_output": True, "text": True}
+
+Make = Callable[..., Executor]  # workers, timeout
+
+
+def local(workers: int = 2, timeout: float | None = None) -> Local:
+    return Local(workers, WORKER, timeout=timeout)
+
+
+def ray(workers: int = 2, timeout: float | None = None) -> Ray:
+    return Ray(workers, WORKER, timeout=timeout, address=os.environ.get(CLUSTER))
+
+
+EXECUTORS: dict[str, Make] = {"local": local, "ray": ray}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """Two cores' worth of Ray, its address in the environment."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    found = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CLUSTER, found.address)
+        yield found.address
+    sys.modules["ray"].shutdown()
+    found.shutdown()
+
+
+@pytest.fixture(params=EXECUTORS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def make(name: str, request: pytest.FixtureRequest) -> Make:
+    if name == "ray":
+        request.getfixturevalue("cluster")
+    return EXECUTORS[name]
+
+
+def job(folder: Path, behaviour: str, name: str = "job") -> Path:
+    candidate = Run(folder / "candidates" / name)
+    spec = Spec(name, BASE, None, behaviour, 0, seed=1, images=1)
+    candidate.write_text(candidate.spec, spec.to_json())
+    return candidate.path
+
+
+def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[Ended]:
+    ended: list[Ended] = []
+    deadline = time.monotonic() + seconds
+    while len(ended) < count:
+        assert time.monotonic() < deadline, f"only {ended}"
+        ended += executor.poll()
+        time.sleep(0.02)
+    return ended
+
+
+def starts(path: Path) -> Sequence[str]:
+    return (path / "starts").read_text().splitlines()
+
+
+def wait_until_started(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not (path / "starts").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")  # of Linux; a dead process that nobody has asked after is there, too
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_success(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "work")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and not executor.poll()
+    result = read_result(Run(path))
+    assert result and result.state == "done" and len(starts(path)) == 1
+
+
+def test_an_exception_is_a_result(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "raise")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)]
+    result = read_result(Run(path))
+    assert result and result.error == "ValueError: on purpose" and len(starts(path)) == 1
+
+
+def test_leaving_without_a_result_is_an_error(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "exit")
+    executor.submit(path)
+    (ended,) = wait_for(executor)
+    assert ended.job == path and ended.error and "exit code 3" in ended.error and "log.txt" in ended.error
+    assert len(starts(path)) == 1
+
+
+def test_one_that_is_killed_goes_on(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "die once")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)]
+    assert len(starts(path)) == 2 and read_result(Run(path))
+
+
+def test_one_that_was_asked_to_stop_by_somebody_else_goes_on(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "stop once")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+def test_trouble_is_told_and_is_no_result(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "trouble")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path, "the disk is full: free some space", trouble=True)]
+    assert read_result(Run(path)) is None and len(starts(path)) == 1
+
+
+def test_one_that_is_always_killed_is_given_up(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "die")
+    executor.submit(path)
+    (ended,) = wait_for(executor)
+    assert ended.error and "SIGKILL" in ended.error and len(starts(path)) == 3
+
+
+def test_one_that_hangs_is_ended(make: Make, tmp_path: Path) -> None:
+    executor, path = make(timeout=1.5), job(tmp_path, "hang")
+    executor.submit(path)
+    (ended,) = wait_for(executor)
+    assert ended.error and "longer than 1.5 s" in ended.error
+    assert not alive(int(starts(path)[0].split()[0]))
+
+
+def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "wait")
+    executor.submit(path)
+    wait_until_started(path)
+    executor.cancel()
+    assert not alive(int(starts(path)[0].split()[0])) and not executor.poll()
+    job(tmp_path, "work")
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+def lose_the_driver(name: str, path: Path, *, stopping: bool = False) -> None:
+    """Once its worker has begun, or while that is about to save."""
+    driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", name, path])
+    wait_until_started(path)
+    if stopping:
+        driver.terminate()
+        time.sleep(1)
+    driver.kill()
+    driver.wait()
+
+
+def test_after_a_driver_was_killed_another_one_goes_on(tmp_path: Path) -> None:
+    """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
+    path = job(tmp_path, "wait once")
+    lose_the_driver("local", path)
+    executor = local()
+    executor.submit(path)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+    assert not alive(int(starts(path)[0].split()[0]))
+
+
+def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) -> None:
+    executor = make(workers=2)
+    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("die", "work", "exit", "raise")]
+    ended: list[Ended] = []
+    for path in paths:
+        executor.submit(path)
+        ended += wait_for(executor)
+    assert {one.job for one in ended} == set(paths)
+    assert {one.job.name for one in ended if one.error} == {"die", "exit"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_share_out_the_cores(workers: int, tmp_path: Path) -> None:
+    executor = local(workers)
+    paths = [job(tmp_path, "wait", name) for name in "ab"[:workers]]
+    for path in paths:
+        executor.submit(path)
+        wait_until_started(path)
+    cores = [json.loads(starts(path)[0].split(maxsplit=1)[1]) for path in paths]
+    executor.cancel()
+    assert sorted(core for some in cores for core in some) == sorted(os.sched_getaffinity(0)), "each is of one"
+    assert max(map(len, cores)) - min(map(len, cores)) <= 1
+
+
+# ── a cluster outlives its drivers ───────────────────────────────────────────────────────────────────────────────────
+
+
+def actors() -> set[str]:
+    """The names of those that are there."""
+    found = sys.modules["ray"].util.list_named_actors(all_namespaces=True)
+    return {actor["name"] for actor in found if actor["namespace"] == "ganas"}
+
+
+def wait_until_gone(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while str(path) in actors():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tuple[Ray, Path]:
+    """What looks after a job whose first driver was lost."""
+    path = job(folder, behaviour)
+    lose_the_driver("ray", path, stopping=stopping)
+    executor = ray()
+    executor.submit(path)
+    return executor, path
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
+    executor, path = second_driver(tmp_path, "until told")
+    time.sleep(2)  # in which a worker that nobody looked after would end
+    assert not executor.poll() and alive(int(starts(path)[0].split()[0]))
+    (path / "told").touch()
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 1
+    wait_until_gone(path)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
+    executor, path = second_driver(tmp_path, "wait")
+    executor.cancel()
+    assert not alive(int(starts(path)[0].split()[0])) and len(starts(path)) == 1
+    wait_until_gone(path)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_a_lost_driver_was_about_to_stop_is_begun_again(tmp_path: Path) -> None:
+    executor, path = second_driver(tmp_path, "slow to stop", stopping=True)
+    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_job_that_has_no_room_does_not_begin_when_all_are_cancelled(tmp_path: Path) -> None:
+    executor = ray(workers=3)
+    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("wait", "slow to stop", "work")]
+    for path in paths[:2]:
+        executor.submit(path)
+        wait_until_started(path)
+    executor.submit(paths[2])
+    executor.cancel()
+    assert not any(alive(int(starts(path)[0].split()[0])) for path in paths[:2])
+    wait_until_gone(paths[2])
+    assert not (paths[2] / "starts").exists()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_second_driver_hears_the_same(tmp_path: Path) -> None:
+    path = job(tmp_path, "exit")
+    first, second = ray(), ray()
+    first.submit(path)
+    second.submit(path)
+    (ended,) = wait_for(second)
+    assert ended.error and "exit code 3" in ended.error and len(starts(path)) == 1
+
+
+@pytest.mark.usefixtures("cluster")
+def test_an_actor_that_nobody_asks_leaves_once_its_job_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganas.jobs.ray.IDLE", 1.0)
+    path = job(tmp_path, "until told")
+    ray().submit(path)
+    wait_until_started(path)
+    time.sleep(3)
+    assert str(path) in actors(), "it works"
+    (path / "told").touch()
+    wait_until_gone(path)
+    assert read_result(Run(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
+    """A cluster that wants one, and one that does not; the driver is told nothing."""
+    pytest.importorskip("ray")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("ab" * 32)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    others = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    plain = others | {"HOME": str(tmp_path), MANY_MACHINES: "0"}
+    start = (sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "1")
+    options = ("--port", address.rpartition(":")[2], "--include-dashboard", "false")
+    head = subprocess.Popen([*start, *options], env=plain | {"RAY_AUTH_MODE": mode}, stdout=subprocess.DEVNULL)
+    try:
+        script = f"from ganas.jobs.ray import Ray; print(Ray(None, (), address={address!r}).capacity)"
+        deadline = time.monotonic() + 60
+        while "1" not in (done := subprocess.run([sys.executable, "-c", script], env=plain, **TEXT)).stdout:
+            assert time.monotonic() < deadline, done.stderr
+    finally:
+        head.terminate()
+        head.wait()
+
+
+# ── neither the user's files nor other machines have a part in it ────────────────────────────────────────────────────
+
+FINISH = """
+import random, sys
+from pathlib import Path
+from ganas.growing.candidates import Result
+from ganas.store import Run
+run = Run(Path(sys.argv[1]))
+run.write_text(run.result, Result("done", end=1.0, start=2.0).to_json())
+"""
+
+DRIVE = """
+import sys, time
+from pathlib import Path
+from ganas.jobs.options import Place
+name, command, job = sys.argv[1:]
+executor = Place(name, workers=1).open(("-c", command), gpus=0)
+executor.submit(Path(job))
+while not (ended := executor.poll()):
+    time.sleep(0.02)
+print(ended[0].error, flush=True)
+input()
+"""
+
+
+@pytest.mark.usefixtures("traps")
+def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_in(name: str, tmp_path: Path) -> None:
+    """On a cluster that is begun for this job."""
+    if name == "ray":
+        pytest.importorskip("ray")
+    path = job(tmp_path, "none")
+    environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MANY_MACHINES)}
+    command = (sys.executable, "-P", "-c", DRIVE, name, FINISH, path)
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as driver:
+        assert driver.stdout
+        assert driver.stdout.readline() == "None\n"
+        if sys.platform == "linux":
+            assert listening(driver.pid) == ({LOOPBACK} if name == "ray" else set())
+        driver.communicate("\n", timeout=60)
+    assert read_result(Run(path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
+@pytest.mark.usefixtures("cluster")
+def test_the_cluster_of_these_tests_lets_no_other_machine_in() -> None:
+    ray()  # connects this process, too
+    assert listening(os.getpid()) == {LOOPBACK}
+
+
+LOOPBACK = "0100007F"  # 127.0.0.1, as the system writes it
+
+
+def listening(process: int) -> set[str]:
+    """The addresses, in IPv4, at which a process and those it started listen."""
+    tree, sockets = [process], set()
+    for one in tree:  # it grows
+        with suppress(FileNotFoundError):  # it has just ended
+            for task in Path(f"/proc/{one}/task").iterdir():
+                tree += map(int, (task / "children").read_text().split())
+        for handle in Path(f"/proc/{one}/fd").glob("*"):
+            with suppress(FileNotFoundError):
+                sockets.add(os.readlink(handle))
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return {line[1].partition(":")[0][-8:] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
+
+
+# ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────
+
+TELL_GPU = "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])"
+
+
+@pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
+def test_local_workers_are_spread_over_the_gpus(
+    visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    executor = Local(3, ("-c", TELL_GPU), gpus=2)
+    jobs = [job(tmp_path, "none", f"job{number}") for number in range(3)]
+    for one in jobs:
+        executor.submit(one)
+    wait_for(executor, 3)
+    assert [(one / "gpu").read_text() for one in jobs] == expected
+
+
+@pytest.mark.parametrize(
+    "nodes, threads, share, expected",
+    [
+        ([{"CPU": 2}, {"CPU": 3}], 1, 0, 5),
+        ([{"CPU": 2}, {"CPU": 3}], 2, 0, 2),  # a candidate is on one node
+        ([{"CPU": 16, "GPU": 1}, {"CPU": 16}], 1, 0.1, 10),
+        ([{"CPU": 16, "GPU": 2}], 1, 0.4, 4),  # parts of a GPU are of one GPU
+        ([{"CPU": 16, "GPU": 8}], 1, 0.6, 8),
+        ([{"CPU": 16, "GPU": 3}], 1, 2, 1),
+        ([{"CPU": 3, "GPU": 8}], 1, 1, 3),
+        ([{"CPU": 2}, {"GPU": 2}], 1, 1, 0),
+        ([{"CPU": 2}, {"CPU": 2}], 3, 0, 0),
+    ],
+)
+def test_a_cluster_has_room_for_what_fits_its_nodes(
+    nodes: list[dict[str, float]], threads: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cluster:
+        def nodes(self) -> list[dict[str, object]]:
+            lost = {"Alive": False, "Resources": {}}
+            return [lost, *({"Alive": True, "Resources": resources} for resources in nodes)]
+
+        def remote(self, **_: object) -> "Cluster":
+            return self
+
+        def __call__(self, actor: type) -> "Cluster":
+            return self
+
+    monkeypatch.setattr("ganas.jobs.ray._connected", lambda _: Cluster())
+    if expected:
+        assert Ray(None, WORKER, threads=threads, gpu_share=share).capacity == expected
+    else:
+        with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which takes"):
+            Ray(None, WORKER, threads=threads, gpu_share=share)

@@ -1,0 +1,72 @@
+"""Losses, against values worked out by hand."""
+
+from math import log
+
+import pytest
+import torch
+
+from ganas.learning.losses import ADVERSARIAL, AdversarialName, reconstruction
+
+every_game = pytest.mark.parametrize("name", ADVERSARIAL)
+
+
+def scores(*values: float) -> torch.Tensor:
+    """Raw scores as a discriminator gives them: [2, 1, 1, 1]."""
+    return torch.tensor(values, dtype=torch.float64).reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "name, real, fake, expected",
+    [
+        ("lsgan", scores(1, 3), scores(1, -2), 0.5 * ((0 + 4) / 2 + (1 + 4) / 2)),
+        ("hinge", scores(0.5, 3), scores(1, -2), 0.5 * ((0.5 + 0) / 2 + (2 + 0) / 2)),
+        # σ of the reals is 3/4 and 1/2, of the fakes 1/2 and 3/4
+        ("bce", scores(log(3), 0), scores(0, log(3)), 0.5 * ((log(4 / 3) + log(2)) / 2 + (log(2) + log(4)) / 2)),
+    ],
+)
+def test_a_discriminators_loss(name: AdversarialName, real: torch.Tensor, fake: torch.Tensor, expected: float) -> None:
+    assert ADVERSARIAL[name].discriminator(real, fake).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name, fake, expected",
+    [
+        ("lsgan", scores(1, -2), (0 + 9) / 2),
+        ("hinge", scores(1, -2), 0.5),
+        ("bce", scores(0, log(3)), (log(2) + log(4 / 3)) / 2),
+    ],
+)
+def test_a_generators_loss(name: AdversarialName, fake: torch.Tensor, expected: float) -> None:
+    assert ADVERSARIAL[name].generator(fake).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
+    real, fake = torch.randn(2, 3, 1, 4, 4, dtype=torch.float64)
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = (bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))) / 2
+    torch.testing.assert_close(ADVERSARIAL["bce"].discriminator(real, fake), expected)
+    torch.testing.assert_close(ADVERSARIAL["bce"].generator(fake), bce(fake, torch.ones_like(fake)))
+
+
+@every_game
+def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: AdversarialName) -> None:
+    fake = torch.linspace(-0.9, 0.9, 9, requires_grad=True)
+    (fools,) = torch.autograd.grad(ADVERSARIAL[name].generator(fake), fake)
+    (unmasks,) = torch.autograd.grad(ADVERSARIAL[name].discriminator(torch.ones(9), fake), fake)
+    assert (fools < 0).all()  # descent raises the score
+    assert (unmasks[fake > 0] > 0).all()
+
+
+@every_game
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_extreme_scores_give_finite_losses_and_gradients(name: AdversarialName, size: float) -> None:
+    real, fake = torch.full((2, 3), size, requires_grad=True), torch.full((2, 3), -size, requires_grad=True)
+    loss = ADVERSARIAL[name].discriminator(real, fake) + ADVERSARIAL[name].generator(fake)
+    loss.backward()
+    assert all(torch.isfinite(value).all() for value in (loss, real.grad, fake.grad))
+
+
+def test_reconstruction_is_the_mean_absolute_difference() -> None:
+    image, original = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[0.5, -1.0]]]])
+    assert reconstruction(image, original).item() == 1.25
+    assert reconstruction(image, image).item() == 0

@@ -1,0 +1,63 @@
+"""Runs so small that a step takes a blink: their config, networks and batches of noise."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
+from ganas.cyclegan.layout import LAYOUTS
+from ganas.cyclegan.model import CycleGAN, ImagePool
+from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.strategies import joint_phases, open_loop
+from ganas.learning.ema import EMA
+from ganas.learning.loop import Loop
+from ganas.learning.phases import Phase
+
+BATCH = 2
+
+
+def small_config(layout: str, search: SearchConfig | None = None, **training: Any) -> RunConfig:
+    """A search when `search` is given, else the training of a hand-made network; 12 images in 6 steps."""
+    settings = {"images": 6 * BATCH, "batch": BATCH, "device": "cpu", "precision": "float32", "threads": 1}
+    return RunConfig(
+        kind="search" if search else "train",
+        seed=3,
+        data=DataConfig(a=Path("a"), b=Path("b"), resolution=LAYOUTS[layout].minimum),
+        nets=NetsConfig(layout=layout, width=2, discriminator_width=2),
+        loss=LossConfig(pool=2),
+        search=search,
+        training=TrainingConfig(**(settings | training)),
+    )
+
+
+def small_gan(config: RunConfig, seed: int = 0) -> CycleGAN:
+    """The networks that the config asks for."""
+    layout = LAYOUTS[config.nets.layout]
+    architecture = None if config.search else Architecture(layout.name)
+    config = config.model_copy(update={"seed": seed})
+    return open_gan(config, layout, architecture)
+
+
+def small_loop(
+    config: RunConfig,
+    seed: int = 0,  # of the networks' initial weights
+    phases: Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]] = joint_phases,
+) -> tuple[Loop, dict[str, ImagePool]]:
+    """Networks with all that trains them."""
+    gan = small_gan(config, seed)
+    pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
+    half_life = config.training.ema_half_life
+    average = EMA(gan, half_life=half_life, batch=BATCH) if half_life else None
+    return open_loop(gan, phases(gan, pools, config), average, config), pools
+
+
+def noise(config: RunConfig, nimg: int = 0) -> tuple[Tensor, Tensor]:
+    """The batch that starts at `nimg` images: a and b, [n, 3, r, r] each in [-1, 1]."""
+    generator = torch.Generator().manual_seed(nimg)
+    side = config.data.resolution
+    a, b = torch.rand(2, config.training.batch, 3, side, side, generator=generator) * 2 - 1
+    return a, b

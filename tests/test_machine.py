@@ -1,0 +1,85 @@
+"""What a run takes from its machine, and what may change when it goes on."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ganas import machine
+from ganas.config import adjustable
+from ganas.cyclegan.config import RunConfig
+from ganas.errors import RunError
+from ganas.growing.config import GrowConfig, resolve_growth
+from ganas.growing.presets import make_grow_config
+from ganas.machine import cgroup_cores, cores, default_threads
+from ganas.resuming import claim
+from ganas.store import Run
+
+
+@pytest.mark.parametrize("said, threads", [("3", 3), ("4,2", 4), (" 2 , 8", 2), ("12", 12)])
+def test_a_run_has_as_many_threads_as_openmp_is_told(said: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert default_threads() == threads
+
+
+@pytest.mark.parametrize("said", ["", "0", "-1", "all", "1.5", "2x", ",4", "99999999999"])
+def test_nonsense_is_as_good_as_nothing(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert default_threads() == cores() >= 1
+
+
+@pytest.mark.parametrize(
+    "limits, own, expected",
+    [
+        ({}, "/", None),
+        ({"": "max 100000"}, "/", None),
+        ({"": "200000 100000"}, "/", 2.0),
+        ({"": "150000 100000"}, "/", 1.5),
+        ({"a": "max 100000", "a/b": "50000 100000"}, "/a/b", 0.5),
+        ({"a": "100000 100000", "a/b": "800000 100000"}, "/a/b", 1.0),
+        ({"other": "100000 100000"}, "/a", None),
+        ({"": "nonsense"}, "/../..", None),
+    ],
+)
+def test_a_container_may_use_what_its_groups_may(
+    limits: dict[str, str], own: str, expected: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for group, limit in limits.items():
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / group / "cpu.max").write_text(f"{limit}\n")
+    (tmp_path / "groups").write_text(f"3:cpuset:/x\n0::{own}\n")
+    found = cgroup_cores(tmp_path, tmp_path / "groups")
+    assert found == (expected or float("inf")) and cgroup_cores(tmp_path, tmp_path / "missing") == float("inf")
+    monkeypatch.setattr(machine, "cgroup_cores", lambda: found)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    assert cores() == max(1, int(expected or 4))
+
+
+def test_what_may_change_when_a_run_goes_on() -> None:
+    """A new entry needs a proof that it changes no result (tests/test_survival.py), or words that say what it does."""
+    both = {f"training.{key}" for key in ("threads", "log_every", "sample_every", "checkpoint_every")}
+    translating = {"data.skip_bad", "data.cache_mib", "data.workers", "training.checkpointing"}
+    assert set(adjustable(RunConfig)) == both | translating
+    assert set(adjustable(GrowConfig)) == both | {"data.skip_bad", "training.timeout"}
+    assert {key for key, mark in adjustable(RunConfig).items() if mark.effect} == {"training.threads"}
+
+
+def growing(weights: str | None) -> GrowConfig:
+    config = make_grow_config(preset="tiny", flags={"data.images": "images", "metrics.features": "squeezenet:a\nb"})
+    return resolve_growth(config, digest="i", features_digest=weights, cuda=False, fast_bf16=False)
+
+
+def test_weights_that_changed_are_said_to_have_changed(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    assert claim(run, growing("1")) == []
+    assert claim(run, growing("2")) == [], "nothing was learned yet"
+    run.append_metrics({"nimg": 0})
+    before = run.config.read_bytes()
+    assert claim(run, growing("2")) == [] and run.config.read_bytes() == before
+    with pytest.raises(RunError) as refusal:
+        claim(run, growing("1"))
+    assert str(refusal.value) == (
+        rf"the weights of metrics.features ('squeezenet:{Path.cwd()}/a\nb') have changed since '{run.path}' was begun: "
+        "put them back, or choose another --out"
+    )
+    assert run.config.read_bytes() == before
