@@ -1,4 +1,4 @@
-"""Recipes as data: what each figure of the paper needs, and that equal jobs are done once."""
+"""Recipes as data: the jobs of each figure of the paper, and that equal jobs run once."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/oth
 
 
 @pytest.mark.parametrize("figure, scale", [*product(FIGURES, SCALES)])
-def test_every_job_is_there_once_and_what_it_needs_too(figure: str, scale: str) -> None:
+def test_jobs_are_unique_and_include_their_parents(figure: str, scale: str) -> None:
     made = recipe(figure, scale, [ONE, OTHER])
     ids = [job.id for job in made.jobs]
     assert len(set(ids)) == len(ids)
@@ -29,7 +29,7 @@ def test_every_job_is_there_once_and_what_it_needs_too(figure: str, scale: str) 
     assert all(Job.from_json(job.to_json(), "job.json") == job for job in made.jobs)
 
 
-def test_figure_3_compares_the_strategies_at_one_width() -> None:
+def test_figure_3_compares_strategies_at_one_width() -> None:
     made = recipe("fig3", "paper", [ONE])
     assert [variant.name for variant in made.variants] == ["OF", "TF", "TH", "THS"]
     assert [dict(job.values)["search.strategy"] for job in made.searches] == ["of", "tf", "th", "ths"]
@@ -39,7 +39,7 @@ def test_figure_3_compares_the_strategies_at_one_width() -> None:
         assert all(dict(job.values)["nets.width"] == 64 for job in variant.jobs)
 
 
-def test_figure_5_compares_at_equal_sizes_with_five_by_lot() -> None:
+def test_figure_5_compares_equal_sizes_and_five_random_architectures() -> None:
     made = recipe("fig5", "paper", [ONE])
     names = [variant.name for variant in made.variants]
     assert names == ["C32", "N32", "C64", "N64", *(f"R64.{number}" for number in range(1, 6))]
@@ -49,26 +49,26 @@ def test_figure_5_compares_at_equal_sizes_with_five_by_lot() -> None:
     assert len(by_name["R64.3"].jobs) == 1 and len(by_name["C64"].jobs) == 3
 
 
-def test_figure_6_scales_each_hand_made_generator_to_a_searched_one() -> None:
+def test_figure_6_scales_hand_made_generators_to_searched_ones() -> None:
     made = recipe("fig6", "small", [ONE])
     hand_made, scaled, searched = made.variants
     assert scaled.name == "C'16" and all(job.match_each for job in scaled.jobs)
     search = made.searches[0]
     assert {job.match for job in scaled.jobs} == {f"job:{search.id}@resnet9:16"}, "N's own size"
     assert {job.match for job in searched.jobs} == {"resnet9:16"}
-    assert all(job.parents == (search.id,) for job in scaled.jobs), "they wait for no training"
+    assert all(job.parents == (search.id,) for job in scaled.jobs), "they depend on the search alone"
     assert not any(job.match for job in hand_made.jobs)
 
 
-def test_equal_jobs_of_different_figures_are_one() -> None:
-    """A search and the trainings at one size are shared by figures 5 and 6."""
+def test_figures_share_equal_jobs() -> None:
+    """Figures 5 and 6 share a search and the trainings at one size."""
     fifth, sixth = (recipe(figure, "small", [ONE]) for figure in ("fig5", "fig6"))
     shared = {job.id for job in fifth.jobs} & {job.id for job in sixth.jobs}
-    wanted = {job.id for variant in sixth.variants if variant.name in ("C16", "N16") for job in variant.jobs}
-    assert wanted | {job.id for job in sixth.searches} == shared
+    expected = {job.id for variant in sixth.variants if variant.name in ("C16", "N16") for job in variant.jobs}
+    assert expected | {job.id for job in sixth.searches} == shared
 
 
-def test_everything_that_matters_changes_a_jobs_id() -> None:
+def test_a_jobs_id_depends_on_everything_that_affects_results() -> None:
     job = Job("train", "N", ONE, "small", 0, (("nets.width", 8),), architecture="resnet9")
     changes = [
         {"kind": "search"},
@@ -86,16 +86,16 @@ def test_everything_that_matters_changes_a_jobs_id() -> None:
     ]
     ids = {replace(job, **change).id.rpartition("-")[2] for change in changes}
     assert len(ids) == len(changes) and job.id.rpartition("-")[2] not in ids
-    assert replace(job, name="M").id == job.id, "what a figure calls it does not matter"
-    told = replace(job, features="squeezenet:weights", weights="1")
-    moved = replace(told, features="squeezenet:elsewhere", dataset=replace(ONE, folder="/elsewhere"))
-    assert moved.id == told.id, "nor does where files lie"
-    told = replace(job, settings=("training.lr=1e-4", "data.flip=no"))
-    other = ("data.flip=false", "data.workers=8", "training.log_every=7", "training.lr=0.0001")
-    assert replace(job, settings=other).id == told.id, "nor how it is written, nor what changes no result"
+    assert replace(job, name="M").id == job.id, "the name in a figure does not matter"
+    scored = replace(job, features="squeezenet:weights", weights="1")
+    moved = replace(scored, features="squeezenet:elsewhere", dataset=replace(ONE, folder="/elsewhere"))
+    assert moved.id == scored.id, "paths do not matter"
+    with_settings = replace(job, settings=("training.lr=1e-4", "data.flip=no"))
+    equivalent = ("data.flip=false", "data.workers=8", "training.log_every=7", "training.lr=0.0001")
+    assert replace(job, settings=equivalent).id == with_settings.id, "nor does spelling, nor keys that affect no result"
 
 
-def test_settings_go_to_the_runs_that_have_them() -> None:
+def test_settings_apply_to_the_runs_that_have_their_keys() -> None:
     made = recipe("fig6", "tiny", [ONE], settings=["training.images=10", "search.warmup=0.1", "training.batch=2"])
     (search,) = made.searches
     assert search.settings == ("training.images=10", "search.warmup=0.1", "training.batch=2")
@@ -107,49 +107,49 @@ def test_settings_go_to_the_runs_that_have_them() -> None:
 @pytest.mark.parametrize(
     "setting, words",
     [
-        ("nets.width=3", "--set nets.width: fig5 sets it itself, leave it out"),
-        ("search.strategy=tf", "sets it itself"),
-        ("metrics.features=x", "sets it itself"),
-        ("data.split_seed=null", "sets it itself"),
+        ("nets.width=3", "--set nets.width: fig5 controls this key, leave it out"),
+        ("search.strategy=tf", "controls this key"),
+        ("metrics.features=x", "controls this key"),
+        ("data.split_seed=null", "controls this key"),
         ("training.nonsense=1", "unknown key 'training.nonsense'"),
         ("training.lr=-1", "training.lr"),
         ("metrics.select=kid", "metrics.select=kid needs a feature network: give --features"),
     ],
 )
-def test_settings_that_would_spoil_a_comparison_are_refused(setting: str, words: str) -> None:
+def test_settings_that_a_figure_controls_or_that_are_invalid_are_refused(setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe("fig5", "tiny", [ONE], settings=[setting])
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("scale", SCALES)
-def test_trainings_that_are_compared_differ_in_the_architecture_alone(figure: str, scale: str) -> None:
-    """And in what their sizes make of it, widths, and in their seeds: data, losses and length are the same."""
-    told = []
+def test_compared_trainings_differ_only_in_architecture(figure: str, scale: str) -> None:
+    """Apart from widths, which follow from sizes, and seeds; data, losses and length are the same."""
+    configs = []
     for job in (job for variant in recipe(figure, scale, [ONE], seed=7).variants for job in variant.jobs):
         config = config_of(job)
-        assert config.metrics.select == "last", "all are judged after as many pairs"
-        told.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0}), "seed": 0}))
-    assert len(told) > 2 and all(config == told[0] for config in told)
+        assert config.metrics.select == "last", "all are scored after the same number of pairs"
+        configs.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0}), "seed": 0}))
+    assert len(configs) > 2 and all(config == configs[0] for config in configs)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_all_jobs_hold_out_the_same_images(figure: str, scale: str) -> None:
-    """Whatever their seeds are, or scores of different seeds were scores of different data."""
+    """Regardless of their seeds; otherwise scores of different seeds would be scores on different data."""
     jobs = recipe(figure, scale, [ONE], seed=7).jobs
     configs = [config_of(job) for job in jobs]
     assert {(config.split_seed, config.data.validation) for config in configs} == {(7, configs[0].data.validation)}
     assert len({config.seed for config in configs}) > 1
 
 
-def test_strategies_that_halve_are_known_as_such() -> None:
+def test_halved_lists_the_strategies_that_halve() -> None:
     assert set(HALVED) == {name for name, strategy in oneshot.STRATEGIES.items() if strategy.halved}
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_random_architectures_are_trained_over_the_seeds_of_the_others(scale: str) -> None:
-    """With one seed for all of them, they could not be told from what is special about that seed."""
+def test_random_architectures_use_the_seeds_of_the_other_variants(scale: str) -> None:
+    """With one seed for all, the effect of that seed could not be separated from that of random architectures."""
     variants = recipe("fig5", scale, [ONE], seed=7).variants
     others = {job.seed for variant in variants if not variant.group.startswith("R") for job in variant.jobs}
     assert {job.seed for variant in variants if variant.group.startswith("R") for job in variant.jobs} == others
@@ -159,10 +159,10 @@ def test_figure_6_has_the_papers_five_evaluations() -> None:
     assert [len(variant.jobs) for variant in recipe("fig6", "paper", [ONE]).variants] == [5, 5, 5]
     assert {job.id for job in recipe("fig5", "paper", [ONE]).variants[2].jobs} < {
         job.id for job in recipe("fig6", "paper", [ONE]).jobs
-    }, "three of them are figure 5's"
+    }, "figure 5 has three of them"
 
 
-def test_files_of_another_recipe_have_another_name() -> None:
+def test_recipes_with_different_jobs_have_different_digests() -> None:
     names = {
         recipe("fig5", "tiny", [ONE]).digest,
         recipe("fig5", "tiny", [ONE], seed=1).digest,
@@ -172,12 +172,12 @@ def test_files_of_another_recipe_have_another_name() -> None:
     assert len(names) == 4 and recipe("fig5", "tiny", [replace(ONE, folder="/elsewhere")]).digest in names
 
 
-def test_data_sets_of_one_name_are_refused() -> None:
+def test_data_sets_with_the_same_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two data sets are called 'one'"):
         recipe("fig5", "tiny", [ONE, replace(ONE, folder="/other/one")])
 
 
-def test_paper_names_are_those_of_its_figures() -> None:
+def test_every_figure_lists_the_papers_data_sets() -> None:
     assert PAPER_DATASETS.keys() == FIGURES.keys()
     assert len(PAPER_DATASETS["fig5"]) == 6
 
@@ -185,12 +185,12 @@ def test_paper_names_are_those_of_its_figures() -> None:
 @pytest.mark.parametrize(
     "figure, scale, words", [("fig7", "tiny", "unknown figure 'fig7'"), ("fig3", "huge", "unknown scale")]
 )
-def test_unknown_names(figure: str, scale: str, words: str) -> None:
+def test_unknown_names_are_refused(figure: str, scale: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         recipe(figure, scale, [ONE])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"schema": 2}), json.dumps({"schema": 1, "values": []})])
-def test_a_damaged_job_is_named(text: str, tmp_path: Path) -> None:
+def test_a_damaged_job_file_is_named(text: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"job\.json is damaged"):
         Job.from_json(text, "job.json")

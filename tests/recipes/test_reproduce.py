@@ -435,21 +435,20 @@ def test_what_is_not_downloaded_is_not_downloaded_for_its_cost(server: Path, cac
 def test_another_download_than_the_first_is_refused(server: Path, cache: Path) -> None:
     (cache / "datasets").mkdir(parents=True)
     (cache / "datasets" / "facades.sha256").write_text("0" * 64)
-    with pytest.raises(DataError, match="is not what it was at the first download"):
+    with pytest.raises(DataError, match="has changed since the first download"):
         find_dataset("facades")
     assert not (cache / "datasets" / "facades").exists()
 
 
 def test_no_connection_is_said_with_a_way_out(server: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"cannot download file.*maps\.zip.*fetch it by hand, unpack it, and give --data"
-    ):
+    message = r"cannot download file.*maps\.zip.*download it by hand, unpack it, and pass its folder to --data"
+    with pytest.raises(DataError, match=message):
         find_dataset("maps")
 
 
 def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
     (server / "facades.zip").write_bytes(b"PK\3\4")
-    with pytest.raises(DataError, match="is no zip"):
+    with pytest.raises(DataError, match="is not a readable zip"):
         find_dataset("facades")
     assert [path.name for path in (cache / "datasets").iterdir()] == []
 

@@ -1,4 +1,4 @@
-"""What a job's run is told: its config, and for a training an architecture and how large it is made. No torch here."""
+"""The config of a job's run and, for a training, its architecture and size. No torch here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,22 +14,22 @@ from ganas.settings import Values
 
 
 def config_of(job: Job) -> RunConfig:
-    """Of a search's run; of a training's all but its size and the layout of its architecture."""
+    """Return the config of a job: complete for a search, without network sizes and layout for a training."""
     return make_config(job.kind, preset=job.preset, flags=_flags_of(job), settings=job.settings)
 
 
-def training_config(job: Job, found: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
-    """The config of a training, and what it trains.
+def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
+    """Return the config of a training and the architecture that it trains.
 
-    found    where the architecture of a search is, by the search's id
+    search_result    returns the path of the architecture that a search found, given the search's job id
 
-    Raises `SizeError` for a size that no width of the architecture comes near, `ArchitectureError` or `RunError` for
-    what is no architecture.
+    Raises `SizeError` if no width gives the architecture a size close to the target, `ArchitectureError` or `RunError`
+    if there is no valid architecture.
     """
     text = job.architecture or ""
     name = text.removeprefix(OF_JOB)
-    architecture = find_architecture(text if name == text else found(name))
-    flags = _flags_of(job) | {"nets.layout": architecture.layout} | _size_flags(job, architecture, found)
+    architecture = find_architecture(text if name == text else search_result(name))
+    flags = _flags_of(job) | {"nets.layout": architecture.layout} | _size_flags(job, architecture, search_result)
     return make_config(job.kind, preset=job.preset, flags=flags, settings=job.settings), architecture
 
 
@@ -38,20 +38,20 @@ def _flags_of(job: Job) -> Values:
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
 
 
-def _size_flags(job: Job, architecture: Architecture, found: Callable[[str], str]) -> Values:
-    """The config values that a job's `match` comes to."""
+def _size_flags(job: Job, architecture: Architecture, search_result: Callable[[str], str]) -> Values:
+    """Return the widths that a job's `match` determines."""
     if job.match is None:
         return {}
-    wanted = job.match
-    if wanted.startswith(OF_JOB):
-        name, _, size = wanted.removeprefix(OF_JOB).partition(AS_LARGE_AS)
-        place = found(name)
-        wanted = f"{place}:{matched(find_architecture(place), size, each=False)['nets.width']}"
-    return matched(architecture, wanted, each=job.match_each)
+    target = job.match
+    if target.startswith(OF_JOB):
+        name, _, size = target.removeprefix(OF_JOB).partition(AS_LARGE_AS)
+        path = search_result(name)
+        target = f"{path}:{matched(find_architecture(path), size, each=False)['nets.width']}"
+    return matched(architecture, target, each=job.match_each)
 
 
 def portable_config(job: Job) -> RunConfig:
-    """`config_of`, without the places of images and weights: what a job's folder keeps, wherever it is."""
+    """Return `config_of` without the paths of images and weights, as stored in the job's folder."""
     config = config_of(job)
     data = config.data.model_copy(update={"a": Path("trainA"), "b": Path("trainB")})
     metrics = config.metrics.model_copy(update={"features": network_of(job.features)})
@@ -59,17 +59,19 @@ def portable_config(job: Job) -> RunConfig:
 
 
 def refuse_changed(job: Job, workplace: Workplace) -> None:
-    """A preset or a default that another version of ganas has makes no other id; numbers of both in one table lie.
+    """Raise `RunError` if a job's stored config differs from what this version of ganas would use.
 
-    Raises `RunError` that names the values.
+    Job ids do not depend on the values of presets and defaults, so results of two versions could mix in one table.
     """
     folder = workplace.job(job.id)
     if not folder.config.exists():
         return
     stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
-    differences = [str(one) for one in stored.changed(portable_config(job)) if one.key not in adjustable(RunConfig)]
+    differences = [
+        str(change) for change in stored.changed(portable_config(job)) if change.key not in adjustable(RunConfig)
+    ]
     if differences:
         raise RunError(
-            f"'{shown(folder.path)}' is of another version of ganas ({'; '.join(differences[:3])}): go on with that "
-            f"one, or choose another --out"
+            f"'{shown(folder.path)}' was written by another version of ganas ({'; '.join(differences[:3])}): resume "
+            f"with that version, or choose another --out"
         )

@@ -1,4 +1,4 @@
-"""What a recipe will cost on this machine: a step of each kind of job is measured, once."""
+"""Estimate the cost of a recipe on this machine by measuring one step of each kind of job."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,37 +22,41 @@ from ganas.recipes.configs import config_of, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
 from ganas.recipes.jobs import Job, Workplace
 
-STAND_IN = "random:{layout}:0"  # for an architecture that is not found yet
+STAND_IN = "random:{layout}:0"  # for an architecture that is still to be searched
 
 
 @dataclass(frozen=True)
 class JobCost:
-    """One job, as far as steps go."""
+    """The cost of one job's optimizer steps, without start-up and scores."""
 
     job: Job
-    images: int  # pairs
+    images: int  # image pairs
     step_seconds: float
     seconds: float
 
 
 def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
-    """Job by job; jobs that differ in nothing but data, seed or repeat are measured once."""
-    known: dict[tuple[object, ...], float] = {}
+    """Yield the cost of each job; jobs that differ only in data, seed or repeat share one measurement."""
+    measured: dict[tuple[object, ...], float] = {}
     for job in jobs:
         config, architecture = _expected(job)
         layout = find_layout(config.nets.layout)
-        learning = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-        config = settle_machine(config, epoch_images=max(learning), digests=("", ""))
+        training_images = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
+        config = settle_machine(config, epoch_images=max(training_images), digests=("", ""))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
-        if key not in known:
+        if key not in measured:
             phases = STRATEGIES[config.search.strategy].phases if config.search else joint_phases
-            known[key] = measure_cost(config, layout, architecture, phases).step_seconds
-        seconds = known[key] * config.total_images / config.training.batch
-        yield JobCost(job, config.total_images, known[key], seconds)
+            measured[key] = measure_cost(config, layout, architecture, phases).step_seconds
+        seconds = measured[key] * config.total_images / config.training.batch
+        yield JobCost(job, config.total_images, measured[key], seconds)
 
 
 def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
-    """What a job will be told, but for what is not found yet, and for a device that only a cluster's nodes have."""
+    """Return the config and architecture that a job will have, as far as they are known on this machine.
+
+    A random architecture stands in for one that is still to be searched, and device=auto for a GPU that only the
+    cluster's nodes have.
+    """
     stand_in = STAND_IN.format(layout=layout_of(job.preset))
     config, architecture = (config_of(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)
     if not torch.cuda.is_available():
@@ -62,37 +66,37 @@ def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
 
 
 def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
-    """`describe` in a process of its own: a driver goes on for days, and would keep the memory that measuring took."""
-    # what it begins with it would import from the current folder, to which it goes back by itself
-    with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+    """Run `describe` in a subprocess: the driver runs for days and would never free the memory that measuring takes."""
+    # chdir, because a spawned process would import modules from the current folder; it changes back to it by itself
+    with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            return apart.submit(describe, recipe, workplace, workers).result()
+            return pool.submit(describe, recipe, workplace, workers).result()
         except BrokenProcessPool:
             raise GanasError(
-                "the process that measures a step of each job died, perhaps for want of memory: free some, and "
-                "try again"
+                "the process that measures a step of each job died, perhaps out of memory: free some and try again"
             ) from None
 
 
 def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
-    """For people: searches and trainings that are not done yet, each kind with its time, and all together."""
+    """Return human-readable lines: the remaining searches and trainings, their times, and the total."""
     for job in recipe.jobs:
         refuse_changed(job, workplace)
-    left = [job for job in recipe.jobs if workplace.outcome(job) is None]
-    done = len(recipe.jobs) - len(left)
+    remaining = [job for job in recipe.jobs if workplace.outcome(job) is None]
+    done = len(recipe.jobs) - len(remaining)
     lines = [f"{done} of {len(recipe.jobs)} jobs are done"] if done else []
-    if not left:
+    if not remaining:
         return lines
-    costs = [*recipe_cost(left)]
-    for kind, one, several in (("search", "search", "searches"), ("train", "training", "trainings")):
-        mine = [cost for cost in costs if cost.job.kind == kind]
-        if mine:
-            longest = max(mine, key=lambda cost: cost.seconds)
+    costs = [*recipe_cost(remaining)]
+    for kind, singular, plural in (("search", "search", "searches"), ("train", "training", "trainings")):
+        of_kind = [cost for cost in costs if cost.job.kind == kind]
+        if of_kind:
+            longest = max(of_kind, key=lambda cost: cost.seconds)
+            seconds = sum(cost.seconds for cost in of_kind)
             lines.append(
-                f"{len(mine)} {one if len(mine) == 1 else several}: {sum(cost.images for cost in mine):,} pairs, "
-                f"{readable_seconds(sum(cost.seconds for cost in mine))} of steps one after another; the longest, "
-                f"{longest.job.name} on {longest.job.dataset.name}, {readable_seconds(longest.seconds)}"
+                f"{len(of_kind)} {singular if len(of_kind) == 1 else plural}: "
+                f"{sum(cost.images for cost in of_kind):,} pairs, {readable_seconds(seconds)} of steps in sequence; "
+                f"longest: {longest.job.name} on {longest.job.dataset.name}, {readable_seconds(longest.seconds)}"
             )
     total = sum(cost.seconds for cost in costs)
     with_workers = f", {readable_seconds(total / workers)} with {workers} workers at best" if workers > 1 else ""
-    return [*lines, f"in all {readable_seconds(total)}{with_workers}, measured here; scores are not counted"]
+    return [*lines, f"total {readable_seconds(total)}{with_workers}, measured on this machine, without scoring"]

@@ -1,7 +1,7 @@
-"""Where the data sets of a recipe come from: a folder of the user's, the built-in photographs, or the paper's six.
+"""The data sets of a recipe: a user's folder, the built-in photographs, or one of the paper's six.
 
-A data set is a folder with trainA, trainB, testA and testB. The paper's are downloaded once, into ganas's cache, when
-they are asked for by name; the checksum of the first download is written beside them, and a later one has to agree.
+A data set is a folder with trainA, trainB, testA and testB. The paper's data sets are downloaded into ganas's cache on
+first use. The checksum of the first download is stored beside the data, and later downloads must match it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 
 
 class Published(NamedTuple):
-    """A download, and about how many images there are to learn from."""
+    """A downloadable data set, and the approximate number of its training images."""
 
     file: str
     train_a: int
@@ -44,46 +44,47 @@ PUBLISHED = {  # by the paper's names
     "summer2winter": Published("summer2winter_yosemite", 1273, 854),
     "iphone2dslr": Published("iphone2dslr_flower", 1813, 3316),
 }
-PATIENCE = 60.0  # seconds without an answer
+TIMEOUT = 60.0  # seconds without a response
 
 
 def find_dataset(text: str, data: DataConfig | None = None) -> Dataset:
-    """A folder, or one of the paper's data sets by name; raises `DataError` or `ConfigError`.
+    """Open a folder, or one of the paper's data sets by name; raises `DataError` or `ConfigError`.
 
-    data: how the jobs will read its images; None: as by default
+    data    how the jobs will read the images; None: the defaults
     """
     folder = as_path(text)
     if folder.is_dir():
-        return _opened(folder.resolve().name, folder, data)
+        return _open_checked(folder.resolve().name, folder, data)
     if text not in PUBLISHED:
         raise ConfigError(f"there is no data set {text!r}: give a folder, or one of {', '.join(PUBLISHED)}")
-    return _opened(text, _downloaded(PUBLISHED[text].file), data)
+    return _open_checked(text, _download(PUBLISHED[text].file), data)
 
 
 def expected_dataset(text: str, data: DataConfig | None = None) -> Dataset:
-    """What a data set is like, for the cost of a recipe: a published one is not downloaded for that.
+    """Return a data set for a cost estimate, without downloading: a published one then has its approximate size.
 
-    One that has been is opened, or jobs that are done could not be told.
+    A data set that is already downloaded is opened, because its digest is needed to recognize finished jobs.
     """
-    if text in PUBLISHED and not Path(text).is_dir() and not _kept(PUBLISHED[text].file).is_dir():
+    if text in PUBLISHED and not Path(text).is_dir() and not _cache_folder(PUBLISHED[text].file).is_dir():
         return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")
     return find_dataset(text, data)
 
 
 def demo_dataset(out: Path) -> Dataset:
-    """The built-in photographs, written under `out`."""
+    """Write the built-in photographs to ``out/demo``, unless they are there, and open them."""
     folder = out / "demo"
     if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=_made(out)) as place:
-            data = write_demo_data(Path(place) / "photographs")
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out) as temporary:
+            data = write_demo_data(Path(temporary) / "photographs")
             for part, source in zip(PARTS, (data.a, data.b, data.test_a, data.test_b), strict=True):
-                shutil.copytree(source, Path(place) / "demo" / part)
-            (Path(place) / "demo").rename(folder)
-    return _opened("demo", folder)
+                shutil.copytree(source, Path(temporary) / "demo" / part)
+            (Path(temporary) / "demo").rename(folder)
+    return _open_checked("demo", folder)
 
 
-def _opened(name: str, folder: Path, data: DataConfig | None = None) -> Dataset:
-    """A data set all of whose images have been looked at: a broken one is told now, and not after hours."""
+def _open_checked(name: str, folder: Path, data: DataConfig | None = None) -> Dataset:
+    """Open a data set and decode every image once, so that a broken one is reported now and not hours later."""
     for part in PARTS:
         if not (folder / part).is_dir():
             raise DataError(f"{str(folder)!r} has no {part}: a data set has the folders {', '.join(PARTS)}")
@@ -94,58 +95,52 @@ def _opened(name: str, folder: Path, data: DataConfig | None = None) -> Dataset:
     ]
     for train, test in zip(sources[:2], sources[2:], strict=True):
         if shared := len(train.files & test.files):
-            both = f"{test.path.name} and {train.path.name} share {counted(shared, 'image')}"
-            raise DataError(f"{str(folder)!r}: {both}: keep test images apart")
+            overlap = f"{test.path.name} and {train.path.name} share {counted(shared, 'image')}"
+            raise DataError(f"{str(folder)!r}: {overlap}: remove them from one of the two")
     Reporter().note(notes_of(*sources))
     digest = hashlib.sha256(" ".join(source.digest() for source in sources).encode()).hexdigest()[:16]
     return Dataset(name, str(folder.absolute()), len(sources[0]), len(sources[1]), digest)
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _kept(name: str) -> Path:
-    """Where in the cache a published data set lies once it is downloaded."""
+def _cache_folder(name: str) -> Path:
+    """Return the folder in the cache that a published data set is downloaded to."""
     cache = default_cache()
     if cache is None:
-        raise ConfigError("there is no home folder to keep downloads in: set GANAS_CACHE, or give --data a folder")
+        raise ConfigError("there is no home folder to store downloads in: set GANAS_CACHE, or pass a folder to --data")
     return cache / "datasets" / name
 
 
-def _downloaded(name: str) -> Path:
-    """The folder of a published data set in the cache."""
-    folder = _kept(name)
-    home = folder.parent
-    checksum = home / f"{name}.sha256"
+def _download(name: str) -> Path:
+    """Return the folder of a published data set in the cache; download it if it is not there."""
+    folder = _cache_folder(name)
+    checksum = folder.parent / f"{name}.sha256"
     if folder.is_dir():
         return folder
-    home.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     url = f"{SERVER}/{name}.zip"
-    with tempfile.TemporaryDirectory(dir=home) as place:
-        archive = Path(place) / "download.zip"
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        archive = Path(temporary) / "download.zip"
         digest = hashlib.sha256()
         Reporter().say(f"downloading {url} …")
         try:
-            with urllib.request.urlopen(url, timeout=PATIENCE) as answer, archive.open("wb") as file:
-                while block := answer.read(1 << 20):
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as response, archive.open("wb") as file:
+                while block := response.read(1 << 20):
                     digest.update(block)
                     file.write(block)
         except (OSError, HTTPException) as error:
             raise DataError(
-                f"cannot download {url} ({error}): fetch it by hand, unpack it, and give --data its folder"
+                f"cannot download {url} ({error}): download it by hand, unpack it, and pass its folder to --data"
             ) from None
         if checksum.exists() and checksum.read_text().strip() != digest.hexdigest():
-            raise DataError(f"{url} is not what it was at the first download: remove {str(checksum)!r} to accept it")
-        _unpack(archive, Path(place) / "unpacked", url)
+            raise DataError(f"{url} has changed since the first download: remove {str(checksum)!r} to accept it")
+        _unpack(archive, Path(temporary) / "unpacked", url)
         write_atomically(checksum, f"{digest.hexdigest()}\n".encode())
-        (Path(place) / "unpacked").rename(folder)  # last: a kill before it leaves no data set without its checksum
+        (Path(temporary) / "unpacked").rename(folder)  # last, so that a kill leaves no data set without its checksum
     return folder
 
 
 def _unpack(archive: Path, folder: Path, origin: str) -> None:
-    """Images of the four parts, and nothing else, wherever in the archive they lie."""
+    """Extract only the images of the four parts, wherever they are in the archive."""
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
@@ -156,6 +151,6 @@ def _unpack(archive: Path, folder: Path, origin: str) -> None:
                     with opened.open(member) as source, (folder / part / path.name).open("wb") as target:
                         shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:  # damaged, encrypted, unknown codec
-        raise DataError(f"{origin} is no zip that can be read ({error}): try again later") from None
+        raise DataError(f"{origin} is not a readable zip ({error}): try again later") from None
     if not all((folder / part).is_dir() for part in PARTS):
-        raise DataError(f"{origin} does not hold {', '.join(PARTS)}: fetch the data set by hand, and give --data")
+        raise DataError(f"{origin} does not contain {', '.join(PARTS)}: download it by hand, pass its folder to --data")

@@ -1,13 +1,14 @@
 """Figures 3 to 6 of CycleGANAS as lists of searches and trainings. No torch here.
 
-Widths stand for the paper's: at a smaller scale 32 and 64 become narrower ones, and names say which (C16, N16). C is
-the hand-made CycleGAN, N what the one-step search found, R an architecture drawn by lot from the same space; N and R
-are as large in total as the C of the same number, and each generator of C' is as large as N's.
+Smaller scales replace the paper's widths of 32 and 64 by narrower ones; the number in a variant's name is the actual
+width (C16, N16). C is the hand-made CycleGAN, N the result of the one-step search, and R a random architecture from the
+same search space. N and R have the same total size as the C of the same number. Each generator of C' has the size of
+the corresponding generator of N.
 
-- fig3   section 4.1: what the four strategies find, at one width
-- fig4   section 4.2: hand-made and searched over a range of widths
-- fig5   section 4.2: hand-made, searched and random at two equal sizes
-- fig6   section 4.3: hand-made, hand-made with the searched one's asymmetry, searched
+- fig3   section 4.1: the four search strategies at one width
+- fig4   section 4.2: hand-made and searched architectures over a range of widths
+- fig5   section 4.2: hand-made, searched and random architectures at two sizes, the same for all
+- fig6   section 4.3: hand-made, hand-made with the asymmetry of the searched architecture, searched
 """
 
 import hashlib
@@ -22,12 +23,12 @@ from ganas.recipes.configs import config_of
 from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
 from ganas.settings import split_setting
 
-# All are compared after as many images: the best by a few held-out ones is nearly drawn by lot.
+# Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
 LAST = (("metrics.select", "last"),)
 STRATEGIES = ("of", "tf", "th", "ths")
-HALVED = ("th", "ths")  # those that learn alphas and weights from a half of each domain
+HALVED = ("th", "ths")  # learn alphas and weights on separate halves of each domain
 HANDMADE = "resnet9"
-# What figures set themselves, or what has an option of its own.
+# Keys that --set may not change: the figures set them, or they have a command-line option.
 OWN = (
     *("data.a", "data.b", "data.test_a", "data.test_b", "nets.layout", "nets.width", "nets.width_ab", "nets.width_ba"),
     *("search.strategy", "search.budget", "search.budget_ab", "search.budget_ba", "seed", "kind", "architecture"),
@@ -37,17 +38,17 @@ OWN = (
 
 @dataclass(frozen=True)
 class Scale:
-    """How large, how long and how often."""
+    """Model sizes, training lengths and number of repeats."""
 
     preset: str
-    narrow: float  # stands for the paper's width of 32
-    wide: float  # for 64
-    widths: tuple[float, ...]  # of figure 4
-    repeats: int  # trainings of an architecture
-    evaluations: int  # trainings of an architecture in figure 6
-    lots: int  # architectures drawn by lot
-    search: tuple[tuple[str, object], ...] = ()  # values beside the preset's
-    train: tuple[tuple[str, object], ...] = ()
+    narrow: float  # replaces the paper's width of 32
+    wide: float  # replaces the paper's width of 64
+    widths: tuple[float, ...]  # figure 4
+    repeats: int  # trainings per architecture
+    evaluations: int  # trainings per architecture in figure 6
+    lots: int  # number of random architectures
+    search: tuple[tuple[str, object], ...] = ()  # config values of searches that override the preset
+    train: tuple[tuple[str, object], ...] = ()  # config values of trainings that override the preset
 
 
 SCALES: Mapping[str, Scale] = {
@@ -78,7 +79,7 @@ SCALES: Mapping[str, Scale] = {
 
 @dataclass(frozen=True)
 class Network:
-    """What scores are computed with, as the command names it, and what tells its weights."""
+    """The feature network that scores are computed with: its name on the command line and the digest of its weights."""
 
     features: str | None
     digest: str | None
@@ -94,55 +95,55 @@ class Variant:
     name: str
     dataset: str
     jobs: tuple[Job, ...]  # its trainings
-    group: str  # what is drawn in one colour, or as one line
+    group: str  # variants of one group share a color or a line in the figure
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a figure needs, and what its numbers are divided by."""
+    """The jobs of a figure, and the reference that its numbers are divided by."""
 
     figure: str
     scale: str
     variants: tuple[Variant, ...]
     searches: tuple[Job, ...]
-    reference: str  # variant whose mean score, of a data set and direction, is 1
+    reference: str  # variant whose mean score is 1 for each data set and direction
     size_reference: float  # width of the hand-made generator whose size is 1
 
     @property
     def datasets(self) -> list[str]:
-        """Names, each once."""
+        """The distinct names of the data sets."""
         return [*dict.fromkeys(variant.dataset for variant in self.variants)]
 
     @property
     def digest(self) -> str:
-        """Of everything that its numbers depend on."""
+        """SHA-256 hex digest of everything that the numbers depend on."""
         return hashlib.sha256(" ".join(sorted(job.id for job in self.jobs)).encode()).hexdigest()
 
     @property
     def jobs(self) -> list[Job]:
-        """Every job once, searches first."""
+        """Every distinct job, searches first."""
         return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
 
 
-def _concerns(setting: str, kind: str) -> bool:
-    """Whether a run of this kind has the key; patchgan is an option of trainings alone."""
+def _applies(setting: str, kind: str) -> bool:
+    """Whether runs of this kind have the key; only trainings can choose their discriminator."""
     key = split_setting(setting)[0]
-    foreign = (*FOREIGN[kind], *(["nets.discriminator"] if kind == "search" else []))
-    return not any(key == name or key.startswith(f"{name}.") for name in foreign)
+    ignored = (*FOREIGN[kind], *(["nets.discriminator"] if kind == "search" else []))
+    return not any(key == name or key.startswith(f"{name}.") for name in ignored)
 
 
 class Kitchen:
-    """Makes the jobs of one data set at one scale."""
+    """Build the jobs of a figure for one data set at one scale."""
 
     def __init__(self, dataset: Dataset, scale: Scale, network: Network, seed: int, settings: Sequence[str]) -> None:
         self._dataset, self._scale, self._network, self._seed = dataset, scale, network, seed
-        # images learned from and those held out are the same for all seeds, or scores could not be put side by side
+        # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
         self._split = (("data.split_seed", seed),)
-        self._settings = {kind: tuple(s for s in settings if _concerns(s, kind)) for kind in ("search", "train")}
+        self._settings = {kind: tuple(s for s in settings if _applies(s, kind)) for kind in ("search", "train")}
         self.searches: dict[str, Job] = {}
 
     def search(self, strategy: str) -> Job:
-        """One search by a strategy."""
+        """Return the job that searches with a strategy."""
         values = (*self._split, *self._scale.search, ("search.strategy", strategy))
         settings = self._settings["search"]
         job = Job("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values, settings)
@@ -160,9 +161,12 @@ class Kitchen:
         repeats: int | None = None,
         first: int = 0,
     ) -> Variant:
-        """An architecture at a width, or at a size; its seeds count up from the `first` after the recipe's."""
-        own = (("nets.width", width),) if match is None and width else ()
-        values = (*self._split, *LAST, *self._scale.train, *own)
+        """Return the trainings of an architecture at a given `width`, or scaled to the size that `match` names.
+
+        Seeds count up from the recipe's seed plus `first`.
+        """
+        fixed_width = (("nets.width", width),) if match is None and width else ()
+        values = (*self._split, *LAST, *self._scale.train, *fixed_width)
         jobs = (
             Job(
                 "train",
@@ -183,18 +187,21 @@ class Kitchen:
         return Variant(name, self._dataset.name, tuple(jobs), group or name)
 
     def hand_made(self, width: float, repeats: int | None = None) -> Variant:
-        """C at a width."""
+        """Return C at a width."""
         return self.variant(f"C{width:g}", HANDMADE, width=width, group="CycleGAN", repeats=repeats)
 
     def searched(self, width: float, repeats: int | None = None) -> Variant:
-        """N, as large in total as C of the same number."""
-        of = _of(self.search("of"))
-        return self.variant(f"N{width:g}", of, match=f"{HANDMADE}:{width:g}", group="searched", repeats=repeats)
+        """Return N, scaled to the total size of C at the given width."""
+        architecture = _found_by(self.search("of"))
+        return self.variant(
+            f"N{width:g}", architecture, match=f"{HANDMADE}:{width:g}", group="searched", repeats=repeats
+        )
 
     def random(self, width: float, layout: str) -> list[Variant]:
-        """R, as large as C of the same number: several architectures, each trained once, over the seeds of the others.
+        """Return R: several random architectures, each trained once, at the total size of C at the given width.
 
-        With one seed for all, what is special about that seed would look like something about random architectures.
+        Their seeds cycle through those of the other variants. With one seed for all of them, the effect of that seed
+        could not be separated from the effect of random architectures.
         """
         return [
             self.variant(
@@ -209,21 +216,22 @@ class Kitchen:
         ]
 
 
-def _of(job: Job) -> str:
-    return f"{OF_JOB}{job.id}"
+def _found_by(search: Job) -> str:
+    """Return the reference to the architecture that a search finds."""
+    return f"{OF_JOB}{search.id}"
 
 
 def _fig3(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
     return [
-        kitchen.variant(name.upper(), _of(kitchen.search(name)), width=scale.wide, group=name.upper())
+        kitchen.variant(name.upper(), _found_by(kitchen.search(name)), width=scale.wide, group=name.upper())
         for name in STRATEGIES
     ]
 
 
 def _fig4(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
-    of = _of(kitchen.search("of"))
+    architecture = _found_by(kitchen.search("of"))
     hand_made = [kitchen.hand_made(width) for width in scale.widths]
-    return [*hand_made, *(kitchen.variant(f"S{w:g}", of, width=w, group="searched") for w in scale.widths)]
+    return [*hand_made, *(kitchen.variant(f"S{w:g}", architecture, width=w, group="searched") for w in scale.widths)]
 
 
 def _fig5(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
@@ -232,10 +240,10 @@ def _fig5(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
 
 
 def _fig6(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
-    wide, often = scale.wide, scale.evaluations
-    hand_made, searched = kitchen.hand_made(wide, often), kitchen.searched(wide, often)
+    wide, repeats = scale.wide, scale.evaluations
+    hand_made, searched = kitchen.hand_made(wide, repeats), kitchen.searched(wide, repeats)
     size = f"{searched.jobs[0].architecture}{AS_LARGE_AS}{searched.jobs[0].match}"
-    scaled = kitchen.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=often)
+    scaled = kitchen.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=repeats)
     return [hand_made, scaled, searched]
 
 
@@ -256,7 +264,7 @@ PAPER_DATASETS: Mapping[str, Sequence[str]] = {
 
 
 def layout_of(preset: str) -> str:
-    """The search space of a preset's searches, by name."""
+    """Return the name of the layout (search space) that a preset searches."""
     return make_config("search", preset=preset, flags={"data.a": "trainA", "data.b": "trainB"}).nets.layout
 
 
@@ -267,12 +275,12 @@ def recipe(
     *,
     network: Network = NO_NETWORK,
     seed: int = 0,
-    settings: Sequence[str] = (),  # of --set, for searches and trainings as far as they have the key
+    settings: Sequence[str] = (),  # of --set; each goes to the searches and trainings that have its key
 ) -> Recipe:
-    """Everything that a figure needs.
+    """Return the searches and trainings of a figure on the given data sets.
 
-    Raises `ConfigError` for an unknown figure or scale, or a --set that is not the user's: what a figure compares is
-    set by the figure; `DataError` for a domain that is too small to be halved where a strategy does so.
+    Raises `ConfigError` for an unknown figure or scale, for two data sets of one name, and for a --set of a key that
+    the figure controls. Raises `DataError` if a strategy halves a domain that is too small for it.
     """
     if figure not in FIGURES:
         raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(FIGURES)}")
@@ -281,10 +289,10 @@ def recipe(
     for setting in settings:
         key = split_setting(setting)[0]
         if key in OWN or key.split(".")[0] in OWN:
-            raise ConfigError(f"--set {key}: {figure} sets it itself, leave it out")
+            raise ConfigError(f"--set {key}: {figure} controls this key, leave it out")
     names = [dataset.name for dataset in datasets]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"two data sets are called {twice!r}: rename a folder, tables tell them apart by its name")
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"two data sets are called {duplicate!r}: rename a folder, the tables list them by name")
     chosen = SCALES[scale]
     layout = layout_of(chosen.preset)
     variants: list[Variant] = []
@@ -297,12 +305,12 @@ def recipe(
     reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]
     size_reference = chosen.narrow if figure == "fig5" else chosen.wide
     made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
-    for job in made.jobs:  # what is wrong in a --set is said before anything begins
+    for job in made.jobs:  # report invalid settings before any job starts
         config = config_of(job)
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
-        if config.search and config.search.strategy in HALVED:  # or it would stop what follows the first searches
+        if config.search and config.search.strategy in HALVED:  # else it would fail after other searches ran
             for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
-                place = f"{job.dataset.name}: {part}"
-                check_halves(count - config.data.held_out(count), place, f"strategy {job.name}", "add images")
+                domain = f"{job.dataset.name}: {part}"
+                check_halves(count - config.data.held_out(count), domain, f"strategy {job.name}", "add images")
     return made

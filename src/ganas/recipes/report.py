@@ -1,4 +1,4 @@
-"""What a recipe came to: a row for each variant and direction, as Markdown, as JSON, and as the paper's figure."""
+"""The results of a recipe: a row per variant and direction, as Markdown, as JSON and as the paper's figure."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import Workplace, readable_id
 from ganas.store import Run, write_atomically
 
-PREFERRED = ("fid", "kid", "swd")  # the first there is, is drawn; the paper's is FID
+PREFERRED = ("fid", "kid", "swd")  # the figure shows the first of these that was measured; the paper uses FID
 
 
 @dataclass(frozen=True)
@@ -27,28 +27,28 @@ class Row:
     group: str
     direction: Direction
     architecture: str
-    runs: tuple[str, ...]  # folders of its trainings, in the recipe's
+    runs: tuple[str, ...]  # folders of its trainings, relative to the recipe's folder
     seeds: tuple[int, ...]
     width: float
     parameters: int
     bytes: int
     macs: int
-    size: float  # parameters over those of the reference's hand-made generator
-    asymmetry: float  # parameters over those of the generator of the other direction
-    metric: str  # key
-    untranslated: float  # the score of images as they are
-    scores: tuple[float, ...]  # of each repeat
-    share: float | None  # mean score over the reference's mean
-    others: dict[str, tuple[float, ...]]  # the other metrics' scores
-    # of each repeat, the same metric of translated held-out images, at the run's resolution and against images of the
-    # other domain that were learned from: the mean over the second half of the run, which is quieter than the last
-    # checkpoint alone. Empty where a run did not measure this metric: too few held out, or metrics.select=swd
+    size: float  # parameters / parameters of the hand-made generator at the reference width
+    asymmetry: float  # parameters / parameters of the other direction's generator
+    metric: str  # metric key
+    untranslated: float  # score of the untranslated images
+    scores: tuple[float, ...]  # one per repeat
+    share: float | None  # mean score / mean score of the reference
+    others: dict[str, tuple[float, ...]]  # scores of the other metrics
+    # The same metric on translated held-out images, one per repeat: at the run's resolution, against training images of
+    # the target domain, averaged over the second half of the run, which is less noisy than the last checkpoint alone.
+    # Empty if a run did not measure this metric: too few held-out images, or metrics.select=swd.
     late: tuple[float, ...] = ()
-    untranslated_held: float | None = None  # the same of the held-out images as they are
+    untranslated_held: float | None = None  # the same metric on untranslated held-out images
 
 
 def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
-    """The rows of all trainings that are done; a variant none of whose is, is left out."""
+    """Return the rows of all finished trainings; variants without a finished training are left out."""
     size = parameters(find_layout(HANDMADE).generator, (), recipe.size_reference)
     rows = [row for variant in recipe.variants for row in _rows(variant, workplace, size)]
     means = {(row.dataset, row.direction): mean(row.scores) for row in rows if row.variant == recipe.reference}
@@ -62,22 +62,22 @@ def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
 
 def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
     jobs = [job for job in variant.jobs if workplace.scores(job.id).is_file()]
-    done: list[dict[str, Any]] = [json.loads(workplace.scores(job.id).read_text(encoding="utf-8")) for job in jobs]
-    if not done:
+    documents: list[dict[str, Any]] = [json.loads(workplace.scores(job.id).read_text(encoding="utf-8")) for job in jobs]
+    if not documents:
         return
     runs = [workplace.run(job.id) for job in jobs]
     for direction in DIRECTIONS:
-        found = [document["translated"][direction]["scores"] for document in done]
-        keys = [key for key in found[0] if metric_of(key) not in SPREADS]
-        drawn = min(keys, key=_rank)
-        (other,) = DIRECTIONS.keys() - {direction}
-        generator, opposite = (done[0]["sizes"][one] for one in (direction, other))
+        repeats = [document["translated"][direction]["scores"] for document in documents]
+        keys = [key for key in repeats[0] if metric_of(key) not in SPREADS]
+        metric_key = min(keys, key=_rank)
+        (opposite_direction,) = DIRECTIONS.keys() - {direction}
+        generator, opposite = documents[0]["sizes"][direction], documents[0]["sizes"][opposite_direction]
         yield Row(
             dataset=variant.dataset,
             variant=variant.name,
             group=variant.group,
             direction=direction,
-            architecture=done[0]["architecture"],
+            architecture=documents[0]["architecture"],
             runs=tuple(str(run.path.relative_to(workplace.path)) for run in runs),
             seeds=tuple(job.seed for job in jobs),
             width=generator["width"],
@@ -86,101 +86,104 @@ def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
             macs=generator["macs"],
             size=generator["parameters"] / size,
             asymmetry=generator["parameters"] / opposite["parameters"],
-            metric=drawn,
-            untranslated=done[0]["untranslated"][direction]["scores"][drawn],
-            scores=tuple(scores[drawn] for scores in found),
+            metric=metric_key,
+            untranslated=documents[0]["untranslated"][direction]["scores"][metric_key],
+            scores=tuple(scores[metric_key] for scores in repeats),
             share=None,
-            others={key: tuple(scores[key] for scores in found) for key in keys if key != drawn},
-            late=_late(runs, direction, metric_of(drawn)),
-            untranslated_held=_untranslated_held(runs, direction, metric_of(drawn)),
+            others={key: tuple(scores[key] for scores in repeats) for key in keys if key != metric_key},
+            late=_late_means(runs, direction, metric_of(metric_key)),
+            untranslated_held=_untranslated_held_out(runs, direction, metric_of(metric_key)),
         )
 
 
 def _rank(key: str) -> int:
-    """How much a metric is preferred: 0 most."""
+    """Return the position of a metric in the order of preference; lower is better."""
     metric = metric_of(key)
     return PREFERRED.index(metric) if metric in PREFERRED else len(PREFERRED)
 
 
-def _late(runs: Sequence[Run], direction: str, metric: str) -> tuple[float, ...]:
-    """Means over what was measured in the second half of each run."""
+def _late_means(runs: Sequence[Run], direction: str, metric: str) -> tuple[float, ...]:
+    """Return the mean score over the second half of each run; empty if a run did not measure the metric."""
     means = []
     for run in runs:
         lines = run.read_metrics()
         half = lines[-1]["nimg"] / 2 if lines else 0
         scored = (line["scores"] for line in lines if "scores" in line and line["nimg"] > half)
-        late = [score for scores in scored for key, score in scores.items() if _is(key, direction, metric)]
+        late = [score for scores in scored for key, score in scores.items() if _has_metric(key, direction, metric)]
         if not late:
             return ()
         means.append(mean(late))
     return tuple(means)
 
 
-def _untranslated_held(runs: Sequence[Run], direction: str, metric: str) -> float | None:
-    """Of any run that says it, as all of a data set hold out the same images; an older ganas did not write it."""
-    kept = (run.read_result().get("kept", {}).get(direction, {}) for run in runs)
-    scores = (one for scores in kept for one in scores.get("untranslated", {}).items())
+def _untranslated_held_out(runs: Sequence[Run], direction: str, metric: str) -> float | None:
+    """Return the score of the untranslated held-out images from any run that has it, or None.
+
+    All runs on a data set hold out the same images. Older versions of ganas did not write this score.
+    """
+    results = (run.read_result().get("kept", {}).get(direction, {}) for run in runs)
+    scores = (item for result in results for item in result.get("untranslated", {}).items())
     return next((score for key, score in scores if metric_of(key) == metric), None)
 
 
-def _is(key: str, direction: str, metric: str) -> bool:
-    """Whether it is ``ab/fid@squeezenet-clean-128``, for ab and fid."""
-    start, _, name = key.partition("/")
-    return (start, metric_of(name)) == (direction, metric)
+def _has_metric(key: str, direction: str, metric: str) -> bool:
+    """Whether a logged key has this direction and metric: ``ab/fid@squeezenet-clean-128`` has ab and fid."""
+    key_direction, _, name = key.partition("/")
+    return (key_direction, metric_of(name)) == (direction, metric)
 
 
 def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
-    """A table a data set, and what its columns mean."""
+    """Return one table per data set, and the meaning of the columns."""
     lines = []
     for dataset in dict.fromkeys(row.dataset for row in rows):
-        here = [row for row in rows if row.dataset == dataset]
+        dataset_rows = [row for row in rows if row.dataset == dataset]
         lines += [
-            f"**{dataset}**, `{here[0].metric}`",
+            f"**{dataset}**, `{dataset_rows[0].metric}`",
             "",
             "| variant | direction | width | parameters | MB | GMACs | size | ÷ other | before | mean ± deviation "
-            "| range | runs | normalised | held out, before | held out, late |",
+            "| range | runs | normalized | held out, before | held out, late |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
-        for row in here:
+        for row in dataset_rows:
             share = f"{row.share:.3f}" if row.share is not None else ""
             lines.append(
                 f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} "
                 f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
-                f"| {_four(row.untranslated)} | {_spread(row.scores)} "
-                f"| {_four(min(row.scores))} to {_four(max(row.scores))} | {len(row.scores)} | {share} "
-                f"| {_four(row.untranslated_held) if row.untranslated_held is not None else ''} "
-                f"| {_spread(row.late) if row.late else ''} |"
+                f"| {_format(row.untranslated)} | {_mean_and_std(row.scores)} "
+                f"| {_format(min(row.scores))} to {_format(max(row.scores))} | {len(row.scores)} | {share} "
+                f"| {_format(row.untranslated_held) if row.untranslated_held is not None else ''} "
+                f"| {_mean_and_std(row.late) if row.late else ''} |"
             )
         lines.append("")
     reference = f"resnet9 at width {recipe.size_reference:g}"
     lines += [
-        f"size: parameters ÷ those of {reference}; ÷ other: ÷ those of the other direction's generator; before: the "
-        f"score of untranslated images; deviation: standard deviation over runs; normalised: mean ÷ the mean of "
-        f"{recipe.reference}; held out: the same metric of held-out images at the size of training, compared with "
-        f"images learned from, before translation (before) and the mean over the second half of a run (late).",
+        f"size: parameters ÷ parameters of {reference}; ÷ other: parameters ÷ parameters of the other direction's "
+        f"generator; before: score of the untranslated images; deviation: standard deviation over runs; normalized: "
+        f"mean ÷ mean of {recipe.reference}; held out: the same metric on held-out images at the training resolution, "
+        f"against training images, before translation (before) and averaged over the second half of a run (late).",
         "",
     ]
     return "\n".join(lines)
 
 
-def _spread(scores: Sequence[float]) -> str:
-    """The mean, and the standard deviation over repeats where there are several, and all of them numbers."""
-    several = len(scores) > 1 and all(map(isfinite, scores))
-    return _four(mean(scores)) + (f" ± {_four(stdev(scores))}" if several else "")
+def _mean_and_std(scores: Sequence[float]) -> str:
+    """Format the mean, and the standard deviation if there are several scores and all are finite."""
+    has_std = len(scores) > 1 and all(map(isfinite, scores))
+    return _format(mean(scores)) + (f" ± {_format(stdev(scores))}" if has_std else "")
 
 
-def _four(number: float) -> str:
-    """Four digits, or all there are before the point."""
+def _format(number: float) -> str:
+    """Format with four significant digits, or as an integer from 1000 up."""
     return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:
-    """The table in two forms, and the figure where matplotlib is installed; the files written.
+    """Write the table as Markdown and JSON, and the figure if matplotlib is installed; return the files written.
 
-    They are named by what they are of: figure, scale, data sets, and six hex digits of all jobs, which another seed,
-    setting or feature network changes.
+    File names consist of the figure, the scale, the data sets and six hex digits of the recipe's digest, which changes
+    with the seed, the settings and the feature network.
     """
-    name = "-".join((recipe.figure, recipe.scale, *(readable_id(one) for one in recipe.datasets), recipe.digest[:6]))
+    name = "-".join((recipe.figure, recipe.scale, *map(readable_id, recipe.datasets), recipe.digest[:6]))
     table, document = folder / f"{name}.md", folder / f"{name}.json"
     write_atomically(table, as_markdown(recipe, rows).encode())
     write_atomically(document, (json.dumps([asdict(row) for row in rows], indent=1) + "\n").encode())
@@ -191,7 +194,7 @@ def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path
 def _draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> bool:
     try:
         from ganas.recipes.drawing import draw
-    except ImportError:  # matplotlib is not here, or not whole
+    except ImportError:  # matplotlib is missing or broken
         return False
     draw(recipe, rows, path)
     return True
