@@ -1,6 +1,6 @@
 """How long a search takes with so many GPUs, and how busy they are: a recorded run's timings, replayed.
 
-    python benchmarks/schedule_replay.py RUN [--preset paper] [--gpus 1 8 64 512] [--gpu-days 580]
+    python experiments/schedule_replay.py RUN [--preset paper] [--gpus 1 8 64 512] [--gpu-days 580]
 
 The search runs as it would, over an executor whose clock is not the machine's. How long a candidate takes follows from
 its multiply-accumulates and images, at the rate of its resolution in RUN, times a deviation from that rate drawn from

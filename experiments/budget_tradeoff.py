@@ -1,6 +1,6 @@
 """What a budget costs: the best sum of log-weights that fits, for every budget, from the alphas of searches.
 
-    python benchmarks/budget_tradeoff.py RUN [RUN...] [--out tradeoff.png]
+    python experiments/budget_tradeoff.py RUN [RUN...] [--out tradeoff.png]
 
 A line a search: over the size of each generator at the width that the search counted at, the mean over its slots of
 the chosen op's log-weight, derived by the same knapsack for many budgets from the smallest to the largest network.

@@ -1,7 +1,7 @@
 """Is what a growing search finds better than the ProgGAN route, trained from scratch on as many images?
 
-    python benchmarks/growth_quality.py routes RUN FOLDER
-    python benchmarks/growth_quality.py measure NAME=RUN,RUN,... NAME=RUN,... [--images 4000]
+    python experiments/growth_quality.py routes RUN FOLDER
+    python experiments/growth_quality.py measure NAME=RUN,RUN,... NAME=RUN,... [--images 4000]
 
 `routes` reads a search and writes two files for `ganas grow --route`: FOLDER/winner.json, the actions that led to its
 winner, and FOLDER/proggan.json, fade-ins alone with as much training at each resolution. `measure` reads runs of such

@@ -1,6 +1,6 @@
 """Whether every metric notices what a person would: blur, noise, JPEG compression, missing classes.
 
-    python benchmarks/metric_sensitivity.py cifar10.zip --features squeezenet:WEIGHTS --plot docs/sensitivity.png
+    python experiments/metric_sensitivity.py cifar10.zip --features squeezenet:WEIGHTS --plot docs/sensitivity.png
 
 The images are split at random into two halves: one is real, the other is damaged more and more. The data has a folder
 per class; for mode dropping the fakes come from fewer and fewer classes, as many images at each level. Prints one
