@@ -15,15 +15,9 @@ from ganas.data.demo import write_demo_data
 from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
 from ganas.metrics.distances import frechet, kernel
-from ganas.metrics.evaluate import (
-    Reference,
-    Side,
-    evaluate,
-    fid,
-    possible_metrics,
-)
+from ganas.metrics.evaluate import METRICS, Metric, Reference, Side, evaluate, fid, possible_metrics
 from ganas.metrics.features import Activations, PreprocessingName, load_features
-from ganas.metrics.measurement import Summary, metric_of, summarise
+from ganas.metrics.measurement import Measurement, Summary, metric_of, summarise
 from ganas.metrics.sliced import sliced_wasserstein
 from noise_images import ListSource, noise
 
@@ -63,6 +57,19 @@ def by_content(images: Tensor) -> Tensor:
 
 def as_source(images: Tensor) -> ListSource:
     return ListSource([Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images])
+
+
+def test_a_new_metric_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def brightness(real: Side, fake: Side, seed: int) -> Measurement:
+        means = (side.resized(4, seed).float().mean().item() for side in (real, fake))
+        return Measurement({"brightness@pixels": abs(next(means) - next(means))})
+
+    monkeypatch.setitem(METRICS, "brightness", Metric("difference of mean gray levels", brightness, "nothing"))
+    dark, bright = torch.full((3, 3, 4, 4), 10, dtype=torch.uint8), torch.full((2, 3, 4, 4), 30, dtype=torch.uint8)
+    assert evaluate(dark, bright, metrics=["brightness"], features=None).scores == {"brightness@pixels": 20}
+    measured = Reference(dark, ["brightness"], None).measure(bright, bootstrap=2)
+    assert measured.intervals == {"brightness@pixels": (20, 20)}
+    assert "brightness" in possible_metrics(None)
 
 
 def test_scores_are_those_of_the_distances_under_keys_that_say_the_protocol() -> None:
