@@ -18,7 +18,7 @@ from statistics import mean, stdev
 import torch
 
 from ganas.config import load_config
-from ganas.data.loaders import centre_images, to_images, to_network
+from ganas.data.loaders import center_crops, to_images, to_network
 from ganas.data.sources import open_source
 from ganas.growing.candidates import candidates
 from ganas.growing.config import GrowConfig
@@ -81,7 +81,7 @@ def scores(place: Path, images: int) -> dict[int, tuple[int, float, float]]:
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     assert config.metrics.features, f"{place} has no feature network"
     network = load_features(config.metrics.features)
-    reals = to_network(centre_images(open_source(config.data.images), config.data.resolution))
+    reals = to_network(center_crops(open_source(config.data.images), config.data.resolution))
     line = sorted(candidates(run), key=lambda pair: pair[0].generation)
     seen: Counter[int] = Counter()
     last = {}

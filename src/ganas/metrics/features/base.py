@@ -14,14 +14,14 @@ from ganas.metrics.features.weights import digest_of
 
 
 class Activations(NamedTuple):
-    """What a network makes of n images."""
+    """The output of a network for n images."""
 
     features: Tensor  # float32 [n, dimension]
     logits: Tensor | None  # float32 [n, classes]; None: its weights have no classifier
 
 
 class FeatureNetwork(Protocol):
-    """A network whose features are compared, and what a score computed with it has to say about it."""
+    """A network whose features are compared, and what the protocol of a score records about it."""
 
     @property
     def name(self) -> str:
@@ -35,7 +35,7 @@ class FeatureNetwork(Protocol):
 
     @property
     def size(self) -> int:
-        """Side of its square input, in pixels."""
+        """ImageSet of its square input, in pixels."""
         ...
 
     @property
@@ -82,8 +82,8 @@ class TorchNetwork:
     trunk: nn.Module  # takes float32 [n, 3, size, size]
     pool: nn.Module  # of its output: [n, dimension]
     classifier: nn.Module | None  # of its output: [n, classes]
-    mean: Tensor  # [3, 1, 1], in grey levels of [0, 255]
-    deviation: Tensor  # [3, 1, 1], in grey levels
+    mean: Tensor  # [3, 1, 1], in gray levels of [0, 255]
+    deviation: Tensor  # [3, 1, 1], in gray levels
 
     @property
     def device(self) -> str:
@@ -103,13 +103,17 @@ class TorchNetwork:
 
 
 def extract(
-    network: FeatureNetwork, images: Images | Tensor, *, batch: int = 32, seen: Callable[[int], None] = lambda _: None
+    network: FeatureNetwork,
+    images: Images | Tensor,
+    *,
+    batch: int = 32,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Activations:
     """The features and logits of every image, in order.
 
-    images    an image source, or uint8 [n, 3, h, w]
-    batch     images that go through the network at once; the result depends on it by float32 rounding at most
-    seen      told how many are done
+    images         an image source, or uint8 [n, 3, h, w]
+    batch          images that go through the network at once; the result depends on it by float32 rounding at most
+    on_progress    called with the number of images done
     """
     source = TensorImages(images) if isinstance(images, Tensor) else images
     features = torch.empty(len(source), network.dimension)
@@ -122,17 +126,17 @@ def extract(
             assert part.logits is not None
             logits[start : start + len(resized)] = part.logits
         start += len(resized)
-        seen(start)
+        on_progress(start)
     return Activations(features, logits)
 
 
 class Parts(NamedTuple):
-    """A network taken apart, on the CPU."""
+    """The parts of a network, on the CPU."""
 
     trunk: nn.Module
     pool: nn.Module  # of the trunk's output: [n, dimension]
     classifier: nn.Module | None  # of the trunk's output: [n, classes]
-    mean: Tensor  # [3], in grey levels
+    mean: Tensor  # [3], in gray levels
     deviation: Tensor
     size: int  # pixels, unless the specification says another
 

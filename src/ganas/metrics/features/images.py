@@ -27,7 +27,7 @@ class Images(Protocol):
 
 
 class TensorImages:
-    """A tensor seen as :class:`Images`.
+    """A tensor as :class:`Images`.
 
     images    uint8 [n, 3, h, w]; ValueError otherwise, so that images in [-1, 1] are never scored by mistake
     """

@@ -1,4 +1,4 @@
-"""Colour profiles (ICC): which there are, and from theirs to sRGB, which is what everything here takes pixels to be."""
+"""Color profiles (ICC): detection, and conversion to sRGB, which everything in ganas assumes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from PIL import Image, features
 from ganas.data.repairs import MOST_PROFILE
 from ganas.errors import shown
 
-# Modes that a profile's colour space can be of, before and after, with and without transparency
+# Modes that a profile's color space can be of, before and after, with and without transparency
 _MODES = {"RGB": ("RGB", "RGB"), "GRAY": ("L", "RGB"), "CMYK": ("CMYK", "RGB")}
-_GREYS = ("1", "L", "LA")
+_GRAYS = ("1", "L", "LA")
 _UNSEEN = 2  # levels of 255: sRGB profiles differ by so much among each other
 _UNSEEN_BY_NAME = 16  # "sRGB v4 preference" does what it likes; a linear one is far beyond
 _LONGEST_NAME = 40
@@ -22,7 +22,7 @@ _LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Profile:
-    """How the colours of an image are meant."""
+    """The color profile of an image."""
 
     name: str  # "Display P3"
     space: str  # a key of _MODES
@@ -31,13 +31,13 @@ class Profile:
     to_srgb_beside_alpha: Any = None  # the same from RGBA to RGBA
 
     def fits(self, mode: str) -> bool:
-        """Whether the profile is of such images: not so that of a grey image on one in colour."""
+        """Whether the profile applies to images of this mode: a gray profile does not apply to a color image."""
         if self.space == "GRAY":
-            return mode in _GREYS or mode == "F" or mode.startswith("I")
+            return mode in _GRAYS or mode == "F" or mode.startswith("I")
         return (self.space == "CMYK") == (mode == "CMYK")
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """An image of up to 8 bits a sample -> sRGB: RGB, or RGBA where it has transparency."""
+        """Convert an image of up to 8 bits a sample to sRGB: RGB, or RGBA if it has transparency."""
         from PIL import ImageCms
 
         transform = self.to_srgb
@@ -47,21 +47,21 @@ class Profile:
             stored = image.convert("RGBA" if beside_alpha else "RGB")
         else:
             stored = image.convert(_MODES[self.space][0])
-        colour = ImageCms.applyTransform(stored, transform)
-        assert colour is not None  # as it would be in place
+        color = ImageCms.applyTransform(stored, transform)
+        assert color is not None  # as it would be in place
         if self.space == "GRAY" and image.mode == "LA":
-            colour.putalpha(image.getchannel("A"))
-        return colour
+            color.putalpha(image.getchannel("A"))
+        return color
 
 
 def can_convert() -> bool:
-    """Whether this Pillow was built with what converts colours."""
+    """Whether this Pillow was built with LittleCMS."""
     return bool(features.check_module("littlecms2"))
 
 
 @lru_cache(maxsize=32)
 def find_profile(content: bytes) -> Profile | None:
-    """What a profile says, with its transforms; None for a damaged one. They may be used from several threads."""
+    """Parse a profile and build its transforms, which are thread-safe; None for a damaged profile."""
     if not can_convert():
         return Profile("of unknown name", content[16:20].decode("latin-1").strip(), is_srgb=b"sRGB" in content)
     from PIL import ImageCms
@@ -90,7 +90,7 @@ def find_profile(content: bytes) -> Profile | None:
 
 
 def _is_srgb(name: str, space: str, to_srgb: Any) -> bool:
-    """By what it does, its name helping: there are many profiles of sRGB, and their images must stay as they are."""
+    """Compare the transform with the identity. There are many sRGB profiles, and their images must not change."""
     from PIL import ImageCms
 
     if space == "CMYK":

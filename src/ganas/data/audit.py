@@ -1,32 +1,32 @@
-"""What looking into the files of a set showed, and what it decides: how they are read, and what is said of it. Pure."""
+"""Audit of a data set: from what its files contain, how to read them, and notes for the user. Pure functions."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from ganas.data.colour import can_convert
-from ganas.data.decode import Facts
+from ganas.data.color import can_convert
+from ganas.data.decode import ImageInfo
 from ganas.data.levels import FULL, Reading
 from ganas.data.limits import LONGEST
 from ganas.errors import counted, shown
 
 
 @dataclass(frozen=True)
-class Inspection:
+class AuditedFile:
     """One file."""
 
     name: str
     bytes: int  # as stored
-    facts: Facts | None  # None: it cannot be read
+    facts: ImageInfo | None  # None: it cannot be read
     reason: str = ""  # why not
 
 
-def decide(found: Sequence[Inspection], white: float | None, icc: bool) -> tuple[Reading, tuple[str, ...]]:
-    """How the images of a set are read, and notes on it, a line each.
+def decide(found: Sequence[AuditedFile], white: float | None, icc: bool) -> tuple[Reading, tuple[str, ...]]:
+    """Decide how to read the images of a set; returns that and notes, one line each.
 
-    white: the value that is white in those of more than 8 bits; None: their values and tags tell.
-    icc: convert colour profiles other than sRGB.
+    white: the value of white in images of more than 8 bits; None: decide by their values and tags.
+    icc: convert color profiles other than sRGB.
     """
     seen = {one.name: one.facts for one in found if one.facts}
     extents = [facts.extent for facts in seen.values() if facts.extent]
@@ -35,13 +35,13 @@ def decide(found: Sequence[Inspection], white: float | None, icc: bool) -> tuple
     return reading, (*_on_white(seen, reading), *_on_profiles(seen, reading), *_on_shapes(seen))
 
 
-def listed(found: Sequence[Inspection]) -> str:
-    """The first five files that cannot be read, with the reasons."""
+def listed(found: Sequence[AuditedFile]) -> str:
+    """The first five unreadable files with the reasons."""
     reasons = [f"{shown(one.name)}: {one.reason}" for one in found if not one.facts]
     return "; ".join(reasons[:5] + ([f"and {len(reasons) - 5} more"] if len(reasons) > 5 else []))
 
 
-def _on_white(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
+def _on_white(seen: Mapping[str, ImageInfo], reading: Reading) -> Iterator[str]:
     extents = {name: facts.extent for name, facts in seen.items() if facts.extent}
     integers = [extent for extent in extents.values() if extent.kind == "integer"]
     floats = [extent for extent in extents.values() if extent.kind == "float"]
@@ -70,7 +70,7 @@ def _otherwise(white: float) -> str:
     )
 
 
-def _on_profiles(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
+def _on_profiles(seen: Mapping[str, ImageInfo], reading: Reading) -> Iterator[str]:
     profiles = Counter(facts.profile for facts in seen.values() if facts.profile)
     if not reading.icc:
         return
@@ -79,13 +79,13 @@ def _on_profiles(seen: Mapping[str, Facts], reading: Reading) -> Iterator[str]:
         done = "converted to sRGB; --set data.icc=false leaves them (translate, evaluate: --no-icc)"
         if not reading.converts:
             done = "left as they are, for this Pillow cannot convert them"
-        yield f"{_have(profiles.total())} colour profiles other than sRGB ({names}): {done}"
+        yield f"{_have(profiles.total())} color profiles other than sRGB ({names}): {done}"
     damaged = [name for name, facts in seen.items() if facts.bad_profile]
     if damaged:
-        yield f"{_have(len(damaged))} damaged or unfitting colour profiles, which are ignored ({_such_as(damaged)})"
+        yield f"{_have(len(damaged))} damaged or unfitting color profiles, which are ignored ({_such_as(damaged)})"
 
 
-def _on_shapes(seen: Mapping[str, Facts]) -> Iterator[str]:
+def _on_shapes(seen: Mapping[str, ImageInfo]) -> Iterator[str]:
     animated = [name for name, facts in seen.items() if facts.animated]
     if animated:
         yield f"{_have(len(animated))} more than one frame or page, of which the first is read ({_such_as(animated)})"
@@ -104,5 +104,5 @@ def _such_as(names: Sequence[str]) -> str:
 
 
 def is_strip(width: int, height: int) -> bool:
-    """Whether an image is so thin that training sees its middle alone."""
+    """Whether an image is so thin that training sees only its middle."""
     return max(width, height) > LONGEST * min(width, height)
