@@ -43,7 +43,7 @@ def main() -> None:
         for kind, layout in STEPS:
             width = given.width if kind == "search" else HANDMADE
             loop = our_loop(kind, layout, width=width, resolution=given.resolution, precision=precision)
-            a, b = noise(loop.config)
+            a, b = noise(2, loop.config.training.batch, loop.config.data.resolution)
             for _ in range(3):
                 loop.step(a, b)
             seconds = []

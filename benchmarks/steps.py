@@ -61,7 +61,7 @@ def our_loop(
 def ours(**options: Any) -> Step:
     """A step of ours; options as for `our_loop`."""
     loop = our_loop(**options)
-    a, b = noise(loop.config)
+    a, b = noise(2, loop.config.training.batch, loop.config.data.resolution)
     return lambda: loop.step(a, b)
 
 

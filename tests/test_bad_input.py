@@ -297,7 +297,7 @@ def test_an_unknown_metric_is_named(metric: str, home: Path, refused: Refused) -
         (lambda text: text.replace('"cyclegan"', '"growth"'), "is of kind 'growth'"),
         (lambda text: text.replace('"framed"', '"unet"'), "unknown layout 'unet'"),
         (lambda text: text.replace("conv3", "conv9"), "conv9"),
-        (lambda text: _with(text, id="0123456789"), "was edited: its id '0123456789' is not that of its ops"),
+        (lambda text: _with(text, id="0123456789"), "was edited: its id '0123456789' is not that of its content"),
         (lambda text: _without(text, "generator_ba"), "lacks 'generator_ba'"),
         (lambda text: _with(text, generator_ab=["conv3"]), "generator_ab has 1 ops where layout 'framed' has 22 slots"),
     ],

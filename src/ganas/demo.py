@@ -11,7 +11,7 @@ from ganas.cyclegan.search import search
 from ganas.cyclegan.train import train
 from ganas.cyclegan.translate import translate
 from ganas.data.demo import DemoData, write_demo_data
-from ganas.data.loaders import centre_images
+from ganas.data.loaders import center_crops
 from ganas.data.sources import open_source
 from ganas.metrics.evaluate import evaluate_folders
 from ganas.paths import StrPath, as_path, visible
@@ -64,4 +64,4 @@ def _picture(before: Path, after: Path) -> torch.Tensor:
     count = min(SHOWN, len(originals))
     step = len(originals) // count
     chosen = range(0, step * count, step)
-    return tile(tuple(centre_images(source.subset(chosen), RESOLUTION) for source in (originals, translations)))
+    return tile(tuple(center_crops(source.subset(chosen), RESOLUTION) for source in (originals, translations)))

@@ -1,13 +1,15 @@
-"""How every kind of architecture is written down: JSON with a schema number, a kind and an id. No torch."""
+"""The JSON envelope of the files that ganas writes: schema, kind and id; one reader, one set of messages. No torch."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from ganas.errors import ArchitectureError
+from ganas.errors import RunError, UserError
 
 SCHEMA = 1
+INTACT_COPY = "take an intact copy of it"
 
 
 def content_id(kind: str, content: Mapping[str, Any]) -> str:
@@ -16,16 +18,82 @@ def content_id(kind: str, content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
+def envelope(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content with its schema, kind and id."""
+    return {"schema": SCHEMA, "kind": kind, "id": content_id(kind, content), **content}
+
+
 def write_document(kind: str, content: Mapping[str, Any]) -> str:
     """The text of an ``architecture.json``, a line a key."""
-    document = {"schema": SCHEMA, "kind": kind, "id": content_id(kind, content), **content}
-    lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
+    lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in envelope(kind, content).items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def read_document(text: str, origin: str) -> Any:
-    """The JSON of a file; raises `ArchitectureError` that names `origin`."""
+def write_record(content: Mapping[str, Any]) -> str:
+    """The text of a record that has no kind, as ``spec.json`` or ``job.json``."""
+    return json.dumps({"schema": SCHEMA, **content}, indent=1) + "\n"
+
+
+def read_document(
+    text: str,
+    origin: str,  # file that errors name
+    what: str,  # "architecture"
+    *,
+    kind: str | None = None,  # None: it has none
+    error: type[UserError] = RunError,
+    way_out: str = INTACT_COPY,
+) -> dict[str, Any]:
+    """The content of a JSON document without its schema and kind; raises `error` that names the file and the reason."""
+    return open_envelope(parse_object(text, origin, what, error, way_out), origin, what, kind=kind, error=error)
+
+
+def parse_object(
+    text: str, origin: str, what: str, error: type[UserError] = RunError, way_out: str = INTACT_COPY
+) -> dict[str, Any]:
+    """A JSON object without an envelope; raises `error`."""
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ArchitectureError(f"{origin} is not complete JSON ({error}): take an intact copy of it") from None
+        document = json.loads(text)
+    except ValueError as reason:
+        raise error(f"{origin} is not complete JSON ({reason}): {way_out}") from None
+    return _object(document, origin, what, error)
+
+
+def open_envelope(
+    document: Any, origin: str, what: str, *, kind: str | None = None, error: type[UserError] = RunError
+) -> dict[str, Any]:
+    """As `read_document`, for JSON that is already parsed."""
+    content = dict(_object(document, origin, what, error))
+    schema = content.pop("schema", None)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise error(f"{origin} has schema {schema}, newer than this ganas knows ({SCHEMA}): update ganas")
+    if schema != SCHEMA:
+        raise error(f"{origin} has schema {schema!r}: this ganas reads schema {SCHEMA}")
+    if kind is not None and (found := content.pop("kind", None)) != kind:
+        raise error(f"{origin} is of kind {found!r}, not {kind!r}: give another {what}")
+    return content
+
+
+def check_id(document: Mapping[str, Any], expected: str, origin: str, error: type[UserError]) -> None:
+    """Raise `error` where a document's id is not that of its content; a document may leave it out."""
+    if document.get("id") not in (None, expected):
+        raise error(
+            f"{origin} was edited: its id {document['id']!r} is not that of its content, {expected!r}; "
+            f"write that id, or take the id out"
+        )
+
+
+@contextmanager
+def parsing(origin: str, error: type[UserError] = RunError, way_out: str = INTACT_COPY) -> Iterator[None]:
+    """What a missing key or a wrong value in the content raises, as `error` that names the file."""
+    try:
+        yield
+    except KeyError as reason:
+        raise error(f"{origin} lacks {reason}: {way_out}") from None
+    except (ValueError, TypeError, AttributeError, error) as reason:
+        raise error(f"{origin}: {reason}") from None
+
+
+def _object(document: Any, origin: str, what: str, error: type[UserError]) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise error(f"{origin} is no {what}: it holds a {type(document).__name__}, not an object")
+    return document

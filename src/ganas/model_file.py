@@ -2,13 +2,17 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 
+from ganas.document import open_envelope
+from ganas.errors import RunError, UserError
 from ganas.store import write_atomically
 
 MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
@@ -22,10 +26,24 @@ def write_model(path: Path, network: nn.Module, document: Mapping[str, Any]) -> 
 
 
 def read_metadata(content: bytes) -> dict[str, Any]:
-    """The metadata of a safetensors file of ours: eight bytes of length, then a JSON header. Raises `MALFORMED`."""
+    """What the metadata of a safetensors file of ours says: eight bytes of length, then a JSON header.
+
+    Raises ValueError where ganas did not write it, `RunError` for another schema.
+    """
     try:
         (length,) = struct.unpack_from("<Q", content)
         header = json.loads(content[8 : 8 + length])
-        return json.loads(header["__metadata__"][METADATA_KEY])  # type: ignore[no-any-return]
+        document = json.loads(header["__metadata__"][METADATA_KEY])
     except MALFORMED:
         raise ValueError("ganas did not write it, or it is cut off") from None
+    return open_envelope(document, "it", "model")
+
+
+@contextmanager
+def intact(path: Path, what: str) -> Iterator[None]:
+    """Whatever the bytes of a damaged or foreign file lead to, as `RunError` that names it."""
+    try:
+        yield
+    except (SafetensorError, UserError, *MALFORMED) as error:
+        reason = (str(error).splitlines() or ["cut off"])[0][:100]
+        raise RunError(f"{str(path)!r} is no intact {what} ({reason}): take another copy of it") from None

@@ -189,7 +189,7 @@ def test_latencies_are_measured_once_and_kept(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(latency, "measure_latencies", lambda *_: pytest.fail("measured again"))
     assert budget_of(settings, tmp_path).costs == first.costs
     run.latencies.write_text("{")
-    with pytest.raises(RunError, match=r"latencies\.json' is damaged"):
+    with pytest.raises(RunError, match=r"latencies\.json' is not complete JSON"):
         budget_of(settings, tmp_path)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganas.cyclegan.derive import Choice, derive, read_choices, records, summarise
+from ganas.cyclegan.derive import Choice, derive, read_choices, records, summarize
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Layout
 from ganas.cyclegan.model import CycleGAN
 
@@ -93,7 +93,7 @@ def test_a_choice_does_not_change_when_all_alphas_rise_alike(alpha: list[float],
 def test_the_summary_counts_settled_slots_and_takes_medians() -> None:
     plain = Choice("generator_ab", "r1.1", "conv3", weight=0.2, margin=0.0, entropy=1.0)
     clear = replace(plain, weight=0.9, margin=0.85, entropy=0.2)
-    assert summarise([plain, clear, clear]) == {
+    assert summarize([plain, clear, clear]) == {
         "settled": 2,
         "slots": 3,
         "median_entropy": 0.2,

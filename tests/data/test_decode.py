@@ -21,10 +21,10 @@ import pytest
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 from test_sources import RED, encoded, folder_of, noise, pixels, plain, read_one, refusal, zip_of
 
-from ganas.data import colour, decode, limits
+from ganas.data import color, decode, limits
 from ganas.data.levels import DEFAULT_READING
 from ganas.data.limits import PixelLimit, UnreadableError
-from ganas.data.loaders import centre_images
+from ganas.data.loaders import center_crops
 from ganas.data.sources import check_source, in_threads, open_source
 from ganas.errors import ConfigError
 from tiny import ganas
@@ -33,12 +33,12 @@ Pixel = int | tuple[int, int, int]
 WHITE = (255, 255, 255)
 
 
-def png(values: npt.NDArray[Any], colour_type: int = 0, *chunks: tuple[bytes, bytes], after: bytes = b"") -> bytes:
-    """A PNG by hand, [h, w] or [h, w, c] of uint8 or uint16: Pillow writes neither 16-bit colour nor odd chunks."""
+def png(values: npt.NDArray[Any], color_type: int = 0, *chunks: tuple[bytes, bytes], after: bytes = b"") -> bytes:
+    """A PNG by hand, [h, w] or [h, w, c] of uint8 or uint16: Pillow writes neither 16-bit color nor odd chunks."""
     height, width = values.shape[:2]
     rows = values.astype(values.dtype.newbyteorder(">")).reshape(height, -1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, color_type, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", data), *([(b"tEXt", after)] if after else []), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in parts)
 
@@ -91,12 +91,12 @@ def tiff(
 
 
 def row(*values: float, kind: type = np.uint16) -> npt.NDArray[Any]:
-    """One row of grey."""
+    """One row of gray."""
     return np.array([values], kind)
 
 
-def colours(*values: Sequence[float], kind: type = np.uint16) -> npt.NDArray[Any]:
-    """One row of colours."""
+def colors(*values: Sequence[float], kind: type = np.uint16) -> npt.NDArray[Any]:
+    """One row of colors."""
     return np.array([values], kind)
 
 
@@ -114,46 +114,46 @@ def palette_with_transparency() -> bytes:
     return encoded(image, "PNG", transparency=1)
 
 
-def rgb_with_colour_key() -> bytes:
+def rgb_with_color_key() -> bytes:
     image = Image.new("RGB", (2, 1), RED)
     image.putpixel((1, 0), (0, 0, 255))
     return encoded(image, "PNG", transparency=(0, 0, 255))
 
 
 # 2048 · 255/4095 = 127.53, 512 · 255/1023 = 127.62, 8192 · 255/16383 = 127.51, 32768/257 = 127.502
-GREY16 = row(0, 257, 32768, 65535)
-GREY16_AS_8 = [0, 1, 128, 255]
+GRAY16 = row(0, 257, 32768, 65535)
+GRAY16_AS_8 = [0, 1, 128, 255]
 TWELVE = row(0, 2048, 4095)
 TWELVE_AS_8 = [0, 128, 255]
-TWELVE_RGB = colours((4095, 2048, 0), (0, 100, 4095))  # 100 · 255/4095 = 6.2
+TWELVE_RGB = colors((4095, 2048, 0), (0, 100, 4095))  # 100 · 255/4095 = 6.2
 TWELVE_RGB_AS_8 = [(255, 128, 0), (0, 6, 255)]
 FLOATS = row(0, 0.25, 1, kind=np.float32)  # 0.25 · 255 = 63.75
 FLOATS_AS_8 = [0, 64, 255]
-FLOAT_RGB = colours((1, 0.25, 0), (0, 0, 0.75), kind=np.float32)  # 0.75 · 255 = 191.25
+FLOAT_RGB = colors((1, 0.25, 0), (0, 0, 0.75), kind=np.float32)  # 0.75 · 255 = 191.25
 FLOAT_RGB_AS_8 = [(255, 64, 0), (0, 0, 191)]
 CASES: dict[str, tuple[str, bytes, Sequence[Pixel]]] = {  # case: (file name, content, pixels of the first row)
     "1 bit": ("x.png", encoded(Image.fromarray(row(0, 255, kind=np.uint8)).convert("1")), [0, 255]),
-    "grey": ("x.png", encoded(Image.fromarray(row(0, 7, 255, kind=np.uint8))), [0, 7, 255]),
-    "grey + alpha": ("x.png", encoded(Image.new("LA", (1, 1), (0, 128))), [127]),
+    "gray": ("x.png", encoded(Image.fromarray(row(0, 7, 255, kind=np.uint8))), [0, 7, 255]),
+    "gray + alpha": ("x.png", encoded(Image.new("LA", (1, 1), (0, 128))), [127]),
     "palette": ("x.gif", encoded(Image.new("P", (2, 2), 0), "GIF"), [0, 0]),
     "palette + transparency": ("x.png", palette_with_transparency(), [RED, WHITE] * 2),
-    "colour key": ("x.png", rgb_with_colour_key(), [RED, WHITE]),
+    "color key": ("x.png", rgb_with_color_key(), [RED, WHITE]),
     "rgba": ("x.png", encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 0))), [255]),
     "rgba, half": ("x.png", encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 128))), [(255, 127, 127)]),
     "cmyk": ("x.tif", encoded(Image.new("CMYK", (1, 1), (0, 255, 255, 0)), "TIFF"), [RED]),
     # 16 bits
-    "16-bit png": ("x.png", encoded(Image.fromarray(GREY16)), GREY16_AS_8),
-    "16-bit tiff": ("x.tif", encoded(Image.fromarray(GREY16), "TIFF"), GREY16_AS_8),
-    "16-bit tiff, big-endian": ("x.tif", tiff(GREY16, order=">"), GREY16_AS_8),
-    "16-bit tiff, lzw": ("x.tif", encoded(Image.fromarray(GREY16), "TIFF", compression="tiff_lzw"), GREY16_AS_8),
-    "16-bit pgm": ("x.pgm", b"P5 4 1 65535\n" + GREY16.astype(">u2").tobytes(), GREY16_AS_8),
-    "16-bit jpeg 2000": ("x.jp2", encoded(Image.fromarray(np.tile(GREY16, (8, 2))), "JPEG2000"), 2 * GREY16_AS_8),
-    "32-bit": ("x.tif", encoded(Image.fromarray(GREY16.astype(np.int32)), "TIFF"), GREY16_AS_8),
-    "32-bit, big-endian, unsigned": ("x.tif", tiff(GREY16.astype(np.uint32), order=">"), GREY16_AS_8),
-    "16-bit colour": ("x.png", png(colours((65535, 32768, 0)), 2), [(255, 128, 0)]),
-    "16-bit colour + alpha": ("x.png", png(colours((65535, 0, 0, 65535), (0, 0, 0, 0)), 6), [RED, WHITE]),
-    "16-bit grey + alpha": ("x.png", png(colours((65535, 65535), (0, 65535), (0, 0)), 4), [255, 0, 255]),
-    "16-bit grey + alpha, tiff": ("x.tif", tiff(colours((65535, 65535), (257, 65535), (0, 0)), extra=2), [255, 1, 255]),
+    "16-bit png": ("x.png", encoded(Image.fromarray(GRAY16)), GRAY16_AS_8),
+    "16-bit tiff": ("x.tif", encoded(Image.fromarray(GRAY16), "TIFF"), GRAY16_AS_8),
+    "16-bit tiff, big-endian": ("x.tif", tiff(GRAY16, order=">"), GRAY16_AS_8),
+    "16-bit tiff, lzw": ("x.tif", encoded(Image.fromarray(GRAY16), "TIFF", compression="tiff_lzw"), GRAY16_AS_8),
+    "16-bit pgm": ("x.pgm", b"P5 4 1 65535\n" + GRAY16.astype(">u2").tobytes(), GRAY16_AS_8),
+    "16-bit jpeg 2000": ("x.jp2", encoded(Image.fromarray(np.tile(GRAY16, (8, 2))), "JPEG2000"), 2 * GRAY16_AS_8),
+    "32-bit": ("x.tif", encoded(Image.fromarray(GRAY16.astype(np.int32)), "TIFF"), GRAY16_AS_8),
+    "32-bit, big-endian, unsigned": ("x.tif", tiff(GRAY16.astype(np.uint32), order=">"), GRAY16_AS_8),
+    "16-bit color": ("x.png", png(colors((65535, 32768, 0)), 2), [(255, 128, 0)]),
+    "16-bit color + alpha": ("x.png", png(colors((65535, 0, 0, 65535), (0, 0, 0, 0)), 6), [RED, WHITE]),
+    "16-bit gray + alpha": ("x.png", png(colors((65535, 65535), (0, 65535), (0, 0)), 4), [255, 0, 255]),
+    "16-bit gray + alpha, tiff": ("x.tif", tiff(colors((65535, 65535), (257, 65535), (0, 0)), extra=2), [255, 1, 255]),
     # fewer bits in 16
     "8 in 16": ("x.png", encoded(Image.fromarray(row(0, 7, 255))), [0, 7, 255]),
     "10 in 16": ("x.png", encoded(Image.fromarray(row(0, 512, 1023))), [0, 128, 255]),
@@ -161,14 +161,14 @@ CASES: dict[str, tuple[str, bytes, Sequence[Pixel]]] = {  # case: (file name, co
     "14 in 16": ("x.png", encoded(Image.fromarray(row(0, 8192, 16383))), [0, 128, 255]),
     "12 in 16, tiff": ("x.tif", tiff(TWELVE), TWELVE_AS_8),
     "12 in 32": ("x.tif", tiff(TWELVE.astype(np.int32)), TWELVE_AS_8),
-    "12 in 16, colour": ("x.png", png(TWELVE_RGB, 2), TWELVE_RGB_AS_8),
-    "12 in 16, colour, tiff": ("x.tif", tiff(TWELVE_RGB, 2), TWELVE_RGB_AS_8),
-    "12 in 16, colour, tiff, big-endian": ("x.tif", tiff(TWELVE_RGB, 2, ">"), TWELVE_RGB_AS_8),
-    "12 in 16, colour, deflate": ("x.tif", tiff(TWELVE_RGB, 2, deflate=True), TWELVE_RGB_AS_8),
-    "12 in 16, colour, planes": ("x.tif", tiff(TWELVE_RGB, 2, planes=True), TWELVE_RGB_AS_8),
-    "12 in 16, rgba": ("x.png", png(colours((4095, 2048, 0, 4095), (9, 9, 9, 0)), 6), [(255, 128, 0), WHITE]),
-    "12 in 16, full alpha": ("x.png", png(colours((4095, 2048, 0, 65535), (9, 9, 9, 0)), 6), [(255, 128, 0), WHITE]),
-    "12 in 16, grey + alpha": ("x.png", png(colours((4095, 4095), (2048, 4095), (0, 0)), 4), [255, 128, 255]),
+    "12 in 16, color": ("x.png", png(TWELVE_RGB, 2), TWELVE_RGB_AS_8),
+    "12 in 16, color, tiff": ("x.tif", tiff(TWELVE_RGB, 2), TWELVE_RGB_AS_8),
+    "12 in 16, color, tiff, big-endian": ("x.tif", tiff(TWELVE_RGB, 2, ">"), TWELVE_RGB_AS_8),
+    "12 in 16, color, deflate": ("x.tif", tiff(TWELVE_RGB, 2, deflate=True), TWELVE_RGB_AS_8),
+    "12 in 16, color, planes": ("x.tif", tiff(TWELVE_RGB, 2, planes=True), TWELVE_RGB_AS_8),
+    "12 in 16, rgba": ("x.png", png(colors((4095, 2048, 0, 4095), (9, 9, 9, 0)), 6), [(255, 128, 0), WHITE]),
+    "12 in 16, full alpha": ("x.png", png(colors((4095, 2048, 0, 65535), (9, 9, 9, 0)), 6), [(255, 128, 0), WHITE]),
+    "12 in 16, gray + alpha": ("x.png", png(colors((4095, 4095), (2048, 4095), (0, 0)), 4), [255, 128, 255]),
     "12 bits packed": ("x.tif", tiff(row(0, 0), packed=(12, bytes.fromhex("80 0f ff"))), [128, 255]),
     "12 of pgm": ("x.pgm", b"P5 3 1 4095\n" + row(0, 200, 2048).astype(">u2").tobytes(), [0, 12, 128]),
     # tags: 900 · 255/4095 = 56.04, 900 · 255/1023 = 224.3, 4095/257 = 15.9
@@ -193,7 +193,7 @@ CASES: dict[str, tuple[str, bytes, Sequence[Pixel]]] = {  # case: (file name, co
     "float to 255": ("x.tif", tiff(row(0, 7, 255, kind=np.float32)), [0, 7, 255]),
     "float to 255.4": ("x.tif", tiff(row(0, 7, 255.4, kind=np.float32)), [0, 7, 255]),
     "float to 4095": ("x.tif", tiff(TWELVE.astype(np.float32)), TWELVE_AS_8),
-    "float to 65535": ("x.tif", tiff(GREY16.astype(np.float32)), GREY16_AS_8),
+    "float to 65535": ("x.tif", tiff(GRAY16.astype(np.float32)), GRAY16_AS_8),
     "half": ("x.tif", tiff(FLOATS.astype(np.float16)), FLOATS_AS_8),
     "double": ("x.tif", tiff(FLOATS.astype(np.float64)), FLOATS_AS_8),
     "double, big-endian": ("x.tif", tiff(FLOATS.astype(np.float64), order=">"), FLOATS_AS_8),
@@ -201,24 +201,24 @@ CASES: dict[str, tuple[str, bytes, Sequence[Pixel]]] = {  # case: (file name, co
     "float rgb, big-endian, deflate": ("x.tif", tiff(FLOAT_RGB, 2, ">", deflate=True), FLOAT_RGB_AS_8),
     "float rgb, planes": ("x.tif", tiff(FLOAT_RGB, 2, planes=True), FLOAT_RGB_AS_8),
     "double rgb": ("x.tif", tiff(FLOAT_RGB.astype(np.float64), 2), FLOAT_RGB_AS_8),
-    "float rgba": ("x.tif", tiff(colours((1, 0, 0, 1), (0, 0, 0, 0), kind=np.float32), 2, extra=2), [RED, WHITE]),
+    "float rgba": ("x.tif", tiff(colors((1, 0, 0, 1), (0, 0, 0, 0), kind=np.float32), 2, extra=2), [RED, WHITE]),
     # associated alpha: v + 255 - a
-    "grey, premultiplied": (
+    "gray, premultiplied": (
         "x.tif",
-        tiff(colours((50, 100), (0, 0), (200, 255), kind=np.uint8), extra=1),
+        tiff(colors((50, 100), (0, 0), (200, 255), kind=np.uint8), extra=1),
         [205, 255, 200],
     ),
-    "grey 16 bits, premultiplied": (
+    "gray 16 bits, premultiplied": (
         "x.tif",
-        tiff(colours((12850, 25700), (0, 0), (65535, 65535)), extra=1),
+        tiff(colors((12850, 25700), (0, 0), (65535, 65535)), extra=1),
         [205, 255, 255],
     ),
-    "grey 16 bits, premultiplied, dark": (
+    "gray 16 bits, premultiplied, dark": (
         "x.tif",
-        tiff(colours((257, 65535), (514, 65535)), extra=1),
+        tiff(colors((257, 65535), (514, 65535)), extra=1),
         [1, 2],
     ),
-    "rgb, premultiplied": ("x.tif", tiff(colours((100, 0, 0, 100), kind=np.uint8), 2, extra=1), [(255, 155, 155)]),
+    "rgb, premultiplied": ("x.tif", tiff(colors((100, 0, 0, 100), kind=np.uint8), 2, extra=1), [(255, 155, 155)]),
     # formats
     "tga": ("x.tga", encoded(Image.new("RGB", (2, 1), (10, 20, 30)), "TGA"), [(10, 20, 30)] * 2),
     "tga, run lengths": ("x.TGA", encoded(Image.new("L", (3, 3), 77), "TGA", compression="tga_rle"), [77] * 3),
@@ -254,12 +254,12 @@ NOT_READ = {
     "beyond 16 bits": (tiff(row(0, 70000, kind=np.float32)), "values from 0 to 70000 are neither 8 nor 16 bits"),
     "no number": (tiff(row(0, np.nan, kind=np.float32)), "values from nan to nan are neither 8 nor 16 bits"),
     "infinite": (tiff(row(0, np.inf, kind=np.float64)), "values from 0 to inf are neither 8 nor 16 bits"),
-    "signed colour": (
-        tiff(colours((0, 1, 2), kind=np.int16), 2),
+    "signed color": (
+        tiff(colors((0, 1, 2), kind=np.int16), 2),
         "a TIFF of 16-bit signed samples: save it as 8 or 16",
     ),
-    "float lab": (tiff(colours((0, 1, 2), kind=np.float32), 8), "a TIFF of 32-bit floating point samples"),
-    "two bytes of three": (tiff(colours((0, 1), kind=np.float32), 2), "a TIFF of 2 samples a pixel"),
+    "float lab": (tiff(colors((0, 1, 2), kind=np.float32), 8), "a TIFF of 32-bit floating point samples"),
+    "two bytes of three": (tiff(colors((0, 1), kind=np.float32), 2), "a TIFF of 2 samples a pixel"),
     "lzw double": (
         tiff(FLOATS.astype(np.float64)).replace(struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, 5)),
         "a TIFF of 64-bit floating point samples compressed by LZW: save it as 8 or 16 bits",
@@ -316,7 +316,7 @@ def test_no_other_decoder_sees_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         return opened(*arguments, formats=formats)
 
     monkeypatch.setattr(Image, "open", recorded)
-    contents = [b"%!PS-Adobe-3.0 EPSF", encoded(noise(), "JPEG")[:-2], CASES["12 in 16, colour"][1], plain()[:40]]
+    contents = [b"%!PS-Adobe-3.0 EPSF", encoded(noise(), "JPEG")[:-2], CASES["12 in 16, color"][1], plain()[:40]]
     for content in contents:
         for name in ("x.jpg", "x.tga", "x.eps"):
             with ExitStack() as stack:
@@ -453,7 +453,7 @@ JPEGS = {
     "baseline": encoded(noise((40, 24)), "JPEG"),
     "progressive": encoded(noise((40, 24)), "JPEG", progressive=True),
     "optimised": encoded(noise((33, 17)), "JPEG", optimize=True, subsampling=0),
-    "grey": encoded(noise((40, 24)).convert("L"), "JPEG"),
+    "gray": encoded(noise((40, 24)).convert("L"), "JPEG"),
     "smooth": encoded(Image.linear_gradient("L").resize((40, 24)).convert("RGB"), "JPEG"),
     "restarts": encoded(noise((40, 24)), "JPEG", restart_marker_blocks=2),
 }
@@ -484,7 +484,7 @@ def test_a_jpeg_cut_anywhere_is_whole_or_truncated(case: str) -> None:
     assert not wrong
 
 
-# Colour profiles
+# Color profiles
 
 
 def icc(space: bytes, name: str, *tags: tuple[bytes, bytes]) -> bytes:
@@ -536,7 +536,7 @@ def rgb_profile(name: str, primaries: npt.NDArray[np.float64], curve: bytes) -> 
 
 
 def by_hand(pixel: Sequence[int], primaries: npt.NDArray[np.float64], power: float) -> npt.NDArray[np.float64]:
-    """From the profile's colours to sRGB's, 0 to 255: linear light, XYZ, linear light, sRGB's curve."""
+    """From the profile's colors to sRGB's, 0 to 255: linear light, XYZ, linear light, sRGB's curve."""
     light = np.linalg.solve(SRGB, primaries @ (np.array(pixel) / 255) ** power).clip(0, 1)
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
@@ -545,7 +545,7 @@ ADOBE_RGB, DISPLAY_P3 = (
     rgb_profile("Adobe RGB (1998)", ADOBE, gamma(2.19921875)),
     rgb_profile("Display P3", P3, gamma(2.2)),
 )
-GREY_22, GREY_LINEAR = (icc(b"GRAY", f"Grey {power}", (b"kTRC", gamma(power))) for power in (2.2, 1.0))
+GRAY_22, GRAY_LINEAR = (icc(b"GRAY", f"Gray {power}", (b"kTRC", gamma(power))) for power in (2.2, 1.0))
 SWATCHES = [(200, 100, 50), (10, 200, 120), (128, 128, 128), (30, 60, 200), (0, 0, 0), (255, 255, 255)]
 
 
@@ -569,13 +569,13 @@ def test_profiles_are_noted_with_the_way_out(tmp_path: Path) -> None:
     files |= {"adobe.jpg": encoded(noise(), "JPEG", icc_profile=ADOBE_RGB), "plain.png": plain()}
     files |= {
         "odd.png": encoded(noise(), icc_profile=b"junk"),
-        "grey.jpg": encoded(noise(), "JPEG", icc_profile=GREY_22),
+        "gray.jpg": encoded(noise(), "JPEG", icc_profile=GRAY_22),
     }
     source = open_source(folder_of(tmp_path, files))
     assert source.notes == (
-        "3 images have colour profiles other than sRGB (Display P3, Adobe RGB (1998)): converted to sRGB; "
+        "3 images have color profiles other than sRGB (Display P3, Adobe RGB (1998)): converted to sRGB; "
         "--set data.icc=false leaves them (translate, evaluate: --no-icc)",
-        "2 images have damaged or unfitting colour profiles, which are ignored (grey.jpg and others)",
+        "2 images have damaged or unfitting color profiles, which are ignored (gray.jpg and others)",
     )
     left = open_source(tmp_path, icc=False)
     assert left.notes == () and left.digest() != source.digest()
@@ -604,7 +604,7 @@ def test_srgb_stays_as_it_is(tmp_path: Path, case: str) -> None:
     assert source.digest() == open_source(tmp_path, icc=False).digest()
 
 
-def test_colours_are_converted_before_they_are_laid_over_white(tmp_path: Path) -> None:
+def test_colors_are_converted_before_they_are_laid_over_white(tmp_path: Path) -> None:
     image = Image.new("RGBA", (1, 1), (200, 100, 50, 128))
     found = pixels(read_one(tmp_path, "x.png", encoded(image, icc_profile=ADOBE_RGB)))[0, 0]
     expected = by_hand((200, 100, 50), ADOBE, 2.19921875) * 128 / 255 + 255 * 127 / 255
@@ -612,25 +612,25 @@ def test_colours_are_converted_before_they_are_laid_over_white(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
-@pytest.mark.parametrize(("profile", "power"), [(GREY_22, 2.2), (GREY_LINEAR, 1.0)])
-def test_grey_profiles(tmp_path: Path, mode: str, profile: bytes, power: float) -> None:
+@pytest.mark.parametrize(("profile", "power"), [(GRAY_22, 2.2), (GRAY_LINEAR, 1.0)])
+def test_gray_profiles(tmp_path: Path, mode: str, profile: bytes, power: float) -> None:
     values = row(0, 10, 100, 200, 255, kind=np.uint8)
     image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(values).convert(mode)
     found = pixels(read_one(tmp_path, "x.png", encoded(image, icc_profile=profile)))[0]
     light = (values[0] / 255) ** power
     expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     assert abs(found - expected[:, None]).max() <= 1
-    assert (found == found[:, :1]).all(), "grey stays grey"
+    assert (found == found[:, :1]).all(), "gray stays gray"
 
 
-def test_a_colour_profile_on_grey(tmp_path: Path) -> None:
+def test_a_color_profile_on_gray(tmp_path: Path) -> None:
     """Common: software tags everything alike."""
     found = pixels(read_one(tmp_path, "x.png", encoded(Image.new("L", (1, 1), 100), icc_profile=ADOBE_RGB)))[0, 0]
     assert abs(found - by_hand((100, 100, 100), ADOBE, 2.19921875)).max() <= 1
 
 
 def test_cmyk_profile(tmp_path: Path) -> None:
-    """A printer whose paper is white and whose colours all print as one grey of L* = 50."""
+    """A printer whose paper is white and whose colors all print as one gray of L* = 50."""
     inks = np.full((16, 3), (128, 128, 128), np.uint8)  # L* 50, a* 0, b* 0
     inks[0] = (255, 128, 128)
     identity = (np.eye(3) * 65536).astype(">i4").tobytes()
@@ -656,13 +656,13 @@ def test_a_profile_of_megabytes_is_used(tmp_path: Path) -> None:
 
 def test_without_little_cms_profiles_are_left_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "check_module", lambda name: name != "littlecms2")
-    colour.find_profile.cache_clear()
+    color.find_profile.cache_clear()
     try:
         source = open_source(folder_of(tmp_path, {"x.png": encoded(noise(), icc_profile=DISPLAY_P3)}))
         assert np.array_equal(pixels(source.read(0)), pixels(noise()))
         assert "left as they are, for this Pillow cannot convert them" in source.notes[0]
     finally:
-        colour.find_profile.cache_clear()
+        color.find_profile.cache_clear()
 
 
 def test_profiles_are_converted_by_many_threads(tmp_path: Path) -> None:
@@ -801,9 +801,9 @@ source = open_source({str(tmp_path)!r}, verify=False)
 small(0)
 before = getrusage(RUSAGE_SELF).ru_maxrss
 if {work!r} == "strip":
-    from ganas.data.loaders import centre_images
+    from ganas.data.loaders import center_crops
     before = getrusage(RUSAGE_SELF).ru_maxrss  # torch is large
-    images = centre_images(source, 256)
+    images = center_crops(source, 256)
     assert (images[:, 0] == 255).all() and (images[:, 1:] == 0).all()
 else:
     with ThreadPoolExecutor(4) as pool:
@@ -823,7 +823,7 @@ def test_a_strip_is_seen_as_its_middle(tmp_path: Path) -> None:
     assert source.notes == (
         "1 image has one side more than 16 times the other, of which training sees the middle (a.png)",
     )
-    strip, ordinary = centre_images(source, 16)
+    strip, ordinary = center_crops(source, 16)
     middle = Image.fromarray(whole[:, 66 : 66 + 128]).resize((256, 16), Image.Resampling.BICUBIC)
     assert np.array_equal(strip.permute(1, 2, 0), np.asarray(middle)[:, 120:136])
     plainly = Image.fromarray(within).resize((256, 16), Image.Resampling.BICUBIC)

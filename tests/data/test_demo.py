@@ -50,11 +50,11 @@ def test_no_image_is_flat(demo: DemoData) -> None:
         assert min(contrasts) > 12
 
 
-def test_only_domain_a_has_colours(demo: DemoData) -> None:
-    for folder, coloured in ((demo.a, True), (demo.test_a, True), (demo.b, False), (demo.test_b, False)):
+def test_only_domain_a_has_colors(demo: DemoData) -> None:
+    for folder, colored in ((demo.a, True), (demo.test_a, True), (demo.b, False), (demo.test_b, False)):
         source = open_source(folder)
         spreads = [np.ptp(np.asarray(source.read(index)).astype(int), axis=2).mean() for index in range(len(source))]
-        assert np.median(spreads) > 50 if coloured else max(spreads) == 0
+        assert np.median(spreads) > 50 if colored else max(spreads) == 0
 
 
 def test_test_crops_share_no_pixel_with_training_crops(demo: DemoData) -> None:

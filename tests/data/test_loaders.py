@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from ganas.data.center_crops import map_squares, write_squares
-from ganas.data.loaders import Batches, centre_images, split, to_images, to_network
+from ganas.data.center_crops import map_center_crops, write_center_crops
+from ganas.data.loaders import Batches, center_crops, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError, Stopped
 from ganas.signals import StopSignal
@@ -41,17 +41,17 @@ def write_noise(path: Path, count: int, first_seed: int = 0) -> ImageSource:
 
 
 def write_flat(folder: Path, count: int) -> ImageSource:
-    """Images of one colour each: image n is all (n, 2n, 255 - n), so that any crop of it tells its number."""
+    """Images of one color each: image n is all (n, 2n, 255 - n), so that any crop of it tells its number."""
     folder.mkdir()
     for number in range(count):
         Image.new("RGB", (20, 24), (number, 2 * number, 255 - number)).save(folder / f"{number:03}.png")
     return open_source(folder)
 
 
-def centred(folder: Path, source: ImageSource) -> ImageSource:
-    """The centre squares of 20 pixels as files."""
+def centered(folder: Path, source: ImageSource) -> ImageSource:
+    """The center crops of 20 pixels as files."""
     folder.mkdir()
-    for number, image in enumerate(centre_images(source, 20)):
+    for number, image in enumerate(center_crops(source, 20)):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:03}.png")
     return open_source(folder)
 
@@ -158,42 +158,42 @@ def test_a_split_of_less_than_nothing_is_a_bug() -> None:
 # Centre crops
 
 
-def test_centre_images(tmp_path: Path) -> None:
+def test_center_crops(tmp_path: Path) -> None:
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = (10, 20, 30)  # the square in the middle
     tall = np.transpose(wide, (1, 0, 2))
     for name, image in (("wide", wide), ("tall", tall), ("small", np.full((4, 6, 3), 99, np.uint8))):
         Image.fromarray(image).save(tmp_path / f"{name}.png")
     source = open_source(tmp_path)
-    images = centre_images(source, 32)  # nothing to resize: wide and tall are cut exactly
+    images = center_crops(source, 32)  # nothing to resize: wide and tall are cut exactly
     assert images.shape == (3, 3, 32, 32) and images.dtype == torch.uint8
     by_name = dict(zip(source.names, images, strict=True))
     assert by_name["wide.png"][:, 0, 0].tolist() == [10, 20, 30]
     assert (by_name["wide.png"] == by_name["wide.png"][:, :1, :1]).all()
     assert torch.equal(by_name["tall.png"], by_name["wide.png"])
     assert (by_name["small.png"] == 99).all()
-    assert centre_images(source.subset([]), 32).shape == (0, 3, 32, 32)
+    assert center_crops(source.subset([]), 32).shape == (0, 3, 32, 32)
 
 
 def test_resizing_is_antialiased(tmp_path: Path) -> None:
     stripes = np.zeros((128, 128, 3), np.uint8)
     stripes[:, ::2] = 255
     Image.fromarray(stripes).save(tmp_path / "x.png")
-    inner = centre_images(open_source(tmp_path), 16)[0, :, 1:-1, 1:-1].float()
-    assert abs(inner - 127.5).max() < 4, "stripes finer than a pixel are grey"
+    inner = center_crops(open_source(tmp_path), 16)[0, :, 1:-1, 1:-1].float()
+    assert abs(inner - 127.5).max() < 4, "stripes finer than a pixel are gray"
 
 
 def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
     source = write_noise(tmp_path / "noise.zip", 7)
-    write_squares(tmp_path / "images.npy", source, 16)
-    squares = map_squares(tmp_path / "images.npy")
-    assert torch.equal(torch.from_numpy(squares), centre_images(source, 16))
+    write_center_crops(tmp_path / "images.npy", source, 16)
+    squares = map_center_crops(tmp_path / "images.npy")
+    assert torch.equal(torch.from_numpy(squares), center_crops(source, 16))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images.npy", "noise.zip"]
     whole = (tmp_path / "images.npy").read_bytes()
     for damaged in (whole[:-1], whole[:20], b""):
         (tmp_path / "images.npy").write_bytes(damaged)
         with pytest.raises(RunError, match=r"images\.npy' cannot be read .*: remove it, and it is made again"):
-            map_squares(tmp_path / "images.npy")
+            map_center_crops(tmp_path / "images.npy")
 
 
 def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ImageSource, "_encoded", stop_at_the_sixth)
     with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
-        write_squares(tmp_path / "images.npy", source, 16)
+        write_center_crops(tmp_path / "images.npy", source, 16)
     assert [path.name for path in tmp_path.iterdir()] == ["noise.zip"], "no part of it is left"
 
 
@@ -216,9 +216,9 @@ def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_domain_may_be_an_array(tmp_path: Path, cache_bytes: int) -> None:
     """The same batches, wherever the images are; files of another domain that are decoded each time do not matter."""
     source = write_flat(tmp_path / "flat", 9)
-    array = centre_images(source, 20).numpy()
+    array = center_crops(source, 20).numpy()
     settings: dict[str, Any] = {"resolution": 20, "load_size": 20, "flip": True, "batch": 4, "seed": 3}
-    expected = Batches((centred(tmp_path / "b", source), source), **settings).from_image(8)
+    expected = Batches((centered(tmp_path / "b", source), source), **settings).from_image(8)
     found = Batches((array, source), **settings, cache_bytes=cache_bytes).from_image(8)
     for one, other in itertools.islice(zip(expected, found, strict=False), 6):
         assert all(map(torch.equal, one, other))

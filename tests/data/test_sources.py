@@ -35,21 +35,21 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return stream.getvalue()
 
 
-def plain(colour: tuple[int, int, int] = RED, size: tuple[int, int] = (8, 6)) -> bytes:
-    return encoded(Image.new("RGB", size, colour))
+def plain(color: tuple[int, int, int] = RED, size: tuple[int, int] = (8, 6)) -> bytes:
+    return encoded(Image.new("RGB", size, color))
 
 
 def noise(size: tuple[int, int] = (64, 48), seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
-def png(width: int, height: int, bits: int, colour_type: int, rows: bytes) -> bytes:
-    """A PNG by hand: what Pillow cannot write (16-bit colour) or should not (a bomb)."""
+def png(width: int, height: int, bits: int, color_type: int, rows: bytes) -> bytes:
+    """A PNG by hand: what Pillow cannot write (16-bit color) or should not (a bomb)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -400,7 +400,7 @@ def test_check_source_reports_what_is_there(tmp_path: Path) -> None:
         "a.png": plain(size=(10, 40)),
         "b.png": plain(size=(20, 30)),
         "c.png": plain(size=(30, 20)),
-        "grey.png": encoded(Image.new("L", (90, 1))),
+        "gray.png": encoded(Image.new("L", (90, 1))),
         "bad.png": b"junk",
         "empty.png": b"",
     }
@@ -411,7 +411,7 @@ def test_check_source_reports_what_is_there(tmp_path: Path) -> None:
     assert report.modes == {"RGB": 3, "L": 1}
     assert report.bytes == sum(len(content) for content in files.values())
     assert report.notes == (
-        "1 image has one side more than 16 times the other, of which training sees the middle (grey.png)",
+        "1 image has one side more than 16 times the other, of which training sees the middle (gray.png)",
     )
     lines = str(report).splitlines()
     assert lines[0].startswith(f"{tmp_path}: 4 images, ") and lines[2] == f"  note: {report.notes[0]}"

@@ -134,7 +134,7 @@ def test_an_id_depends_on_the_content_alone() -> None:
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ('"kind": "growth"|"kind": "cyclegan"', "no architecture of a grown GAN"),
+        ('"kind": "growth"|"kind": "cyclegan"', "is of kind 'cyclegan', not 'growth'"),
         ('"schema": 1|"schema": 2', "schema 2"),
         ('"double"|"triple"', "unknown layer 'triple'"),
         ('"conv3x32"|"conv4x32"', "kernels are odd"),

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganas.data.loaders import centre_images
+from ganas.data.loaders import center_crops
 from ganas.errors import Stopped
 from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
@@ -222,7 +222,7 @@ def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, wh
     flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
     config, source = open_images(make_grow_config(preset="tiny", flags=flags))
     squares = open_squares(Run(tmp_path / "run"), config)
-    assert np.array_equal(squares, centre_images(source, 32))
+    assert np.array_equal(squares, center_crops(source, 32))
     assert squares.max() == (255 if white is None else 127)
 
 

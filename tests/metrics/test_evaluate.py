@@ -15,15 +15,9 @@ from ganas.data.demo import write_demo_data
 from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
 from ganas.metrics.distances import frechet, kernel
-from ganas.metrics.evaluate import (
-    Reference,
-    Side,
-    evaluate,
-    fid,
-    possible_metrics,
-)
+from ganas.metrics.evaluate import METRICS, ImageSet, Metric, Reference, evaluate, fid, possible_metrics
 from ganas.metrics.features import Activations, PreprocessingName, load_features
-from ganas.metrics.measurement import Summary, metric_of, summarise
+from ganas.metrics.measurement import Measurement, Summary, metric_of, summarize
 from ganas.metrics.sliced import sliced_wasserstein
 from noise_images import ListSource, noise
 
@@ -63,6 +57,19 @@ def by_content(images: Tensor) -> Tensor:
 
 def as_source(images: Tensor) -> ListSource:
     return ListSource([Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images])
+
+
+def test_a_new_metric_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def brightness(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
+        means = (side.resized(4, seed).float().mean().item() for side in (real, fake))
+        return Measurement({"brightness@pixels": abs(next(means) - next(means))})
+
+    monkeypatch.setitem(METRICS, "brightness", Metric("difference of mean gray levels", brightness, "nothing"))
+    dark, bright = torch.full((3, 3, 4, 4), 10, dtype=torch.uint8), torch.full((2, 3, 4, 4), 30, dtype=torch.uint8)
+    assert evaluate(dark, bright, metrics=["brightness"], features=None).scores == {"brightness@pixels": 20}
+    measured = Reference(dark, ["brightness"], None).measure(bright, bootstrap=2)
+    assert measured.intervals == {"brightness@pixels": (20, 20)}
+    assert "brightness" in possible_metrics(None)
 
 
 def test_scores_are_those_of_the_distances_under_keys_that_say_the_protocol() -> None:
@@ -180,7 +187,7 @@ def test_enlarging_one_side_only_is_flagged_with_the_way_out() -> None:
     [
         (["swd", "inception"], "unknown metric 'inception': choose from fid, kid, pr, is, swd"),
         (["swd", "kid"], "kid needs a feature network: give --features squeezenet:PATH or inception"),
-        ([], "no metric asked for: choose from fid, kid, pr, is, swd"),
+        ([], "no metric given: choose from fid, kid, pr, is, swd"),
     ],
 )
 def test_metrics_that_cannot_be_had(metrics: list[str], message: str) -> None:
@@ -317,9 +324,9 @@ def test_bootstrap_intervals_are_as_wide_as_other_draws_of_images_would_scatter(
 
 
 def test_a_resample_is_measured_by_its_own_gaussian() -> None:
-    real, fake = (Side(random_images(60, 4, seed), "real", Pixels()) for seed in (0, 1))
+    real, fake = (ImageSet(random_images(60, 4, seed), "real", Pixels()) for seed in (0, 1))
     assert real.gaussian, "fitted before, and not to be taken for the resample's"
-    drawn = real.drawn(np.random.default_rng(0))
+    drawn = real.resample(np.random.default_rng(0))
     expected = frechet(drawn.features, fake.features)
     assert fid(drawn, fake, 0).scores["fid@pixels-clean-4"] == expected
     assert expected != pytest.approx(frechet(real.features, fake.features), rel=1e-3)
@@ -339,7 +346,7 @@ def test_repeats_have_a_mean_a_range_and_a_standard_error() -> None:
     reference = Reference(random_images(20, 8, 0), ["kid"], Pixels())
     measured = [reference.measure(random_images(15, 8, seed)) for seed in (1, 2, 3)]
     values = [one.scores["kid@pixels-clean-4"] for one in measured]
-    (summary,) = summarise(measured).values()
+    (summary,) = summarize(measured).values()
     assert (summary.mean, summary.low, summary.high) == (pytest.approx(np.mean(values)), min(values), max(values))
     assert summary.standard_error == pytest.approx(np.std(values, ddof=1) / np.sqrt(3))
     assert np.isnan(Summary.of([1.0]).standard_error)
@@ -357,10 +364,10 @@ def test_scores_of_different_protocols_are_not_put_side_by_side() -> None:
         "split given and test": Reference(real, ["kid"], network, split="test").measure(fake),
         "keys kid": Reference(real, ["fid"], network).measure(fake),
     }
-    assert summarise([measured, measured])
+    assert summarize([measured, measured])
     for reason, other in others.items():
         with pytest.raises(ConfigError, match=f"different protocols cannot be put side by side: {reason}"):
-            summarise([measured, measured, other])
+            summarize([measured, measured, other])
 
 
 # What cannot be had

@@ -92,7 +92,7 @@ def test_clean_resize_agrees_with_clean_fid(size: int) -> None:
 # Extracting
 
 
-def test_extract_keeps_the_order_and_the_mean_colour() -> None:
+def test_extract_keeps_the_order_and_the_mean_color() -> None:
     levels = np.arange(70)
     images = torch.from_numpy(levels.astype(np.uint8))[:, None, None, None].expand(-1, 3, 20, 30)
     features = extract(ChannelMeans(), images, batch=16).features
@@ -101,9 +101,9 @@ def test_extract_keeps_the_order_and_the_mean_colour() -> None:
 
 
 def test_extract_reads_sources_of_mixed_sizes() -> None:
-    colours = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
-    source = ListSource([Image.new("RGB", (30 + 9 * i, 20), colour) for i, colour in enumerate(colours)])
-    np.testing.assert_allclose(extract(ChannelMeans(), source, batch=2).features, colours, atol=1e-3)
+    colors = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
+    source = ListSource([Image.new("RGB", (30 + 9 * i, 20), color) for i, color in enumerate(colors)])
+    np.testing.assert_allclose(extract(ChannelMeans(), source, batch=2).features, colors, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_error_while_reading_reaches_the_caller() -> None:
 # SqueezeNet
 
 
-def test_squeezenet_is_torchvisions_on_normalised_images(
+def test_squeezenet_is_torchvisions_on_normalized_images(
     squeezenet_file: Path, squeezenet_weights: dict[str, Tensor]
 ) -> None:
     from torchvision.models import squeezenet1_1
@@ -138,8 +138,8 @@ def test_squeezenet_is_torchvisions_on_normalised_images(
     reference = squeezenet1_1().eval()
     reference.load_state_dict(squeezenet_weights)
     with torch.no_grad():
-        normalised = normalize(images / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        expected = reference.features(normalised).mean(dim=(2, 3))
+        normalized = normalize(images / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        expected = reference.features(normalized).mean(dim=(2, 3))
     torch.testing.assert_close(network(images).features, expected, rtol=1e-3, atol=1e-4)
     assert expected.std() > 0.01
 

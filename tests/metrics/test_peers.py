@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
 from ganas.metrics.evaluate import evaluate
-from ganas.metrics.features import INCEPTION_LAYERS, clean_resize, extract, load_features
+from ganas.metrics.features import clean_resize, extract, load_features
+from ganas.metrics.features.inception import LAYERS as INCEPTION_LAYERS
 from ganas.metrics.measurement import Measurement
 
 COUNT = 24  # images a side: equal, so that KID's one subset is the whole

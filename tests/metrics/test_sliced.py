@@ -46,8 +46,8 @@ def plain_reading(real: Tensor, fake: Tensor, patches: int, seed: int) -> dict[s
         ]
         stacked = np.stack(cut)
         mean, deviation = (measure(axis=(0, 2, 3), keepdims=True) for measure in (stacked.mean, stacked.std))
-        standardised: Array = (stacked - mean) / deviation
-        return standardised.transpose(0, 2, 3, 1).reshape(len(stacked), -1)
+        standardized: Array = (stacked - mean) / deviation
+        return standardized.transpose(0, 2, 3, 1).reshape(len(stacked), -1)
 
     sets = [[image.astype(np.float64) for image in images.numpy()] for images in (real, fake)]
     distances = {}
@@ -109,7 +109,7 @@ def test_the_larger_set_is_cut_down_by_the_seed_and_nothing_else_is_drawn() -> N
     assert sliced_wasserstein(real, fake, seed=2) != first
 
 
-def test_a_generator_that_collapsed_to_a_flat_colour_gets_a_large_finite_distance() -> None:
+def test_a_generator_that_collapsed_to_a_flat_color_gets_a_large_finite_distance() -> None:
     real, same = textures(10, 32, 0), textures(10, 32, 1)
     flat = torch.full_like(real, 77)
     collapsed = sliced_wasserstein(real, flat)

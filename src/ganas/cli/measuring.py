@@ -146,9 +146,9 @@ def _print_judgements(judgements: Any, as_json: bool) -> None:
 
 def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None:
     """One measurement a folder, and a summary of several."""
-    from ganas.metrics.measurement import summarise
+    from ganas.metrics.measurement import summarize
 
-    summaries = summarise(measured) if len(measured) > 1 else {}
+    summaries = summarize(measured) if len(measured) > 1 else {}
     if as_json:
         if len(measured) == 1:
             print(json.dumps(measured[0].as_json()))

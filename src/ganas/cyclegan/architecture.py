@@ -8,12 +8,11 @@ No torch here.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
-from ganas.document import SCHEMA, content_id, read_document, write_document
+from ganas.document import check_id, content_id, parsing, read_document, write_document
 from ganas.errors import ArchitectureError
 from ganas.paths import StrPath, as_path
 
@@ -56,34 +55,12 @@ class Architecture:
     @classmethod
     def from_json(cls, text: str, origin: str = "architecture") -> Self:
         """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        return cls._from_document(read_document(text, origin), origin)
-
-    @classmethod
-    def _from_document(cls, document: Any, origin: str) -> Self:
-        if not isinstance(document, Mapping):
-            raise ArchitectureError(f"{origin} is no architecture: it holds a {type(document).__name__}, not an object")
-        schema, kind = document.get("schema"), document.get("kind")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise ArchitectureError(
-                f"{origin} has schema {schema}, newer than this ganas knows ({SCHEMA}): update ganas"
-            )
-        if schema != SCHEMA:
-            raise ArchitectureError(f"{origin} has schema {schema!r}: this ganas reads schema {SCHEMA}")
-        if kind != KIND:
-            raise ArchitectureError(f"{origin} is of kind {kind!r}: search, train and translate take {KIND!r}")
-        try:
+        document = read_document(text, origin, "architecture", kind=KIND, error=ArchitectureError)
+        with parsing(origin, ArchitectureError):
             architecture = cls(
                 layout=str(document["layout"]), **{name: tuple(map(str, document[name])) for name in NETWORKS}
             )
-        except KeyError as error:
-            raise ArchitectureError(f"{origin} lacks {error}: take an intact copy of it") from None
-        except (TypeError, ArchitectureError) as error:
-            raise ArchitectureError(f"{origin}: {error}") from None
-        if document.get("id") not in (None, architecture.id):
-            raise ArchitectureError(
-                f"{origin} was edited: its id {document['id']!r} is not that of its ops, {architecture.id!r}; "
-                f"write that id, or take the id out"
-            )
+        check_id(document, architecture.id, origin, ArchitectureError)
         return architecture
 
     def __str__(self) -> str:

@@ -56,7 +56,7 @@ def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
     )
 
 
-def summarise(choices: Sequence[Choice]) -> dict[str, Any]:
+def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
     """How far the search has settled: settled slots of all, and the median slot's entropy and margin."""
     return {
         "settled": sum(choice.settled for choice in choices),

@@ -12,12 +12,13 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import Layout, Slot
 from ganas.cyclegan.ops import OPS
 from ganas.cyclegan.size import sides
-from ganas.errors import RunError
+from ganas.document import parse_object
 from ganas.learning.loop import autocast
 from ganas.store import Run
 
 ROUNDS = 7  # of which the median counts, after some to warm up
 WARM_UP = 2
+MEASURE_AGAIN = "take an intact copy of it, or remove it to measure again"
 
 Latencies = dict[str, dict[str, int]]  # slot -> op -> microseconds
 
@@ -39,10 +40,9 @@ def slot_latencies(run: Run, config: RunConfig, layout: Layout, width: float) ->
 def _read(run: Run) -> dict[str, Latencies]:
     if not run.latencies.is_file():
         return {}
-    try:
-        return json.loads(run.latencies.read_text())  # type: ignore[no-any-return]
-    except ValueError:
-        raise RunError(f"{str(run.latencies)!r} is damaged: take an intact copy of it, or begin a new run") from None
+    return parse_object(
+        run.latencies.read_text(), repr(str(run.latencies)), "table of latencies", way_out=MEASURE_AGAIN
+    )
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from safetensors.torch import save
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.budget import open_budget
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.derive import Choice, derive, overruled, read_choices, records, summarise
+from ganas.cyclegan.derive import Choice, derive, overruled, read_choices, records, summarize
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.longer import stretched
@@ -71,10 +71,10 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
         def log() -> dict[str, Any]:
             current = choices()
-            return {"search": summarise(current), "slots": records(current)}
+            return {"search": summarize(current), "slots": records(current)}
 
         def words() -> str:
-            summary = summarise(choices())
+            summary = summarize(choices())
             return "; {settled} of {slots} slots settled, median entropy {median_entropy:.3f}".format(**summary)
 
         session.extra_log, session.extra_words = log, words
@@ -84,7 +84,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
         architecture = budget.derive(layout, session.gan.alphas()) if budget else derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
-        summary = summarise(final)
+        summary = summarize(final)
         document: dict[str, Any] = {"architecture": architecture.id}
         spent: list[str] = []
         if budget:

@@ -21,7 +21,7 @@ from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.strategies import Penalty, Strategy, no_penalty, open_loop
 from ganas.cyclegan.translate import Translator
-from ganas.data.loaders import Batches, centre_images
+from ganas.data.loaders import Batches, center_crops
 from ganas.data.sources import ImageSource, notes_of
 from ganas.errors import DataError, NonFiniteError, RunError, Stopped, describe_os_error
 from ganas.learning.ema import EMA, averaged_or_current
@@ -79,7 +79,7 @@ class Session:
 
     def _look_at(self, held: ImageSource, otherwise: ImageSource) -> Tensor:
         source = held if len(held) >= SAMPLES else otherwise
-        return centre_images(source.subset(range(min(SAMPLES, len(source)))), self.config.data.resolution)
+        return center_crops(source.subset(range(min(SAMPLES, len(source)))), self.config.data.resolution)
 
     def resume(self) -> bool:
         """Take up the newest checkpoint, if there is one."""

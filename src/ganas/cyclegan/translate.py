@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional
@@ -25,14 +24,14 @@ from ganas.cyclegan.layout import Direction, find_layout
 from ganas.data.listing import is_image_name
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
-from ganas.errors import ArchitectureError, DataError, RunError, is_out_of_memory, shown
-from ganas.model_file import MALFORMED, read_metadata, write_model
+from ganas.document import SCHEMA
+from ganas.errors import DataError, RunError, is_out_of_memory, shown
+from ganas.model_file import intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png
 from ganas.progress import Reporter
 from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
 
-SCHEMA = 1
 BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
 UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
 LONGEST_NAME = 255  # bytes of one part of a path, on all common file systems
@@ -71,7 +70,7 @@ def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
     """Read one generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
     path = as_path(place)
     content = path.read_bytes()
-    with _intact(path):
+    with intact(path, "generator"):
         info = _read_info(content)
         network = build_generator(info)
         network.load_state_dict(load(content))
@@ -81,25 +80,12 @@ def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
 def read_generator_info(path: Path) -> GeneratorInfo:
     """What a generator file says of itself; errors as in `load_generator`."""
     content = path.read_bytes()
-    with _intact(path):
+    with intact(path, "generator"):
         return _read_info(content)
 
 
-@contextmanager
-def _intact(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (SafetensorError, ArchitectureError, *MALFORMED) as error:
-        reason = str(error).splitlines()[0][:100]
-        raise RunError(f"{str(path)!r} is no intact generator ({reason}): take another copy of it") from None
-
-
 def _read_info(content: bytes) -> GeneratorInfo:
-    """What a generator file says of itself."""
     document = read_metadata(content)
-    schema = document.pop("schema")
-    if schema != SCHEMA:
-        raise ValueError(f"schema {schema}, this ganas reads {SCHEMA}")
     if "ops" not in document:
         raise ValueError("it is not a translator's; ganas sample takes grown ones")
     return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})

@@ -10,7 +10,7 @@ from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.trainer import Session
 from ganas.cyclegan.translate import Translator
-from ganas.data.loaders import centre_images, split
+from ganas.data.loaders import center_crops, split
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.metrics.cache import Cache
@@ -92,7 +92,7 @@ class Validation:
         return source if left <= 0 else source.subset(split(len(source), left, self._config.split_seed)[0])
 
     def _look(self, source: ImageSource) -> Tensor:
-        return centre_images(source, self._config.data.resolution)
+        return center_crops(source, self._config.data.resolution)
 
     @cached_property
     def _facts(self) -> Mapping[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""One encoded image -> upright RGB pixels, or a reason of a few words why not. No torch, no files."""
+"""Decode one image to upright RGB pixels, or raise a short reason why not. No torch, no file access."""
 
 import os
 import struct
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
-from ganas.data.colour import Profile, find_profile
+from ganas.data.color import Profile, find_profile
 from ganas.data.levels import DEFAULT_READING, FULL, Extent, Reading, white_of_bits
 from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
 from ganas.data.repairs import PNG, jpeg_ended, png_alone, png_chunks
@@ -38,46 +38,46 @@ _FRAMES = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # formats whose further frames
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What looking into one image showed."""
+class ImageInfo:
+    """Properties of one image, found by decoding it."""
 
     width: int  # upright
     height: int
     mode: str  # as stored, in Pillow's words
-    extent: Extent | None = None  # where its set has to decide which value is white
+    extent: Extent | None = None  # set if the value of white has to be decided by the whole data set
     animated: bool = False  # more frames or pages than the one that is read
-    profile: str = ""  # name of a colour profile other than sRGB
+    profile: str = ""  # name of a color profile other than sRGB
     bad_profile: bool = False  # it is damaged, or one of another kind of images
     made_here: bool = False  # by ganas, as it says itself
 
 
 def decode(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Image.Image:
-    """The upright RGB image; of its name the suffix counts. Raises UnreadableError."""
+    """Decode to an upright RGB image; only the suffix of the name is used. Raises UnreadableError."""
     with decoded(encoded, name, reading) as image:
         return image
 
 
 @contextmanager
 def decoded(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Iterator[Image.Image]:
-    """As `decode`. Until the end of the block the image counts among the pixels that are in memory."""
-    with ExitStack() as held:
+    """As `decode`; the image counts towards the pixel limit until the block ends."""
+    with ExitStack() as stack:
         with _reasons():
-            image = _load(encoded, name, held).rgb(reading)
+            image = _load(encoded, name, stack).rgb(reading)
         yield image
 
 
-def inspect(encoded: bytes, name: str = "", *, white_given: bool = False) -> Facts:
-    """What an image holds, every pixel of it decoded. Raises UnreadableError.
+def inspect(encoded: bytes, name: str = "", *, white_given: bool = False) -> ImageInfo:
+    """Decode every pixel and return the image's properties. Raises UnreadableError.
 
     white_given: the user says which value is white, so that any range will do.
     """
-    with ExitStack() as held, _reasons():
-        return _load(encoded, name, held).facts(white_given)
+    with ExitStack() as stack, _reasons():
+        return _load(encoded, name, stack).facts(white_given)
 
 
 @contextmanager
 def _reasons() -> Iterator[None]:
-    """Whatever a decoder raises, and each has its own (OSError, SyntaxError, struct.error ...), as UnreadableError."""
+    """Turn whatever a decoder raises (OSError, SyntaxError, struct.error, ...) into UnreadableError."""
     try:
         with _quiet_pillow():
             yield
@@ -93,9 +93,9 @@ class _Stored:
     """An image as it is stored, all its pixels decoded. Either ``image`` or ``samples`` holds them."""
 
     mode: str  # in Pillow's words
-    image: Image.Image | None = None  # of up to 8 bits a sample; of 16-bit colour the high bytes
+    image: Image.Image | None = None  # of up to 8 bits a sample; of 16-bit color the high bytes
     samples: Samples | None = None  # of more
-    all_bits: Callable[[], Samples] | None = None  # both bytes of 16-bit colour
+    all_bits: Callable[[], Samples] | None = None  # both bytes of 16-bit color
     tagged_white: float | None = None  # the value that is white in it, by its tags
     orientation: int = 1  # EXIF's
     profile: bytes | None = None
@@ -112,12 +112,12 @@ class _Stored:
             height, width = self.samples.values.shape[:2]
         return (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)
 
-    def facts(self, white_given: bool) -> Facts:
+    def facts(self, white_given: bool) -> ImageInfo:
         extent = self._extent()
         if extent and (range_error := extent.range_error(white_given)):
             raise UnreadableError(range_error)
         facts = partial(
-            Facts, *self.size, self.mode, extent, self.animated, made_here=self.software.rstrip("\0") == SOFTWARE
+            ImageInfo, *self.size, self.mode, extent, self.animated, made_here=self.software.rstrip("\0") == SOFTWARE
         )
         if not self.profile:
             return facts()
@@ -146,24 +146,24 @@ class _Stored:
         if not self.all_bits or not self.image:
             return None
         bands = cast(tuple[tuple[int, int], ...], self.image.getextrema())
-        colours = bands[:-1] if self.image.mode.endswith("A") else bands
-        highest = float(256 * max(high for _, high in colours) + 255)  # as far as the high bytes tell
+        colors = bands[:-1] if self.image.mode.endswith("A") else bands
+        highest = float(256 * max(high for _, high in colors) + 255)  # as far as the high bytes tell
         return Extent("integer", 0.0, highest, highest, self.tagged_white)
 
 
-def _load(encoded: bytes, name: str, held: ExitStack) -> _Stored:
-    """Decoded by Pillow, or else by what can; its pixels are held from before they take memory."""
+def _load(encoded: bytes, name: str, stack: ExitStack) -> _Stored:
+    """Decode with Pillow, or a fallback; pixels are reserved in `in_memory` before they are allocated."""
     if not encoded:
         raise UnreadableError("empty file")
     formats = _formats(PurePosixPath(name).suffix.lower())
     try:
-        return _load_by_pillow(encoded, formats, held)
+        return _load_by_pillow(encoded, formats, stack)
     except Exception as error:
-        held.close()
+        stack.close()
         if lacking := _lacking(encoded):
             raise UnreadableError(f"{lacking}, which this Pillow cannot read: update it") from error
         if isinstance(error, UnidentifiedImageError) and encoded.startswith(_TIFF):
-            return _load_tiff(encoded, held)
+            return _load_tiff(encoded, stack)
         if encoded.startswith(_JPEG) and reason_of(error) == "truncated":
             repaired, profile = jpeg_ended(encoded), None
         elif encoded.startswith(PNG):
@@ -172,15 +172,15 @@ def _load(encoded: bytes, name: str, held: ExitStack) -> _Stored:
             raise
         if not repaired:
             raise
-    stored = _load_by_pillow(repaired, formats, held)
+    stored = _load_by_pillow(repaired, formats, stack)
     return replace(stored, profile=profile or stored.profile)
 
 
-def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], held: ExitStack) -> _Stored:
+def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], stack: ExitStack) -> _Stored:
     image: Any = Image.open(BytesIO(encoded), formats=formats)
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
-    held.enter_context(in_memory.hold(image.width * image.height))
+    stack.enter_context(in_memory.hold(image.width * image.height))
     rawmodes = _rawmodes(image)
     if image.format == "TIFF" and rawmodes <= {*"RGBA"} and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8:
         raise UnidentifiedImageError  # planes of 16 bits, which Pillow takes for 8
@@ -193,20 +193,20 @@ def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], held: ExitStack) -
         software=_software(image),
     )
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return stored(image.mode, samples=_grey_samples(image, rawmodes, encoded))
+        return stored(image.mode, samples=_gray_samples(image, rawmodes, encoded))
     all_bits, tagged_white = None, None
-    if rawmodes and rawmodes <= _COLOUR_16 | {_GREY_ALPHA_16}:
+    if rawmodes and rawmodes <= _COLOUR_16 | {_GRAY_ALPHA_16}:
         all_bits, tagged_white = partial(_all_bits, encoded, formats), _tagged_white(image, encoded)
     decoded = image
-    if rawmodes == {_GREY_ALPHA_16}:  # of which Pillow makes RGBA
+    if rawmodes == {_GRAY_ALPHA_16}:  # of which Pillow makes RGBA
         decoded = Image.merge("LA", image.split()[2:])
     elif image.mode == "La":
         decoded = image.convert("LA")
     return stored(decoded.mode, decoded, all_bits=all_bits, tagged_white=tagged_white)
 
 
-def _load_tiff(encoded: bytes, held: ExitStack) -> _Stored:
-    tiff = read_tiff(encoded, held)
+def _load_tiff(encoded: bytes, stack: ExitStack) -> _Stored:
+    tiff = read_tiff(encoded, stack)
     return _Stored(
         tiff.mode, samples=tiff.samples, orientation=tiff.orientation, profile=tiff.profile, animated=tiff.animated
     )
@@ -225,7 +225,7 @@ def _formats(suffix: str) -> tuple[str, ...]:
 
 
 def _lacking(encoded: bytes) -> str:
-    """The format of a file that this Pillow was built without, or nothing."""
+    """The format of a file that this Pillow was built without, or an empty string."""
     if encoded[4:12] in (b"ftypavif", b"ftypavis"):
         name, feature = "AVIF", "avif"
     elif encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
@@ -239,7 +239,7 @@ def _lacking(encoded: bytes) -> str:
 
 # More than 8 bits a sample -------------------------------------------------------------------------------------------
 
-_GREY_ALPHA_16 = "LA;16B"
+_GRAY_ALPHA_16 = "LA;16B"
 _COLOUR_16 = {f"{bands};16{order}" for bands in ("RGB", "RGBX", "RGBA", *"RGBA") for order in "BLN"}
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -254,7 +254,7 @@ def _rawmode(tile: Any) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def _grey_samples(image: Any, rawmodes: set[str], encoded: bytes) -> Samples:
+def _gray_samples(image: Any, rawmodes: set[str], encoded: bytes) -> Samples:
     values = np.asarray(image)[..., None]  # [h, w, 1]
     if rawmodes == {"I;12"}:
         return Samples(values, exact=4095.0)
@@ -278,14 +278,14 @@ def _tagged_white(image: Any, encoded: bytes) -> float | None:
 
 
 def _all_bits(encoded: bytes, formats: tuple[str, ...]) -> Samples:
-    """16-bit colour. Pillow decodes the high bytes alone; told that bytes are swapped, it takes the low for them."""
+    """16-bit color. Pillow decodes the high bytes alone; told that bytes are swapped, it takes the low for them."""
 
     def loaded(rawmode: Callable[[str], str]) -> npt.NDArray[np.uint16]:
         image: Any = Image.open(BytesIO(encoded), formats=formats)
         image.tile = [_as(tile, rawmode(_rawmode(tile))) for tile in image.tile]
         return np.asarray(image).astype(np.uint16)
 
-    if _rawmodes(Image.open(BytesIO(encoded), formats=formats)) == {_GREY_ALPHA_16}:
+    if _rawmodes(Image.open(BytesIO(encoded), formats=formats)) == {_GRAY_ALPHA_16}:
         pairs = loaded(lambda _: "RGBA")  # four bytes as they are
         high, low = pairs[..., ::2], pairs[..., 1::2]
     else:
@@ -366,7 +366,7 @@ def _is_animated(image: Any) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """A few words for an exception of ours, Pillow's, zipfile's or the file system's."""
+    """A short reason for an exception of ours, Pillow's, zipfile's or the file system's."""
     text = " ".join(str(error).split())
     if isinstance(error, UnreadableError):
         return str(error)

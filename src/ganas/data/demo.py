@@ -1,6 +1,6 @@
 """Two small real data sets out of photographs that the installed scikit-image already carries. Nothing is downloaded.
 
-Domain a is colour photographs, domain b is black-and-white ones. The change is one of colour more than of shape, so a
+Domain a is color photographs, domain b is black-and-white ones. The change is one of color more than of shape, so a
 CycleGAN shows it after minutes, and anyone can tell a good translation from a bad one: from a to b the right answer is
 known, from b to a it is a matter of taste. Both are crops, at several scales, of very few photographs: enough to see
 every part of ganas work on real images, and far too little to measure anything.
@@ -26,7 +26,7 @@ from ganas.errors import DataError
 
 CROP_SIZE = 96  # side of every image written, in pixels
 SIDES = (96, 128, 176)  # sides of the squares cut out of a photograph, in its pixels: three scales
-MIN_CONTRAST = 24.0  # standard deviation of grey levels (0 to 255) below which a crop shows next to nothing
+MIN_CONTRAST = 24.0  # standard deviation of gray levels (0 to 255) below which a crop shows next to nothing
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom are outside
 
@@ -64,7 +64,7 @@ _DOMAIN_B = (
     _Photograph("gravel.png", held_out=(0, 0, 180, 180), train=20, test=4),
 )
 _STORY = (
-    "A is colour photographs (an astronaut, a cat, a cup of coffee, a motorcycle), "
+    "A is color photographs (an astronaut, a cat, a cup of coffee, a motorcycle), "
     "B is black-and-white ones (a cameraman, ancient coins, bricks, grass, gravel)"
 )
 

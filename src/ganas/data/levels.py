@@ -1,4 +1,4 @@
-"""Which stored value is white in images of more than 8 bits a sample: decided once, for a whole set. Pure.
+"""Decide the value of white for images of more than 8 bits a sample, once for a whole data set. Pure functions.
 
 Files of 12 bits mostly come in 16, and floating point names no range at all. One image cannot tell a dark one from one
 of fewer bits; a set of them nearly always can.
@@ -47,7 +47,7 @@ class Extent:
         return cls("float", low, high, percentile_99, tagged_white)
 
     def range_error(self, white_given: bool) -> str:
-        """Why no range holds the values, or nothing; white_given: the user says which value is white."""
+        """Why no known range fits the values, or an empty string; white_given: the user gave the value of white."""
         if self.low >= 0 and isfinite(self.high) and (white_given or self._fits(FULL)):  # NaN is not >= 0
             return ""
         way_out = "save it as one of these"
@@ -81,7 +81,7 @@ class Reading:
 
     integer: float = FULL  # white in integers of more than 8 bits
     floating: float | None = None  # white in floating point; None: what each image by itself would decide
-    icc: bool = True  # colour profiles other than sRGB are converted
+    icc: bool = True  # color profiles other than sRGB are converted
     converts: bool = False  # and there are some
     white_given: bool = False  # by the user, which value is white
     level: float | None = None  # white in all its images of more than 8 bits, where they are of one kind

@@ -1,4 +1,4 @@
-"""What reading images may cost: pixels of one, and of all that are in memory at once."""
+"""Memory limits for reading images: pixels per image, and pixels in memory at once."""
 
 import os
 import threading
@@ -11,11 +11,11 @@ AT_ONCE = 1 << 20  # pixels that are converted at a time: they take many bytes e
 
 
 class UnreadableError(Exception):
-    """One image cannot be read. The message is a reason of a few words."""
+    """An image cannot be read. The message is a short reason."""
 
 
 class PixelLimit:
-    """Threads that decode share so many pixels, so that together they take no more than one image may take alone."""
+    """A budget of pixels shared by decoding threads: together they use no more memory than the largest single image."""
 
     def __init__(self, pixels: int) -> None:
         self._pixels = pixels
@@ -28,7 +28,7 @@ class PixelLimit:
 
     @contextmanager
     def hold(self, pixels: int) -> Iterator[None]:
-        """Wait until so many are free, and hold them until the end of the block. More than there are means all."""
+        """Wait until this many pixels are free, and reserve them until the block ends; at most the whole budget."""
         pixels = min(pixels, self._pixels)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)

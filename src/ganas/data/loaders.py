@@ -63,28 +63,28 @@ def _divided(count: int, validation: int, seed: int, stream: int) -> tuple[tuple
     return tuple(sorted(order[validation:])), tuple(sorted(order[:validation]))
 
 
-def centre_images(source: ImageSource, resolution: int) -> Tensor:
-    """All images of ``source`` as uint8 [n, 3, resolution, resolution]: its :func:`centre_squares`."""
+def center_crops(source: ImageSource, resolution: int) -> Tensor:
+    """All images of ``source`` as uint8 [n, 3, resolution, resolution]: its :func:`iter_center_crops`."""
     images = np.empty((len(source), 3, resolution, resolution), np.uint8)
-    for index, pixels in enumerate(centre_squares(source, resolution)):
+    for index, pixels in enumerate(iter_center_crops(source, resolution)):
         images[index] = pixels
     return torch.from_numpy(images)
 
 
-def centre_squares(source: ImageSource, resolution: int) -> Iterator[Pixels]:
+def iter_center_crops(source: ImageSource, resolution: int) -> Iterator[Pixels]:
     """All images of ``source`` in order, each as uint8 [3, resolution, resolution].
 
-    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the centre is cut out. No randomness:
+    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the center is cut out. No randomness:
     this is what validation and samples see. Raises DataError when a file has become unreadable.
     """
 
-    def centre(index: int) -> Pixels:
+    def center(index: int) -> Pixels:
         with source.opened(index) as image:
             pixels = resized(image, resolution)  # [3, h, w]
         top, left = ((side - resolution) // 2 for side in pixels.shape[1:])
         return pixels[:, top : top + resolution, left : left + resolution]
 
-    return in_threads(centre, len(source))
+    return in_threads(center, len(source))
 
 
 class Batches:
@@ -107,7 +107,7 @@ class Batches:
         seed: int,
         workers: int = 0,  # processes that decode ahead; only used when the images do not fit the cache
         cache_bytes: int = 1 << 30,  # resized images are kept in memory if all domains fit in so much
-        say: Callable[[str], object] = lambda line: None,  # told, in a line, when images are long in coming
+        say: Callable[[str], object] = lambda line: None,  # called with one line when loading stalls
     ) -> None:
         if load_size < resolution:
             raise ValueError(f"load_size must be at least resolution, got {load_size=}, {resolution=}")
@@ -150,7 +150,7 @@ class Batches:
                 yield tuple(to_network(torch.from_numpy(images)) for images in self._awaited(waiting.popleft()))
 
     def _awaited(self, batch: Future[Batch]) -> Batch:
-        """One that is being made; while it is not there, that is said after a minute, two, four ..."""
+        """Wait for a batch; reports the delay after one, two, four, ... minutes."""
         began, patience = time.monotonic(), _PATIENCE
         while not wait([batch], timeout=1).done:  # not for good: on Windows that would be deaf to Ctrl-C
             if time.monotonic() - began >= patience:

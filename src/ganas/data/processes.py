@@ -100,7 +100,7 @@ def main() -> None:
 def _made(unpaired: Unpaired, start: int) -> Batch | Exception:
     try:
         return unpaired.from_image(start)
-    except (DataError, MemoryError) as error:  # these the user can mend; others are told by their traceback
+    except (DataError, MemoryError) as error:  # the user can fix these; others print their traceback
         return error
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 from ganas.data.limits import in_memory
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_PROFILE = 1 << 24  # bytes of a colour profile; those of printers have a few millions
+MOST_PROFILE = 1 << 24  # bytes of a color profile; those of printers have a few millions
 
 # Beside the critical chunks, what bears on the pixels
 _KEPT = (b"tRNS", b"sBIT", b"gAMA", b"cHRM", b"sRGB", b"eXIf")
@@ -32,7 +32,7 @@ def png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def png_alone(png: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG without all that does not bear on its pixels, and its colour profile by itself.
+    """A PNG without all that does not bear on its pixels, and its color profile by itself.
 
     Pillow refuses a whole image for a long text, a profile of more than a megabyte, or a damaged chunk that nobody
     needs.

@@ -34,7 +34,7 @@ _DECODED = {1, 32773} | _INFLATED  # none, PackBits
 class Samples:
     """What an image stores."""
 
-    values: Array  # [h, w, c], c: 1 grey, 2 with alpha, 3 colour, 4 with alpha
+    values: Array  # [h, w, c], c: 1 gray, 2 with alpha, 3 color, 4 with alpha
     alpha: Literal["none", "straight", "premultiplied"] = "none"
     inverted: bool = False  # 0 is white
     exact: float | None = None  # the value that is white, where the format leaves no doubt
@@ -42,7 +42,7 @@ class Samples:
 
     @property
     def extent(self) -> Extent | None:
-        """None where nothing has to be decided. Alpha has a say where colours were multiplied by it."""
+        """None where nothing has to be decided. Alpha has a say where colors were multiplied by it."""
         values = self.values[..., :-1] if self.alpha == "straight" else self.values
         return None if self.exact else Extent.of(values, self.tagged_white)
 
@@ -73,16 +73,16 @@ class Samples:
     def _eight_bits(self, values: Array, white: float, opaque: float) -> npt.NDArray[np.uint8]:
         scaled = values.astype(np.float64)
         if self.alpha == "none":
-            colours = scaled
+            colors = scaled
         else:
-            colours, alpha = scaled[..., :-1], scaled[..., -1:]
+            colors, alpha = scaled[..., :-1], scaled[..., -1:]
             if self.alpha == "premultiplied":
-                colours *= np.divide(opaque, alpha, out=np.zeros_like(alpha), where=alpha > 0)
+                colors *= np.divide(opaque, alpha, out=np.zeros_like(alpha), where=alpha > 0)
             alpha *= 255 / opaque
-        np.minimum(colours, white, out=colours)
+        np.minimum(colors, white, out=colors)
         if self.inverted:
-            np.subtract(white, colours, out=colours)
-        colours *= 255 / white
+            np.subtract(white, colors, out=colors)
+        colors *= 255 / white
         return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
@@ -115,8 +115,8 @@ class Tiff:
     animated: bool  # more than one page
 
 
-def read_tiff(encoded: bytes, held: ExitStack) -> Tiff:
-    """The first page of a TIFF of grey or RGB, integer or floating point. Raises UnreadableError with what is not read.
+def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
+    """The first page of a TIFF of gray or RGB, integer or floating point. Raises UnreadableError with what is not read.
 
     By tifffile, which scikit-image needs, too. Sizes are bounded, and held, before anything is decoded.
     """
@@ -125,20 +125,20 @@ def read_tiff(encoded: bytes, held: ExitStack) -> Tiff:
         page: Any = file.pages[0]
         tags = {tag.code: tag.value for tag in page.tags if tag.code in _READ_TAGS}
         kind = f"{page.bitspersample}-bit {_FORMATS.get(page.sampleformat, 'other')}"
-        colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO))
-        if colours is None or page.sampleformat not in _READ_FORMATS or page.bitspersample not in (8, 16, 32, 64):
+        colors = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO))
+        if colors is None or page.sampleformat not in _READ_FORMATS or page.bitspersample not in (8, 16, 32, 64):
             raise UnreadableError(f"a TIFF of {kind} samples: save it as 8 or 16 bits")
         count = page.samplesperpixel
-        if count < colours or page.imagedepth != 1:
+        if count < colors or page.imagedepth != 1:
             raise UnreadableError(f"a TIFF of {count} samples a pixel: save it as RGB of 8 or 16 bits")
         if page.nbytes > MAX_SAMPLE_BYTES:
             raise UnreadableError(f"more than {MAX_SAMPLE_BYTES // 10**6} MB of {kind} samples")
         _check_strips(page, encoded, kind)
-        held.enter_context(in_memory.hold(page.nbytes // 4))  # a pixel of Pillow's has 4 bytes
+        stack.enter_context(in_memory.hold(page.nbytes // 4))  # a pixel of Pillow's has 4 bytes
         stored = page.asarray(maxworkers=1).reshape(page.shaped)[:, 0]  # [planes, h, w, samples of each]
         values = np.moveaxis(stored, 0, -1).reshape(page.imagelength, page.imagewidth, count)
         animated = _has_second_page(file)
-    kept, alpha = _with_alpha(tags.get(_EXTRA_SAMPLES, ()), colours, count)
+    kept, alpha = _with_alpha(tags.get(_EXTRA_SAMPLES, ()), colors, count)
     samples = Samples(
         values[..., :kept],
         alpha,
@@ -146,7 +146,7 @@ def read_tiff(encoded: bytes, held: ExitStack) -> Tiff:
         exact=255.0 if values.dtype == np.uint8 else None,
         tagged_white=white_by_tags(tags),
     )
-    mode = f"{'RGB' if colours == 3 else 'L'}{'' if alpha == 'none' else 'A'} {values.dtype.name}"
+    mode = f"{'RGB' if colors == 3 else 'L'}{'' if alpha == 'none' else 'A'} {values.dtype.name}"
     return Tiff(samples, mode, tags.get(_ORIENTATION, 1), tags.get(_PROFILE), animated)
 
 
@@ -169,13 +169,13 @@ def _check_strips(page: Any, encoded: bytes, kind: str) -> None:
                 raise UnreadableError("damaged: more samples than pixels")
 
 
-def _with_alpha(extras: Any, colours: int, count: int) -> tuple[int, Literal["none", "straight", "premultiplied"]]:
+def _with_alpha(extras: Any, colors: int, count: int) -> tuple[int, Literal["none", "straight", "premultiplied"]]:
     """(samples that are read, what the last of them is). As Pillow, takes one more without a word for alpha."""
-    if count == colours:
-        return colours, "none"
+    if count == colors:
+        return colors, "none"
     first = int(extras[0] if isinstance(extras, tuple) and extras else 2 if extras == () else extras)
     kinds: dict[int, Literal["straight", "premultiplied"]] = {1: "premultiplied", 2: "straight"}
-    return (colours + 1, kinds[first]) if first in kinds else (colours, "none")
+    return (colors + 1, kinds[first]) if first in kinds else (colors, "none")
 
 
 def _has_second_page(file: TiffFile) -> bool:

@@ -3,7 +3,7 @@
 The image convention, said once for the whole package: images are uint8 NCHW RGB in data and metrics, and float in
 [-1, 1] in networks. (:mod:`ganas.data.loaders` converts between the two; a source itself hands out Pillow images.)
 
-Everything a user can have wrong in a data set is found up front by :func:`open_source` and told in one line, because a
+Anything wrong with a data set is found up front by :func:`open_source` and reported in one line, because a
 broken file that turns up after six hours of training is worth more than the seconds it takes to decode each image once.
 A zip is read in place and never extracted. No torch here.
 """
@@ -24,8 +24,8 @@ from typing import Any, NoReturn, TypeVar
 
 from PIL import Image
 
+from ganas.data.audit import AuditedFile, decide, listed
 from ganas.data.decode import decoded, inspect, reason_of
-from ganas.data.findings import Inspection, decide, listed
 from ganas.data.levels import DEFAULT_READING, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
@@ -67,11 +67,11 @@ class ImageSource:
 
         EXIF orientation is applied. Of an animation or a stack of pages it is the first. Modes become RGB so:
 
-        - 1 bit, grey, palette, YCbCr, CMYK: Pillow's conversion (knows Adobe's inverted CMYK).
-        - Colour profiles (ICC) other than sRGB are converted to it, unless ``reading.icc`` is off.
-        - Transparency (RGBA, LA, a palette's or a colour key): laid over white.
+        - 1 bit, gray, palette, YCbCr, CMYK: Pillow's conversion (knows Adobe's inverted CMYK).
+        - Color profiles (ICC) other than sRGB are converted to it, unless ``reading.icc`` is off.
+        - Transparency (RGBA, LA, a palette's or a color key): laid over white.
         - More than 8 bits, and floating point: ``reading`` says which value is white, once for the whole set; higher
-          ones are white, too. Of 16-bit colour Pillow keeps the high byte, unless the set has fewer bits in its 16.
+          ones are white, too. Of 16-bit color Pillow keeps the high byte, unless the set has fewer bits in its 16.
 
         Raises DataError, in one line, when the file has become unreadable or its values fit none of these ranges.
         """
@@ -82,9 +82,9 @@ class ImageSource:
     def opened(self, index: int) -> Iterator[Image.Image]:
         """As `read`, for what becomes smaller in the block: until its end, other threads do not fill the memory."""
         name = self.names[index]
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                image = held.enter_context(decoded(self._encoded(name), name, self.reading))
+                image = stack.enter_context(decoded(self._encoded(name), name, self.reading))
             except UnreadableError as error:
                 raise self._refusal(name, error) from error
             yield image
@@ -165,11 +165,11 @@ class SourceReport:
     notes: tuple[str, ...] = ()  # what was decided about them, a line each
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON can hold it."""
+        """As a JSON-serializable dict."""
         return {**asdict(self), "path": str(self.path)}
 
     def __str__(self) -> str:
-        """A few lines for people."""
+        """A human-readable summary."""
         lines = [f"{shown(self.path)}: {counted(self.count, 'image')}, {self.bytes / 10**6:.1f} MB"]
         if self.count:
             sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
@@ -201,7 +201,7 @@ def open_source(
     minimum: the number of usable images that must remain.
     resolution: pixels that the shorter side of each must have, where they are verified.
     white: the value that is white in images of more than 8 bits a sample; None: their tags and values tell.
-    icc: convert colour profiles other than sRGB.
+    icc: convert color profiles other than sRGB.
 
     Raises DataError, in one line with the way out: path missing, or neither folder, zip nor image; no images, or fewer
     than ``minimum``; images that cannot be read, or are smaller than ``resolution``; a zip that is damaged, encrypted,
@@ -236,7 +236,7 @@ def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSou
     raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable image')}, {minimum} needed{rest}; add images")
 
 
-def _check_resolution(source: ImageSource, found: Sequence[Inspection], resolution: int) -> None:
+def _check_resolution(source: ImageSource, found: Sequence[AuditedFile], resolution: int) -> None:
     sides = {one.name: (one.facts.width, one.facts.height) for one in found if one.facts}
     small = [name for name, size in sides.items() if min(size) < resolution]
     if small:
@@ -248,12 +248,12 @@ def _check_resolution(source: ImageSource, found: Sequence[Inspection], resoluti
 
 
 def notes_of(*sources: ImageSource) -> list[str]:
-    """What was decided about these sets, each line with its set's path, and once."""
+    """Notes on how these sets are read, each with its set's path and without repeats."""
     return [*dict.fromkeys(f"{shown(source.path)}: {note}" for source in sources for note in source.notes)]
 
 
 def check_apart(one: ImageSource, other: ImageSource) -> bool:
-    """Whether two sets are the same files; raises `DataError` where they share some and not all."""
+    """Whether two sets are the same files; raises `DataError` if they overlap partially."""
     mine, theirs = one.files, other.files
     shared = len(mine & theirs)
     if shared and mine != theirs:
@@ -274,7 +274,7 @@ def check_halves(count: int, place: str, strategy: str, way_out: str) -> None:
 
 
 def check_source(place: StrPath, *, white: float | None = None, icc: bool = True) -> SourceReport:
-    """Decodes every image under ``place`` and says what is there. Broken images are reported, not raised.
+    """Decode every image under ``place`` and summarize the data set. Broken images are reported, not raised.
 
     Raises DataError where there is nothing to look at: as :func:`open_source`, but for broken images.
     """
@@ -298,7 +298,7 @@ def check_source(place: StrPath, *, white: float | None = None, icc: bool = True
 
 
 def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
-    """``function(0) ... function(count - 1)``, in order, computed by a few threads: Pillow decodes without the GIL.
+    """``function(0) ... function(count - 1)``, in order, computed by threads: Pillow decodes without the GIL.
 
     They run ahead of who reads the results by two tasks each, and no further.
     """
@@ -342,23 +342,23 @@ def _file_bytes(file: Path) -> bytes:
 # Looking at all of them ----------------------------------------------------------------------------------------------
 
 
-def _looked_into(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[Inspection]]:
+def _looked_into(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[AuditedFile]]:
     """What every file holds; white_given: the user says which value is white.
 
     What ganas made itself is left out where there are other images: it would learn from its own results.
     """
 
-    def look(index: int) -> Inspection:
+    def inspect_one(index: int) -> AuditedFile:
         name = source.names[index]
         size = 0
         try:
             encoded = source._encoded(name)
             size = len(encoded)
-            return Inspection(name, size, inspect(encoded, name, white_given=white_given))
+            return AuditedFile(name, size, inspect(encoded, name, white_given=white_given))
         except UnreadableError as error:
-            return Inspection(name, size, None, str(error))
+            return AuditedFile(name, size, None, str(error))
 
-    found = list(in_threads(look, len(source)))
+    found = list(in_threads(inspect_one, len(source)))
     made = [one.name for one in found if one.facts and one.facts.made_here]
     if not made or not any(one.facts and not one.facts.made_here for one in found):
         return source, found
@@ -367,7 +367,7 @@ def _looked_into(source: ImageSource, *, white_given: bool) -> tuple[ImageSource
     return replace(source, names=tuple(one.name for one in left), notes=(*source.notes, note)), left
 
 
-def _refuse_broken(source: ImageSource, broken: Sequence[Inspection], minimum: int) -> NoReturn:
+def _refuse_broken(source: ImageSource, broken: Sequence[AuditedFile], minimum: int) -> NoReturn:
     message = (
         f"{shown(source.path)}: {len(broken)} of {counted(len(source), 'image')} cannot be read ({listed(broken)})"
     )

@@ -1,4 +1,4 @@
-"""Threads that read images: they work ahead of who wants the results, and nobody ever has to wait for their end."""
+"""Daemon threads that read images ahead of time and never block shutdown."""
 
 import threading
 import time
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Threads:
-    """`count` threads that do tasks in the order they come; what has not begun when the block ends is dropped.
+    """A pool of `count` threads that runs tasks in order; tasks not started when the block ends are dropped.
 
-    Those of `ThreadPoolExecutor` are waited for without end, here and when the program exits: one that hangs in a read
-    from a network disk would keep Ctrl-C from working. These are daemons, and left behind.
+    `ThreadPoolExecutor` joins its threads without a timeout, also at interpreter exit: one that hangs in a read from a
+    network disk would block Ctrl-C. These threads are daemons and are abandoned after PATIENCE seconds.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -29,7 +29,7 @@ class Threads:
         ]
 
     def submit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """What the task will return or raise."""
+        """A future of what the task returns or raises."""
         future: Future[T] = Future()
 
         def run() -> None:

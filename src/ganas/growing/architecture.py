@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from math import log2
 from typing import Any, Literal, NamedTuple, Self
 
-from ganas.document import SCHEMA, content_id, read_document, write_document
+from ganas.document import check_id, content_id, envelope, open_envelope, parsing, read_document, write_document
 from ganas.errors import ArchitectureError
 
 KIND = "growth"
@@ -167,25 +167,27 @@ class GrowthArchitecture:
     @classmethod
     def from_json(cls, text: str, origin: str = "architecture") -> Self:
         """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        document = read_document(text, origin)
-        if not isinstance(document, Mapping) or document.get("kind") != KIND:
-            raise ArchitectureError(f"{origin} is no architecture of a grown GAN: take one that ganas grow wrote")
-        if document.get("schema") != SCHEMA:
-            raise ArchitectureError(
-                f"{origin} has schema {document.get('schema')!r}, this ganas reads schema {SCHEMA}: update ganas"
-            )
-        try:
-            layers = {side: tuple(parse_layer(str(text)) for text in document[side]) for side in SIDES}
-            architecture = cls(int(document["latent"]), int(document["channels"]), **layers)
-        except KeyError as error:
-            raise ArchitectureError(f"{origin} lacks {error}: take an intact copy of it") from None
-        except (TypeError, ValueError, ArchitectureError) as error:
-            raise ArchitectureError(f"{origin}: {error}") from None
-        if document.get("id") not in (None, architecture.id):
-            raise ArchitectureError(
-                f"{origin} was edited: its id {document['id']!r} is not that of its layers, {architecture.id!r}; "
-                f"write that id, or take the id out"
-            )
+        return cls._from_content(
+            read_document(text, origin, "architecture", kind=KIND, error=ArchitectureError), origin
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """The same as an object, to be part of another document."""
+        return envelope(KIND, self._content())
+
+    @classmethod
+    def from_document(cls, document: Any, origin: str) -> Self:
+        """Read what `to_document` made; errors as in `from_json`."""
+        return cls._from_content(
+            open_envelope(document, origin, "architecture", kind=KIND, error=ArchitectureError), origin
+        )
+
+    @classmethod
+    def _from_content(cls, content: Mapping[str, Any], origin: str) -> Self:
+        with parsing(origin, ArchitectureError):
+            layers = {side: tuple(parse_layer(str(text)) for text in content[side]) for side in SIDES}
+            architecture = cls(int(content["latent"]), int(content["channels"]), **layers)
+        check_id(content, architecture.id, origin, ArchitectureError)
         return architecture
 
     def __str__(self) -> str:

@@ -6,17 +6,16 @@ RUN/candidates/ID/
   checkpoints/, metrics.jsonl, samples/, log.txt
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from ganas.errors import RunError
+from ganas.document import parsing, read_document, write_record
 from ganas.growing.architecture import SIDES, GrowthArchitecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
 
-SCHEMA = 1
+TRAIN_AGAIN = "remove its folder, and it is trained again"
 
 State = Literal["pending", "running", "done", "failed"]
 
@@ -40,20 +39,15 @@ class Spec:
 
     def to_json(self) -> str:
         """The text of a ``spec.json``."""
-        document = {"schema": SCHEMA} | asdict(self) | {"architecture": json.loads(self.architecture.to_json())}
-        return json.dumps(document, indent=1) + "\n"
+        return write_record(asdict(self) | {"architecture": self.architecture.to_document()})
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> "Spec":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        try:
-            document = json.loads(text)
-            if document.pop("schema") != SCHEMA:
-                raise ValueError("it is of another version of ganas")
-            architecture = GrowthArchitecture.from_json(json.dumps(document.pop("architecture")), origin)
+        document = read_document(text, origin, "spec", way_out=TRAIN_AGAIN)
+        with parsing(origin, way_out=TRAIN_AGAIN):
+            architecture = GrowthArchitecture.from_document(document.pop("architecture"), origin)
             return cls(architecture=architecture, **document)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RunError(f"{origin} is damaged ({error}): remove its folder, and it is trained again") from None
 
 
 def read_spec(candidate: Run) -> Spec:

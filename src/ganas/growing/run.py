@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ganas.data.center_crops import write_squares
+from ganas.data.center_crops import write_center_crops
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
 from ganas.growing.architecture import doublings
@@ -54,7 +54,7 @@ def grow(
         def decode() -> None:
             if not run.images.exists():
                 with stop.at_once():
-                    write_squares(run.images, source, config.data.resolution)
+                    write_center_crops(run.images, source, config.data.resolution)
 
         growth = Growth(run, config, executor, reporter, stop, decode)
         try:

@@ -1,26 +1,24 @@
 """Using a grown GAN: its generator in one self-describing file, and images made of seeds."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from ganas.data.loaders import to_images
-from ganas.errors import ArchitectureError, RunError
+from ganas.document import SCHEMA
+from ganas.errors import RunError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.networks import GrownGenerator
-from ganas.model_file import MALFORMED, read_metadata, write_model
+from ganas.model_file import intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png, tile
 from ganas.progress import Reporter
 from ganas.store import Run, refuse_existing, results_folder, write_atomically, write_new
 
-SCHEMA = 1
 COLUMNS = 8  # of a grid
 
 
@@ -36,7 +34,7 @@ class GrownInfo:
 
 def save_grown(path: Path, generator: GrownGenerator, info: GrownInfo) -> None:
     """Write a generator; equal weights and info give equal bytes."""
-    document = {"schema": SCHEMA, **vars(info), "architecture": json.loads(info.architecture.to_json())}
+    document = {"schema": SCHEMA, **vars(info), "architecture": info.architecture.to_document()}
     write_model(path, generator, document)
 
 
@@ -44,19 +42,14 @@ def load_grown(place: StrPath) -> tuple[GrownGenerator, GrownInfo]:
     """Read a generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
     path = as_path(place)
     content = path.read_bytes()
-    try:
+    with intact(path, "grown generator"):
         document = read_metadata(content)
-        if document.pop("schema") != SCHEMA:
-            raise ValueError("it is of another version of ganas")
         if "ops" in document:
             raise ValueError("it is a translator's; ganas translate takes it")
-        architecture = GrowthArchitecture.from_json(json.dumps(document.pop("architecture")), str(path))
+        architecture = GrowthArchitecture.from_document(document.pop("architecture"), "its architecture")
         info = GrownInfo(architecture=architecture, **document)
         generator = GrownGenerator(architecture)
         generator.load_state_dict(load(content))
-    except (SafetensorError, ArchitectureError, *MALFORMED) as error:
-        reason = (str(error).splitlines() or ["cut off"])[0][:100]
-        raise RunError(f"{str(path)!r} is no intact grown generator ({reason}): take another copy of it") from None
     return generator.eval(), info
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganas.data.center_crops import map_squares, write_squares
+from ganas.data.center_crops import map_center_crops, write_center_crops
 from ganas.data.loaders import Batches, split, to_images, to_network
 from ganas.data.sources import open_source
 from ganas.data.unpaired import Pixels
@@ -51,8 +51,8 @@ def open_squares(run: Run, config: GrowConfig) -> Pixels:
     if not run.images.exists():
         data = config.data
         source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
-        write_squares(run.images, source, config.data.resolution)
-    return map_squares(run.images)
+        write_center_crops(run.images, source, config.data.resolution)
+    return map_center_crops(run.images)
 
 
 class Reals:

@@ -1,4 +1,4 @@
-"""How far generated images are from real ones, and by which measure exactly.
+"""Distances between generated and real images, under keys that state the protocol.
 
 A score without its protocol cannot be compared with another, so every key says it:
 ``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
@@ -66,14 +66,14 @@ class _Digestible(Protocol):
     def digest(self) -> str: ...
 
 
-class Side:
-    """One of the two sets of images, read and passed through the network once for all metrics.
+class ImageSet:
+    """One side of a measurement: images that are read and passed through the network once for all metrics.
 
     images     an image source, or uint8 [n, 3, h, w]
     name       ``real`` or ``fake``, for messages
     network    None where no metric needs features
     cache      where statistics of these images may be found and kept
-    reporter   shows how far it is
+    reporter   shows progress
 
     Raises DataError where there are fewer than two images: no distribution has a spread then.
     """
@@ -107,24 +107,24 @@ class Side:
 
     @cached_property
     def digest(self) -> str | None:
-        """Of the images, where they can tell."""
+        """Digest of the images, if their source provides one."""
         return self._images.digest() if isinstance(self._images, _Digestible) else None
 
     @property
     def network(self) -> FeatureNetwork:
-        """What :attr:`features` come from."""
+        """The feature network."""
         assert self._network is not None, "Reference refuses metrics that need a network where there is none"
         return self._network
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Out of the cache where it has them, else computed, and kept there."""
+        """Statistics from the cache, or computed and cached."""
         cached = self._cache.read(self.digest, self.network) if self._cache and self.digest else None
         if cached and len(cached.activations.features) == len(self):
             return cached
         if self._reporter:
             with self._reporter.bar(f"{self.name} features", 0, len(self)) as bar:
-                activations = extract(self.network, self, batch=BATCH, seen=bar.reach)
+                activations = extract(self.network, self, batch=BATCH, on_progress=bar.reach)
         else:
             activations = extract(self.network, self, batch=BATCH)
         return self._kept(Statistics(activations, self._measured_lengths()))
@@ -185,8 +185,8 @@ class Side:
             self._resized = size, images[order]
         return self._resized[1]
 
-    def drawn(self, generator: np.random.Generator) -> "Side":
-        """As many images of this side, drawn with replacement; nothing is computed again."""
+    def resample(self, generator: np.random.Generator) -> "ImageSet":
+        """A bootstrap resample: as many images, drawn with replacement; features are not recomputed."""
         indices = generator.integers(len(self), size=len(self))
         other = copy(self)
         if self._network:
@@ -216,7 +216,7 @@ class Subset:
         return self.images.read(self.indices[index])
 
 
-def fid(real: Side, fake: Side, seed: int) -> Measurement:
+def fid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.frechet` of the two sides' features, with a warning where it is biased."""
     count, dimension = min(len(real), len(fake)), fake.network.dimension
     warning = f"fid: {count} images in a {dimension}-dimensional feature space: biased upward, read kid beside it"
@@ -226,7 +226,7 @@ def fid(real: Side, fake: Side, seed: int) -> Measurement:
     )
 
 
-def kid(real: Side, fake: Side, seed: int) -> Measurement:
+def kid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.kernel` of the two sides' features, and its standard error."""
     estimate, standard_error = kernel(real.features, fake.features, seed=seed)
     key = _features_key(fake.network)
@@ -236,7 +236,7 @@ def kid(real: Side, fake: Side, seed: int) -> Measurement:
     )
 
 
-def pr(real: Side, fake: Side, seed: int) -> Measurement:
+def pr(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.precision_recall` of the two sides' features."""
     for side in (real, fake):
         if len(side) <= NEIGHBOURS:
@@ -246,7 +246,7 @@ def pr(real: Side, fake: Side, seed: int) -> Measurement:
     return Measurement({f"precision@{key}": precision, f"recall@{key}": recall}, {"pr_neighbours": NEIGHBOURS})
 
 
-def isc(real: Side, fake: Side, seed: int) -> Measurement:
+def isc(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.inception_score` of the fakes, with a warning where it is biased."""
     splits = min(SPLITS, len(fake))
     score, deviation = inception_score(fake.logits, splits=splits, seed=seed)
@@ -260,7 +260,7 @@ def isc(real: Side, fake: Side, seed: int) -> Measurement:
     )
 
 
-def swd(real: Side, fake: Side, seed: int) -> Measurement:
+def swd(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.sliced.sliced_wasserstein`, at the largest power of two that enlarges no image."""
     shortest = min(real.lengths[0], fake.lengths[0])
     if shortest < SMALLEST_SIDE:
@@ -279,7 +279,7 @@ class Metric:
     """A line of METRICS."""
 
     summary: str
-    measure: Callable[[Side, Side, int], Measurement]  # real, fake, seed
+    measure: Callable[[ImageSet, ImageSet, int], Measurement]  # real, fake, seed
     needs: Literal["features", "logits", "nothing"]  # of a feature network
 
 
@@ -301,7 +301,7 @@ class Reference:
     seed        of every draw: the same images get the same scores
     cache       where statistics of the real images may be found and kept
     split       what the fakes were made of, for the protocol
-    reporter    shows how far it is
+    reporter    shows progress
 
     Raises ConfigError where a metric is unknown or lacks its network, DataError for fewer than two images.
     """
@@ -317,14 +317,14 @@ class Reference:
         split: Split = "given",
         reporter: Reporter | None = None,
     ) -> None:
-        self._asked = metrics is not None
+        self._requested = metrics is not None
         self._metrics = possible_metrics(features) if metrics is None else _checked(metrics, features)
         self._reporter = reporter
         # Scores of swd alone don't depend on a network that happens to be there, so their protocol does not name it.
         self._network = features if any(METRICS[name].needs != "nothing" for name in self._metrics) else None
         self._seed = seed
         self._split = split
-        self._real = Side(real, "real", self._network, cache, reporter)
+        self._real = ImageSet(real, "real", self._network, cache, reporter)
         if self._network is not None:
             _ = self._real.features  # now, so that measure takes the same time whenever it is called
 
@@ -345,7 +345,7 @@ class Reference:
         Raises DataError for fewer than two images, or fewer than ``count``.
         """
         start = time.monotonic()
-        side = Side(_drawn(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
+        side = ImageSet(_choose(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
         whole = self._scores(self._real, side)
         scores = {_counted(key, count): value for key, value in whole.scores.items()}
         protocol = {**self._protocol(side), **(facts or {}), **whole.protocol}
@@ -357,13 +357,13 @@ class Reference:
         protocol["seconds"] = round(time.monotonic() - start, 3)
         return Measurement(scores, protocol, warnings, intervals)
 
-    def _scores(self, real: Side, fake: Side) -> Measurement:
+    def _scores(self, real: ImageSet, fake: ImageSet) -> Measurement:
         results = []
         for name in self._metrics:
             try:
                 results.append(METRICS[name].measure(real, fake, self._seed))
             except DataError as error:
-                if self._asked:
+                if self._requested:
                     raise
                 results.append(Measurement({}, warnings=(f"left out: {error}",)))
         return Measurement(
@@ -372,7 +372,7 @@ class Reference:
             warnings=tuple(warning for result in results for warning in result.warnings),
         )
 
-    def _intervals(self, fake: Side, whole: Measurement, resamples: int) -> dict[str, tuple[float, float]]:
+    def _intervals(self, fake: ImageSet, whole: Measurement, resamples: int) -> dict[str, tuple[float, float]]:
         """The estimate ± 1.96 standard deviations of it over resamples of both sides, as many images each.
 
         Not their percentiles: images drawn twice shift all of these statistics, and shift them up.
@@ -381,7 +381,7 @@ class Reference:
         drawn = []
         with (self._reporter or Reporter()).bar("resamples", 0, resamples) as bar:
             for number in range(resamples):
-                drawn.append(self._scores(self._real.drawn(generator), fake.drawn(generator)).scores)
+                drawn.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
                 bar.reach(number + 1)
         return {
             key: (value - CONFIDENCE * spread, value + CONFIDENCE * spread)
@@ -390,7 +390,7 @@ class Reference:
             for spread in [float(np.std([scores[key] for scores in drawn], ddof=1))]
         }
 
-    def _protocol(self, fake: Side) -> dict[str, Any]:
+    def _protocol(self, fake: ImageSet) -> dict[str, Any]:
         """What every metric's number depends on."""
         return {
             "split": self._split,
@@ -406,7 +406,7 @@ class Reference:
         }
 
 
-def _drawn(images: Images | Tensor, count: int | None, seed: int) -> Images | Tensor:
+def _choose(images: Images | Tensor, count: int | None, seed: int) -> Images | Tensor:
     """`count` of the images; which ones follows from their order."""
     if count is None:
         return images
@@ -474,7 +474,7 @@ def evaluate_folders(
 
 
 def load_network(features: str | None, metrics: Sequence[str] | None) -> FeatureNetwork | None:
-    """The network of a specification, on the GPU if there is one; None where no metric asked for needs it.
+    """The network of a specification, on the GPU if there is one; None if no requested metric needs it.
 
     Unknown metrics are refused before anything is read.
     """
@@ -486,7 +486,7 @@ def load_network(features: str | None, metrics: Sequence[str] | None) -> Feature
 
 
 def possible_metrics(network: FeatureNetwork | None) -> list[str]:
-    """All that can be had with this network, or without any."""
+    """All metrics available with this network, or without one."""
     had = {"nothing"} if network is None else {"nothing", "features"} | ({"logits"} if network.classes else set())
     return [name for name, metric in METRICS.items() if metric.needs in had]
 
@@ -501,7 +501,7 @@ def _known(name: str) -> Metric:
 
 
 def _checked(metrics: Sequence[str], features: FeatureNetwork | None) -> list[str]:
-    """The metrics asked for, each once; ConfigError where one is unknown or cannot be had."""
+    """The requested metrics without repeats; ConfigError if one is unknown or unavailable."""
     for name in metrics:
         needs = _known(name).needs
         if needs != "nothing" and features is None:
@@ -511,7 +511,7 @@ def _checked(metrics: Sequence[str], features: FeatureNetwork | None) -> list[st
                 f"{name} needs a classifier, and the weights of {features.name} have none: give a file with it"
             )
     if not metrics:
-        raise ConfigError(f"no metric asked for: choose from {', '.join(METRICS)}")
+        raise ConfigError(f"no metric given: choose from {', '.join(METRICS)}")
     return list(dict.fromkeys(metrics))
 
 
@@ -520,7 +520,7 @@ def _features_key(network: FeatureNetwork) -> str:
     return f"{network.name}-{network.preprocessing}-{network.size}"
 
 
-def _sharpness_warnings(real: Side, fake: Side, network: FeatureNetwork | None) -> tuple[str, ...]:
+def _sharpness_warnings(real: ImageSet, fake: ImageSet, network: FeatureNetwork | None) -> tuple[str, ...]:
     """A warning where one side is enlarged more than the other: the network sees that blur before anything else."""
     if network is None:
         return ()

@@ -1,4 +1,4 @@
-"""What a measurement writes down, and when two of them may be put side by side."""
+"""A measurement with its protocol, and when two measurements may be compared."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ IDENTITY = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scores, and all that is needed to tell whether two of them may be compared.
+    """Scores with everything needed to decide whether two of them may be compared.
 
     scores      key (:mod:`ganas.metrics.evaluate`) -> value
     protocol    facts of this measurement that its keys have no room for; JSON can hold them
     warnings    one line each: why a score should be read with care
-    intervals   key -> (low, high), 95 % bootstrap intervals where they were asked for
+    intervals   key -> (low, high), 95 % bootstrap intervals if requested
     """
 
     scores: dict[str, float]
@@ -64,7 +64,7 @@ class Summary:
         return f"mean {self.mean:.4g} ± {self.standard_error:.2g}, range {self.low:.4g} to {self.high:.4g}"
 
 
-def summarise(measurements: Sequence[Measurement]) -> dict[str, Summary]:
+def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
     """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
     first = measurements[0]
     for other in measurements[1:]:

@@ -5,7 +5,7 @@ pyramid of detail, one level per scale; every level becomes 7×7 patches at rand
 images are two clouds of points, and their distance is averaged over directions, in each of which it is a matter of
 sorting. Fine levels compare texture, the coarsest one compares layout.
 
-Each cloud is standardised by itself, so a mere change of brightness, contrast or tint costs nothing.
+Each cloud is standardized by itself, so a mere change of brightness, contrast or tint costs nothing.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ PATCH = 7  # pixels
 NUM_DIRECTIONS = 4 * 128  # the paper's repeats × its directions in each: an average over both is one over all
 IMAGES_AT_ONCE = 64
 DIRECTIONS_AT_ONCE = 32
-# Below this spread, in grey levels, a channel holds nothing but rounding errors, which must not be blown up to texture.
+# Below this spread, in gray levels, a channel holds nothing but rounding errors, which must not be blown up to texture.
 SMALLEST_DEVIATION = 1e-3
 
 

@@ -18,13 +18,13 @@ from typing import Any, Literal
 
 from ganas.config import adjustable, network_of
 from ganas.cyclegan.config import RunConfig
-from ganas.errors import RunError
+from ganas.document import parsing, read_document, write_record
 from ganas.jobs.result import Result, read_result
 from ganas.settings import read_setting
 from ganas.store import Run
 
-SCHEMA = 1
 JOB = "job.json"
+RUN_AGAIN = "remove its folder, and it is run again"
 OF_JOB = "job:"  # how an architecture that another job finds begins
 AS_LARGE_AS = "@"
 
@@ -83,7 +83,7 @@ class Job:
 
     def to_json(self) -> str:
         """The text of a ``job.json``."""
-        return json.dumps({"schema": SCHEMA} | asdict(self), indent=1) + "\n"
+        return write_record(asdict(self))
 
     @classmethod
     def read(cls, folder: Run) -> "Job":
@@ -94,15 +94,11 @@ class Job:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "Job":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        try:
-            document = json.loads(text)
-            if document.pop("schema") != SCHEMA:
-                raise ValueError("it is of another version of ganas")
+        document = read_document(text, origin, "job", way_out=RUN_AGAIN)
+        with parsing(origin, way_out=RUN_AGAIN):
             values = tuple((key, value) for key, value in document.pop("values"))
             settings = tuple(document.pop("settings"))
             return cls(dataset=Dataset(**document.pop("dataset")), values=values, settings=settings, **document)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RunError(f"{origin} is damaged ({error}): remove its folder, and it is done again") from None
 
 
 def readable_id(text: str) -> str:

@@ -1,0 +1,183 @@
+"""What every feature network has in common, and how one is built from a trunk, a pool and a classifier."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ganas.errors import FeatureError
+from ganas.metrics.features.images import Images, PreprocessingName, TensorImages, resized_batches
+from ganas.metrics.features.weights import digest_of
+
+
+class Activations(NamedTuple):
+    """The output of a network for n images."""
+
+    features: Tensor  # float32 [n, dimension]
+    logits: Tensor | None  # float32 [n, classes]; None: its weights have no classifier
+
+
+class FeatureNetwork(Protocol):
+    """A network whose features are compared, and what the protocol of a score records about it."""
+
+    @property
+    def name(self) -> str:
+        """``inception``, ``squeezenet``, or torchvision's name of a classifier."""
+        ...
+
+    @property
+    def preprocessing(self) -> PreprocessingName:
+        """How images come to ``size``: a key of `PREPROCESSING`."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """ImageSet of its square input, in pixels."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Number of features of one image."""
+        ...
+
+    @property
+    def classes(self) -> int | None:
+        """Number of logits of one image; None where its weights have no classifier."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``: the last bits differ."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Short SHA-256 of the weights that features depend on: the same weights in another file have the same."""
+        ...
+
+    @property
+    def classifier_digest(self) -> str | None:
+        """The same of the last layer, which makes logits of features."""
+        ...
+
+    def __call__(self, images: Tensor, /) -> Activations:
+        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> what it makes of them, on the CPU."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TorchNetwork:
+    """A :class:`FeatureNetwork` made of a trunk, of what makes features of its output, and of what makes logits."""
+
+    name: str
+    preprocessing: PreprocessingName
+    size: int
+    dimension: int
+    classes: int | None
+    digest: str
+    classifier_digest: str | None
+    trunk: nn.Module  # takes float32 [n, 3, size, size]
+    pool: nn.Module  # of its output: [n, dimension]
+    classifier: nn.Module | None  # of its output: [n, classes]
+    mean: Tensor  # [3, 1, 1], in gray levels of [0, 255]
+    deviation: Tensor  # [3, 1, 1], in gray levels
+
+    @property
+    def device(self) -> str:
+        """The kind of device it is on."""
+        return self.mean.device.type
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Activations:
+        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> what it makes of them, on the CPU."""
+        # An autocast of the training loop around this call would make the score depend on the training's precision.
+        # TF32 would make it depend on the kind of GPU.
+        exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+        with torch.autocast(self.mean.device.type, enabled=False), exact:
+            output = self.trunk((images.to(self.mean.device) - self.mean) / self.deviation)
+            logits = self.classifier(output).cpu() if self.classifier else None
+            return Activations(self.pool(output).cpu(), logits)
+
+
+def extract(
+    network: FeatureNetwork,
+    images: Images | Tensor,
+    *,
+    batch: int = 32,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Activations:
+    """The features and logits of every image, in order.
+
+    images         an image source, or uint8 [n, 3, h, w]
+    batch          images that go through the network at once; the result depends on it by float32 rounding at most
+    on_progress    called with the number of images done
+    """
+    source = TensorImages(images) if isinstance(images, Tensor) else images
+    features = torch.empty(len(source), network.dimension)
+    logits = None if network.classes is None else torch.empty(len(source), network.classes)
+    start = 0
+    for resized in resized_batches(source, network.size, batch, network.preprocessing):
+        part = network(resized)
+        features[start : start + len(resized)] = part.features
+        if logits is not None:
+            assert part.logits is not None
+            logits[start : start + len(resized)] = part.logits
+        start += len(resized)
+        on_progress(start)
+    return Activations(features, logits)
+
+
+class Parts(NamedTuple):
+    """The parts of a network, on the CPU."""
+
+    trunk: nn.Module
+    pool: nn.Module  # of the trunk's output: [n, dimension]
+    classifier: nn.Module | None  # of the trunk's output: [n, classes]
+    mean: Tensor  # [3], in gray levels
+    deviation: Tensor
+    size: int  # pixels, unless the specification says another
+
+
+def global_average() -> tuple[nn.Module, nn.Module]:
+    """A map [n, c, h, w] -> [n, c]."""
+    return nn.AdaptiveAvgPool2d(1), nn.Flatten(1)
+
+
+def built(build: Callable[[], nn.Module], path: Path, expected: str) -> nn.Module:
+    """What ``build`` makes of the weights in ``path``; FeatureError where they are not those of ``expected``."""
+    try:
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away: training must not notice
+            return build()
+    except (RuntimeError, TypeError, ValueError) as error:  # load_state_dict: missing, unknown or misshapen keys
+        raise FeatureError(f"{path} does not hold the weights of {expected}: its tensors don't fit") from error
+
+
+def assemble(name: str, preprocessing: PreprocessingName, size: int | None, parts: Parts, device: str) -> TorchNetwork:
+    """The network on its device, with digests, once it was seen to take images of its size."""
+    size = size or parts.size
+    trunk = parts.trunk.requires_grad_(False).eval()
+    classifier = parts.classifier.requires_grad_(False).eval() if parts.classifier else None
+    mean, deviation = parts.mean[:, None, None], parts.deviation[:, None, None]
+    try:
+        with torch.inference_mode():
+            output = trunk(torch.zeros(1, 3, size, size))
+            features, logits = parts.pool(output), classifier(output) if classifier else None
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise FeatureError(f"{name} cannot take images of {size} px: leave the size out") from error
+    return TorchNetwork(
+        name=name,
+        preprocessing=preprocessing,
+        size=size,
+        dimension=features.shape[1],
+        classes=None if logits is None else logits.shape[1],
+        digest=digest_of(trunk),
+        classifier_digest=digest_of(classifier) if classifier else None,
+        trunk=trunk.to(device),
+        pool=parts.pool,
+        classifier=classifier.to(device) if classifier else None,
+        mean=mean.to(device),
+        deviation=deviation.to(device),
+    )

@@ -1,0 +1,103 @@
+"""Images on their way into a feature network: read one at a time, resized by one of two protocols, in batches."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganas.data.threads import Threads
+
+PreprocessingName = Literal["clean", "legacy"]
+
+
+class Images(Protocol):
+    """A set of images that are read one at a time, as :class:`ganas.data.sources.ImageSource` does."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, /) -> Image.Image:
+        """Image ``index`` as PIL RGB."""
+        ...
+
+
+class TensorImages:
+    """A tensor as :class:`Images`.
+
+    images    uint8 [n, 3, h, w]; ValueError otherwise, so that images in [-1, 1] are never scored by mistake
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be uint8 [n, 3, h, w], got {images.dtype} {list(images.shape)}")
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int, /) -> Image.Image:
+        """Image ``index`` as PIL RGB."""
+        return Image.fromarray(self._images[index].permute(1, 2, 0).cpu().numpy())
+
+    def digest(self) -> str:
+        """16 hex digits that change when a pixel or the shape does."""
+        pixels = self._images.cpu().contiguous().numpy()
+        return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
+
+
+def clean_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
+    """One image at ``size`` × ``size`` pixels by the *clean* protocol of Parmar et al. 2022 (module docstring).
+
+    image    PIL RGB, or uint8 [3, h, w]
+
+    Returns float32 [3, size, size], clipped to [0, 255] (bicubic overshoots) and not rounded.
+    """
+    channels = np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else image
+    resized = [
+        Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32)).resize((size, size), Image.Resampling.BICUBIC)
+        for channel in channels
+    ]
+    return np.stack([np.asarray(channel) for channel in resized]).clip(0, 255)
+
+
+def legacy_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
+    """One image at ``size`` × ``size`` pixels by TensorFlow 1's bilinear resize, which aliases; shapes as above."""
+    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+    channels = np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else image
+    pixels = torch.from_numpy(channels.astype(np.float32))[None]
+    resized = interpolate_bilinear_2d_like_tensorflow1x(pixels, size=(size, size), align_corners=False)
+    return resized[0].numpy()  # type: ignore[no-any-return]
+
+
+Resize = Callable[[Image.Image | npt.NDArray[np.uint8], int], npt.NDArray[np.float32]]
+PREPROCESSING: Mapping[PreprocessingName, Resize] = {"clean": clean_resize, "legacy": legacy_resize}
+
+
+def resized_batches(
+    images: Images, size: int, batch: int, preprocessing: PreprocessingName = "clean"
+) -> Iterator[Tensor]:
+    """Every image in order, as float32 [batch or fewer, 3, size, size].
+
+    The next batch is read and resized by threads (as many as torch computes with) while the caller works on this one:
+    decoding and resizing release the interpreter's lock. Two batches are held at most, whatever n is.
+    """
+    resize = PREPROCESSING[preprocessing]
+
+    def read(index: int) -> npt.NDArray[np.float32]:
+        return resize(images.read(index), size)
+
+    with Threads(torch.get_num_threads(), "resized") as pool:
+
+        def submit(start: int) -> list[Future[npt.NDArray[np.float32]]]:
+            return [pool.submit(read, index) for index in range(start, min(start + batch, len(images)))]
+
+        ahead = submit(0)
+        for start in range(batch, len(images) + batch, batch):
+            ready, ahead = ahead, submit(start)
+            yield torch.from_numpy(np.stack([image.result() for image in ready]))
