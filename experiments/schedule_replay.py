@@ -21,7 +21,9 @@ from ganas.growing.candidates import Spec, candidates, read_spec, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.presets import make_grow_config
 from ganas.growing.topk import uniform
+from ganas.jobs import queue
 from ganas.jobs.executor import Ended
+from ganas.jobs.job import Job
 from ganas.jobs.result import Result
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -67,13 +69,13 @@ class Replayed:
 
     def __init__(self, capacity: int, timings: Timings) -> None:
         self.capacity, self._timings = capacity, timings
-        self._running: list[tuple[float, str, Path]] = []
+        self._running: list[tuple[float, str, Job]] = []
         self.now = 0.0
         self.schedule: list[Interval] = []
 
-    def submit(self, job: Path) -> None:
+    def submit(self, job: Job) -> None:
         """Its end is known at once."""
-        spec = read_spec(Run(job))
+        spec = read_spec(job.folder)
         end = self.now + self._timings(spec)
         self.schedule.append(Interval(spec, self.now, end))
         heapq.heappush(self._running, (end, spec.id, job))
@@ -83,10 +85,12 @@ class Replayed:
         if not self._running:
             return []
         self.now, name, job = heapq.heappop(self._running)
-        candidate = Run(job)
+        candidate = job.folder
         score = 0.5 + uniform("score", name)
         candidate.write_text(candidate.final, "")
-        candidate.write_text(candidate.result, Result("done", start=1.0, end=score, metric="replay").to_json())
+        candidate.write_text(
+            candidate.result, Result("done", job.images, scores={"replay": score}, facts={"start": 1.0}).to_json()
+        )
         return [Ended(job)]
 
     def cancel(self) -> None:
@@ -97,8 +101,8 @@ def replay(config: GrowConfig, gpus: int, timings: Timings) -> list[Interval]:
     """The schedule of a search."""
     executor = Replayed(gpus, timings)
     with tempfile.TemporaryDirectory() as folder:
-        runner.POLL_SECONDS = 0.0
-        runner.LOOK_SECONDS = float("inf")
+        queue.POLL_SECONDS = 0.0
+        queue.ETA_SECONDS = float("inf")
         runner.default_cache = lambda: Path(folder) / "cache"  # type: ignore[attr-defined]
         runner.Growth(Run(Path(folder)), config, executor, Reporter(quiet=True), StopSignal()).run()
     return executor.schedule

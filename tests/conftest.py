@@ -1,5 +1,6 @@
 """For all tests."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,11 +26,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing of the user's is read or written."""
+    """Nothing of the user's is read or written. Workers find the kinds of jobs that tests have."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray leaves a token in the home
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # nor does it listen to other machines
+        kinds = str(Path(__file__).parent / "jobs")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (kinds, os.environ.get("PYTHONPATH")))))
         yield
 
 

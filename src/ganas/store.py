@@ -287,6 +287,11 @@ class Run:
         """Checkpoints, the newest last."""
         return sorted(self.checkpoints.glob("state-*.pt"))
 
+    def remove_checkpoints(self) -> None:
+        """Of this run and of those inside it."""
+        for checkpoint in self.path.glob("**/checkpoints/state-*.pt"):
+            checkpoint.unlink()
+
     def save_checkpoint(self, nimg: int, state: Mapping[str, Any]) -> None:
         """Write the state after `nimg` images and drop all but the last `KEPT_CHECKPOINTS`."""
         import torch

@@ -19,6 +19,7 @@ from ganas.growing.presets import make_grow_config
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector
 from ganas.growing.trainer import Candidate, Reals, load_final, open_squares
+from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import finish
 from ganas.layers import upsample
@@ -62,11 +63,8 @@ def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = No
     result = one.train(Reporter(quiet=True), stop or StopSignal())
     one.save_final()
     assert result.state == "done" and result.images == 32
-    assert (
-        result.start is not None
-        and result.end is not None
-        and result.metric == "swd@laplacian-clean-" + str(told.architecture.resolution)
-    )
+    key = f"swd@laplacian-clean-{told.architecture.resolution}"
+    assert result.facts["start"] > 0 and result.scores.keys() == {key}
     return one
 
 
@@ -125,14 +123,14 @@ def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path
     run, told = Run(tmp_path), spec("parent")
     one = candidate(run, config, told)
 
-    def work(_folder: Run, _stop: StopSignal, reporter: Reporter) -> Result:
+    def work(_job: Job, _stop: StopSignal, reporter: Reporter) -> Result:
         return one.train(reporter, _BreakAfter(5))
 
-    finish(one.folder.path, StopSignal(), work)
+    finish(Job("candidate", one.folder.path, told.images), StopSignal(), work)
     result = read_result(one.folder)
     assert result and result.state == "failed" and "no number" in str(result.error)
     assert result.images == one.folder.read_metrics()[-1]["nimg"] > 0 and result.seconds > 0
-    assert result.start is not None and str(result.metric).startswith("swd@") and result.end is None
+    assert result.facts["start"] > 0 and not result.scores
 
 
 def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ganas.store import Run
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.growing.runner.POLL_SECONDS", 0)
+    monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0)
     monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
     monkeypatch.setattr("ganas.growing.forecast._start_seconds", lambda: 1.0)
 

@@ -6,13 +6,12 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,7 @@ from ganas.growing.candidates import candidates, cost
 from ganas.growing.forecast import Pace
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import foresee, grow
-from ganas.growing.worker import train
 from ganas.jobs.executor import InProcess
-from ganas.jobs.worker import finish
-from ganas.signals import StopSignal
 from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
@@ -67,14 +63,14 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that nobody disturbed, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
     config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
-    grow(config, out, place=InProcess(lambda job: finish(job, StopSignal(), train)))
+    grow(config, out, executor=InProcess())
     return out
 
 
 def outcome(run: Path) -> dict[str, Any]:
     """Everything that is not a clock: who was trained, with which scores; the winner's bytes."""
     found: dict[str, Any] = {
-        spec.id: (spec, result and (result.state, result.images, result.start, result.end))
+        spec.id: (spec, result and (result.state, result.images, result.facts, result.scores))
         for spec, result in candidates(Run(run))
     }
     for name in ("result.json", "architecture.json", "model/generator.safetensors"):
@@ -139,7 +135,7 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
             and result["images"] == one["images"]
             and result["elapsed"] >= result["seconds"] > 0
         )
-        assert result["start"] > 0 and result["end"] > 0
+        assert result["facts"]["start"] > 0 and min(result["scores"].values()) > 0
     log = (whole / "log.txt").read_text()
     assert " done, 0 failed, 0 running, " in log and "; best " in log and " left\n" in log
 
@@ -276,9 +272,9 @@ def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
     command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
     assert ganas(*command) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(
-        rf"ganas: (candidate \w+ cannot be trained: )?No space left on device( '{out}/.*')?: free some", last
-    ), last
+    assert re.match(rf"ganas: (candidate \w+ cannot go on: )?No space left on device( '{out}/.*')?: free some", last), (
+        last
+    )
     assert not list(out.rglob("*.partial"))
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
@@ -294,69 +290,44 @@ def _trained(run: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in run.glob("candidates/*/result.json")}
 
 
-def _workers(run: Path) -> dict[int, bytes]:
-    """The workers of a run: process numbers, and what each trains."""
+def _workers(run: Path) -> dict[int, str]:
+    """The workers of a run: process numbers, and what each trains, found by where it logs."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        jobs = [word for word in words if word.startswith(f"{run}/".encode())]
-        if b"ganas.growing.worker" in words and jobs:
-            found[int(folder.name)] = jobs[0]
+        with suppress(OSError):
+            log = Path(os.readlink(folder / "fd" / "1"))
+            if log.is_relative_to(run / "candidates"):
+                found[int(folder.name)] = log.parent.name
     return found
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
-@pytest.mark.parametrize("victim", ["driver", "workers"])
-def test_killed_at_ten_moments_it_ends_the_same(victim: str, whole: Path, images: Path, tmp_path: Path) -> None:
-    moments, kills = random.Random(0), 0
-    for attempt in range(10):
-        out = tmp_path / f"attempt {attempt}"
-        kills += disturbed(victim, out, images, moments, 10 - kills)
-        assert outcome(out) == outcome(whole)
-        deadline = time.monotonic() + 30
-        while _workers(out) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert not _workers(out), "nobody is left behind"
-        if kills == 10:
-            break
-    assert kills == 10, "the runs were over before they could be disturbed"
-
-
-def disturbed(victim: str, out: Path, images: Path, moments: random.Random, most: int) -> int:
-    """A search to its end, with the driver or workers killed on the way; how often."""
+def test_killed_at_random_moments_it_ends_the_same(whole: Path, images: Path, tmp_path: Path) -> None:
+    """The driver and workers, two of each; that executors bear it is proved by workers that only count."""
+    moments, out, finished = random.Random(0), tmp_path / "run", dict[str, int]()
     command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
-    finished: dict[str, int] = {}
-    killed: list[bytes] = []
     process = None
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        if process is None:
-            with out.with_suffix(".said").open("ab") as said:
-                process = subprocess.Popen(command, stdout=said, stderr=said)
-        try:
-            process.wait(moments.uniform(2, 7) if len(killed) < most else 300)
-        except subprocess.TimeoutExpired:
-            # twice is no result yet
-            workers = {pid: job for pid, job in _workers(out).items() if killed.count(job) < 2}
-            targets = {process.pid: b""} if victim == "driver" else workers
-            if targets:
-                target = moments.choice(sorted(targets))
-                os.kill(target, signal.SIGKILL)
-                killed.append(targets[target])
-            if victim == "driver":
-                process.wait()
-                process = None
-        else:
-            break
+    for victim in ("driver", "worker", "driver", "worker"):
+        process = process or subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        while not _workers(out):
+            assert process.poll() is None, "it was over before it could be disturbed"
+        time.sleep(moments.uniform(0, 1))
+        workers = _workers(out)
+        if victim == "driver":
+            os.killpg(process.pid, signal.SIGKILL)
+            process = process.wait() and None
+        elif workers:
+            os.kill(moments.choice(sorted(workers)), signal.SIGKILL)
         now = _trained(out)
         assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
         finished = now
-    assert process and process.returncode == 0, out.with_suffix(".said").read_text()
-    return len(killed)
+    assert process and process.wait(300) == 0
+    assert outcome(out) == outcome(whole)
+    deadline = time.monotonic() + 30
+    while _workers(out):
+        assert time.monotonic() < deadline, "nobody is left behind"
+        time.sleep(0.2)
 
 
 # ── a Ray cluster ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -401,16 +372,15 @@ def test_without_ray_the_way_to_it_is_told(
 
 
 @pytest.mark.parametrize(
-    "answer, words",
+    "address, words",
     [
-        (None, "refused"),  # nobody is there
-        ("", "timed out"),
-        ("bye", "it hung up"),
-        ("HTTP/1.1 400 Bad Request", "something else answers there"),
+        ("127.0.0.1:1", "refused"),  # nobody is there
+        ("192.0.2.1:6379", ""),  # a network for documentation, in which nobody is: timed out, or unreachable
+        ("no.such.host.invalid:6379", ""),
     ],
 )
 def test_a_cluster_that_does_not_answer_is_named(
-    answer: str | None,
+    address: str,
     words: str,
     images: Path,
     tmp_path: Path,
@@ -420,19 +390,10 @@ def test_a_cluster_that_does_not_answer_is_named(
     pytest.importorskip("ray").shutdown()  # other tests may have connected this process
     monkeypatch.setattr("ganas.jobs.ray.PATIENCE", 0.5)
 
-    def serve() -> None:
-        door, _ = server.accept()
-        with door:
-            door.recv(100)
-            if answer != "bye":
-                door.sendall(str(answer).encode())
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = "127.0.0.1:1" if answer is None else f"127.0.0.1:{server.getsockname()[1]}"
-        if answer:
-            threading.Thread(target=serve, daemon=True).start()
-        command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
-        assert ganas(*command, "--executor", "ray", "--address", address) == 2
+    command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
+    began = time.monotonic()
+    assert ganas(*command, "--executor", "ray", "--address", address) == 2
+    assert time.monotonic() - began < 10, "Ray itself would try for minutes"
     error = capsys.readouterr().err
     assert f"ganas: no Ray cluster at '{address}' (" in error and words in error
 
@@ -468,7 +429,7 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
             assert code == 130 and f"stopped by {how.name}; all is saved" in said.read_text()
             assert not _workers(out), "all have gone before it"
     process = on_ray(nodes, out, images, said)
-    seen: dict[bytes, set[int]] = defaultdict(set)
+    seen: dict[str, set[int]] = defaultdict(set)
     while process.poll() is None:
         for worker, job in _workers(out).items():
             seen[job].add(worker)
@@ -480,33 +441,21 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
     assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
 
 
-def test_a_worker_ends_with_its_driver(images: Path, whole: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
+def test_a_worker_ends_with_its_driver(images: Path, tmp_path: Path) -> None:
     """An orphan would train on for nobody."""
-    run = shutil.copytree(whole, tmp_path / "run")
-    folder = next(path.parent for path in sorted(run.glob("candidates/*/result.json")))
-    (folder / "result.json").unlink()
-    spec = json.loads((folder / "spec.json").read_text())
-    (folder / "spec.json").write_text(json.dumps(spec | {"images": 10**6}))
-    driver = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import os, subprocess, sys; arguments = [*sys.argv[1:-1], str(os.getpid())]; "
-            "print(subprocess.Popen(arguments).pid, flush=True); input()",
-            *(sys.executable, "-m", "ganas.growing.worker", folder, "DRIVER"),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert driver.stdout and driver.stdin
-    worker = int(driver.stdout.readline())
-    time.sleep(0.5)
-    driver.kill()
+    out = tmp_path / "run"
+    long = settings(**{"training.images": 10**6, "training.log_every": 16})
+    command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *long]
+    driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    while not [*out.glob("candidates/*/checkpoints/*")]:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    assert _workers(out)
+    os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    driver.stdout.close()
-    driver.stdin.close()
     deadline = time.monotonic() + 60
-    while worker in _workers(run):
+    while _workers(out):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert not (folder / "result.json").exists()
+    assert not [*out.glob("candidates/*/result.json")]

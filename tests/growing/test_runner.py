@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganas.errors import ConfigError, RunError, Stopped
-from ganas.growing.candidates import Spec, read_spec, work
+from ganas.growing.candidates import Spec, read_spec, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.eta import seconds_left
 from ganas.growing.history import History, Record, read_history
@@ -17,6 +17,7 @@ from ganas.growing.presets import make_grow_config
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError
 from ganas.growing.topk import uniform
 from ganas.jobs.executor import Ended
+from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -35,14 +36,14 @@ class Oracle:
     ) -> None:
         self.capacity, self._killed, self._fails = capacity, killed, fails
         self._random = random.Random(seed)
-        self._running: list[Path] = []
+        self._running: list[Job] = []
         self.trained: list[str] = []
 
-    def submit(self, job: Path) -> None:
-        spec = read_spec(Run(job))
-        assert len(self._running) < self.capacity
+    def submit(self, job: Job) -> None:
+        spec = read_spec(job.folder)
+        assert len(self._running) < self.capacity and spec.images == job.images
         if spec.parent:
-            assert Run(job.parent / spec.parent).final.exists(), "its parent's weights are there"
+            assert Run(job.path.parent / spec.parent).final.exists(), "its parent's weights are there"
         self._running.append(job)
 
     def poll(self) -> Sequence[Ended]:
@@ -51,14 +52,14 @@ class Oracle:
         if self._killed is not None and len(self.trained) >= self._killed:
             raise KeyboardInterrupt
         job = self._running.pop(self._random.randrange(len(self._running)))
-        candidate = Run(job)
+        candidate = job.folder
         spec = read_spec(candidate)
         self.trained.append(spec.id)
         if self._fails(spec):
             return [Ended(job, "it fell over")]
         end = (1 + uniform(spec.id)) * spec.architecture.resolution
         candidate.write_text(candidate.final, "weights")
-        result = Result("done", spec.images, 1.0, start=2 * end, end=end, metric="swd@laplacian-clean-8")
+        result = Result("done", spec.images, 1.0, scores={"swd@laplacian-clean-8": end}, facts={"start": 2 * end})
         candidate.write_text(candidate.result, result.to_json())
         return [Ended(job)]
 
@@ -68,7 +69,7 @@ class Oracle:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setattr("ganas.growing.runner.POLL_SECONDS", 0)
+    monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0)
     folders = (str(tmp_path_factory.mktemp("cache")) for _ in iter(int, 1))
     monkeypatch.setattr("ganas.growing.runner.default_cache", lambda: Path(next(folders)))  # a new one a search
 
@@ -164,7 +165,7 @@ def test_scores_are_divided_by_those_of_the_route_at_the_same_stage(tmp_path: Pa
     for record, (side, stretches) in searched.values():
         there = [spec for spec in along if spec.architecture.resolution == side][stretches - 1]
         ours, theirs = record.result, read_result(Run(tmp_path).candidate(there.id))
-        assert ours and theirs and ours.end and theirs.end and record.normalized == ours.end / theirs.end
+        assert ours and theirs and record.normalized == (score_of(ours) or 0) / (score_of(theirs) or 0)
     assert len({stage for _, stage in searched.values()}) > 4, "several stages at several resolutions"
 
 
@@ -232,7 +233,7 @@ def test_trouble_stops_the_search_and_is_no_result(tmp_path: Path) -> None:
         def poll(self) -> Sequence[Ended]:
             return [Ended(job, "no space left", trouble=True) for job in self._running]
 
-    with pytest.raises(RunError, match="cannot be trained: no space left"):
+    with pytest.raises(RunError, match="cannot go on: no space left"):
         run(tmp_path, Troubled(1))
     assert not [*tmp_path.glob("candidates/*/result.json")]
     assert run(tmp_path, Oracle(1)) == run(tmp_path / "other", Oracle(1))
@@ -314,7 +315,7 @@ def test_how_long_it_will_go_on(tmp_path: Path) -> None:
 
     def done(spec: Spec) -> tuple[Spec, Result]:
         seconds = work(spec) / 1e9
-        return spec, Result("done", spec.images, seconds, seconds + 3, start=1.0, end=1.0)
+        return spec, Result("done", spec.images, seconds, seconds + 3, scores={"swd": 1.0})
 
     assert seconds_left(specs, {}, 2) is None
     known = {spec.id: done(spec) for spec in specs}

@@ -2,7 +2,7 @@
 
 At SIGTERM it cancels the job.
 
-python driver.py EXECUTOR JOB
+python driver.py EXECUTOR JOB KIND IMAGES
 """
 
 import signal
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from test_conformance import EXECUTORS
 
+from ganas.jobs.job import Job
 
-def main(name: str, job: Path) -> None:
+
+def main(name: str, job: Job) -> None:
     """Until the job has ended."""
     executor = EXECUTORS[name]()
     executor.submit(job)
@@ -22,4 +24,4 @@ def main(name: str, job: Path) -> None:
         time.sleep(0.02)
 
 
-main(sys.argv[1], Path(sys.argv[2]))
+main(sys.argv[1], Job(sys.argv[3], Path(sys.argv[2]), int(sys.argv[4])))

@@ -1,60 +1,68 @@
-"""A worker of tests: it does what its spec's action says, quickly and without torch.
-
-python worker.py JOB DRIVER
-"""
+"""Kinds of jobs for tests: each does quickly and without torch what its name says."""
 
 import os
 import signal
 import sys
-import threading
 import time
-from pathlib import Path
 
-from ganas.growing.candidates import read_spec
+from ganas.errors import Stopped, UserError
+from ganas.jobs.job import Job
 from ganas.jobs.result import Result
-from ganas.jobs.worker import end_with, locked
+from ganas.progress import Reporter
 from ganas.signals import StopSignal
-from ganas.store import Run
 
 
-def main(job: Path) -> None:
-    """Leave a trace of this start, then behave, as long as no other worker holds the job."""
-    candidate = Run(job)
-    with locked(candidate, StopSignal()):
-        behave(candidate, job)
-
-
-def behave(candidate: Run, job: Path) -> None:
-    """What the job says."""
-    with (job / "starts").open("a") as starts:
-        starts.write(f"{os.getpid()} {sorted(os.sched_getaffinity(0))}\n")
-    count = len((job / "starts").read_text().splitlines())
-    behaviour = read_spec(candidate).action or "work"
-    if behaviour == "raise":
-        candidate.write_text(candidate.result, Result("failed", error="ValueError: on purpose").to_json())
-        return
-    if behaviour == "trouble":
-        print("the disk is full: free some space", file=sys.stderr)
-        sys.exit(75)
-    if behaviour == "stop once" and count == 1:
-        sys.exit(130)
-    if behaviour == "exit":
+def behave(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
+    """Leave a trace of this start, then do what the job's kind says."""
+    kind, once = job.kind.removesuffix(" once"), job.kind.endswith(" once")
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    with (job.path / "starts").open("a") as starts:
+        starts.write(f"{os.getpid()} {cores}\n")
+    if once and len((job.path / "starts").read_text().splitlines()) > 1:
+        kind = "work"
+    if kind == "raise":
+        raise ValueError("on purpose")
+    if kind == "trouble":
+        raise UserError("the disk is full: free some space")
+    if kind == "stop":
+        raise Stopped("by somebody else")
+    if kind == "exit":
         os._exit(3)
-    if behaviour == "die" or (behaviour == "die once" and count == 1):
+    if kind == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if behaviour == "hang":
+    if kind == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
-    if behaviour == "slow to stop" and count == 1:
-        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3), sys.exit(130)))
-        time.sleep(600)
-    if behaviour == "wait" or (behaviour == "wait once" and count == 1):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
-        time.sleep(600)
-    while behaviour == "until told" and not (job / "told").exists():
+    if kind in ("slow to stop", "wait"):
+        while not stop.received:
+            time.sleep(0.02)
+        time.sleep(3 if kind == "slow to stop" else 0)
+        stop.check()
+    while kind == "until told" and not (job.path / "told").exists():
         time.sleep(0.02)
-    candidate.write_text(candidate.result, Result("done", end=1.0, start=2.0).to_json())
+    print("on stdout")
+    print("on stderr", file=sys.stderr)
+    variables = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
+    facts = {"group": os.getpgrp(), "path": sys.path, "elsewhere": "torch" in sys.modules, "began": time.time()}
+    return Result("done", images=job.images, scores={"score": 1.0}, facts=facts | variables)
 
 
-threading.Thread(target=end_with, args=(int(sys.argv[2]), StopSignal()), daemon=True).start()
-main(Path(sys.argv[1]))
+def count(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
+    """Count to the job's images, 100 a second, from where a checkpoint says that it was; each number is noted once."""
+    folder = job.folder
+    saved = folder.checkpoint_paths()
+    first = int(saved[-1].read_text()) if saved else 0
+    with (job.path / "starts").open("a") as starts:
+        starts.write(f"{os.getpid()} {first}\n")
+    for number in range(first + 1, job.images + 1):
+        time.sleep(0.01)
+        folder.write_text(folder.checkpoints / f"state-{number:012d}.pt", str(number))
+        stop.check()
+    return Result("done", images=job.images, scores={"count": float(job.images)})
+
+
+BEHAVIOURS = ("work", "raise", "trouble", "exit", "die", "die once", "stop once", "hang", "wait", "wait once")
+KINDS = {
+    **{kind: "echo_worker:behave" for kind in (*BEHAVIOURS, "slow to stop once", "until told")},
+    "count": "echo_worker:count",
+}

@@ -2,44 +2,49 @@
 
 import json
 import os
+import random
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ganas.errors import ConfigError
-from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.candidates import Spec
 from ganas.jobs.executor import Ended, Executor
+from ganas.jobs.job import Job
 from ganas.jobs.local import Local
 from ganas.jobs.ray import MANY_MACHINES, Ray
-from ganas.jobs.result import read_result
-from ganas.store import Run
 
-WORKER = (str(Path(__file__).parent / "echo_worker.py"),)
+KINDS = "echo_worker"
 CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
-BASE = GrowthArchitecture(latent=4, channels=8)
 
 TEXT: Any = {"capture_output": True, "text": True}
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
 Make = Callable[..., Executor]  # workers, timeout
 
 
 def local(workers: int = 2, timeout: float | None = None) -> Local:
-    return Local(workers, WORKER, timeout=timeout)
+    return Local(workers, KINDS, timeout=timeout)
+
+
+def fresh(workers: int = 2, timeout: float | None = None) -> Local:
+    return Local(workers, KINDS, timeout=timeout, warm=False)
 
 
 def ray(workers: int = 2, timeout: float | None = None) -> Ray:
-    return Ray(workers, WORKER, timeout=timeout, address=os.environ.get(CLUSTER))
+    return Ray(workers, KINDS, timeout=timeout, address=os.environ.get(CLUSTER))
 
 
-EXECUTORS: dict[str, Make] = {"local": local, "ray": ray}
+EXECUTORS: dict[str, Make] = {"local": local, "fresh": fresh, "ray": ray}
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +71,10 @@ def make(name: str, request: pytest.FixtureRequest) -> Make:
     return EXECUTORS[name]
 
 
-def job(folder: Path, behaviour: str, name: str = "job") -> Path:
-    candidate = Run(folder / "candidates" / name)
-    spec = Spec(name, BASE, None, behaviour, 0, seed=1, images=1)
-    candidate.write_text(candidate.spec, spec.to_json())
-    return candidate.path
+def job(folder: Path, kind: str, name: str = "job", images: int = 1) -> Job:
+    path = folder / "candidates" / name
+    path.mkdir(parents=True, exist_ok=True)
+    return Job(kind, path, images)
 
 
 def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[Ended]:
@@ -83,13 +87,13 @@ def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[En
     return ended
 
 
-def starts(path: Path) -> Sequence[str]:
-    return (path / "starts").read_text().splitlines()
+def starts(job: Job) -> Sequence[str]:
+    return (job.path / "starts").read_text().splitlines()
 
 
-def wait_until_started(path: Path) -> None:
+def wait_until_started(job: Job) -> None:
     deadline = time.monotonic() + 30
-    while not (path / "starts").exists():
+    while not (job.path / "starts").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -107,7 +111,7 @@ def test_success(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "work")
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)] and not executor.poll()
-    result = read_result(Run(path))
+    result = path.result()
     assert result and result.state == "done" and len(starts(path)) == 1
 
 
@@ -115,8 +119,10 @@ def test_an_exception_is_a_result(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "raise")
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)]
-    result = read_result(Run(path))
-    assert result and result.error == "ValueError: on purpose" and len(starts(path)) == 1
+    result = path.result()
+    assert (
+        result and result.error and result.error.startswith("ValueError: on purpose; see ") and len(starts(path)) == 1
+    )
 
 
 def test_leaving_without_a_result_is_an_error(make: Make, tmp_path: Path) -> None:
@@ -131,7 +137,7 @@ def test_one_that_is_killed_goes_on(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "die once")
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)]
-    assert len(starts(path)) == 2 and read_result(Run(path))
+    assert len(starts(path)) == 2 and path.result()
 
 
 def test_one_that_was_asked_to_stop_by_somebody_else_goes_on(make: Make, tmp_path: Path) -> None:
@@ -144,7 +150,7 @@ def test_trouble_is_told_and_is_no_result(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "trouble")
     executor.submit(path)
     assert wait_for(executor) == [Ended(path, "the disk is full: free some space", trouble=True)]
-    assert read_result(Run(path)) is None and len(starts(path)) == 1
+    assert path.result() is None and len(starts(path)) == 1
 
 
 def test_one_that_is_always_killed_is_given_up(make: Make, tmp_path: Path) -> None:
@@ -163,19 +169,20 @@ def test_one_that_hangs_is_ended(make: Make, tmp_path: Path) -> None:
 
 
 def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "wait")
+    executor, path = make(), job(tmp_path, "wait once")
     executor.submit(path)
     wait_until_started(path)
     executor.cancel()
     assert not alive(int(starts(path)[0].split()[0])) and not executor.poll()
-    job(tmp_path, "work")
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
 
 
-def lose_the_driver(name: str, path: Path, *, stopping: bool = False) -> None:
+def lose_the_driver(name: str, path: Job, *, stopping: bool = False) -> None:
     """Once its worker has begun, or while that is about to save."""
-    driver = subprocess.Popen([sys.executable, Path(__file__).parent / "driver.py", name, path])
+    driver = subprocess.Popen(
+        [sys.executable, Path(__file__).parent / "driver.py", name, path.path, path.kind, str(path.images)]
+    )
     wait_until_started(path)
     if stopping:
         driver.terminate()
@@ -184,11 +191,12 @@ def lose_the_driver(name: str, path: Path, *, stopping: bool = False) -> None:
     driver.wait()
 
 
-def test_after_a_driver_was_killed_another_one_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["local", "fresh"], indirect=True)
+def test_after_a_driver_was_killed_another_one_goes_on(name: str, make: Make, tmp_path: Path) -> None:
     """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
     path = job(tmp_path, "wait once")
-    lose_the_driver("local", path)
-    executor = local()
+    lose_the_driver(name, path)
+    executor = make()
     executor.submit(path)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
     assert not alive(int(starts(path)[0].split()[0]))
@@ -206,9 +214,10 @@ def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) 
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize("begin", [local, fresh])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_share_out_the_cores(workers: int, tmp_path: Path) -> None:
-    executor = local(workers)
+def test_workers_share_out_the_cores(workers: int, begin: Make, tmp_path: Path) -> None:
+    executor = begin(workers)
     paths = [job(tmp_path, "wait", name) for name in "ab"[:workers]]
     for path in paths:
         executor.submit(path)
@@ -217,6 +226,127 @@ def test_workers_share_out_the_cores(workers: int, tmp_path: Path) -> None:
     executor.cancel()
     assert sorted(core for some in cores for core in some) == sorted(os.sched_getaffinity(0)), "each is of one"
     assert max(map(len, cores)) - min(map(len, cores)) <= 1
+
+
+# ── targets, checkpoints, warm workers ───────────────────────────────────────────────────────────────────────────────
+
+
+def facts(job: Job) -> Mapping[str, Any]:
+    result = job.result()
+    assert result and result.state == "done"
+    return result.facts
+
+
+def do(executor: Executor, job: Job) -> None:
+    executor.submit(job)
+    assert wait_for(executor) == [Ended(job)]
+
+
+def test_given_a_larger_target_a_job_goes_on_from_its_checkpoint(make: Make, tmp_path: Path) -> None:
+    executor, path = make(), job(tmp_path, "count", images=5)
+    do(executor, path)
+    longer = replace(path, images=8)
+    assert longer.result() is None and path.folder.checkpoint_paths(), "kept until the job is released"
+    do(executor, longer)
+    do(executor, longer)  # it is done: nothing begins
+    result = longer.result()
+    assert result and (result.images, result.scores) == (8, {"count": 8.0})
+    assert [line.split()[1] for line in starts(path)] == ["0", "5"]
+
+
+@pytest.mark.parametrize("victim", ["worker", "driver", "server"])
+def test_killed_twice_at_random_moments_it_counts_on(victim: str, tmp_path: Path) -> None:
+    """A driver is killed with its group, as from a terminal; workers see that they are orphans and save."""
+    path, moments = job(tmp_path, "count", images=300), random.Random(0)
+    command = [sys.executable, Path(__file__).parent / "driver.py", "local", path.path, "count", "300"]
+    kills, driver, dead = 0, None, set[int]()
+    while path.result() is None:
+        if driver is None:
+            driver = subprocess.Popen(command, start_new_session=True)
+        with suppress(subprocess.TimeoutExpired):
+            driver.wait(moments.uniform(0.1, 0.3))
+            break
+        found = [] if not (path.path / "starts").exists() else [int(line.split()[0]) for line in starts(path)]
+        worker = next((pid for pid in found[::-1] if pid not in dead and alive(pid)), None)
+        if worker is None or kills == 2:
+            continue
+        if victim == "driver":
+            os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+            driver = None
+        else:
+            os.kill(worker if victim == "worker" else _parent(worker), signal.SIGKILL)
+        dead.add(worker)
+        kills += 1
+    assert driver and driver.wait(30) == 0 and kills == 2
+    result = path.result()
+    assert result and result.scores == {"count": 300.0}
+    firsts = [int(line.split()[1]) for line in starts(path)]
+    assert len(firsts) > kills and firsts == sorted(firsts) and firsts[-1] > 0, "each began where the last one was"
+    assert not any(alive(int(line.split()[0])) for line in starts(path)), "nobody is left behind"
+
+
+def _parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@linux
+def test_a_forked_worker_is_like_one_that_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its own group, where no Ctrl-C reaches it; the same threads, paths and environment; its words in its log."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found, logs = [], []
+    for name, warm in (("warm", True), ("fresh", False)):
+        path = job(tmp_path, "work", name)
+        do(Local(1, KINDS, threads=2, warm=warm), path)
+        made = dict(facts(path))
+        assert made.pop("group") == int(starts(path)[0].split()[0]) and made.pop("began")
+        found.append(made)
+        logs.append(path.folder.log.read_text())
+    assert (
+        found[0] == found[1] and found[0]["OMP_NUM_THREADS"] == "2" and logs[0] == logs[1] == "on stdout\non stderr\n"
+    )
+
+
+@linux
+def test_no_server_outlives_its_executor(tmp_path: Path) -> None:
+    executor, path = Local(1, KINDS), job(tmp_path, "wait")
+    executor.submit(path)
+    wait_until_started(path)
+    worker = int(starts(path)[0].split()[0])
+    server = _parent(worker)
+    assert server != os.getpid()
+    del executor  # or it ends with an exception
+    deadline = time.monotonic() + 10
+    while alive(server) or alive(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@linux
+def test_cancelled_before_any_worker_was_forked_it_does_not_wait(tmp_path: Path) -> None:
+    executor, path = Local(1), job(tmp_path, "train")  # imports torch first
+    executor.submit(path)
+    began = time.monotonic()
+    executor.cancel()
+    assert time.monotonic() - began < 1 and not executor.poll()
+
+
+@linux
+def test_a_server_that_can_only_import_has_no_threads_and_no_cuda(tmp_path: Path) -> None:
+    """A fork of one that computed would wait for threads that it does not have."""
+    script = (
+        "import os, sys\n"
+        "from ganas.jobs.worker import load_work\n"
+        "from ganas.kinds import KINDS\n"
+        "for kind in KINDS:\n"
+        "    load_work('ganas.kinds', kind)\n"
+        "import torch\n"
+        "assert not torch.cuda.is_initialized() and len(os.listdir('/proc/self/task')) == 1\n"
+        "before = set(sys.modules)\n"
+        "torch.optim.Adam([torch.zeros(1)])\n"
+        "assert len(set(sys.modules) - before) < 10\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", script], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
 
 
 # ── a cluster outlives its drivers ───────────────────────────────────────────────────────────────────────────────────
@@ -228,14 +358,14 @@ def actors() -> set[str]:
     return {actor["name"] for actor in found if actor["namespace"] == "ganas"}
 
 
-def wait_until_gone(path: Path) -> None:
+def wait_until_gone(path: Job) -> None:
     deadline = time.monotonic() + 30
-    while str(path) in actors():
+    while str(path.path) in actors():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tuple[Ray, Path]:
+def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tuple[Ray, Job]:
     """What looks after a job whose first driver was lost."""
     path = job(folder, behaviour)
     lose_the_driver("ray", path, stopping=stopping)
@@ -249,7 +379,7 @@ def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "until told")
     time.sleep(2)  # in which a worker that nobody looked after would end
     assert not executor.poll() and alive(int(starts(path)[0].split()[0]))
-    (path / "told").touch()
+    (path.path / "told").touch()
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 1
     wait_until_gone(path)
 
@@ -264,14 +394,14 @@ def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_what_a_lost_driver_was_about_to_stop_is_begun_again(tmp_path: Path) -> None:
-    executor, path = second_driver(tmp_path, "slow to stop", stopping=True)
+    executor, path = second_driver(tmp_path, "slow to stop once", stopping=True)
     assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
 
 
 @pytest.mark.usefixtures("cluster")
 def test_a_job_that_has_no_room_does_not_begin_when_all_are_cancelled(tmp_path: Path) -> None:
     executor = ray(workers=3)
-    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("wait", "slow to stop", "work")]
+    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("wait", "slow to stop once", "work")]
     for path in paths[:2]:
         executor.submit(path)
         wait_until_started(path)
@@ -279,7 +409,7 @@ def test_a_job_that_has_no_room_does_not_begin_when_all_are_cancelled(tmp_path: 
     executor.cancel()
     assert not any(alive(int(starts(path)[0].split()[0])) for path in paths[:2])
     wait_until_gone(paths[2])
-    assert not (paths[2] / "starts").exists()
+    assert not (paths[2].path / "starts").exists()
 
 
 @pytest.mark.usefixtures("cluster")
@@ -301,10 +431,10 @@ def test_an_actor_that_nobody_asks_leaves_once_its_job_has_ended(
     ray().submit(path)
     wait_until_started(path)
     time.sleep(3)
-    assert str(path) in actors(), "it works"
-    (path / "told").touch()
+    assert str(path.path) in actors(), "it works"
+    (path.path / "told").touch()
     wait_until_gone(path)
-    assert read_result(Run(path))
+    assert path.result()
 
 
 @pytest.mark.slow
@@ -323,7 +453,7 @@ def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
     options = ("--port", address.rpartition(":")[2], "--include-dashboard", "false")
     head = subprocess.Popen([*start, *options], env=plain | {"RAY_AUTH_MODE": mode}, stdout=subprocess.DEVNULL)
     try:
-        script = f"from ganas.jobs.ray import Ray; print(Ray(None, (), address={address!r}).capacity)"
+        script = f"from ganas.jobs.ray import Ray; print(Ray(None, address={address!r}).capacity)"
         deadline = time.monotonic() + 60
         while "1" not in (done := subprocess.run([sys.executable, "-c", script], env=plain, **TEXT)).stdout:
             assert time.monotonic() < deadline, done.stderr
@@ -334,22 +464,14 @@ def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
 
 # ── neither the user's files nor other machines have a part in it ────────────────────────────────────────────────────
 
-FINISH = """
-import random, sys
-from pathlib import Path
-from ganas.growing.candidates import Result
-from ganas.store import Run
-run = Run(Path(sys.argv[1]))
-run.write_text(run.result, Result("done", end=1.0, start=2.0).to_json())
-"""
-
 DRIVE = """
 import sys, time
 from pathlib import Path
-from ganas.jobs.options import Place
-name, command, job = sys.argv[1:]
-executor = Place(name, workers=1).open(("-c", command), gpus=0)
-executor.submit(Path(job))
+from ganas.jobs.job import Job
+from ganas.jobs.options import ExecutorOptions
+name, path = sys.argv[1:]
+executor = ExecutorOptions(name, workers=1).open(gpus=0, kinds="echo_worker")
+executor.submit(Job("work", Path(path), 1))
 while not (ended := executor.poll()):
     time.sleep(0.02)
 print(ended[0].error, flush=True)
@@ -358,13 +480,14 @@ input()
 
 
 @pytest.mark.usefixtures("traps")
+@pytest.mark.parametrize("name", ["local", "ray"], indirect=True)
 def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_in(name: str, tmp_path: Path) -> None:
     """On a cluster that is begun for this job."""
     if name == "ray":
         pytest.importorskip("ray")
-    path = job(tmp_path, "none")
+    path = job(tmp_path, "work")
     environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MANY_MACHINES)}
-    command = (sys.executable, "-P", "-c", DRIVE, name, FINISH, path)
+    command = (sys.executable, "-P", "-c", DRIVE, name, path.path)
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as driver:
         assert driver.stdout
@@ -372,7 +495,7 @@ def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_
         if sys.platform == "linux":
             assert listening(driver.pid) == ({LOOPBACK} if name == "ray" else set())
         driver.communicate("\n", timeout=60)
-    assert read_result(Run(path))
+    assert path.result()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
@@ -401,22 +524,21 @@ def listening(process: int) -> set[str]:
 
 # ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────
 
-TELL_GPU = "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])"
 
-
+@pytest.mark.parametrize("begin", [Local, partial(Local, warm=False)])
 @pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
 def test_local_workers_are_spread_over_the_gpus(
-    visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begin: Make, visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    executor = Local(3, ("-c", TELL_GPU), gpus=2)
-    jobs = [job(tmp_path, "none", f"job{number}") for number in range(3)]
+    executor = begin(3, KINDS, gpus=2)
+    jobs = [job(tmp_path, "work", f"job{number}") for number in range(3)]
     for one in jobs:
         executor.submit(one)
     wait_for(executor, 3)
-    assert [(one / "gpu").read_text() for one in jobs] == expected
+    assert [facts(one)["CUDA_VISIBLE_DEVICES"] for one in jobs] == expected
 
 
 @pytest.mark.parametrize(
@@ -449,7 +571,7 @@ def test_a_cluster_has_room_for_what_fits_its_nodes(
 
     monkeypatch.setattr("ganas.jobs.ray._connected", lambda _: Cluster())
     if expected:
-        assert Ray(None, WORKER, threads=threads, gpu_share=share).capacity == expected
+        assert Ray(None, KINDS, threads=threads, gpu_share=share).capacity == expected
     else:
         with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which takes"):
-            Ray(None, WORKER, threads=threads, gpu_share=share)
+            Ray(None, KINDS, threads=threads, gpu_share=share)

@@ -20,8 +20,10 @@ from PIL import Image
 from ganas.cyclegan.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
 from ganas.jobs.executor import Ended, InProcess
-from ganas.jobs.options import Place
-from ganas.jobs.worker import finish
+from ganas.jobs.job import Job as QueueJob
+from ganas.jobs.options import ExecutorOptions
+from ganas.jobs.result import Result
+from ganas.jobs.worker import finish, load_work
 from ganas.progress import Reporter
 from ganas.recipes import datasets
 from ganas.recipes.cost import describe, recipe_cost
@@ -30,7 +32,6 @@ from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, Workplace
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import reproduce
-from ganas.recipes.worker import work
 from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 from kill_and_resume import write_images
@@ -51,7 +52,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def here() -> InProcess:
-    return InProcess(lambda job: finish(job, StopSignal(), work))
+    return InProcess()
+
+
+def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
+    """One job of a recipe by itself, in this process; its folder."""
+    folder = Workplace(place).job(job.id)
+    folder.write_text(folder.path / "job.json", job.to_json())
+    finish(QueueJob(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
+    return folder
 
 
 @pytest.mark.parametrize("figure", ["fig3", "fig4", "fig5", "fig6"])
@@ -109,7 +118,7 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     whole = reproduce(
         recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", here()
     )
-    assert whole.table in said.out and f"{len(ended)} of them done before" in said.err
+    assert whole.table in said.out and f"{len(ended)} done before" in said.err
     assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
 
 
@@ -135,12 +144,13 @@ def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: D
 def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: Dataset, tmp_path: Path) -> None:
     """While libraries are loaded and images looked at, say."""
     workplace, job = Workplace(tmp_path), recipe("fig6", "tiny", [dataset], settings=QUICK).jobs[0]
-    folder = workplace.job(job.id)
-    folder.write_text(folder.path / "job.json", job.to_json())
     with StopSignal().listening() as stop:
+        work = load_work("ganas.kinds", job.kind)
+        folder = workplace.job(job.id)
+        folder.write_text(folder.path / "job.json", job.to_json())
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM"):
-            work(folder, stop, Reporter(quiet=True))
+            work(QueueJob(job.kind, folder.path, 2), stop, Reporter(quiet=True))
     assert not workplace.product(job).exists() and not folder.result.exists()
 
 
@@ -191,18 +201,14 @@ def test_one_that_was_killed_before_it_could_say_so_is_not_done_again(
 ) -> None:
     job = next(job for job in recipe("fig6", "tiny", [dataset]).jobs if job.kind == kind)
     place = Workplace(tmp_path)
-    folder = place.job(job.id)
-    folder.write_text(folder.path / "job.json", job.to_json())
-    folder.write_text(place.product(job), "{}")
-    finish(folder.path, StopSignal(), work)
+    place.job(job.id).write_text(place.product(job), "{}")
+    folder = do(job, tmp_path)
     assert place.outcome(job) and not (folder.path / "run" / "config.yaml").exists()
 
 
 def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp_path: Path) -> None:
     job = replace(recipe("fig6", "tiny", [dataset]).variants[0].jobs[0], match="1KB")
-    folder = Workplace(tmp_path).job(job.id)
-    folder.write_text(folder.path / "job.json", job.to_json())
-    finish(folder.path, StopSignal(), work)
+    folder = do(job, tmp_path)
     result = json.loads(folder.result.read_text())
     assert result["state"] == "failed" and "no width from 1 to 1024 fits" in result["error"]
 
@@ -217,11 +223,10 @@ def test_a_damaged_architecture_is_trouble_for_somebody_to_mend(dataset: Dataset
     """Not the failure of one job: all that need the search would fail one after another."""
     wanted, place = recipe("fig6", "tiny", [dataset]), Workplace(tmp_path)
     job = next(job for job in wanted.jobs if job.parents)
-    folder, search = place.job(job.id), place.run(job.parents[0])
-    folder.write_text(folder.path / "job.json", job.to_json())
+    search = place.run(job.parents[0])
     search.write_text(search.architecture, "{")
     with pytest.raises(ArchitectureError, match=r"architecture\.json"):
-        work(folder, StopSignal(), Reporter())
+        do(job, tmp_path)
 
 
 class Stub:
@@ -231,23 +236,25 @@ class Stub:
 
     def __init__(self, fails: Sequence[str] = (), **times: float) -> None:
         self._fails, self._times = fails, times
-        self._running: list[Path] = []
+        self._running: list[QueueJob] = []
         self.begun: list[str] = []
 
-    def submit(self, job: Path) -> None:
-        self.begun.append(Job.read(Run(job)).name)
+    def submit(self, job: QueueJob) -> None:
+        self.begun.append(Job.read(job.folder).name)
         self._running.append(job)
 
     def poll(self) -> Sequence[Ended]:
         job, *self._running = self._running
-        name = Job.read(Run(job)).name
+        name = Job.read(job.folder).name
         if any(part in (name, "everything") for part in self._fails):
             return [Ended(job, "it fell over")]
         sizes = {d: {"width": 1.0, "parameters": 10, "bytes": 40, "macs": 1} for d in ("ab", "ba")}
         judged = {d: {"scores": {"swd@x": 2.0 if name == "C8" else 1.0}} for d in ("ab", "ba")}
         document = {"architecture": "a", "sizes": sizes, "translated": judged, "untranslated": judged}
-        (job / "scores.json").write_text(json.dumps(document))
-        (job / "result.json").write_text(json.dumps({"schema": 1, "state": "done"} | self._times))
+        (job.path / "scores.json").write_text(json.dumps(document))
+        if job.product and not job.product.exists():
+            job.folder.write_text(job.product, "{}")
+        job.folder.write_text(job.folder.result, Result("done", job.images, **self._times).to_json())
         return [Ended(job)]
 
     def cancel(self) -> None:
@@ -256,7 +263,7 @@ class Stub:
 
 @pytest.fixture
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.recipes.reproduce.POLL_SECONDS", 0)
+    monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0)
 
 
 no_waiting = pytest.mark.usefixtures("_no_waiting")
@@ -266,7 +273,7 @@ no_waiting = pytest.mark.usefixtures("_no_waiting")
 def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Place, "open", lambda *_, **__: Stub(fails=["OF"]))
+    monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub(fails=["OF"]))
     assert ganas("reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out") == 1
     out, err = capsys.readouterr()
     assert "| C8 |" in out and "written: " in out
@@ -282,7 +289,7 @@ def test_a_job_that_was_begun_again_took_all_its_stretches(
     wanted = recipe("fig6", "tiny", [dataset])
     reproduce(wanted, tmp_path, Stub(seconds=600.0, elapsed=60.0))
     assert len(wanted.jobs) == 7
-    assert "done in 10 min; 1 of 7 jobs ended, 1 running; about 30 min left" in "".join(capsys.readouterr())
+    assert "done in 10 min; 1 done, 0 failed, 1 running, 5 waiting; about 30 min left" in "".join(capsys.readouterr())
 
 
 @no_waiting
@@ -417,7 +424,7 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
 
     Nothing is trained here.
     """
-    monkeypatch.setattr(Place, "open", lambda *_, **__: Stub())
+    monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
     monkeypatch.setattr("ganas.recipes.cost.describe_apart", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")

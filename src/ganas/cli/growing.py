@@ -55,17 +55,17 @@ def grow(
     from ganas.growing.presets import make_grow_config
     from ganas.growing.run import foresee
     from ganas.growing.run import grow as run_growth
-    from ganas.jobs.options import Place
+    from ganas.jobs.options import ExecutorOptions
 
     flags = {"data.images": data, "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
-    place = Place(executor, workers, address, gpu_share)
+    options = ExecutorOptions(executor, workers, address, gpu_share)
     if dry_run:
         resolved, lines = foresee(config, route, workers)
         echo(resolved.to_yaml())
         echo("\n".join(lines))
         return
-    for line in run_growth(config, out, route=route, place=place).lines():
+    for line in run_growth(config, out, route=route, executor=options).lines():
         echo(line)
     print_next("sample", out, fresh(out, "-samples.png"), "-n", "64", "--grid")
 
@@ -111,10 +111,12 @@ def runs(
 
 def _candidate_row(record: Any) -> tuple[str, ...]:
     """One candidate for people; an asterisk marks those that were kept."""
+    from ganas.growing.candidates import score_of
+
     spec, result = record.spec, record.result
     layers, state = spec.architecture, f"{record.state}*" if record.kept else record.state
     parameters = (f"{layers.parameters(side) / 1e6:.2f}M" for side in ("generator", "discriminator"))
-    numbers = (result and result.start, result and result.end, record.normalized)
+    numbers = (result and result.facts.get("start"), result and score_of(result), record.normalized)
     scores = ("" if number is None else f"{number:.4g}" for number in numbers)
     seconds = f"{result.seconds:.0f}" if result else ""
     place = str(spec.generation) if record.role == "search" else record.role

@@ -41,7 +41,7 @@ def reproduce(
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
     from ganas.config import absolute_features
-    from ganas.jobs.options import Place
+    from ganas.jobs.options import ExecutorOptions
     from ganas.metrics.features import load_features
     from ganas.recipes.configs import config_of
     from ganas.recipes.cost import describe_apart
@@ -51,12 +51,12 @@ def reproduce(
     from ganas.recipes.reproduce import check_jobs_device, open_executor
     from ganas.recipes.reproduce import reproduce as run_recipe
 
-    place = Place(executor, workers, address, gpu_share)
+    options = ExecutorOptions(executor, workers, address, gpu_share)
     stand_in = Dataset("stand-in", "stand-in", 100, 100, "")
     # before anything is downloaded
     told = Network(absolute_features(features), None)
     config = config_of(recipe(figure, scale, [stand_in], network=told, seed=seed, settings=settings or ()).jobs[0])
-    check_jobs_device(place, config.training.device)
+    check_jobs_device(options, config.training.device)
     names = data or (list(PAPER_DATASETS[figure]) if scale == "paper" else [])
     if not names and scale != "tiny":
         raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
@@ -72,7 +72,7 @@ def reproduce(
             echo("\n".join(describe_apart(recipe(figure, scale, expected, **chosen), Workplace(out), workers or 1)))
     if dry_run:
         return
-    runs = open_executor(place, config.training.device)
+    runs = open_executor(options, config.training.device)
     datasets = [find_dataset(name, config.data) for name in names] or [demo_dataset(out)]
     found = run_recipe(recipe(figure, scale, datasets, **chosen), out, runs)
     echo(found.table)

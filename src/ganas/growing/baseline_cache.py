@@ -14,7 +14,7 @@ from pathlib import Path
 from ganas.config import network_of
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
-from ganas.jobs.result import Result, read_result
+from ganas.jobs.result import SCHEMA, Result, read_result
 from ganas.store import Run
 from ganas.version import __version__
 
@@ -38,7 +38,7 @@ class KeptResults:
     def __init__(self, cache: Path | None, config: GrowConfig) -> None:
         document = config.model_dump(mode="json", exclude=SEARCH_ALONE)
         document["network"] = network_of(config.metrics.features)
-        versions = {name: version(name) for name in LIBRARIES} | {"ganas": __version__}
+        versions = {name: version(name) for name in LIBRARIES} | {"ganas": __version__, "result": str(SCHEMA)}
         name = _digest(json.dumps([document, versions], sort_keys=True))
         self._folder = cache and cache / "candidates" / name
 

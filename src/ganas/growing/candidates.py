@@ -63,6 +63,11 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
             yield read_spec(candidate), read_result(candidate)
 
 
+def score_of(result: Result) -> float | None:
+    """Of the averaged generator after the last step; None where the training failed."""
+    return next(iter(result.scores.values()), None)
+
+
 def work(spec: Spec) -> int:
     """Multiply-accumulates of a candidate's images through both networks: its training takes time in proportion."""
     return spec.images * sum(spec.architecture.macs(side) for side in SIDES)

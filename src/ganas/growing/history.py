@@ -7,7 +7,7 @@ from typing import Any
 
 from ganas.config import load_config
 from ganas.errors import ConfigError, RunError
-from ganas.growing.candidates import Spec, State, candidates, cost
+from ganas.growing.candidates import Spec, State, candidates, cost, score_of
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
 from ganas.growing.topk import TopK
@@ -110,7 +110,7 @@ def read_history(place: StrPath) -> History:
 
 def _place(record: Record) -> tuple[int, int, bool, float, str]:
     """The search, the winner trained on, the route; in a generation by score, those that have none yet behind."""
-    score = record.result.end if record.result else None
+    score = score_of(record.result) if record.result else None
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
     place = ("search", "longer", "route").index(record.role)
     return place, record.spec.generation, record.normalized is None, rank, record.spec.id

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ganas.errors import ConfigError
 from ganas.growing.actions import FADE, Action, Limits, Space, growing_actions, parse_action
 from ganas.growing.architecture import GrowthArchitecture, doublings
-from ganas.growing.candidates import Spec
+from ganas.growing.candidates import Spec, score_of
 from ganas.growing.config import GrowConfig
 from ganas.growing.topk import Candidate, Score, TopK, child_id, training_seed, uniform
 from ganas.jobs.result import Result
@@ -153,8 +153,9 @@ def tell_known(search: TopK, results: Mapping[str, Result], route: Sequence[Spec
     for candidate in search.ask():
         result = results.get(candidate.id)
         baseline = baselines.get(_stage(search, candidate))
-        if result and (baseline is not None or not route or result.end is None):
-            search.tell(candidate.id, None if result.end is None else Score(result.end, baseline))
+        score = score_of(result) if result else None
+        if result and (baseline is not None or not route or score is None):
+            search.tell(candidate.id, None if score is None else Score(score, baseline))
             told = True
     return told
 
@@ -165,11 +166,11 @@ def _baselines(results: Mapping[str, Result], route: Sequence[Spec]) -> dict[tup
     stretches: dict[int, int] = {}
     for spec in route:
         result = results.get(spec.id)
-        if result is None or result.end is None:
+        if result is None or (score := score_of(result)) is None:
             break
         resolution = spec.architecture.resolution
         stretches[resolution] = stretches.get(resolution, 0) + 1
-        scores[resolution, stretches[resolution]] = result.end
+        scores[resolution, stretches[resolution]] = score
     return scores
 
 

@@ -8,7 +8,7 @@ import torch
 
 from ganas.data.center_crops import write_center_crops
 from ganas.data.sources import ImageSource, notes_of, open_source
-from ganas.errors import ArchitectureError, ConfigError, DataError, Stopped
+from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve_growth
 from ganas.growing.forecast import PAPER_COST, forecast
@@ -18,7 +18,7 @@ from ganas.growing.runner import GrowResult, Growth
 from ganas.growing.sample import GrownInfo, save_grown
 from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
-from ganas.jobs.options import Place
+from ganas.jobs.options import ExecutorOptions
 from ganas.machine import check_device, fast_bf16
 from ganas.metrics.features import load_features
 from ganas.paths import StrPath
@@ -27,7 +27,6 @@ from ganas.resuming import claim, kept_choices
 from ganas.signals import StopSignal
 from ganas.store import Run
 
-WORKER = ("-m", "ganas.growing.worker")  # of a candidate
 HUGE = 10**9  # images in all, from which what the paper spent is worth a word
 
 
@@ -36,7 +35,7 @@ def grow(
     out: StrPath,
     *,
     route: str | None = None,  # proggan, or a JSON file with a list of actions; None: search
-    place: Place | Executor = Place(),
+    executor: ExecutorOptions | Executor = ExecutorOptions(),
 ) -> GrowResult:
     """Search a GAN by growing it, or train a route; the same call again resumes or returns what was found.
 
@@ -44,7 +43,7 @@ def grow(
     """
     run = Run(out)
     config, source = open_images(kept_choices(run, _with_route(config, route)))
-    executor = _executor(place, config) if isinstance(place, Place) else place
+    workers = _opened(executor, config) if isinstance(executor, ExecutorOptions) else executor
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         for line in claim(run, config):
@@ -56,21 +55,15 @@ def grow(
                 with stop.at_once():
                     write_center_crops(run.images, source, config.data.resolution)
 
-        growth = Growth(run, config, executor, reporter, stop, decode)
-        try:
-            result = growth.run()
-        except Stopped as stopped:
-            raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
-        finally:
-            executor.cancel()
+        result = Growth(run, config, workers, reporter, stop, decode).run()
         _keep(run, result)
         run.images.unlink(missing_ok=True)
         return result
 
 
-def _executor(place: Place, config: GrowConfig) -> Executor:
+def _opened(options: ExecutorOptions, config: GrowConfig) -> Executor:
     gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
-    return place.open(WORKER, gpus=gpus, threads=config.training.threads or 1, timeout=config.training.timeout)
+    return options.open(gpus=gpus, threads=config.training.threads or 1, timeout=config.training.timeout)
 
 
 def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:

@@ -232,9 +232,8 @@ class Candidate:
             "done",
             images=self.loop.nimg,
             seconds=round(trained, 3),
-            start=start[1],
-            end=end[1],
-            metric=start[0],
+            scores=dict([end]),
+            facts={"start": start[1]},
         )
 
     def _record(self, nimg: int, content: Mapping[str, object]) -> None:

@@ -1,21 +1,23 @@
-"""What an executor is: it has jobs done, each given as a folder, and tells how each ended. No torch here.
+"""What an executor is: it does jobs, and tells how each ended. No torch here.
 
-A job is the folder of a candidate of a growing search, or of a search or training of a recipe; its worker writes
-``result.json`` there (`ganas.jobs.worker`). An executor starts workers, sees to it that they come to an end, and
-never trains itself; but for `InProcess`, which is for debugging.
+An executor starts workers (`ganas.jobs.worker`), which write ``result.json`` into the folders of their jobs, and sees
+to it that they come to an end. It never trains itself; but for `InProcess`, which is for debugging.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
+
+from ganas.jobs.job import Job
+from ganas.jobs.worker import KINDS_MODULE, finish, load_work
+from ganas.signals import StopSignal
 
 
 @dataclass(frozen=True)
 class Ended:
     """A job that is over. Its result is in its folder, unless `error` says why there is none."""
 
-    job: Path
+    job: Job
     error: str | None = None  # one line
     trouble: bool = False  # the error is none of the job's: all has to stop until it is mended
 
@@ -28,7 +30,7 @@ class Executor(Protocol):
         """How many jobs run at once."""
         ...
 
-    def submit(self, job: Path) -> None:
+    def submit(self, job: Job) -> None:
         """Begin a job, or go on with it from its last checkpoint."""
         ...
 
@@ -42,17 +44,21 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One job at a time, in this process, while `submit` waits: a debugger can step into it."""
+    """One job at a time, in this process, while `submit` waits: a debugger can step into it.
+
+    kinds    the module that says which function does which kind
+    """
 
     capacity = 1
 
-    def __init__(self, work: Callable[[Path], None]) -> None:
-        self._work = work
+    def __init__(self, kinds: str = KINDS_MODULE) -> None:
+        self._kinds = kinds
         self._ended: list[Ended] = []
 
-    def submit(self, job: Path) -> None:
-        """Train it now."""
-        self._work(job)
+    def submit(self, job: Job) -> None:
+        """Do it now."""
+        with StopSignal().listening() as stop:
+            finish(job, stop, load_work(self._kinds, job.kind))
         self._ended.append(Ended(job))
 
     def poll(self) -> Sequence[Ended]:

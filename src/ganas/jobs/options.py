@@ -1,19 +1,19 @@
 """Where jobs are done: by processes of this machine, or on a Ray cluster. No torch here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganas.errors import ConfigError
 from ganas.jobs.executor import Executor
 from ganas.jobs.local import Local
 from ganas.jobs.ray import Ray
+from ganas.jobs.worker import KINDS_MODULE
 
 EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
-class Place:
-    """As the command line says it; raises `ConfigError` for one that there cannot be."""
+class ExecutorOptions:
+    """Which executor, and how large; raises `ConfigError` for options that do not go together."""
 
     executor: str = "local"  # local: processes on this machine; ray: a Ray cluster
     workers: int | None = None  # jobs at once; None: one here, on a cluster as many as it has room for
@@ -34,16 +34,16 @@ class Place:
 
     def open(
         self,
-        command: Sequence[str],  # what Python is given to be a worker
         *,
         gpus: int,  # of this machine; 0: jobs take none
         threads: int = 1,
         timeout: float | None = None,  # seconds that a job may take
+        kinds: str = KINDS_MODULE,
     ) -> Executor:
         """The executor; raises `ConfigError` where there is none, or it has no room for a job."""
         if self.gpu_share is not None and not gpus:
             raise ConfigError("--gpu-share: jobs take no GPU, there is none or training.device=cpu; leave it out")
         if self.executor == "ray":
             share = (1.0 if self.gpu_share is None else self.gpu_share) if gpus else 0.0
-            return Ray(self.workers, command, threads=threads, timeout=timeout, gpu_share=share, address=self.address)
-        return Local(self.workers or 1, command, threads=threads, timeout=timeout, gpus=gpus)
+            return Ray(self.workers, kinds, threads=threads, timeout=timeout, gpu_share=share, address=self.address)
+        return Local(self.workers or 1, kinds, threads=threads, timeout=timeout, gpus=gpus)

@@ -17,16 +17,16 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from ganas.errors import ConfigError, describe_os_error
 from ganas.jobs.executor import Ended
+from ganas.jobs.job import Job
 from ganas.jobs.local import GRACE, Local
-from ganas.jobs.result import read_result
-from ganas.store import Run
+from ganas.jobs.worker import KINDS_MODULE
 
 POLL_SECONDS = 0.1
 LEAVE_WORKERS = "RAY_kill_child_processes_on_worker_exit"  # else a worker is killed while it saves
@@ -38,13 +38,12 @@ IDLE = 30.0  # seconds after which an actor that nobody asks for anything goes
 NAMESPACE = "ganas"  # of the actors' names
 STOPPED = (None, False)  # what `work` comes to then: its driver does not listen any more
 ASIDE = "aside"  # concurrency group of what an actor answers while it works
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of HTTP/2, which gRPC speaks
 
 
 class Ray:
     """At most `workers` jobs at once, or as many as the cluster has room for, each with `threads` cores.
 
-    command    what a node's Python is given to be a worker, as for `Local`
+    kinds      the module that says which function does which kind of job, as for `Local`
     gpu_share  of one GPU that each job takes: 0.25 puts four on one
     timeout    seconds that a worker may take; None: as long as it likes
     address    of a cluster that is there; None: the one in RAY_ADDRESS, or one of this machine alone
@@ -55,7 +54,7 @@ class Ray:
     def __init__(
         self,
         workers: int | None,
-        command: Sequence[str],
+        kinds: str = KINDS_MODULE,
         *,
         threads: int = 1,
         gpu_share: float = 0.0,
@@ -74,7 +73,7 @@ class Ray:
             "namespace": NAMESPACE,
             "get_if_exists": True,
         }
-        self._settings = {"command": tuple(command), "threads": threads, "timeout": timeout}
+        self._settings = {"kinds": kinds, "threads": threads, "timeout": timeout}
         self._driver = uuid4().hex  # by which actors tell this one from those before it
         self._running: dict[Any, _Running] = {}  # by the reference of how the work ended
         if self.capacity < 1:
@@ -91,10 +90,10 @@ class Ray:
             return self._workers
         return sum(self._room(node["Resources"]) for node in self._ray.nodes() if node["Alive"])
 
-    def submit(self, job: Path) -> None:
+    def submit(self, job: Job) -> None:
         """Have an actor made, which Ray begins as soon as there is room; or adopt the one of a driver that was lost."""
-        folder = str(job.absolute())
-        actor = self._minder.options(**self._options, name=folder).remote(folder, self._settings, IDLE)
+        job = replace(job, path=job.path.absolute())
+        actor = self._minder.options(**self._options, name=str(job.path)).remote(job, self._settings, IDLE)
         began = actor.began.options(concurrency_group=ASIDE).remote()
         self._running[actor.work.remote(self._driver)] = _Running(job, actor, began)
 
@@ -136,7 +135,7 @@ class Ray:
             reason = str(getattr(lost, "cause", None) or lost).strip().split("\n")[-1]
             why = " ".join(reason.split())[:200]
             error, trouble = f"Ray lost its actor ({why}): look after the cluster, then go on", True
-            if read_result(Run(running.job)):  # all that the actor had left to do was to go
+            if running.job.result():  # all that the actor had left to do was to go
                 error, trouble = None, False
         self._ray.kill(running.actor)  # its room is wanted
         return Ended(running.job, error, trouble=trouble)
@@ -146,7 +145,7 @@ class Ray:
 class _Running:
     """A job that was submitted."""
 
-    job: Path
+    job: Job
     actor: Any
     began: Any  # the reference of what is there once the actor has room
 
@@ -157,8 +156,8 @@ class _Minder:
     It goes when its driver has heard of that, or once nobody has asked it for anything for a while.
     """
 
-    def __init__(self, job: str, settings: dict[str, Any], idle: float) -> None:
-        self._job, self._settings, self._idle = Path(job), settings, idle
+    def __init__(self, job: Job, settings: dict[str, Any], idle: float) -> None:
+        self._job, self._settings, self._idle = job, settings, idle
         self._stopped: list[str] = []  # drivers that wanted it
         self._failed: tuple[str | None, bool] | None = None
         self._idle_since: float | None = time.monotonic()
@@ -186,9 +185,9 @@ class _Minder:
             self._idle_since = time.monotonic()
 
     def _work(self, stops: int) -> tuple[str | None, bool]:
-        if read_result(Run(self._job)):  # since a node was lost, for one
+        if self._job.result():  # since a node was lost, for one
             return None, False
-        local = Local(1, pinned=False, **self._settings)
+        local = Local(1, pinned=False, warm=False, **self._settings)  # a server would serve this job alone
         try:
             local.submit(self._job)
             while not (ended := local.poll()):
@@ -221,7 +220,7 @@ def _connected(address: str | None) -> Any:
         raise ConfigError("--executor ray needs Ray, which is not installed: pip install 'ganas[ray]'") from None
     if not ray.is_initialized():
         try:
-            _knock(address)
+            _probe(address)
             with chdir(sys.prefix):  # the current folder becomes one that actors import from
                 ray.init(
                     address=address or "local",
@@ -246,17 +245,9 @@ def _have_token_shown() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster without tokens does not mind
 
 
-def _knock(address: str | None) -> None:
-    """Raise `OSError` where nobody at HOST:PORT speaks gRPC: Ray itself would try for minutes."""
+def _probe(address: str | None) -> None:
+    """Raise `OSError` where nobody answers at HOST:PORT: Ray itself would try for minutes."""
     host, _, port = (address or "").rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")  # of IPv6
-    if not host or not port.isdecimal() or "/" in host or (":" in bare and bare == host):
-        return
-    with socket.create_connection((bare, int(port)), PATIENCE) as door:
-        if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):
-            return  # it would have to be greeted otherwise
-        door.sendall(GREETING)
-        if not (answer := door.recv(9)):
-            raise ConnectionResetError("it hung up")
-        if answer[3:4] != b"\x04":  # settings, with which HTTP/2 begins
-            raise ConnectionError("something else answers there")
+    if host and port.isdecimal() and "/" not in host and (":" not in bare or bare != host):
+        socket.create_connection((bare, int(port)), PATIENCE).close()

@@ -1,30 +1,31 @@
 """How a job ended, as its ``result.json`` has it."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ganas.errors import RunError
 from ganas.store import Run
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Result:
-    """How the training of a candidate ended."""
+    """How a job ended. What its scores and facts mean is known to whoever defined its kind."""
 
     state: Literal["done", "failed"]
     images: int = 0  # seen
     seconds: float = 0.0  # of training, measuring not counted
-    elapsed: float = 0.0  # seconds from the start of its worker to its end; of one that was begun again, of the last
-    start: float | None = None  # score before the first step, of what was inherited
-    end: float | None = None  # score of the averaged generator after the last one
-    metric: str | None = None  # key of both
+    elapsed: float = 0.0  # seconds from the start of its worker to its end; of one that was resumed, of the last
+    scores: Mapping[str, float] = field(default_factory=dict)  # after the last image, by metric key
+    facts: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     error: str | None = None  # failed: one line, and where to read more
 
     @property
     def took(self) -> float:
-        """Seconds; of one that was begun again at least those of all its training."""
+        """Seconds; of one that was resumed at least those of all its training."""
         return max(self.elapsed, self.seconds)
 
     def to_json(self) -> str:
@@ -32,15 +33,13 @@ class Result:
         return json.dumps({"schema": SCHEMA} | asdict(self), indent=1) + "\n"
 
 
-def failure(candidate: Run, error: str) -> Result:
-    """What is kept of a training that came to nothing: why, and how far its metrics say that it had come.
-
-    Of a job that has none (a recipe's have runs of their own) only why.
-    """
-    begun = (item for line in candidate.read_metrics() if line["nimg"] == 0 for item in line.get("scores", {}).items())
-    metric, start = next(begun, (None, None))
-    images, seconds = training_of(candidate)
-    return Result("failed", images=images, seconds=seconds, start=start, metric=metric, error=error)
+def failure(folder: Run, error: str) -> Result:
+    """The result of a job that failed: why, how far its metrics say that it came, and the score it started with."""
+    begun = (score for line in folder.read_metrics() if line["nimg"] == 0 for score in line.get("scores", {}).values())
+    start = next(begun, None)
+    images, seconds = training_of(folder)
+    facts = {} if start is None else {"start": start}
+    return Result("failed", images=images, seconds=seconds, facts=facts, error=error)
 
 
 def training_of(run: Run) -> tuple[int, float]:
@@ -50,11 +49,16 @@ def training_of(run: Run) -> tuple[int, float]:
     return lines[-1]["nimg"] if lines else 0, round(seconds, 3)
 
 
-def read_result(candidate: Run) -> Result | None:
-    """How a candidate ended; None before it has, or where the file is half of one: then it has not."""
+def read_result(folder: Run) -> Result | None:
+    """How a job ended; None before it has, or where the file is cut off. Raises `RunError` for another version's."""
     try:
-        document: dict[str, Any] = json.loads(candidate.result.read_text(encoding="utf-8"))
-        document.pop("schema")
-        return Result(**document)
+        document: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
+        schema = document.pop("schema")
+        if schema == SCHEMA:
+            return Result(**document)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+    raise RunError(
+        f"{str(folder.result)!r} is of another version of ganas (schema {schema}, not {SCHEMA}): go on with that one, "
+        f"or choose another --out"
+    )

@@ -4,10 +4,11 @@ Exceptions and numbers that are lost are results, written down with where to rea
 saves and goes, and can be started again. Nor is what its job cannot help, a full disk or images that are gone: that is
 said in one line, and the whole run stops. No torch here.
 
-`main_of` makes a program of a function: python -m MODULE JOB [DRIVER], where JOB is a folder and DRIVER the process
-that looks after the worker.
+python -m ganas.jobs.worker KINDS KIND FOLDER IMAGES PARENT is a worker: a job, the module that says which function does
+it, and the process that looks after the worker. `ganas.jobs.forkserver` forks workers that have their modules already.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -20,31 +21,36 @@ from dataclasses import replace
 from pathlib import Path
 
 from ganas.errors import GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
-from ganas.jobs.result import Result, failure, read_result
+from ganas.jobs.job import Job
+from ganas.jobs.result import Result, failure
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
 
-BEGAN = time.monotonic()
+KINDS_MODULE = "ganas.kinds"  # a name, no import: it lies above, and so do the functions that it names
 STOPPED = 130  # exit code: asked to stop, everything is saved
 TROUBLE = 75  # exit code: nothing that the job could help; the last line of its log says what
 
-Work = Callable[[Run, StopSignal, Reporter], Result]  # of the job's folder; what is said goes into its log
+Work = Callable[[Job, StopSignal, Reporter], Result]  # what is said goes into the job's log
 
 
-def finish(job: Path, stop: StopSignal, work: Work) -> None:
-    """Do the work of a job's folder, unless it has ended.
+def load_work(kinds: str, kind: str) -> Work:
+    """The function of a kind of job, imported; `kinds` names a module with the table KINDS."""
+    module, _, function = importlib.import_module(kinds).KINDS[kind].partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+
+
+def finish(job: Job, stop: StopSignal, work: Work) -> None:
+    """Do a job, unless it has ended.
 
     Raises `Stopped`, and `UserError` or `OSError` for what the job cannot help.
     """
-    folder = Run(job)
-    with locked(folder, stop):
-        folder.sweep()
-        if read_result(folder) is None:
-            result = replace(_result(folder, stop, work), elapsed=round(time.monotonic() - BEGAN, 3))
-            folder.write_text(folder.result, result.to_json())
-        for checkpoint in folder.checkpoint_paths():
-            checkpoint.unlink()
+    began = time.monotonic()
+    with locked(job.folder, stop):
+        job.folder.sweep()
+        if job.result() is None:
+            result = replace(_result(job, stop, work), elapsed=round(time.monotonic() - began, 3))
+            job.folder.write_text(job.folder.result, result.to_json())
 
 
 @contextmanager
@@ -64,16 +70,18 @@ def locked(folder: Run, stop: StopSignal) -> Iterator[None]:
         yield
 
 
-def _result(folder: Run, stop: StopSignal, work: Work) -> Result:
-    reporter = Reporter(folder.log, quiet=True)
+def _result(job: Job, stop: StopSignal, work: Work) -> Result:
+    reporter = Reporter(job.folder.log, quiet=True)
     try:
-        return work(folder, stop, reporter)
+        result = work(job, stop, reporter)
+        assert result.state == "failed" or result.images >= job.images, f"{result.images} of {job.images} images"
+        return result
     except (Stopped, UserError, OSError):
         raise
     except Exception as error:
         for line in traceback.format_exc().splitlines():
             reporter.say(line)
-        return failure(folder, f"{_reason(error)}; see {folder.log}")
+        return failure(job.folder, f"{_reason(error)}; see {job.folder.log}")
 
 
 def _reason(error: Exception) -> str:
@@ -86,22 +94,21 @@ def _reason(error: Exception) -> str:
     return f"{kind}{(str(error).splitlines() or ['no reason given'])[0]}"
 
 
-def end_with(driver: int, stop: StopSignal) -> None:
-    """Ask this process to stop when its driver, its parent, is gone: nobody would look after it."""
-    while os.getppid() == driver:
+def _end_with(parent: int, stop: StopSignal) -> None:
+    """Ask this process to stop when its parent is gone: nobody would look after it."""
+    while os.getppid() == parent:
         time.sleep(1)
     if not stop.received:  # a second signal would not let it save
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main_of(work: Work) -> int:
-    """Entry point of a process; its exit code."""
-    job, *driver = sys.argv[1:]
+def run_worker(job: Job, kinds: str, parent: int) -> int:
+    """Do a job in a process of its own, as long as `parent` is its parent; the exit code."""
     with StopSignal().listening() as stop:
-        if driver:
-            threading.Thread(target=end_with, args=(int(driver[0]), stop), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
         try:
-            finish(Path(job), stop, work)
+            # no torch before it is needed: a worker that waits for its job waits lightly
+            finish(job, stop, lambda *given: load_work(kinds, job.kind)(*given))
         except (Stopped, KeyboardInterrupt):
             return STOPPED
         except UserError as error:
@@ -114,3 +121,8 @@ def main_of(work: Work) -> int:
 def _trouble(line: str) -> int:
     print(" ".join(line.split()), file=sys.stderr)
     return TROUBLE
+
+
+if __name__ == "__main__":
+    kinds, kind, path, images, parent = sys.argv[1:]
+    sys.exit(run_worker(Job(kind, Path(path), int(images)), kinds, int(parent)))

@@ -33,6 +33,18 @@ def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunC
     return make_config(job.kind, preset=job.preset, flags=flags, settings=job.settings), architecture
 
 
+def images_of(job: Job) -> int:
+    """How many pairs a job is to see."""
+    config = config_of(job)
+    learning = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
+    return config.training.images or max(learning) * (config.training.epochs or 1)
+
+
+def seeing(config: RunConfig, images: int) -> RunConfig:
+    """A config with another length, in pairs."""
+    return config.model_copy(update={"training": config.training.model_copy(update={"images": images, "epochs": None})})
+
+
 def _flags_of(job: Job) -> Values:
     data = {"data.a": job.dataset.part("trainA"), "data.b": job.dataset.part("trainB")}
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}

@@ -1,26 +1,24 @@
 """``ganas reproduce``: a recipe's searches and trainings as a queue over an executor, then its table and figure."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ganas.errors import ConfigError, GanasError, RunError, Stopped
+from ganas.errors import ConfigError, GanasError
 from ganas.jobs.executor import Executor
-from ganas.jobs.options import Place
-from ganas.jobs.result import Result, read_result
+from ganas.jobs.job import Job as QueueJob
+from ganas.jobs.options import ExecutorOptions
+from ganas.jobs.queue import Queue
+from ganas.jobs.result import Result
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
-from ganas.recipes.configs import portable_config, refuse_changed
+from ganas.recipes.configs import images_of, portable_config, refuse_changed
 from ganas.recipes.figures import Recipe
 from ganas.recipes.jobs import JOB, Job, Workplace
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.signals import StopSignal
-from ganas.store import Run, results_folder
-
-WORKER = ("-m", "ganas.recipes.worker")  # of a job
-POLL_SECONDS = 0.2
+from ganas.store import results_folder
 
 
 @dataclass(frozen=True)
@@ -32,21 +30,21 @@ class Reproduction:
     failed: tuple[str, ...]  # a line for each job that came to nothing
 
 
-def check_jobs_device(place: Place, device: str) -> None:
+def check_jobs_device(options: ExecutorOptions, device: str) -> None:
     """Raise `ConfigError` where jobs cannot have the device; what the nodes of a cluster have, they know themselves."""
     from ganas.machine import check_device
 
     if device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")
-    if place.executor == "local":
+    if options.executor == "local":
         check_device(device)
 
 
-def open_executor(place: Place, device: str) -> Executor:
+def open_executor(options: ExecutorOptions, device: str) -> Executor:
     """What does a recipe's jobs, a core each, on `device` (auto, cpu or cuda); raises `ConfigError`."""
     import torch
 
-    return place.open(WORKER, gpus=0 if device == "cpu" else torch.cuda.device_count())
+    return options.open(gpus=0 if device == "cpu" else torch.cuda.device_count())
 
 
 def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproduction:
@@ -57,12 +55,7 @@ def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproductio
     out = as_path(place)
     workplace, reporter = Workplace(out), Reporter()
     with results_folder(out, new=False), StopSignal().listening() as stop:
-        try:
-            results = _do(recipe, workplace, executor, reporter, stop)
-        except Stopped as stopped:
-            raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
-        finally:
-            executor.cancel()
+        results = _do(recipe, workplace, executor, reporter, stop)
         failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
         rows = collect(recipe, workplace)
         if not rows:
@@ -72,57 +65,46 @@ def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproductio
 
 def _do(
     recipe: Recipe, workplace: Workplace, executor: Executor, reporter: Reporter, stop: StopSignal
-) -> dict[str, Result]:
-    jobs = recipe.jobs
-    results: dict[str, Result] = {}
-    running: dict[Path, Job] = {}
-    for job in jobs:  # what failed in an earlier call is tried again: its cause may be gone
+) -> Mapping[str, Result]:
+    jobs = {job.id: job for job in recipe.jobs}
+
+    def begin(started: QueueJob) -> None:
+        job = jobs[started.name]
+        started.folder.write_text(started.path / JOB, job.to_json())
+        started.folder.write_text(started.folder.config, portable_config(job).to_yaml())
+        reporter.say(f"{_named(job)}: begun")
+
+    def eta() -> float | None:
+        return _seconds_left(recipe.jobs, queue.results, queue.capacity)
+
+    queue = Queue(executor, stop, begin=begin, eta=eta)
+    for job in recipe.jobs:
         refuse_changed(job, workplace)
-        if known := workplace.outcome(job):
-            results[job.id] = known
-        else:
-            workplace.job(job.id).result.unlink(missing_ok=True)
-    reporter.say(f"{len(jobs)} jobs, {len(results)} of them done before; their folders: {workplace.path / 'jobs'}")
-    while len(results) < len(jobs):
-        stop.check()
-        for job in jobs:
-            folder = workplace.job(job.id)
-            if job.id in results or folder.path in running:
-                continue
-            known = read_result(folder) or _hopeless(job, results)
-            if known:
-                results[job.id] = known
-            elif len(running) < executor.capacity and all(parent in results for parent in job.parents):
-                folder.write_text(folder.path / JOB, job.to_json())
-                folder.write_text(folder.config, portable_config(job).to_yaml())
-                running[folder.path] = job
-                executor.submit(folder.path)
-                reporter.say(f"{_named(job)}: begun")
-        for ended in executor.poll():
-            job = running.pop(ended.job)
-            if ended.trouble:
-                raise RunError(f"{job.id} cannot be done: {ended.error}")
-            result = Result("failed", error=ended.error) if ended.error else read_result(Run(ended.job))
-            if result is None:  # somebody has removed it: it is begun again
-                continue
-            results[job.id] = result
-            took = f"done in {readable_seconds(result.took)}"
-            said = took if result.state == "done" else f"failed: {result.error}"
-            counts = f"{len(results)} of {len(jobs)} jobs ended, {len(running)} running"
-            left = _seconds_left(jobs, results, max(1, executor.capacity))
-            outlook = "" if left is None else f"; about {readable_seconds(left)} left"
-            reporter.say(f"{_named(job)}: {said}; {counts}{outlook}")
-            if job.kind == "train" and (rows := collect(recipe, workplace)):
-                write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
-        time.sleep(POLL_SECONDS)
-    return results
+        folder, product = workplace.job(job.id), workplace.product(job)
+        if not workplace.outcome(job):  # what failed in an earlier call is tried again: its cause may be gone
+            folder.result.unlink(missing_ok=True)
+        queue.add(QueueJob(job.kind, folder.path, images_of(job), job.parents, product))
+    reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {workplace.path / 'jobs'}")
+    for name in queue.results:  # the driver may have been killed before it did
+        queue.release(name)
+    with queue.running():
+        while len(queue.results) < len(jobs):
+            for ended in queue.turn():
+                job, result = jobs[ended.name], queue.results[ended.name]
+                queue.release(ended.name)
+                took = f"done in {readable_seconds(result.took)}"
+                said = took if result.state == "done" else f"failed: {result.error}"
+                reporter.say(f"{_named(job)}: {said}; {queue.counts()}{queue.eta()}")
+                if job.kind == "train" and (rows := collect(recipe, workplace)):
+                    write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
+    return queue.results
 
 
 def _named(job: Job) -> str:
     return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
 
 
-def _seconds_left(jobs: Sequence[Job], results: dict[str, Result], capacity: int) -> float | None:
+def _seconds_left(jobs: Sequence[Job], results: Mapping[str, Result], capacity: int) -> float | None:
     """If what is left takes as long as what is done of its kind, or of any, did in the mean; None: nothing is done."""
     seconds = {
         kind: [results[job.id].took for job in jobs if job.kind == kind and _done(job, results)]
@@ -134,11 +116,5 @@ def _seconds_left(jobs: Sequence[Job], results: dict[str, Result], capacity: int
     return sum(mean(seconds[job.kind] or either) for job in jobs if job.id not in results) / capacity
 
 
-def _done(job: Job, results: dict[str, Result]) -> bool:
+def _done(job: Job, results: Mapping[str, Result]) -> bool:
     return job.id in results and results[job.id].state == "done"
-
-
-def _hopeless(job: Job, results: dict[str, Result]) -> Result | None:
-    """A job whose architecture will never be found."""
-    lost = next((parent for parent in job.parents if parent in results and results[parent].state == "failed"), None)
-    return Result("failed", error=f"it needs {lost}, which failed") if lost else None

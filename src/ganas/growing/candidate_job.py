@@ -1,0 +1,27 @@
+"""The job of kind ``candidate``: train one candidate of a growing search, in RUN/candidates/ID."""
+
+from dataclasses import replace
+
+import torch._dynamo  # noqa: F401  the first optimiser imports it: a second that a forked worker need not wait
+
+from ganas.config import load_config
+from ganas.growing.candidates import read_spec
+from ganas.growing.config import GrowConfig
+from ganas.growing.trainer import Candidate, Reals, open_squares
+from ganas.jobs.job import Job
+from ganas.jobs.result import Result
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
+from ganas.store import Run
+
+
+def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
+    """From its parent's weights or its last checkpoint to the job's images."""
+    run = Run(job.path.parent.parent)
+    config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
+    spec = replace(read_spec(job.folder), images=job.images)
+    parent = run.candidate(spec.parent) if spec.parent else None
+    candidate = Candidate(job.folder, spec, config, parent, Reals(open_squares(run, config), config))
+    result = candidate.train(reporter, stop)
+    candidate.save_final()
+    return result
