@@ -22,7 +22,7 @@ from ganas.growing.architecture import GrowthArchitecture, parse_layer
 from ganas.growing.candidates import candidates, cost
 from ganas.growing.forecast import Pace
 from ganas.growing.presets import make_grow_config
-from ganas.growing.run import foresee, grow
+from ganas.growing.run import dry_run, grow
 from ganas.growing.worker import train
 from ganas.jobs.executor import InProcess
 from ganas.jobs.worker import finish
@@ -67,7 +67,7 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that nobody disturbed, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
     config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
-    grow(config, out, place=InProcess(lambda job: finish(job, StopSignal(), train)))
+    grow(config, out, executor=InProcess(lambda job: finish(job, StopSignal(), train)))
     return out
 
 
@@ -108,7 +108,7 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
     assert not err and out.count("\nbeam ") == 3 and "best: fade" in out
     assert ganas("runs", whole, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["lineage"][-1] == document["best"]
+    assert document["lineage"][-1] == document["best"] and (document["kind"], document["state"]) == ("grow", "finished")
     for one in document["candidates"]:
         assert {
             "id",
@@ -158,9 +158,9 @@ def test_the_same_images_elsewhere_are_no_other_config(
 def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
-    _, lines = foresee(make_grow_config(preset="paper", flags=flags), None, None)
+    _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
     assert "580 GPU-days" in lines[-1]
-    _, lines = foresee(make_grow_config(preset="tiny", flags=flags), None, None)
+    _, lines = dry_run(make_grow_config(preset="tiny", flags=flags))
     assert "580 GPU-days" not in "".join(lines)
 
 

@@ -346,9 +346,9 @@ run.write_text(run.result, Result("done", end=1.0, start=2.0).to_json())
 DRIVE = """
 import sys, time
 from pathlib import Path
-from ganas.jobs.options import Place
+from ganas.jobs.options import ExecutorOptions
 name, command, job = sys.argv[1:]
-executor = Place(name, workers=1).open(("-c", command), gpus=0)
+executor = ExecutorOptions(name, workers=1).open(("-c", command), gpus=0)
 executor.submit(Path(job))
 while not (ended := executor.poll()):
     time.sleep(0.02)

@@ -20,7 +20,7 @@ from PIL import Image
 from ganas.cyclegan.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
 from ganas.jobs.executor import Ended, InProcess
-from ganas.jobs.options import Place
+from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.worker import finish
 from ganas.progress import Reporter
 from ganas.recipes import datasets
@@ -266,7 +266,7 @@ no_waiting = pytest.mark.usefixtures("_no_waiting")
 def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Place, "open", lambda *_, **__: Stub(fails=["OF"]))
+    monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub(fails=["OF"]))
     assert ganas("reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out") == 1
     out, err = capsys.readouterr()
     assert "| C8 |" in out and "written: " in out
@@ -417,7 +417,7 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
 
     Nothing is trained here.
     """
-    monkeypatch.setattr(Place, "open", lambda *_, **__: Stub())
+    monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
     monkeypatch.setattr("ganas.recipes.cost.describe_apart", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")

@@ -18,7 +18,7 @@ from ganas.growing.runner import GrowResult, Growth
 from ganas.growing.sample import GrownInfo, save_grown
 from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
-from ganas.jobs.options import Place
+from ganas.jobs.options import ExecutorOptions
 from ganas.machine import check_device, fast_bf16
 from ganas.metrics.features import load_features
 from ganas.paths import StrPath
@@ -36,7 +36,7 @@ def grow(
     out: StrPath,
     *,
     route: str | None = None,  # proggan, or a JSON file with a list of actions; None: search
-    place: Place | Executor = Place(),
+    executor: ExecutorOptions | Executor = ExecutorOptions(),
 ) -> GrowResult:
     """Search a GAN by growing it, or train a route; the same call again resumes or returns what was found.
 
@@ -44,7 +44,7 @@ def grow(
     """
     run = Run(out)
     config, source = open_images(kept_choices(run, _with_route(config, route)))
-    executor = _executor(place, config) if isinstance(place, Place) else place
+    workers = _opened(executor, config) if isinstance(executor, ExecutorOptions) else executor
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         for line in claim(run, config):
@@ -56,21 +56,21 @@ def grow(
                 with stop.at_once():
                     write_squares(run.images, source, config.data.resolution)
 
-        growth = Growth(run, config, executor, reporter, stop, decode)
+        growth = Growth(run, config, workers, reporter, stop, decode)
         try:
             result = growth.run()
         except Stopped as stopped:
             raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
         finally:
-            executor.cancel()
+            workers.cancel()
         _keep(run, result)
         run.images.unlink(missing_ok=True)
         return result
 
 
-def _executor(place: Place, config: GrowConfig) -> Executor:
+def _opened(options: ExecutorOptions, config: GrowConfig) -> Executor:
     gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
-    return place.open(WORKER, gpus=gpus, threads=config.training.threads or 1, timeout=config.training.timeout)
+    return options.open(WORKER, gpus=gpus, threads=config.training.threads or 1, timeout=config.training.timeout)
 
 
 def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
@@ -87,8 +87,10 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     return config.model_copy(update={"growth": config.growth.model_copy(update={"route": names})})
 
 
-def foresee(config: GrowConfig, route: str | None, workers: int | None) -> tuple[GrowConfig, list[str]]:
-    """The config as it would be resolved, and what the run would cost; nothing is written."""
+def dry_run(
+    config: GrowConfig, *, route: str | None = None, workers: int | None = None
+) -> tuple[GrowConfig, list[str]]:
+    """The config as it would be resolved, and what the run would cost, a line each; nothing is written."""
     config, _ = open_images(_with_route(config, route))
     expected = forecast(config)
     lines = expected.lines(workers or 1)

@@ -12,8 +12,8 @@ EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
-class Place:
-    """As the command line says it; raises `ConfigError` for one that there cannot be."""
+class ExecutorOptions:
+    """Which executor, and how large; raises `ConfigError` for options that do not go together."""
 
     executor: str = "local"  # local: processes on this machine; ray: a Ray cluster
     workers: int | None = None  # jobs at once; None: one here, on a cluster as many as it has room for

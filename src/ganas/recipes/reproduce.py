@@ -8,7 +8,7 @@ from statistics import mean
 
 from ganas.errors import ConfigError, GanasError, RunError, Stopped
 from ganas.jobs.executor import Executor
-from ganas.jobs.options import Place
+from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.result import Result, read_result
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
@@ -32,21 +32,21 @@ class Reproduction:
     failed: tuple[str, ...]  # a line for each job that came to nothing
 
 
-def check_jobs_device(place: Place, device: str) -> None:
+def check_jobs_device(options: ExecutorOptions, device: str) -> None:
     """Raise `ConfigError` where jobs cannot have the device; what the nodes of a cluster have, they know themselves."""
     from ganas.machine import check_device
 
     if device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")
-    if place.executor == "local":
+    if options.executor == "local":
         check_device(device)
 
 
-def open_executor(place: Place, device: str) -> Executor:
+def open_executor(options: ExecutorOptions, device: str) -> Executor:
     """What does a recipe's jobs, a core each, on `device` (auto, cpu or cuda); raises `ConfigError`."""
     import torch
 
-    return place.open(WORKER, gpus=0 if device == "cpu" else torch.cuda.device_count())
+    return options.open(WORKER, gpus=0 if device == "cpu" else torch.cuda.device_count())
 
 
 def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproduction:
