@@ -1,20 +1,26 @@
 """The public door, and which way imports point."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ganas
-from tiny import FLAGS, write_domains
+from kill_and_resume import write_images
+from tiny import FLAGS
 
 SOURCE = Path(ganas.__file__).parent
+PAGE = SOURCE.parents[1] / "docs" / "python.md"
 
 PUBLIC = {
-    *("make_config", "RunConfig", "search", "SearchResult", "train", "TrainResult", "translate"),
-    *("evaluate", "evaluate_folders", "Measurement", "Architecture", "load_architecture", "open_source", "ImageSource"),
+    *("make_config", "RunConfig", "GrowConfig", "ExecutorOptions"),
+    *("search", "SearchResult", "train", "TrainResult", "translate", "grow", "GrowResult", "sample"),
+    *("evaluate", "evaluate_run", "Measurement", "Judgement", "reproduce", "Reproduction", "read_run", "RunRecord"),
+    *("Architecture", "GrowthArchitecture", "find_architecture", "load_architecture", "open_source", "ImageSource"),
     *("GanasError", "UserError", "NonFiniteError", "Stopped"),
 }
 
@@ -45,8 +51,8 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
 GROUND, WINGS, ROOF, RECIPES, TOP = range(5)
 ROOMS = {
     WINGS: ("cyclegan", "growing"),
-    ROOF: ("demo", "doctor", "evaluation", "kinds"),
-    RECIPES: ("recipes",),
+    ROOF: ("demo", "doctor", "evaluation", "kinds", "presets"),
+    RECIPES: ("recipes", "records"),
     TOP: ("__init__", "__main__", "cli"),
 }
 TORCH_FREE = (
@@ -116,18 +122,31 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def test_functions_take_paths_as_text(tmp_path: Path) -> None:
-    place = str(tmp_path)
-    write_domains(tmp_path)
-    settings = [word for word in FLAGS if "=" in word]
-    flags = {"data.a": f"{place}/a", "data.b": f"{place}/b", "data.resolution": 16}
-    search, train = (
-        ganas.make_config(kind, preset="tiny", flags=flags, settings=settings)  # type: ignore[arg-type]
-        for kind in ("search", "train")
-    )
-    found = ganas.search(search, f"{place}/search")
-    assert ganas.load_architecture(f"{place}/search/architecture.json") == found.architecture
-    ganas.train(train, found.architecture, f"{place}/train")
-    assert ganas.translate(f"{place}/train", f"{place}/a", f"{place}/out", direction="ab") == 3
-    ganas.evaluate_folders(f"{place}/a", [f"{place}/out"], metrics=["swd"], features=None)
-    assert len(ganas.open_source(f"{place}/out")) == 3
+GROWN = ("base.latent=4", "base.channels=[4]", "growth.filters=[2]", "growth.depth=1", "growth.rank_by=raw")
+GROWN += tuple(f"training.{key}" for key in ("images=8", "final_images=8", "batch=4", "ema_half_life=4"))
+SMALL = tuple(word for word in FLAGS if "=" in word)
+
+
+def test_every_example_of_the_door_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/python.md, block after block, on noise and shorter; the recipe's jobs alone are left out."""
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    make = ganas.make_config
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("paintings", "photos", "testA", "testB")):
+        write_images(Path(name), 5, seed=number)
+    for number, name in enumerate(("trainA", "trainB", "testA", "testB")):
+        write_images(Path("photos2maps") / name, 2, seed=number, sides=(32, 32))
+
+    def small(kind: Any, *, flags: dict[str, Any], **given: Any) -> Any:
+        size = {} if kind == "grow" else {"data.resolution": 32}  # resnet6 takes it, too
+        return make(kind, flags=flags | size, settings=GROWN if kind == "grow" else SMALL, **given)
+
+    monkeypatch.setattr("ganas.presets.make_config", small)
+    made = ganas.Reproduction("a table", (), ())
+    monkeypatch.setattr("ganas.recipes.reproduce.reproduce", lambda *_: made)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, PAGE.name, "exec"), names)
+    assert names["count"] == 5 and names["record"].state == "finished" and names["losses"]
+    used = {node.attr for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Attribute)}
+    assert {name for name in PUBLIC if name[0].islower()} - used == {"load_architecture"}, "each has its example"

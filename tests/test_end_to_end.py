@@ -12,6 +12,9 @@ from PIL import Image
 from ganas import demo
 from ganas.cyclegan import translate as inference
 from ganas.cyclegan.config import RunConfig
+from ganas.progress import Reporter
+from ganas.records import read_run
+from ganas.store import Run
 from kill_and_resume import contents, write_images
 from tiny import FLAGS, ganas, write_domains
 
@@ -36,6 +39,10 @@ def test_from_two_folders_to_a_score(tmp_path: Path, capsys: Capture) -> None:
     found = json.loads((search / "result.json").read_text())
     assert found["slots"] == 52 and len(found["choices"]) == 52, "22 in each generator, 4 in each discriminator"
     assert json.loads((search / "architecture.json").read_text())["id"] == found["architecture"]
+    record = read_run(search)
+    assert (record.kind, record.state, record.images, record.points[-1].images) == ("search", "finished", 4, 4)
+    assert record.config and record.architecture and record.architecture.id == found["architecture"]
+    assert ganas("runs", search) == 0 and "search: finished, 4 images seen" in capsys.readouterr().out
     assert ganas("train", search, *domains, *FLAGS, "--out", train) == 0
     assert json.loads((train / "result.json").read_text())["architecture"] == found["architecture"]
     assert (train / "architecture.json").read_bytes() == (search / "architecture.json").read_bytes()
@@ -103,8 +110,8 @@ def test_a_translation_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest
 def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     config = demo._config
 
-    def short(kind: str, data: object) -> RunConfig:
-        made = config(kind, data)  # type: ignore[arg-type]
+    def short(kind: str, data: object, length: float) -> RunConfig:
+        made = config(kind, data, length)  # type: ignore[arg-type]
         training = {"images": 4, "batch": 2, "threads": 1}
         return made.model_copy(
             update={
@@ -126,6 +133,27 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.Monk
         pixels = np.asarray(picture)
     half = pixels.shape[0] // 2
     assert np.ptp(pixels[:half]) > 100 and np.ptp(pixels[half:]) > 10, "photographs above, translations below"
+
+
+@pytest.mark.parametrize(("full", "length"), [(100, 1.0), (440, 0.5), (4400, 0.3)])
+def test_the_demo_fits_four_minutes_and_keeps_its_lengths(
+    full: float, length: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Half a full demo of 440 s, and 20 s beside it, are 240 s."""
+    data = demo.DemoData(*map(Path, ("a", "b", "c", "d")), "")
+    monkeypatch.setattr(demo, "_seconds", lambda config: full * (0.25 if config.search else 0.75))
+
+    def chosen() -> float:
+        return demo._length(tmp_path, data, demo.time.monotonic(), Reporter())
+
+    assert chosen() == pytest.approx(length, abs=0.01)
+    assert f"{length:.0%}" in capsys.readouterr().err
+    search, train = (demo._config(kind, data, length) for kind in ("search", "train"))
+    assert (search.total_images, train.total_images) == (400 * length, 1200 * length)
+    stored = Run(tmp_path / "search")
+    stored.write_text(stored.config, search.to_yaml())
+    monkeypatch.setattr(demo, "_seconds", lambda _: pytest.fail("a demo that goes on is not measured again"))
+    assert chosen() == length
 
 
 @pytest.mark.slow

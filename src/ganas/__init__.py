@@ -2,9 +2,10 @@
 
     import ganas
     config = ganas.make_config("search", preset="tiny", flags={"data.a": "paintings", "data.b": "photos"})
-    found = ganas.search(config, Path("runs/search"))
+    found = ganas.search(config, "runs/search")
 
-Everything public is in ``__all__`` and comes when it is asked for: ``import ganas`` itself imports no torch.
+Everything public is in ``__all__`` and is imported when it is first used: ``import ganas`` itself imports no torch.
+docs/python.md has an example of each function.
 """
 
 from importlib import import_module
@@ -15,47 +16,103 @@ from ganas.version import __version__ as __version__
 if TYPE_CHECKING:
     from ganas.cyclegan.architecture import Architecture, load_architecture
     from ganas.cyclegan.config import RunConfig
-    from ganas.cyclegan.presets import make_config
+    from ganas.cyclegan.find import find_architecture
     from ganas.cyclegan.search import SearchResult, search
     from ganas.cyclegan.train import TrainResult, train
     from ganas.cyclegan.translate import translate
     from ganas.data.sources import ImageSource, open_source
     from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
-    from ganas.metrics.evaluate import evaluate, evaluate_folders
+    from ganas.evaluation import Judgement, evaluate, evaluate_run
+    from ganas.growing.architecture import GrowthArchitecture
+    from ganas.growing.config import GrowConfig
+    from ganas.growing.run import grow
+    from ganas.growing.runner import GrowResult
+    from ganas.growing.sample import sample
+    from ganas.jobs.options import ExecutorOptions
     from ganas.metrics.measurement import Measurement
+    from ganas.presets import make_config
+    from ganas.recipes.reproduce import Reproduction
+    from ganas.recipes.run import reproduce
+    from ganas.records import RunRecord, read_run
 
 __all__ = [
     "Architecture",
+    "ExecutorOptions",
     "GanasError",
+    "GrowConfig",
+    "GrowResult",
+    "GrowthArchitecture",
     "ImageSource",
+    "Judgement",
     "Measurement",
     "NonFiniteError",
+    "Reproduction",
     "RunConfig",
+    "RunRecord",
     "SearchResult",
     "Stopped",
     "TrainResult",
     "UserError",
     "evaluate",
-    "evaluate_folders",
+    "evaluate_run",
+    "find_architecture",
+    "grow",
     "load_architecture",
     "make_config",
     "open_source",
+    "read_run",
+    "reproduce",
+    "sample",
     "search",
     "train",
     "translate",
 ]
 
 _HOMES = {
+    "ganas.cyclegan.architecture": (
+        "Architecture",
+        "load_architecture",
+    ),
     "ganas.cyclegan.config": ("RunConfig",),
-    "ganas.data.sources": ("ImageSource", "open_source"),
-    "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
+    "ganas.cyclegan.find": ("find_architecture",),
+    "ganas.cyclegan.search": (
+        "SearchResult",
+        "search",
+    ),
+    "ganas.cyclegan.train": (
+        "TrainResult",
+        "train",
+    ),
     "ganas.cyclegan.translate": ("translate",),
-    "ganas.metrics.evaluate": ("evaluate", "evaluate_folders"),
+    "ganas.data.sources": (
+        "ImageSource",
+        "open_source",
+    ),
+    "ganas.errors": (
+        "GanasError",
+        "NonFiniteError",
+        "Stopped",
+        "UserError",
+    ),
+    "ganas.evaluation": (
+        "Judgement",
+        "evaluate",
+        "evaluate_run",
+    ),
+    "ganas.growing.architecture": ("GrowthArchitecture",),
+    "ganas.growing.config": ("GrowConfig",),
+    "ganas.growing.run": ("grow",),
+    "ganas.growing.runner": ("GrowResult",),
+    "ganas.growing.sample": ("sample",),
+    "ganas.jobs.options": ("ExecutorOptions",),
     "ganas.metrics.measurement": ("Measurement",),
-    "ganas.cyclegan.architecture": ("Architecture", "load_architecture"),
-    "ganas.cyclegan.presets": ("make_config",),
-    "ganas.cyclegan.search": ("SearchResult", "search"),
-    "ganas.cyclegan.train": ("TrainResult", "train"),
+    "ganas.presets": ("make_config",),
+    "ganas.recipes.reproduce": ("Reproduction",),
+    "ganas.recipes.run": ("reproduce",),
+    "ganas.records": (
+        "RunRecord",
+        "read_run",
+    ),
 }
 
 

@@ -1,26 +1,42 @@
-"""`ganas demo`: a search, a training, a translation and its measurement, on photographs that are already installed."""
+"""`ganas demo`: a search, a training, a translation and its measurement, on photographs that are already installed.
 
+A few steps are measured first, and the lengths of search and training chosen so that all of it takes four minutes.
+"""
+
+import time
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 import torch
 
+from ganas.config import load_config
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.cost import trial_loop
+from ganas.cyclegan.domains import open_domains
+from ganas.cyclegan.find import find_architecture
+from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.search import search
+from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.cyclegan.train import train
 from ganas.cyclegan.translate import translate
 from ganas.data.demo import DemoData, write_demo_data
 from ganas.data.loaders import center_crops
 from ganas.data.sources import open_source
+from ganas.learning.timing import noise
 from ganas.metrics.evaluate import evaluate_folders
 from ganas.paths import StrPath, as_path, visible
 from ganas.pictures import png, tile
-from ganas.progress import Reporter
-from ganas.store import results_folder, write_atomically
+from ganas.progress import Reporter, readable_seconds
+from ganas.store import Run, results_folder, write_atomically
 
 SHOWN = 8  # photographs in the final picture
 RESOLUTION = 96  # pixels a side of the photographs in it
+SECONDS = 240.0  # that all of it should take
+REST = 20.0  # of these beside steps: images to look at, checkpoints, translating, measuring
+SHORTEST = 0.3  # of the full lengths: shorter trainings leave photographs nearly as they were
+PATIENCE = 8.0  # seconds after which fewer measured steps have to do
 
 
 def run_demo(out: StrPath) -> str:
@@ -31,14 +47,16 @@ def run_demo(out: StrPath) -> str:
 
 
 def _run(out: Path, reporter: Reporter) -> str:
+    began = time.monotonic()
     data = write_demo_data(out / "data")
     reporter.say(data.story)
+    length = _length(out, data, began, reporter)
     reporter.say("1/4 searching two generators and two discriminators …")
-    found = search(_config("search", data), out / "search")
+    found = search(_config("search", data, length), out / "search")
     reporter.say(f"    {found.architecture}")
     reporter.say(f"    {found.verdict}")
     reporter.say("2/4 training what was found, at twice the width …")
-    trained = train(_config("train", data), found.architecture, out / "train")
+    trained = train(_config("train", data, length), found.architecture, out / "train")
     for line in trained.lines():
         reporter.say(f"    {line}")
     reporter.say("3/4 translating photographs that were held out …")
@@ -55,8 +73,51 @@ def _run(out: Path, reporter: Reporter) -> str:
     return f"{picture}: photographs above, their translations below"
 
 
-def _config(kind: Literal["search", "train"], data: DemoData) -> RunConfig:
-    return make_config(kind, preset="tiny", flags={"data.a": data.a, "data.b": data.b})
+def _length(out: Path, data: DemoData, began: float, reporter: Reporter) -> float:
+    """The share of the full lengths that fits this machine; of a demo that goes on, the one it was begun with."""
+    whole = _config("search", data, 1.0)
+    stored = Run(out / "search").config
+    if stored.is_file():
+        return load_config(RunConfig, stored.read_bytes(), str(stored)).total_images / _images(whole)
+    searching, training = _seconds(whole), _seconds(_config("train", data, 1.0))
+    full = searching + training
+    left = SECONDS - REST - (time.monotonic() - began)
+    length = min(1.0, max(SHORTEST, left / full))
+    reporter.say(
+        f"measured: a full search would take {readable_seconds(searching)} here, and a full training "
+        f"{readable_seconds(training)}; they are cut to {length:.0%}, so that all takes about "
+        f"{readable_seconds(SECONDS - left + length * full)}"
+    )
+    return length
+
+
+def _seconds(config: RunConfig) -> float:
+    """All steps of a run, as long as a few are, with everything learning."""
+    layout = find_layout(config.nets.layout)
+    resolved, _ = open_domains(config, layout)
+    search, batch = resolved.search, resolved.training.batch
+    architecture = None if search else find_architecture(f"random:{layout.name}:0")
+    loop = trial_loop(resolved, layout, architecture, STRATEGIES[search.strategy].phases if search else joint_phases)
+    loop.nimg = resolved.total_images // 2  # after search.warmup
+    images, seconds = noise(2, batch, resolved.data.resolution), list[float]()
+    while len(seconds) < 4 and sum(seconds) < PATIENCE:
+        began = time.perf_counter()
+        loop.step(*images)
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[1:] or seconds) * resolved.total_images / batch  # the first one asks for memory
+
+
+def _config(kind: Literal["search", "train"], data: DemoData, length: float) -> RunConfig:
+    """Of preset tiny, `length` times as long."""
+    config = make_config(kind, preset="tiny", flags={"data.a": data.a, "data.b": data.b})
+    batch = config.training.batch
+    images = max(1, round(length * _images(config) / batch)) * batch
+    return config.model_copy(update={"training": config.training.model_copy(update={"images": images})})
+
+
+def _images(config: RunConfig) -> int:
+    assert config.training.images is not None, "the preset's"
+    return config.training.images
 
 
 def _picture(before: Path, after: Path) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Judging a trained translator: its translations of images it did not learn from, beside those images as they are."""
+"""Judging images, or a trained translator: its translations of images it did not learn from, beside those images."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ganas.cyclegan.validation import Validation
 from ganas.data.sources import ImageSource, check_apart, open_source
 from ganas.errors import RunError
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference, Split, load_network, possible_metrics
+from ganas.metrics.evaluate import Reference, Split, evaluate_folders, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
 from ganas.metrics.measurement import Measurement
 from ganas.paths import StrPath, as_path
@@ -32,13 +32,45 @@ class Judgement:
     translated: Measurement
 
 
+def evaluate(
+    real: StrPath,
+    fake: StrPath,
+    *,
+    metrics: Sequence[str] | None = None,  # of fid, kid, pr, is, swd; None: all that `features` allows
+    features: str | None = None,  # specification of a feature network, as squeezenet:weights.safetensors
+    count: int | None = None,  # draw so many of the fake images; None: all
+    bootstrap: int = 0,  # resamples behind 95 % intervals; 0: none
+    cache: Cache | None = None,  # of statistics of real images
+    skip_bad: bool = False,
+    white: float | None = None,  # as in `open_source`
+    icc: bool = True,
+) -> Measurement:
+    """How far the images under `fake` (folder or zip) are from those under `real`; `evaluate_run` judges a run.
+
+    Raises `DataError` for images that cannot be measured, `ConfigError` for metrics that `features` does not allow.
+    """
+    (measured,) = evaluate_folders(
+        real,
+        [fake],
+        metrics=metrics,
+        features=features,
+        count=count,
+        bootstrap=bootstrap,
+        cache=cache,
+        skip_bad=skip_bad,
+        white=white,
+        icc=icc,
+    )
+    return measured
+
+
 def evaluate_run(
     run: StrPath,
     *,
-    a: StrPath | None,  # test images of A, folder or zip; None, as b: the run's held-out images
-    b: StrPath | None,
-    metrics: Sequence[str] | None,  # None: all that `features` allows
-    features: str | None,  # specification of a feature network; None: the run's own, if it has one
+    a: StrPath | None = None,  # test images of A, folder or zip; None, as b: the run's held-out images
+    b: StrPath | None = None,
+    metrics: Sequence[str] | None = None,  # None: all that `features` allows
+    features: str | None = None,  # specification of a feature network; None: the run's own, if it has one
     bootstrap: int = 0,
     cache: Cache | None = None,
     skip_bad: bool = False,

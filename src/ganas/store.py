@@ -131,6 +131,19 @@ def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
         yield
 
 
+def is_held(lock: Path) -> bool:
+    """Whether a process holds this lock file now."""
+    from filelock import FileLock, Timeout
+
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 @contextmanager
 def results_folder(folder: Path, *, new: bool = True) -> Iterator[None]:
     """Hold a folder for results while they are written; it is made if need be, and left as it was if there are none.
@@ -271,15 +284,7 @@ class Run:
     @property
     def held(self) -> bool:
         """Whether a process holds the folder now."""
-        from filelock import FileLock, Timeout
-
-        if not self.lock_file.exists():
-            return False
-        try:
-            with FileLock(self.lock_file, timeout=0):
-                return False
-        except (Timeout, OSError):
-            return True
+        return is_held(self.lock_file)
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,7 @@ from ganas.growing.architecture import GrowthArchitecture, parse_layer
 from ganas.growing.candidates import candidates, cost
 from ganas.growing.forecast import Pace
 from ganas.growing.presets import make_grow_config
-from ganas.growing.run import foresee, grow
+from ganas.growing.run import dry_run, grow
 from ganas.jobs.executor import InProcess
 from ganas.store import Run
 from kill_and_resume import write_images
@@ -104,7 +104,7 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
     assert not err and out.count("\nbeam ") == 3 and "best: fade" in out
     assert ganas("runs", whole, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["lineage"][-1] == document["best"]
+    assert document["lineage"][-1] == document["best"] and (document["kind"], document["state"]) == ("grow", "finished")
     for one in document["candidates"]:
         assert {
             "id",
@@ -154,9 +154,9 @@ def test_the_same_images_elsewhere_are_no_other_config(
 def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
-    _, lines = foresee(make_grow_config(preset="paper", flags=flags), None, None)
+    _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
     assert "580 GPU-days" in lines[-1]
-    _, lines = foresee(make_grow_config(preset="tiny", flags=flags), None, None)
+    _, lines = dry_run(make_grow_config(preset="tiny", flags=flags))
     assert "580 GPU-days" not in "".join(lines)
 
 

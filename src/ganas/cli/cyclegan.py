@@ -20,7 +20,6 @@ from ganas.cli.options import (
     Settings,
     White,
     app,
-    default_preset,
     refuse_both,
 )
 from ganas.cli.printing import echo, fresh, print_next
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put it.")] = Path("ganas-demo"),
 ) -> None:
-    """The whole story on built-in photographs, in minutes: search, train, translate, evaluate."""
+    """The whole story on built-in photographs, in about four minutes: search, train, translate, evaluate."""
     from ganas.demo import run_demo
 
     echo(run_demo(out))
@@ -78,23 +77,17 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
+    from ganas.cyclegan.dry_run import dry_run as run_dry
     from ganas.cyclegan.layout import GENERATORS
-    from ganas.cyclegan.presets import make_config
-    from ganas.cyclegan.search import open_search
     from ganas.cyclegan.search import search as run_search
-    from ganas.cyclegan.strategies import STRATEGIES
-    from ganas.store import Run
+    from ganas.presets import make_config
 
     flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
     flags["metrics.features"] = features
     flags |= _budget({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
-    config = make_config("search", preset=preset or default_preset(), flags=flags, settings=settings or ())
-    assert config.search is not None
+    config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
-        resolved, *_ = open_search(config, Run(out))
-        _print_cost(resolved, None, STRATEGIES[config.search.strategy].phases)
-        if config.search.budget == "ms":
-            echo("budget           in milliseconds: the search measures them first, and then says whether it fits")
+        _print_cost(*run_dry(config, out))
         return
     result = run_search(config, out)
     _print_choices(result.architecture)
@@ -106,7 +99,9 @@ def search(
     again = [word for option, value in given.items() if value is not None for word in (option, value)]
     again += [word for setting in _carried(config, preset, settings or ()) for word in ("--set", setting)]
     if result.spent:  # as wide as the budget was meant for
-        ab, ba = (f"{config.search.budget_width or config.nets.width_of(name):g}" for name in GENERATORS)
+        ab, ba = (
+            f"{(config.search and config.search.budget_width) or config.nets.width_of(name):g}" for name in GENERATORS
+        )
         both = ("--width", ab), ("--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}")
         again += both[ab != ba]
     print_next("train", out, "--a", a, "--b", b, "--out", fresh(out, "-train"), *again)
@@ -150,12 +145,11 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
+    from ganas.cyclegan.dry_run import dry_run as run_dry
     from ganas.cyclegan.find import find_architecture, matched
-    from ganas.cyclegan.presets import make_config
-    from ganas.cyclegan.strategies import joint_phases
-    from ganas.cyclegan.train import open_training, train_repeats
+    from ganas.cyclegan.train import train as run_training
+    from ganas.presets import make_config
     from ganas.settings import split_setting
-    from ganas.store import Run
 
     found = find_architecture(architecture)
     flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
@@ -166,12 +160,11 @@ def train(
         flags |= matched(found, match_size, each=match_each)
     elif match_each:
         raise ConfigError("--match-each says how to match: give --match-size with it")
-    config = make_config("train", preset=preset or default_preset(), flags=flags, settings=settings or ())
+    config = make_config("train", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
-        resolved, *_ = open_training(config, found, Run(out))
-        _print_cost(resolved, found, joint_phases, repeats)
+        _print_cost(*run_dry(config, out, found, repeats=repeats))
         return
-    result = train_repeats(config, found, out, repeats)
+    result = run_training(config, found, out, repeats=repeats)
     for line in result.lines():
         echo(line)
     skip_bad = ["--skip-bad"] if config.data.skip_bad else []
@@ -193,11 +186,8 @@ def translate(
     no_icc: NoIcc = False,
 ) -> None:
     """Translate images of any size."""
-    from ganas.cyclegan.layout import DIRECTIONS
     from ganas.cyclegan.translate import translate as run_translation
 
-    if direction not in DIRECTIONS:
-        raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
     reading: dict[str, Any] = {"skip_bad": skip_bad, "white": white, "icc": not no_icc}
     done = run_translation(run, source, output, direction=direction, **reading)  # type: ignore[arg-type]
     echo(f"{counted(done, 'image')} in {shown(output)}")
@@ -213,12 +203,12 @@ CARRIED = ("data.", "loss.", "metrics.", "training.device", "training.precision"
 def _carried(config: "RunConfig", preset: str | None, settings: Sequence[str]) -> list[str]:
     """What a training is told by --set after a search that was told `settings`: all that does not concern it alone."""
     from ganas.cyclegan.layout import find_layout
-    from ganas.cyclegan.presets import make_config
+    from ganas.presets import make_config
     from ganas.settings import split_setting
 
     carried = [setting for setting in settings if split_setting(setting)[0].startswith(CARRIED)]
     flags = {"data.a": config.data.a, "data.b": config.data.b, "metrics.features": config.metrics.features}
-    training = make_config("train", preset=preset or default_preset(), flags=flags, settings=carried)
+    training = make_config("train", preset=preset, flags=flags, settings=carried)
     if training.nets.discriminator == "patchgan" and not find_layout("resnet9").fits(config.data.resolution):
         carried.append("nets.discriminator=searched")
     return carried
@@ -256,11 +246,6 @@ def _print_choices(architecture: Any) -> None:
     Console(highlight=False).print(table)
 
 
-def _print_cost(config: Any, architecture: Any, phases: Any, repeats: int = 1) -> None:
-    from ganas.cyclegan.cost import describe, measure_cost
-    from ganas.cyclegan.layout import find_layout
-
-    cost = measure_cost(config, find_layout(config.nets.layout), architecture, phases)
+def _print_cost(config: "RunConfig", lines: list[str]) -> None:
     echo(config.to_yaml())
-    for line in describe(cost, repeats):
-        echo(line)
+    echo("\n".join(lines))

@@ -19,7 +19,6 @@ from ganas.cli.options import (
     Settings,
     Workers,
     app,
-    default_preset,
 )
 from ganas.cli.printing import echo, fresh, print_next, print_table
 from ganas.errors import counted, shown
@@ -52,16 +51,16 @@ def grow(
 
     Example: ganas grow --data photos --out runs/grow --workers 2
     """
-    from ganas.growing.presets import make_grow_config
-    from ganas.growing.run import foresee
+    from ganas.growing.run import dry_run as run_dry
     from ganas.growing.run import grow as run_growth
     from ganas.jobs.options import ExecutorOptions
+    from ganas.presets import make_config
 
     flags = {"data.images": data, "data.resolution": resolution, "metrics.features": features, "seed": seed}
-    config = make_grow_config(preset=preset or default_preset(), flags=flags, settings=settings or ())
+    config = make_config("grow", preset=preset, flags=flags, settings=settings or ())
     options = ExecutorOptions(executor, workers, address, gpu_share)
     if dry_run:
-        resolved, lines = foresee(config, route, workers)
+        resolved, lines = run_dry(config, route=route, workers=workers)
         echo(resolved.to_yaml())
         echo("\n".join(lines))
         return
@@ -90,16 +89,31 @@ def sample(
 
 
 @app.command()
-def runs(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas grow.")], as_json: AsJson = False
-) -> None:
-    """What a growing search has tried: every candidate, the beam, and how the best came about."""
-    from ganas.growing.history import read_history
+def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Of any kind.")], as_json: AsJson = False) -> None:
+    """What a run came to: its state and scores; of a growing search every candidate, of a recipe every job."""
+    from ganas.records import read_run
 
-    history = read_history(run)
+    record = read_run(run)
     if as_json:
-        print(json.dumps(history.as_json()))
+        print(json.dumps(record.as_json()))
         return
+    if record.history:
+        _print_history(record.history)
+    found = f", {record.architecture}" if record.architecture else ""
+    echo(f"{record.kind}: {record.state}, {record.images:,} images seen{found}")
+    if verdict := record.result.get("verdict"):
+        echo(verdict)
+    parts: list[tuple[str, str, Any]] = [(one.path.name, one.state, one.scores) for one in record.repeats]
+    parts += [(one.job.id, f"failed: {one.error}" if one.error else one.state, one.scores) for one in record.jobs]
+    if parts:
+        rows: list[tuple[str, ...]] = [(name, state, "; ".join(map(str, scores))) for name, state, scores in parts]
+        print_table(("seed" if record.repeats else "job", "state", "scores"), rows)
+    for score in record.scores:
+        echo(score)
+
+
+def _print_history(history: Any) -> None:
+    """Candidates, beams, and how the best came about."""
     header = ("generation", "id", "parent", "action", "size", "G", "D", "start", "end", "÷ ProgGAN", "s", "state")
     print_table(header, [_candidate_row(record) for record in history.records])
     for number, beam in enumerate(history.beams):

@@ -75,13 +75,6 @@ Address = Annotated[
 GpuShare = Annotated[float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: of a GPU a job. [1]")]
 
 
-def default_preset() -> str:
-    """What suits the machine: gpu with one, else small."""
-    import torch
-
-    return "gpu" if torch.cuda.is_available() else "small"
-
-
 def refuse_both(options: dict[str, Any], reason: str) -> None:
     for name, value in options.items():
         if value is not None:

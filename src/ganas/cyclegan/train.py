@@ -69,11 +69,16 @@ def _score(kept: Mapping[str, Any]) -> float:
     return inf if kept["score"] is None else kept["score"]
 
 
-def train(config: RunConfig, architecture: Architecture, out: StrPath) -> TrainResult:
+def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeats: int = 1) -> TrainResult:
     """Train one architecture; the same call again resumes, or returns the result of a finished run.
+
+    repeats   train so often, with seeds that count up, each in ``out/repeats/SEED``; the best generators end in `out`,
+              or those of the first seed with ``metrics.select=last``, where nothing is chosen
 
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
+    if repeats > 1:
+        return _train_repeats(config, architecture, out, repeats)
     layout = find_layout(architecture.layout)
     run = Run(out)
     config, domains, validation, supernet = open_training(config, architecture, run)
@@ -115,14 +120,7 @@ def open_training(
     return config, domains, validation, supernet
 
 
-def train_repeats(config: RunConfig, architecture: Architecture, out: StrPath, repeats: int) -> TrainResult:
-    """Train `repeats` times with seeds that count up, each in ``out/repeats/SEED``; the best generators end in `out`.
-
-    One repeat is a plain `train` into `out`. With ``metrics.select=last`` those of the first seed do: nothing is
-    chosen then.
-    """
-    if repeats == 1:
-        return train(config, architecture, out)
+def _train_repeats(config: RunConfig, architecture: Architecture, out: StrPath, repeats: int) -> TrainResult:
     whole = Run(out)
     if whole.config.exists():
         raise RunError(f"{str(whole.path)!r} is a run of one training: choose another --out for {repeats} repeats")

@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganas.cyclegan.build import Network, build, one_op
-from ganas.cyclegan.layout import Direction, find_layout
+from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.data.listing import is_image_name
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.document import SCHEMA
-from ganas.errors import DataError, RunError, is_out_of_memory, shown
+from ganas.errors import ConfigError, DataError, RunError, is_out_of_memory, shown
 from ganas.model_file import intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png
@@ -177,6 +177,8 @@ def translate(
 
     Raises `RunError` without a generator, `DataError` for bad images or an output that is there already.
     """
+    if direction not in DIRECTIONS:
+        raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
     place, source, output = as_path(place), as_path(source), as_path(output)
     generator, info = load_generator(find_generator(place, direction))
     if info.network != f"generator_{direction}":

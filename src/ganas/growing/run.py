@@ -80,8 +80,10 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     return config.model_copy(update={"growth": config.growth.model_copy(update={"route": names})})
 
 
-def foresee(config: GrowConfig, route: str | None, workers: int | None) -> tuple[GrowConfig, list[str]]:
-    """The config as it would be resolved, and what the run would cost; nothing is written."""
+def dry_run(
+    config: GrowConfig, *, route: str | None = None, workers: int | None = None
+) -> tuple[GrowConfig, list[str]]:
+    """The config as it would be resolved, and what the run would cost, a line each; nothing is written."""
     config, _ = open_images(_with_route(config, route))
     expected = forecast(config)
     lines = expected.lines(workers or 1)

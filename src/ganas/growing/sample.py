@@ -84,7 +84,7 @@ def grid(images: Tensor) -> Tensor:
     return tile(torch.split(images, COLUMNS))
 
 
-def sample(place: StrPath, output: StrPath, *, count: int, seed: int, as_grid: bool = False) -> int:
+def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, as_grid: bool = False) -> int:
     """Make images of the seeds from `seed` on; returns how many.
 
     output    a new folder, of a PNG each; or a new file, whose format follows its suffix: of one image, or of all in a

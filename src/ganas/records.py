@@ -1,0 +1,230 @@
+"""Any run read back from its folder as one typed record: what `ganas runs`, notebooks and reports see. No torch.
+
+Above the wings and the recipes, whose configs, architectures, candidates and jobs it reads: a record on the ground
+could only get at them by their names as text.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ganas.config import load_config
+from ganas.cyclegan.architecture import Architecture, load_architecture
+from ganas.cyclegan.config import RunConfig
+from ganas.errors import RunError
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.config import GrowConfig
+from ganas.growing.history import History, read_history
+from ganas.paths import StrPath
+from ganas.recipes.jobs import JOB, Job, Workplace
+from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_held
+
+Kind = Literal["search", "train", "repeats", "grow", "recipe"]
+State = Literal["finished", "running", "unfinished"]
+JobState = Literal["pending", "running", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One line of ``metrics.jsonl``: numbers after so many images."""
+
+    images: int
+    values: Mapping[str, float]  # as "loss/cycle_a", "scores/ab/swd@laplacian-clean-64", "search/median_entropy"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a result is."""
+
+    key: str  # which names its protocol
+    value: float | None  # None: not a number
+    direction: str | None = None  # ab or ba, of a translator
+    untranslated: float | None = None  # the same of the images as they are
+
+    def __str__(self) -> str:
+        before = f", {self.untranslated:.4g} before translation" if self.untranslated is not None else ""
+        value = "not a number" if self.value is None else f"{self.value:.4g}"
+        return f"{f'{self.direction} ' if self.direction else ''}{self.key} {value}{before}"
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One search or training of a recipe."""
+
+    job: Job
+    state: JobState
+    error: str | None
+    scores: tuple[Score, ...]  # of a training that is done, on the test images
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a folder tells of a run, while it goes on and after."""
+
+    path: Path
+    kind: Kind
+    state: State
+    config: RunConfig | GrowConfig | None  # resolved; of repeats the first one's; None: a recipe
+    images: int  # seen so far, of candidates and repeats together
+    result: Mapping[str, Any]  # of result.json; empty until the end
+    architecture: Architecture | GrowthArchitecture | None  # found, or trained
+    points: tuple[Point, ...] = ()
+    scores: tuple[Score, ...] = ()
+    history: History | None = None  # grow: candidates, beams, lineage
+    repeats: tuple["RunRecord", ...] = ()
+    jobs: tuple[JobRecord, ...] = ()  # of a recipe, those begun so far
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; those of `History` stand beside the others."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            "state": self.state,
+            "images": self.images,
+            "config": self.config.model_dump(mode="json", by_alias=True) if self.config else None,
+            "architecture": self.architecture.id if self.architecture else None,
+            "scores": [vars(score) for score in self.scores],
+            "result": self.result,
+            "points": [vars(point) for point in self.points],
+            "repeats": [repeat.as_json() for repeat in self.repeats],
+            "jobs": [
+                {"id": one.job.id, "kind": one.job.kind, "name": one.job.name, "dataset": one.job.dataset.name}
+                | {"seed": one.job.seed, "state": one.state, "error": one.error}
+                | {"scores": [vars(score) for score in one.scores]}
+                for one in self.jobs
+            ],
+        } | (self.history.as_json() if self.history else {})
+
+
+def read_run(run: StrPath) -> RunRecord:
+    """Read the folder of any run; raises `RunError` where it is none, or is damaged."""
+    place = Run(run)
+    if any(place.path.glob(f"jobs/*/{JOB}")):
+        return _recipe(place)
+    if not place.config.is_file():
+        if any(place.path.glob(f"repeats/*/{CONFIG}")):
+            return _repeats(place)
+        raise RunError(f"{str(place.path)!r} is no run: give the --out of a ganas search, train, grow or reproduce")
+    text = place.config.read_bytes()
+    if _kind_of(text) == "grow":
+        return _grown(place, load_config(GrowConfig, text, str(place.config)))
+    config = load_config(RunConfig, text, str(place.config))
+    points, result = tuple(_points(place.read_metrics())), place.read_result()
+    return RunRecord(
+        path=place.path,
+        kind=config.kind,
+        state=_state(place),
+        config=config,
+        images=result.get("images") or max([place.saved or 0, *(point.images for point in points)]),
+        result=result,
+        architecture=load_architecture(place.architecture) if place.architecture.is_file() else None,
+        points=points,
+        scores=_kept(result),
+    )
+
+
+def _kind_of(config: bytes) -> str | None:
+    try:
+        document = yaml.safe_load(config)
+    except yaml.YAMLError:
+        return None  # which load_config says better
+    return document.get("kind") if isinstance(document, dict) else None
+
+
+def _state(run: Run) -> State:
+    return "running" if run.held else "finished" if run.result.is_file() else "unfinished"
+
+
+def _repeats(run: Run) -> RunRecord:
+    folders = (path.parent for path in run.path.glob(f"repeats/*/{CONFIG}"))
+    repeats = tuple(map(read_run, sorted(folders, key=lambda path: (len(path.name), path.name))))
+    result = run.read_result()
+    return RunRecord(
+        path=run.path,
+        kind="repeats",
+        state=_state(run),
+        config=repeats[0].config,
+        images=sum(repeat.images for repeat in repeats),
+        result=result,
+        architecture=repeats[0].architecture,
+        scores=_kept(result),
+        repeats=repeats,
+    )
+
+
+def _grown(run: Run, config: GrowConfig) -> RunRecord:
+    history, result = read_history(run.path), run.read_result()
+    return RunRecord(
+        path=run.path,
+        kind="grow",
+        state=_state(run),
+        config=config,
+        images=sum(record.result.images or 0 for record in history.records if record.result),
+        result=result,
+        architecture=history.record(result["winner"]).spec.architecture if result else None,
+        scores=(Score(result["metric"], result["score"]),) if result else (),
+        history=history,
+    )
+
+
+def _recipe(run: Run) -> RunRecord:
+    workplace = Workplace(run.path)
+    jobs = tuple(_job(workplace, Run(path.parent)) for path in sorted(run.path.glob(f"jobs/*/{JOB}")))
+    return RunRecord(
+        path=run.path,
+        kind="recipe",
+        # jobs that were not begun have no folder, so that a recipe counts as unfinished only by those that were
+        state="running"
+        if is_held(run.path / OUTPUT_LOCK)
+        else "finished"
+        if all(one.state == "done" for one in jobs)
+        else "unfinished",
+        config=None,
+        images=sum(_images(workplace.run(one.job.id)) for one in jobs),
+        result={},
+        architecture=None,
+        jobs=jobs,
+    )
+
+
+def _job(workplace: Workplace, folder: Run) -> JobRecord:
+    job, result = Job.read(folder), folder.read_result()
+    scores: tuple[Score, ...] = ()
+    if workplace.outcome(job) and job.kind == "train":
+        document = json.loads(workplace.scores(job.id).read_text(encoding="utf-8"))
+        scores = tuple(_of_sides(document["untranslated"], document["translated"]))
+    state: JobState = result.get("state") or ("running" if folder.held else "pending")
+    return JobRecord(job, state, result.get("error"), scores)
+
+
+def _images(run: Run) -> int:
+    """Seen so far, without all that a record has."""
+    lines = run.read_metrics()
+    return max(run.saved or 0, lines[-1]["nimg"] if lines else 0)
+
+
+def _points(lines: Iterable[Mapping[str, Any]]) -> Iterable[Point]:
+    """The numbers of each line of metrics, named by their group."""
+    for line in lines:
+        values = {name: value for name, value in line.items() if name != "nimg" and isinstance(value, int | float)}
+        for group in ("loss", "scores", "search"):
+            values |= {f"{group}/{name}": value for name, value in line.get(group, {}).items() if value is not None}
+        yield Point(line["nimg"], values)
+
+
+def _kept(result: Mapping[str, Any]) -> tuple[Score, ...]:
+    """Of the generators that a training kept."""
+    return tuple(
+        Score(kept["metric"], kept["score"], direction, kept.get("untranslated", {}).get(kept["metric"]))
+        for direction, kept in result.get("kept", {}).items()
+    )
+
+
+def _of_sides(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Score]:
+    for direction, measured in after.items():
+        for key, value in measured["scores"].items():
+            yield Score(key, value, direction, before[direction]["scores"].get(key))
