@@ -3,7 +3,8 @@
     {"schema": 1, "kind": "cyclegan", "id": "3f9c1a0b2d", "layout": "framed",
      "generator_ab": ["conv4", "conv7", ...], "generator_ba": [...], "discriminator_a": [...], "discriminator_b": [...]}
 
-An architecture says nothing of width: it is found narrow and trained wide (hidden-dimension reduction, section 3.2).
+An architecture has no width: the search uses narrow networks, the training wide ones (hidden-dimension reduction,
+section 3.2).
 No torch here.
 """
 
@@ -24,7 +25,7 @@ Ops = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Architecture:
-    """The ops of a CycleGAN's four networks, slot by slot. Checked against its layout when made."""
+    """The ops of a CycleGAN's four networks, slot by slot. Validated against its layout on creation."""
 
     layout: str
     generator_ab: Ops = ()
@@ -43,7 +44,7 @@ class Architecture:
 
     @property
     def id(self) -> str:
-        """Ten hex digits that depend on the content alone."""
+        """Ten hex digits that depend only on the content."""
         return content_id(KIND, self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -61,7 +62,9 @@ class Architecture:
     @classmethod
     def _from_document(cls, document: Any, origin: str) -> Self:
         if not isinstance(document, Mapping):
-            raise ArchitectureError(f"{origin} is no architecture: it holds a {type(document).__name__}, not an object")
+            raise ArchitectureError(
+                f"{origin} is not an architecture: it holds {type(document).__name__}, not an object"
+            )
         schema, kind = document.get("schema"), document.get("kind")
         if isinstance(schema, int) and schema > SCHEMA:
             raise ArchitectureError(
@@ -70,19 +73,19 @@ class Architecture:
         if schema != SCHEMA:
             raise ArchitectureError(f"{origin} has schema {schema!r}: this ganas reads schema {SCHEMA}")
         if kind != KIND:
-            raise ArchitectureError(f"{origin} is of kind {kind!r}: search, train and translate take {KIND!r}")
+            raise ArchitectureError(f"{origin} has kind {kind!r}: search, train and translate need {KIND!r}")
         try:
             architecture = cls(
                 layout=str(document["layout"]), **{name: tuple(map(str, document[name])) for name in NETWORKS}
             )
         except KeyError as error:
-            raise ArchitectureError(f"{origin} lacks {error}: take an intact copy of it") from None
+            raise ArchitectureError(f"{origin} lacks {error}: use an intact copy") from None
         except (TypeError, ArchitectureError) as error:
             raise ArchitectureError(f"{origin}: {error}") from None
         if document.get("id") not in (None, architecture.id):
             raise ArchitectureError(
                 f"{origin} was edited: its id {document['id']!r} is not that of its ops, {architecture.id!r}; "
-                f"write that id, or take the id out"
+                f"use that id, or remove the id"
             )
         return architecture
 
@@ -130,7 +133,7 @@ def _condense(ops: Ops) -> str:
 
 
 def draw_architecture(layout: Layout, seed: int) -> Architecture:
-    """One of the layout's search space, each with equal probability; the same for the same seed, wherever."""
+    """Sample an architecture of the layout uniformly; equal seeds give equal results on every machine."""
 
     def draw(network: str, slot: Slot) -> str:
         digest = hashlib.sha256(f"{layout.name} {seed} {network} {slot.name}".encode()).digest()
@@ -143,13 +146,13 @@ def draw_architecture(layout: Layout, seed: int) -> Architecture:
 
 
 def handmade() -> tuple[str, ...]:
-    """Names of the layouts that leave nothing to search: each is an architecture by itself."""
+    """Names of the layouts without searched slots: each is an architecture by itself."""
     return tuple(name for name, layout in LAYOUTS.items() if layout.size == 1)
 
 
-def load_architecture(place: StrPath) -> Architecture:
+def load_architecture(file: StrPath) -> Architecture:
     """Read an ``architecture.json``; raises `ArchitectureError` in one line."""
-    path = as_path(place)
+    path = as_path(file)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

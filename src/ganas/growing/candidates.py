@@ -1,4 +1,4 @@
-"""Candidates of a growing search as plain records: what one is told, and how it ended. No torch.
+"""Candidates of a growing search as plain records: the spec and the result of each. No torch.
 
 RUN/candidates/ID/
   spec.json               what to train: architecture, parent, action, seed, images
@@ -23,19 +23,19 @@ State = Literal["pending", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class Spec:
-    """What a worker needs to know of its candidate, beside the config of the run."""
+    """All that a worker needs to train a candidate, besides the config of the run."""
 
     id: str
     architecture: GrowthArchitecture
     parent: str | None  # id of the candidate whose weights are inherited
-    action: str | None  # that made it of its parent's architecture; None: a base, or its parent trained on
+    action: str | None  # that grew it from its parent; None: a base, or its parent trained further
     generation: int  # actions since the base
-    seed: int  # of everything random in its training
-    images: int  # to see
+    seed: int  # of all randomness in its training
+    images: int  # to train on
 
     @property
     def fades(self) -> bool:
-        """Whether a doubling is to be blended in."""
+        """Whether a doubling is faded in."""
         return self.action == "fade"
 
     def to_json(self) -> str:
@@ -49,20 +49,20 @@ class Spec:
         try:
             document = json.loads(text)
             if document.pop("schema") != SCHEMA:
-                raise ValueError("it is of another version of ganas")
+                raise ValueError("it was written by another version of ganas")
             architecture = GrowthArchitecture.from_json(json.dumps(document.pop("architecture")), origin)
             return cls(architecture=architecture, **document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RunError(f"{origin} is damaged ({error}): remove its folder, and it is trained again") from None
+            raise RunError(f"{origin} is damaged ({error}): remove its folder to train it again") from None
 
 
 def read_spec(candidate: Run) -> Spec:
-    """What a candidate was told; raises `RunError`."""
+    """Read the spec of a candidate; raises `RunError`."""
     return Spec.from_json(candidate.spec.read_text(encoding="utf-8"), str(candidate.spec))
 
 
 def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
-    """Everything that was tried in a run, as it lies there, by id."""
+    """Yield every candidate in a run's folder with its result, sorted by id."""
     for folder in sorted(path for path in run.candidates.glob("*") if path.is_dir()):
         candidate = Run(folder)
         if candidate.spec.is_file():
@@ -70,7 +70,7 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
 
 
 def work(spec: Spec) -> int:
-    """Multiply-accumulates of a candidate's images through both networks: its training takes time in proportion."""
+    """Multiply-accumulates for all images of a candidate in both networks; training time is proportional to it."""
     return spec.images * sum(spec.architecture.macs(side) for side in SIDES)
 
 
