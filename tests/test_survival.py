@@ -328,8 +328,8 @@ def test_a_longer_run_says_what_becomes_of_its_schedules(
     assert ganas(*search, *set_to(images=16), "--out", tmp_path / "run") == 0
     said = (
         "training.images: 8 → 16; schedules stretch, after 8 images the learning rate goes from 0 to 0.0006, the "
-        "temperature goes from 0.1 to 0.7071, the image from which alphas learn goes from 4 to 8, the image from which "
-        "halves swap roles goes from 6 to 12"
+        "temperature goes from 0.1 to 0.7071, the image from which alphas learn goes from 4 to 8, the image at which "
+        "the halves swap roles goes from 6 to 12"
     )
     assert said in capsys.readouterr().err and said in (tmp_path / "run" / "log.txt").read_text()
 

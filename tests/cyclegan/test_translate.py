@@ -152,9 +152,7 @@ def with_metadata(**changes: Any) -> Callable[[bytes], bytes]:
 def test_a_file_that_is_damaged_or_foreign_is_refused_by_name(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = write_generator(tmp_path / "g.safetensors", info_of())
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(
-        RunError, match=r"g\.safetensors' is not an intact generator \(.+\): use another copy"
-    ) as caught:
+    with pytest.raises(RunError, match=r"g\.safetensors' is not an intact generator \(.+\): use another") as caught:
         load_generator(path)
     assert "\n" not in str(caught.value)
 
@@ -296,9 +294,7 @@ def test_an_image_too_large_for_the_memory_is_named(run: Run, tmp_path: Path, mo
 
     write_image(tmp_path / "images" / "000.png", 20, 40)
     monkeypatch.setattr(Translator, "__call__", exhausted)
-    with pytest.raises(
-        DataError, match=r"'000.png' \(40×20 pixels\) does not fit into this machine's memory: shrink it"
-    ):
+    with pytest.raises(DataError, match=r"'000.png' \(40×20 pixels\) does not fit into .* memory: shrink it"):
         translate(run.path, tmp_path / "images", tmp_path / "out", direction="ab")
 
 

@@ -62,9 +62,8 @@ class Architecture:
     @classmethod
     def _from_document(cls, document: Any, origin: str) -> Self:
         if not isinstance(document, Mapping):
-            raise ArchitectureError(
-                f"{origin} is not an architecture: it holds {type(document).__name__}, not an object"
-            )
+            held = type(document).__name__
+            raise ArchitectureError(f"{origin} is not an architecture: it holds a {held}, not an object")
         schema, kind = document.get("schema"), document.get("kind")
         if isinstance(schema, int) and schema > SCHEMA:
             raise ArchitectureError(
