@@ -449,7 +449,9 @@ def test_translate_overwrites_nothing(home: Path, tmp_path: Path, refused: Refus
     assert f"the output folder '{precious.parent}' is not empty" in refused(
         *begin, precious.parent, "--direction", "ab"
     )
-    assert f"the output '{precious}' is a file: give a folder" in refused(*begin, precious, "--direction", "ab")
+    assert f"the output '{precious}' is a file: give a new or empty folder" in refused(
+        *begin, precious, "--direction", "ab"
+    )
     assert f"the output folder '{home}/a' is not empty" in refused(*begin, home / "a", "--direction", "ab")
 
 

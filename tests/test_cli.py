@@ -177,7 +177,11 @@ class BackendCompilerFailed(RuntimeError):
         (GanasError("lost a number"), 1, "ganas: lost a number\n"),
         (Stopped("stopped"), 130, "ganas: stopped\n"),
         (KeyboardInterrupt(), 130, "ganas: interrupted\n"),
-        (OSError(28, "No space left on device", "run/x"), 2, "ganas: No space left on device 'run/x': free some space"),
+        (
+            OSError(28, "No space left on device", "run/x"),
+            2,
+            "ganas: No space left on device 'run/x': free some disk space",
+        ),
         (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: use a smaller training.batch"),
         (
             BackendCompilerFailed("no g++\n\nmore"),
