@@ -163,7 +163,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
             "layout 'resnet9' leaves nothing to search: choose one of fram",
         ),
         (["--strategy", "annealing"], "search.strategy: input should be 'of', 'tf', 'th' or 'ths', got 'annealing'"),
-        (["--set", "search.budget_width=4"], "search.budget_width is of a budget: give search.budget and how much"),
+        (["--set", "search.budget_width=4"], "search.budget_width needs a budget: give search.budget and a limit"),
         (["--resolution", "0"], "data.resolution: input should be greater than or equal to 1, got 0"),
         (["--resolution", "100"], "resolution 100 does not fit layout 'framed': it takes multiples of 16"),
         (["--resolution", "8"], "try --resolution 16"),
@@ -177,7 +177,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
         (["--set", "training.batch=two"], "training.batch: input should be a valid integer"),
         (["--set", "training.batch=0"], "training.batch: input should be greater than or equal to 1, got 0"),
         (["--set", "training.lr=nan"], "training.lr: input should be"),
-        (["--set", "training.images=null"], "give training.images or training.epochs, one of the two"),
+        (["--set", "training.images=null"], "give either training.images or training.epochs"),
         (["--set", "training.device=gpu"], "training.device: there is no device 'gpu': choose auto, cpu, cuda or cud"),
         (["--set", "training.device=cuda:99"], "training.device: 'cuda:99' is not here"),
         (["--set", "nets.width=-4"], "nets.width: input should be greater than or equal to 1, got -4"),
@@ -289,12 +289,12 @@ def test_an_unknown_metric_is_named(metric: str, home: Path, refused: Refused) -
     [
         (lambda text: text[: len(text) // 2], "is not complete JSON"),
         (lambda text: "", "is not complete JSON"),
-        (lambda text: "[]", "is no architecture: it holds a list"),
+        (lambda text: "[]", "is not an architecture: it holds a list"),
         (
             lambda text: text.replace('"schema": 1', '"schema": 7'),
             "has schema 7, newer than this ganas knows (1): updat",
         ),
-        (lambda text: text.replace('"cyclegan"', '"growth"'), "is of kind 'growth'"),
+        (lambda text: text.replace('"cyclegan"', '"growth"'), "has kind 'growth'"),
         (lambda text: text.replace('"framed"', '"unet"'), "unknown layout 'unet'"),
         (lambda text: text.replace("conv3", "conv9"), "conv9"),
         (lambda text: _with(text, id="0123456789"), "was edited: its id '0123456789' is not that of its content"),
@@ -330,7 +330,7 @@ def test_a_place_without_architecture_is_named(
     image = tmp_path / "image.json"
     shutil.copyfile(home / "a" / "000.png", image)
     cases = {
-        "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search's run, random:SEED, ",
+        "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search run, random:SEED, ",
         str(home / "a"): "holds no architecture.json; it is no run",
         str(begun): "its search has not ended yet: run the same ganas search again",
         str(image): "it is not text",
@@ -352,9 +352,9 @@ def test_another_config_is_refused_with_the_difference(
     home: Path, domains: tuple[str | Path, ...], searched: Path, tmp_path: Path, refused: Refused
 ) -> None:
     begin = ("search", *domains, *FLAGS, "--out", searched)
-    said = "is a run of another config (seed: 0 → 5): give the same options to go on with it, or choose another --out"
+    said = "is a run of another config (seed: 0 → 5): give the same options to resume it, or choose another --out"
     assert said in refused(*begin, "--seed", "5")
-    shorter = "(training.images: 4 → 2, and a run may be made longer, but not shorter)"
+    shorter = "(training.images: 4 → 2, and a run can be extended, but not shortened)"
     assert shorter in refused(*begin, "--set", "training.images=2")
     assert "(training.evaluate_every: 400 → 2)" in refused(*begin, "--set", "training.evaluate_every=2")
     assert "more)" in refused(*begin, "--preset", "small", "--layout", "paper", "--seed", "3")
@@ -371,7 +371,7 @@ def test_images_that_changed_are_said_to_have_changed(home: Path, tmp_path: Path
     config = run / "config.yaml"
     config.write_text(config.read_text().replace(str(home), str(tmp_path)))
     begin = ("search", *domains, *FLAGS, "--out", run)
-    end = f"have changed since '{run}' was begun: put them back, or choose another --out\n"
+    end = f"have changed since '{run}' was started: restore them, or choose another --out\n"
     write_images(tmp_path / "a", 1, seed=9)
     assert refused(*begin) == f"ganas: the images of data.a ('{tmp_path}/a') {end}"
     write_images(tmp_path / "b", 1, seed=9)
@@ -385,7 +385,7 @@ def test_a_run_that_keeps_no_checkpoint_is_not_made_longer(
 ) -> None:
     shutil.rmtree(searched / "checkpoints")
     line = refused("search", *domains, *FLAGS, "--out", searched, "--set", "training.images=8")
-    assert "(training.images: 4 → 8, and it has no checkpoint any more to go on from)" in line
+    assert "(training.images: 4 → 8, and it has no checkpoint left to resume from)" in line
 
 
 def test_a_run_in_use_is_refused(home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused) -> None:
@@ -403,7 +403,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
     content = newest.read_bytes()
     newest.write_bytes({"truncated": content[: len(content) // 2], "overwritten": b"\0" * 999, "empty": b""}[damage])
     line = refused("search", *domains, *FLAGS, "--out", searched)
-    assert f"checkpoint '{newest}' is damaged" in line and f"remove it to go on from {before.name}" in line
+    assert f"checkpoint '{newest}' is damaged" in line and f"remove it to resume from {before.name}" in line
     newest.unlink()
     (searched / "architecture.json").unlink()
     assert ganas("search", *domains, *FLAGS, "--out", searched) == 0
@@ -449,7 +449,9 @@ def test_translate_overwrites_nothing(home: Path, tmp_path: Path, refused: Refus
     assert f"the output folder '{precious.parent}' is not empty" in refused(
         *begin, precious.parent, "--direction", "ab"
     )
-    assert f"the output '{precious}' is a file: give a folder" in refused(*begin, precious, "--direction", "ab")
+    assert f"the output '{precious}' is a file: give a new or empty folder" in refused(
+        *begin, precious, "--direction", "ab"
+    )
     assert f"the output folder '{home}/a' is not empty" in refused(*begin, home / "a", "--direction", "ab")
 
 
@@ -458,7 +460,7 @@ def test_translate_needs_a_model(home: Path, tmp_path: Path, refused: Refused) -
     assert "there is no run 'nowhere': give the folder that ganas train wrote" in refused("translate", "nowhere", *end)
     for place in (home / "search", home / "a"):
         assert f"'{place}' holds no generator_ab.safetensors" in refused("translate", place, *end)
-    assert "is no intact generator" in refused("translate", home / "train" / "config.yaml", *end)
+    assert "is not an intact generator" in refused("translate", home / "train" / "config.yaml", *end)
 
 
 def test_translate_takes_one_direction(home: Path, tmp_path: Path, refused: Refused) -> None:
@@ -466,7 +468,7 @@ def test_translate_takes_one_direction(home: Path, tmp_path: Path, refused: Refu
     said = "unknown direction 'a2b': choose ab (A to B) or ba (B to A)"
     assert said in refused("translate", home / "train", images, out, "--direction", "a2b")
     generator = home / "train" / "model" / "generator_ab.safetensors"
-    said = "is a generator_ab: it translates --direction ab alone"
+    said = "is a generator_ab: it only translates --direction ab"
     assert said in refused("translate", generator, images, out, "--direction", "ba")
 
 
@@ -485,7 +487,7 @@ def test_a_damaged_generator_is_named(damage: str, home: Path, tmp_path: Path, r
     )
     assert file.read_bytes() != content
     line = refused("translate", model, home / "a", tmp_path / "out", "--direction", "ab")
-    assert f"'{file}' is no intact generator" in line
+    assert f"'{file}' is not an intact generator" in line
 
 
 # ── a full disk, and true processes ──────────────────────────────────────────────────────────────────────────────────
@@ -502,7 +504,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
     out, err = capsys.readouterr()
     last = err.splitlines()[-1]
     assert last.startswith(f"ganas: No space left on device '{small_disk}/run/") and not out
-    assert last.endswith("free some space, and give the same command again; no checkpoint had been written yet")
+    assert last.endswith("free some disk space and run the same command again; no checkpoint had been written yet")
     assert not [name for name in contents(small_disk) if name.endswith(".partial")], (
         "half a file would fill it for good"
     )

@@ -177,14 +177,18 @@ class BackendCompilerFailed(RuntimeError):
         (GanasError("lost a number"), 1, "ganas: lost a number\n"),
         (Stopped("stopped"), 130, "ganas: stopped\n"),
         (KeyboardInterrupt(), 130, "ganas: interrupted\n"),
-        (OSError(28, "No space left on device", "run/x"), 2, "ganas: No space left on device 'run/x': free some space"),
-        (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: take a smaller training.batch"),
+        (
+            OSError(28, "No space left on device", "run/x"),
+            2,
+            "ganas: No space left on device 'run/x': free some disk space",
+        ),
+        (OutOfMemoryError("CUDA"), 2, "ganas: out of memory: use a smaller training.batch"),
         (
             BackendCompilerFailed("no g++\n\nmore"),
             2,
             "ganas: torch.compile failed (no g++): leave training.compile out",
         ),
-        (MemoryError(), 2, "ganas: out of memory: take a smaller training.batch"),
+        (MemoryError(), 2, "ganas: out of memory: use a smaller training.batch"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )

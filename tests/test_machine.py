@@ -79,7 +79,7 @@ def test_weights_that_changed_are_said_to_have_changed(tmp_path: Path) -> None:
     with pytest.raises(RunError) as refusal:
         claim(run, growing("1"))
     assert str(refusal.value) == (
-        rf"the weights of metrics.features ('squeezenet:{Path.cwd()}/a\nb') have changed since '{run.path}' was begun: "
-        "put them back, or choose another --out"
+        rf"the weights of metrics.features ('squeezenet:{Path.cwd()}/a\nb') have changed since '{run.path}' was "
+        "started: restore them, or choose another --out"
     )
     assert run.config.read_bytes() == before

@@ -55,7 +55,7 @@ def test_a_new_file_replaces_none_that_came_meanwhile(
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("not on this file system")))
     path = tmp_path / "file.bin"
-    with pytest.raises(DataError, match=r"file\.bin' is there already: give a new file"):
+    with pytest.raises(DataError, match=r"file\.bin' exists already: choose another file name"):
         with atomic_file(path, new=True) as file:
             file.write(b"mine")
             path.write_bytes(b"theirs")
@@ -124,7 +124,7 @@ def test_a_damaged_checkpoint_is_named_with_a_way_out_that_works(tmp_path: Path,
     newest = run.checkpoint_paths()[-1]
     damage(newest)
     with pytest.raises(
-        RunError, match=r"state-0+200\.pt' is damaged .*remove it to go on from state-0+100\.pt"
+        RunError, match=r"state-0+200\.pt' is damaged .*remove it to resume from state-0+100\.pt"
     ) as caught:
         run.load_checkpoint()
     assert "\n" not in str(caught.value)

@@ -150,9 +150,9 @@ def test_without_a_home_nothing_is_kept_and_all_works(
     assert ganas("evaluate", tmp_path / "train", *domains) == 0
     assert ganas("grow", "--data", tmp_path / "a", "--out", tmp_path / "grow", *GROW, "--dry-run") == 0
     err = capsys.readouterr().err
-    assert err.count("no home folder, so nothing is kept for later runs: set GANAS_CACHE") == 1
+    assert err.count("no home folder, so nothing is cached for later runs: set GANAS_CACHE") == 1
     assert ganas("evaluate", "--real", tmp_path / "a", "--fake", tmp_path / "b", "--features", "squeezenet:~/x") == 2
-    assert "'~/x': there is no home folder here, give the whole path" in capsys.readouterr().err
+    assert "'~/x': there is no home folder: give an absolute path" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -199,7 +199,7 @@ def test_an_empty_value_is_refused_wherever_it_stands(
         "the value after --features": ("evaluate", "--real", ".", "--fake", ".", "--features", ""),
     }.items():
         assert ganas(*arguments) == 2
-        assert f"ganas: {option} is empty, perhaps a variable that is not set" in capsys.readouterr().err
+        assert f"ganas: {option} is empty (an unset variable?): give a value" in capsys.readouterr().err
     assert ganas("evaluate", "--real", ".", "--fake", ".", "--features", "squeezenet:") == 2
     assert "the path in 'squeezenet:' is empty: give squeezenet:PATH" in capsys.readouterr().err
     assert {path.suffix for path in Path().iterdir()} == {".png"}

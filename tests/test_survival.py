@@ -83,7 +83,7 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
     assert time.monotonic() - asked < 10, "seconds, not a checkpoint interval"
     saved = last_checkpoint(run)["loop"]["nimg"]
     assert 4 <= saved < 60
-    assert "stopping: saving what is needed to go on" in said
+    assert "stopping: saving everything needed to resume" in said
     assert said.splitlines()[-1] == (
         f"ganas: stopped by {number.name} after {saved} of {20 if kind == 'search' else 60} images, and saved: "
         f"the same command goes on from there"
@@ -328,8 +328,8 @@ def test_a_longer_run_says_what_becomes_of_its_schedules(
     assert ganas(*search, *set_to(images=16), "--out", tmp_path / "run") == 0
     said = (
         "training.images: 8 → 16; schedules stretch, after 8 images the learning rate goes from 0 to 0.0006, the "
-        "temperature goes from 0.1 to 0.7071, the image from which alphas learn goes from 4 to 8, the image from which "
-        "halves have changed roles goes from 6 to 12"
+        "temperature goes from 0.1 to 0.7071, the image from which alphas learn goes from 4 to 8, the image at which "
+        "the halves swap roles goes from 6 to 12"
     )
     assert said in capsys.readouterr().err and said in (tmp_path / "run" / "log.txt").read_text()
 

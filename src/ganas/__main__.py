@@ -1,4 +1,4 @@
-"""The command ``ganas``, also as ``python -m ganas``: light, so that Ctrl-C works from the first moment on."""
+"""Entry point of ``ganas`` and ``python -m ganas``. It imports little, so that Ctrl-C works from the start."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from ganas.errors import INTERRUPTED
 
 
 def main() -> NoReturn:
-    """Entry point; every error a user can cause becomes one line and exit code 2."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the shell has it ignored
+    """Run the command line; every user error becomes one line and exit code 2."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # unless the shell ignores it
         signal.signal(signal.SIGINT, _interrupt)
     from ganas.cli.boundary import main as run
 
@@ -19,7 +19,7 @@ def main() -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, as Python does; but end at once during an import, where libraries may swallow it."""
+    """Raise KeyboardInterrupt, as Python does; but exit at once during an import, where libraries may swallow it."""
     while frame:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             os.write(2, b"ganas: interrupted\n")
@@ -29,6 +29,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    if sys.path[:1] == [os.getcwd()]:  # as -m has it: a random.py of the user's would be taken for Python's
+    if sys.path[:1] == [os.getcwd()]:  # python -m puts it first: a random.py there would shadow Python's
         del sys.path[0]
     main()

@@ -1,8 +1,8 @@
-"""What a run is told, in frozen sections.
+"""The config of a run, in frozen sections.
 
-A value is decided in this order, the later the stronger: the defaults below, the preset, flags of the command,
-``--set`` (`ganas.settings`). `resolve` then fills in what depends on the data and the machine, and the result is the
-run's ``config.yaml``: it is all that a resume, or another machine, needs to know.
+Values come from these sources, each overriding the previous one: the defaults below, the preset, the flags of the
+command, ``--set`` (`ganas.settings`). `resolve` then fills in what depends on the data and the machine. The result is
+the run's ``config.yaml``, which is all that a resume, or another machine, needs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _refuse_empty(path: Any) -> Any:
-    if path == "":  # which pathlib takes for the current folder
+    if path == "":  # pathlib takes it for the current folder
         raise PydanticCustomError("empty_path", "input should be a path")
     return path
 
@@ -45,9 +45,9 @@ Place = Annotated[Path, BeforeValidator(_refuse_empty)]
 
 @dataclass(frozen=True)
 class Adjustable:
-    """Marks a value that may change when a run goes on."""
+    """Marks a value that may change when a run resumes."""
 
-    effect: str = ""  # on what it comes to, for people; empty: none
+    effect: str = ""  # of a change on the results, human-readable; empty: none
 
 
 FREE = Adjustable()
@@ -55,30 +55,30 @@ FREE = Adjustable()
 
 @dataclass(frozen=True)
 class Located:
-    """Marks a path whose files a digest, another value of the config, tells by what is in them."""
+    """Marks a path whose files are identified by a digest of their content, another value of the config."""
 
-    digest: str  # section.key
+    digest: str  # its key, section.key
 
 
 class Section(BaseModel):
-    """Frozen, and without room for unknown keys."""
+    """A frozen section that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LearningConfig(Section):
-    """What every training has: how networks learn, on what, and what is kept on the way. Time is counted in images."""
+    """The options of every training: optimizer, hardware and intervals. Time is counted in images."""
 
     batch: Positive = 1
     lr: Rate = 2e-4
     betas: tuple[Momentum, Momentum] = (0.5, 0.999)
-    decay: Fraction = 0.5  # the share of the images, at the end, over which the learning rate falls to zero
-    ema_half_life: Rate | None = None  # images; None: no moving average of the generators
+    decay: Fraction = 0.5  # the final share of the images, over which the learning rate falls to zero
+    ema_half_life: Rate | None = None  # images; None: no EMA of the generators
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 where the machine is fast at it
-    device: str = "auto"  # auto: cuda when there is one
-    # of the CPU; None: what OMP_NUM_THREADS says, else all cores
+    device: str = "auto"  # auto: cuda if available
+    # CPU threads; None: OMP_NUM_THREADS, else all cores
     threads: Annotated[Positive | None, Adjustable("results may differ in the last bits from here on")] = None
-    log_every: Annotated[Positive, FREE] = 400  # images, as all intervals
+    log_every: Annotated[Positive, FREE] = 400  # images, like all intervals
     sample_every: Annotated[Positive, FREE] = 2000
     checkpoint_every: Annotated[Positive, FREE] = 2000
 
@@ -89,7 +89,7 @@ def refuse_distance_without_network(select: str, features: str | None) -> None:
 
 
 class Change(NamedTuple):
-    """A value in which two configs differ."""
+    """A key whose value differs between two configs."""
 
     key: str
     before: Any
@@ -100,7 +100,7 @@ class Change(NamedTuple):
 
 
 class Config(Section):
-    """What every run is told, whatever it is a run of."""
+    """The values that every kind of run has."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     kind: str
@@ -111,19 +111,19 @@ class Config(Section):
         return yaml.dump(self.model_dump(by_alias=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
     def value(self, key: str) -> Any:
-        """Of section.key."""
+        """Return the value of ``section.key``."""
         return reduce(getattr, key.split("."), self)
 
     def changed(self, other: "Config") -> list[Change]:
-        """Everything in which two configs differ, mine before and theirs after.
+        """List the differences between two configs, this one's values before and the other's after.
 
-        Files that a digest tells by what is in them may lie elsewhere.
+        A path that is identified by a digest may differ as long as the digests agree.
         """
         mine, theirs = (_flatten(config.model_dump(by_alias=True)) for config in (self, other))
-        for place, digest in located(type(self)).items():
+        for path, digest in located(type(self)).items():
             if mine.get(digest) and mine[digest] == theirs.get(digest):
-                for told in (mine, theirs):
-                    told[place] = network_of(told[place]) if place == "metrics.features" else None
+                for values in (mine, theirs):
+                    values[path] = network_of(values[path]) if path == "metrics.features" else None
         keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
         return [Change(key, mine.get(key), theirs.get(key)) for key in keys]
 
@@ -133,7 +133,7 @@ Mark = TypeVar("Mark")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes paths as text, and escapes what is not printable: YAML reads some of it as something else."""
+    """Writes paths as text, and escapes unprintable characters, some of which YAML reads as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -149,19 +149,19 @@ _Dumper.add_multi_representer(PurePath, _write_text)
 
 
 def load_config(model: type[C], text: str | bytes, origin: str) -> C:
-    """Read a ``config.yaml`` of a kind; raises `ConfigError` that names `origin`."""
+    """Read the ``config.yaml`` of a run; raises `ConfigError` that names `origin`."""
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"{origin} is not readable YAML: take an intact copy of it") from None
+        raise ConfigError(f"{origin} is not readable YAML: use an intact copy") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"{origin} holds no config: take an intact copy of it")
+        raise ConfigError(f"{origin} holds no config: use an intact copy")
     if isinstance(document.get("schema"), int) and document["schema"] > SCHEMA:
         raise ConfigError(f"{origin} has schema {document['schema']}, newer than this ganas knows: update ganas")
     kinds = get_args(model.model_fields["kind"].annotation)
     if "kind" in document and document["kind"] not in kinds:
-        wanted = " or ".join(f"ganas {kind}" for kind in kinds)
-        raise ConfigError(f"{origin} is of a run of ganas {document['kind']}, and one of {wanted} is wanted")
+        expected = " or ".join(f"ganas {kind}" for kind in kinds)
+        raise ConfigError(f"{origin} is from a run of ganas {document['kind']}: give a run of {expected}")
     try:
         return validate(model, document)
     except ConfigError as error:
@@ -178,18 +178,18 @@ def machine_choices(training: LearningConfig, *, cores: int, cuda: bool, fast_bf
 
 
 def network_of(features: str | None) -> str | None:
-    """NETWORK-PREPROCESSING-SIZE of a specification, without the place of its weights."""
+    """NETWORK-PREPROCESSING-SIZE of a feature specification, without the path of its weights."""
     return features and features.partition(":")[0]
 
 
 def absolute_features(features: str | None) -> str | None:
-    """NAME:PATH with an absolute path, so that the same command from another folder means the same."""
+    """Make the path in NAME:PATH absolute, so that the same command means the same in another folder."""
     name, _, path = (features or "").partition(":")
     return f"{name}:{expanded(path).absolute()}" if path else features
 
 
 def validate(model: type[C], document: dict[str, Any]) -> C:
-    """A config of nested values; raises `ConfigError` in one line that names the value."""
+    """Build a config from nested values; raises `ConfigError` in one line that names the value."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -215,7 +215,7 @@ def _known_keys(model: type[Config], location: tuple[int | str, ...]) -> str:
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every value of a config by its key, section.key."""
+    """Yield every field of a config with its key, ``section.key``."""
     for name, field in model.model_fields.items():
         if section := _section(field):
             yield from fields(section, f"{prefix}{name}.")
@@ -224,7 +224,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def types(annotation: Any) -> list[Any]:
-    """The types that a value may have, `NoneType` among them, without what is annotated."""
+    """The types that an annotation allows, including `NoneType`, without `Annotated` metadata."""
     if get_origin(annotation) is Annotated:
         return types(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -238,12 +238,12 @@ def sections(model: type[BaseModel]) -> list[str]:
 
 
 def adjustable(model: type[Config]) -> dict[str, Adjustable]:
-    """What may change when a run goes on, by key."""
+    """The values that may change when a run resumes, by key."""
     return dict(_marked(model, Adjustable))
 
 
 def located(model: type[Config]) -> dict[str, str]:
-    """The keys of paths, and that of the digest which tells their files by what is in them."""
+    """Map the key of each path to the key of the digest that identifies its files."""
     return {key: mark.digest for key, mark in _marked(model, Located)}
 
 

@@ -1,4 +1,4 @@
-"""What this machine has, and what that means for a run."""
+"""Describe this machine and what it means for a run."""
 
 import platform
 import shutil
@@ -41,23 +41,23 @@ def _device() -> Finding:
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return Finding("device", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB", "default preset: gpu (256×256)")
     return Finding(
-        "device", f"CPU, {platform.machine()}", "default preset: small (64×64, half an hour in all on two cores)"
+        "device", f"CPU, {platform.machine()}", "default preset: small (64×64, half an hour in total on two cores)"
     )
 
 
 def _threads() -> Finding:
-    value = f"{default_threads()}, of {cores()} cores"
-    return Finding("threads", value, "training.threads: kept in the run, a resume uses the same number")
+    value = f"{default_threads()} of {cores()} cores"
+    return Finding("threads", value, "training.threads: stored in the run; a resume uses the same number")
 
 
 def _bf16() -> Finding:
     if fast_bf16("auto"):
-        return Finding("bf16", "fast", "training.precision=auto takes bf16 in the networks, float32 in the losses")
-    return Finding("bf16", "slow or missing", "training.precision=auto takes float32")
+        return Finding("bf16", "fast", "training.precision=auto uses bf16 in the networks, float32 in the losses")
+    return Finding("bf16", "slow or missing", "training.precision=auto uses float32")
 
 
 def _speed() -> Finding:
-    """Steps of the default preset, really taken."""
+    """Measure real steps of the default preset."""
     preset = "gpu" if torch.cuda.is_available() else "small"
     try:
         return _measured_speed(preset)
@@ -78,13 +78,13 @@ def _measured_speed(preset: str) -> Finding:
         images.append(f"{kind} {rates[kind] * config.training.batch:.3g}")
     value = f"{rates['search']:.2g} search, {rates['train']:.2g} training steps/s"
     side = config.data.resolution
-    return Finding("speed", value, f"preset {preset}, {side}×{side}; in pairs a second: {', '.join(images)}")
+    return Finding("speed", value, f"preset {preset}, {side}×{side}; in pairs/s: {', '.join(images)}")
 
 
 def _libraries() -> Finding:
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return Finding(
-        "libraries", f"Python {platform.python_version()}, {versions}", "runs resume bit for bit on the same"
+        "libraries", f"Python {platform.python_version()}, {versions}", "runs resume bit for bit on the same versions"
     )
 
 

@@ -1,4 +1,4 @@
-"""Layers that both searches build networks of: instance norm, spectral norm, up- and downsampling."""
+"""Layers of both searches: instance norm, spectral norm, up- and downsampling."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -20,7 +20,7 @@ WARM_UP = 15  # power iterations at the start, as torch's own spectral norm has
 class InstanceNorm(nn.Module):
     """(x - mean) / √(variance + 1e-5) of each channel of each image, no affine: [n, c, h, w] -> the same.
 
-    Raises `ValueError` for maps of one pixel, of which it would make nothing but zeros.
+    Raises `ValueError` for 1×1 maps, whose output would be all zeros.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def _format(x: Tensor) -> torch.memory_format:
 class SpectralNorm(nn.Module):
     """W / σ(W), σ the largest singular value of W as [c_out, everything else] (Miyato et al. 2018, algorithm 1).
 
-    In training mode each reading takes one power iteration further; the singular vectors are taken for constants.
+    In training mode each access runs one power iteration; the singular vectors are treated as constants.
     """
 
     u: Tensor  # [c_out]
@@ -106,11 +106,11 @@ class SpectralNorm(nn.Module):
             self._iterate(matrix)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight over its largest singular value."""
+        """Return the weight divided by its largest singular value."""
         return weight / self.sigma(weight)
 
     def sigma(self, weight: Tensor) -> Tensor:
-        """The estimate of the largest singular value of a kernel [c_out, c_in, k, k], a scalar."""
+        """Estimate the largest singular value of a kernel [c_out, c_in, k, k], a scalar."""
         matrix = _matrix(weight)
         with _full_precision(weight.device.type):
             if self.training:
@@ -124,22 +124,22 @@ class SpectralNorm(nn.Module):
 
 
 def _full_precision(device: str) -> AbstractContextManager[object]:
-    """Without autocast, which would make bf16 of a product."""
+    """Disable autocast, which would compute the products in bf16."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """[c_out, c_in, k, k] -> [c_out, k·k·c_in], no copy in channels-last memory."""
+    """[c_out, c_in, k, k] -> [c_out, k·k·c_in], without a copy in channels-last memory."""
     return weight.permute(0, 2, 3, 1).flatten(1)
 
 
 def normalise_spectrally(conv: nn.Conv2d) -> None:
-    """Parametrise a convolution's weight by `SpectralNorm`."""
+    """Parametrize a convolution's weight by `SpectralNorm`."""
     register_parametrization(conv, "weight", SpectralNorm(conv.weight.detach()))
 
 
 def kernel_and_scale(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """A convolution's weight as a kernel and what it is to be multiplied by: 1/σ, or nothing."""
+    """Return a convolution's raw kernel and the factor to multiply it by: 1/σ, or None."""
     if not is_parametrized(conv, "weight"):
         return conv.weight, None  # type: ignore[return-value]
     parametrisation = conv.parametrizations.weight  # type: ignore[union-attr]
@@ -152,10 +152,10 @@ def kernel_and_scale(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Every pixel four times: [n, c, h, w] -> [n, c, 2h, 2w]."""
+    """Repeat every pixel 2×2 times: [n, c, h, w] -> [n, c, 2h, 2w]."""
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def downsample(x: Tensor) -> Tensor:
-    """The mean of every four pixels: [n, c, h, w] -> [n, c, h / 2, w / 2]."""
+    """Average every 2×2 pixels: [n, c, h, w] -> [n, c, h / 2, w / 2]."""
     return functional.avg_pool2d(x, 2)

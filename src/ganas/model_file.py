@@ -1,4 +1,4 @@
-"""A model in one file that says what it is: safetensors whose metadata holds a JSON document. Nothing is executed."""
+"""A model in one self-describing file: safetensors with a JSON document in its metadata. Loading executes no code."""
 
 import json
 import struct
@@ -15,35 +15,43 @@ from ganas.document import open_envelope
 from ganas.errors import RunError, UserError
 from ganas.store import write_atomically
 
-MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)  # of any bytes
+MALFORMED = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    struct.error,
+)  # by any bytes
 METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
 
 
 def write_model(path: Path, network: nn.Module, document: Mapping[str, Any]) -> None:
-    """Write a network's weights and what they are; equal weights and documents give equal bytes."""
+    """Write a network's weights and the document that describes them; equal weights and documents give equal bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_atomically(path, save(tensors, metadata={METADATA_KEY: json.dumps(document, sort_keys=True)}))
 
 
 def read_metadata(content: bytes) -> dict[str, Any]:
-    """What the metadata of a safetensors file of ours says: eight bytes of length, then a JSON header.
+    """Read the metadata of a ganas safetensors file: eight bytes of length, then a JSON header.
 
-    Raises ValueError where ganas did not write it, `RunError` for another schema.
+    Raises `ValueError` if ganas did not write it, `RunError` for another schema.
     """
     try:
         (length,) = struct.unpack_from("<Q", content)
         header = json.loads(content[8 : 8 + length])
         document = json.loads(header["__metadata__"][METADATA_KEY])
     except MALFORMED:
-        raise ValueError("ganas did not write it, or it is cut off") from None
+        raise ValueError("it was not written by ganas, or is truncated") from None
     return open_envelope(document, "it", "model")
 
 
 @contextmanager
 def intact(path: Path, what: str) -> Iterator[None]:
-    """Whatever the bytes of a damaged or foreign file lead to, as `RunError` that names it."""
+    """Turn what reading a damaged or foreign file raises into a `RunError` that names it."""
     try:
         yield
     except (SafetensorError, UserError, *MALFORMED) as error:
         reason = (str(error).splitlines() or ["cut off"])[0][:100]
-        raise RunError(f"{str(path)!r} is no intact {what} ({reason}): take another copy of it") from None
+        raise RunError(f"{str(path)!r} is not an intact {what} ({reason}): use another copy") from None

@@ -1,4 +1,4 @@
-"""Pictures: image files out of tensors, and several images as one."""
+"""Encode tensors as image files, and tile several images into one."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from ganas.data.listing import IMAGE_SUFFIXES, OTHER_SUFFIXES, is_image_name
 from ganas.errors import DataError
 
 GAP = 2  # pixels of white between images
-QUALITY: dict[str, dict[str, Any]] = {  # of formats that lose some by default
+QUALITY: dict[str, dict[str, Any]] = {  # of formats that are lossy by default
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
@@ -26,17 +26,17 @@ def png(image: Tensor) -> bytes:
 
 
 def encoded(image: Tensor, path: Path) -> bytes:
-    """uint8 [3, h, w] -> the bytes of a file of this name; raises as `check_suffix`."""
+    """uint8 [3, h, w] -> the bytes of a file, in the format of the path's suffix; raises like `check_suffix`."""
     return _encoded(image, check_suffix(path))
 
 
 def names_image(path: Path) -> bool:
-    """Whether an output is meant to be a file, even of a kind that cannot be written."""
+    """Whether an output path names an image file, even in a format that cannot be written."""
     return path.name.lower().endswith((*IMAGE_SUFFIXES, *OTHER_SUFFIXES))
 
 
 def check_suffix(path: Path) -> str:
-    """The format that a file's suffix stands for; raises `DataError` for one that cannot be written."""
+    """Return the image format of a file's suffix; raises `DataError` if it cannot be written."""
     kind = Image.registered_extensions().get(path.suffix.lower()) if is_image_name(path.name) else None
     if kind is None or kind not in Image.SAVE:
         raise DataError(f"cannot write {str(path)!r}: give a name that ends in .png, .jpg or .webp")
@@ -46,7 +46,7 @@ def check_suffix(path: Path) -> str:
 def _encoded(image: Tensor, kind: str) -> bytes:
     buffer = io.BytesIO()
     options = dict(QUALITY.get(kind, {}))
-    if kind == "PNG":  # so that results are never taken for data
+    if kind == "PNG":  # so that results are never mistaken for training data
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_text("Software", SOFTWARE)
     elif kind in ("JPEG", "WEBP", "TIFF", "AVIF"):
@@ -57,7 +57,7 @@ def _encoded(image: Tensor, kind: str) -> bytes:
 
 
 def tile(rows: tuple[Tensor, ...]) -> Tensor:
-    """Rows of uint8 [n, 3, r, r] images -> one uint8 [3, H, W] picture on white; n may differ from row to row."""
+    """Rows of uint8 [n, 3, r, r] images -> one uint8 [3, H, W] picture on white; n may differ between rows."""
     count, (height, width) = max(map(len, rows)), rows[0].shape[-2:]
     canvas = torch.full((3, len(rows) * (height + GAP) - GAP, count * (width + GAP) - GAP), 255, dtype=torch.uint8)
     for y, row in enumerate(rows):

@@ -1,6 +1,6 @@
-"""What a person sees while a run goes on: a bar with throughput and time left, or plain lines when piped.
+"""Progress of a run on stderr: a bar with throughput and time left on a terminal, plain lines when piped.
 
-Everything goes to stderr; stdout belongs to results. Lines are kept in the run's ``log.txt`` too.
+stdout is reserved for results. Lines also go to the run's ``log.txt``.
 """
 
 import sys
@@ -22,22 +22,22 @@ _noted: set[str] = set()
 
 
 def note_once(line: str) -> None:
-    """Say on stderr what is worth a word once in a process."""
+    """Print a note on stderr, once per process."""
     if line not in _noted:
         _noted.add(line)
         print(f"note: {shown(line)}", file=sys.stderr)
 
 
 class Reporter:
-    """Says lines and shows how far a run is."""
+    """Prints lines to stderr and the log, and shows the progress of a run."""
 
     def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)  # quiet: to the log alone
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)  # quiet: log only
         self._log = log
         self._bar: Progress | None = None
 
     def say(self, line: str) -> None:
-        """Print a line, and keep it in the log."""
+        """Print a line and append it to the log."""
         line = shown(line)
         self._console.print(line, markup=False)
         if self._log:
@@ -45,13 +45,13 @@ class Reporter:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
 
     def note(self, lines: Iterable[str]) -> None:
-        """`say` each with the word that it is a note."""
+        """Print each line as a note."""
         for line in lines:
             self.say(f"note: {line}")
 
     @contextmanager
     def bar(self, title: str, start: int, total: int) -> Iterator["Bar"]:
-        """Progress over images from `start` to `total`."""
+        """Show progress over images from `start` to `total`."""
         if not self._console.is_terminal:
             yield Bar(self, None, title, start, total)
             return
@@ -66,28 +66,28 @@ class Reporter:
 
 
 class Bar:
-    """One piece of work: `reach` says how far it is."""
+    """The progress of one task."""
 
     def __init__(self, reporter: Reporter, progress: Progress | None, title: str, start: int, total: int) -> None:
         self._reporter, self._progress, self._title = reporter, progress, title
         self._start, self._total = start, total
-        self._began = self._told = time.monotonic()
+        self._start_time = self._last_line_time = time.monotonic()
         self._task = progress.add_task(title, total=total, completed=start, rate="") if progress else None
 
     def reach(self, nimg: int) -> None:
-        """`nimg` images are done."""
+        """Record that `nimg` images are done."""
         now = time.monotonic()
-        rate = (nimg - self._start) / max(now - self._began, 1e-9)
+        rate = (nimg - self._start) / max(now - self._start_time, 1e-9)
         if self._progress and self._task is not None:
             self._progress.update(self._task, completed=nimg, rate=f"{nimg}/{self._total} · {rate:.1f} images/s")
-        elif now - self._told > PLAIN_SECONDS:
-            self._told = now
+        elif now - self._last_line_time > PLAIN_SECONDS:
+            self._last_line_time = now
             left = readable_seconds((self._total - nimg) / max(rate, 1e-9))
             self._reporter.say(f"{self._title}: {nimg} of {self._total} images, {rate:.1f} images/s, {left} left")
 
 
 def readable_seconds(seconds: float) -> str:
-    """45 s, 12 min, 3.4 h, 2.1 days."""
+    """Format a duration: 45 s, 12 min, 3.4 h, 2.1 days."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

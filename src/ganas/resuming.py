@@ -1,4 +1,4 @@
-"""Going on with a run: its config against what its folder holds."""
+"""Resuming a run: its config against the one stored in its folder."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -11,7 +11,7 @@ C = TypeVar("C", bound=Config)
 
 
 def kept_choices(run: Run, config: C) -> C:
-    """Take what an existing run settled by itself (device, precision, threads) where the command leaves it open."""
+    """Take device, precision and threads from an existing run where the command leaves them open."""
     if not run.config.exists():
         return config
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
@@ -27,26 +27,26 @@ def kept_choices(run: Run, config: C) -> C:
 
 
 def claim(run: Run, config: C, stretched: Callable[[C, C, int], str] | None = None) -> list[str]:
-    """Make the run's folder this config's, or see that it is; what has changed since, a line each, for people.
+    """Write a new run's config to its folder, or check it against the stored one; return the changes, one line each.
 
-    A run in which nothing was learned yet (it ended at once, by a wrong option say) takes the new config. One that goes
-    on may be given new values of what is `Adjustable`, and more images where `stretched` says, of both configs and the
-    images seen, what becomes of its schedules. Raises `RunError` that names any other difference.
+    A run without training progress (say, one that failed on a wrong option) takes the new config. A resumed run accepts
+    new values of `Adjustable` keys and, if `stretched` is given, more images; `stretched` takes both configs and the
+    number of images seen, and describes how the schedules change. Raises `RunError` that names any other difference.
     """
     if not run.config.exists() or not run.begun:
         run.write_text(run.config, config.to_yaml())
-        for made in (run.mixing, run.latencies, run.images):  # for another config
+        for made in (run.mixing, run.latencies, run.images):  # computed for another config
             made.unlink(missing_ok=True)
         return []
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
     lines = _accepted(run, stored, config, stretched)
-    if stored != config:  # its files have moved, too
+    if stored != config:  # or only the paths of its files
         run.write_text(run.config, config.to_yaml())
     return lines
 
 
 def _accepted(run: Run, stored: C, config: C, stretched: Callable[[C, C, int], str] | None) -> list[str]:
-    """The changes with which a run may go on, a line each; raises `RunError` for others."""
+    """Describe the changes that a resumed run accepts, one line each; raises `RunError` for any other."""
     marks = adjustable(type(config))
     lines: list[str] = []
     refused: dict[Change, str] = {}
@@ -56,7 +56,7 @@ def _accepted(run: Run, stored: C, config: C, stretched: Callable[[C, C, int], s
         elif change.key != "training.images":
             refused[change] = ""
         elif stretched is None:
-            refused[change] = ", which every candidate sees, so that others would come of it"
+            refused[change] = ", which would change every candidate"
         elif why_not := _not_longer(run, change):
             refused[change] = f", {why_not}"
         else:
@@ -67,30 +67,30 @@ def _accepted(run: Run, stored: C, config: C, stretched: Callable[[C, C, int], s
 
 
 def _not_longer(run: Run, change: Change) -> str | None:
-    """Why a run cannot become that long; None where it can."""
+    """Return why a run cannot be extended to a new length; None if it can."""
     if change.after < change.before:
-        return "and a run may be made longer, but not shorter"
+        return "and a run can be extended, but not shortened"
     if run.result.exists() and run.saved is None:
-        return "and it has no checkpoint any more to go on from"
+        return "and it has no checkpoint left to resume from"
     return None
 
 
 def _refusal(run: Run, stored: Config, refused: Mapping[Change, str]) -> str:
-    """Why a run cannot go on: it is told something else, or its files have changed. `refused` says why a change is."""
-    places = located(type(stored))
-    told = [f"{change}{why}" for change, why in refused.items() if change.key not in places.values()]
-    if told:
-        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    """Explain why a run cannot resume: another config, or changed files. `refused` maps each change to a reason."""
+    digests = located(type(stored))
+    lines = [f"{change}{why}" for change, why in refused.items() if change.key not in digests.values()]
+    if lines:
+        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
         return (
-            f"'{shown(run.path)}' is a run of another config ({'; '.join(told[:3])}{more}): give the same options to "
-            f"go on with it, or choose another --out"
+            f"'{shown(run.path)}' is a run of another config ({'; '.join(lines[:3])}{more}): give the same options to "
+            f"resume it, or choose another --out"
         )
     changed = []
     for digest in (change.key for change in refused):
-        keys = (key for key, of in places.items() if of == digest)
+        keys = (key for key, of in digests.items() if of == digest)
         files = " or ".join(f"{key} ('{shown(str(stored.value(key)))}')" for key in keys)
         changed.append(f"the {'weights' if digest == 'metrics.digest' else 'images'} of {files}")
     return (
-        f"{' and '.join(changed)} have changed since '{shown(run.path)}' was begun: put them back, or choose another "
-        f"--out"
+        f"{' and '.join(changed)} have changed since '{shown(run.path)}' was started: restore them, or choose "
+        f"another --out"
     )

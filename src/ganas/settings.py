@@ -1,4 +1,4 @@
-"""``--set section.key=value``: read as the key's type says."""
+"""Parse ``--set section.key=value`` according to the type of the key."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ Values = dict[str, Any]  # "section.key" -> value
 
 
 def read_settings(model: type[Config], kind: str, foreign: Sequence[str], settings: Iterable[str]) -> Values:
-    """All of a command's ``--set``; `foreign` keys and sections have no meaning for its `kind` of run.
+    """Parse all ``--set`` options of a command; `foreign` lists the keys and sections that its `kind` of run ignores.
 
-    Raises `ConfigError`: a key that the command would ignore, or that is not the user's to set, is an error.
+    Raises `ConfigError` for a key that the command would ignore, and for one that users cannot set.
     """
     settings = [*settings]
     for key, _ in map(split_setting, settings):
@@ -29,7 +29,7 @@ def read_settings(model: type[Config], kind: str, foreign: Sequence[str], settin
 
 
 def split_setting(setting: str) -> tuple[str, str]:
-    """``section.key=value`` -> the key and the text of the value; raises `ConfigError`."""
+    """Split ``section.key=value`` into the key and the text of the value; raises `ConfigError`."""
     key, separator, text = setting.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set takes section.key=value, as in --set training.lr=1e-4; got {setting!r}")
@@ -37,11 +37,11 @@ def split_setting(setting: str) -> tuple[str, str]:
 
 
 def read_setting(model: type[Config], setting: str) -> tuple[str, Any]:
-    """``section.key=value`` -> the key and the value, read as the key's type says; raises `ConfigError`.
+    """Parse ``section.key=value`` into the key and a value of the key's type; raises `ConfigError`.
 
-    Text and paths are taken as they are, but for ~ at the beginning of a path, and for null and none where there may be
-    no value: folders of such names are ./~ and ./null.
-    What is not of the type stays text, and `validate` says so.
+    Text and paths are taken literally, except for a leading ~ in a path, and for null and none where the value is
+    optional: write ./~ and ./null for folders of these names. A value that does not fit the type stays text, which
+    `validate` rejects.
     """
     key, text = split_setting(setting)
     field = dict(fields(model)).get(key)
@@ -51,29 +51,29 @@ def read_setting(model: type[Config], setting: str) -> tuple[str, Any]:
     return key, _read(text, field.annotation) if field else text
 
 
-NOTHING = ("null", "none")
-SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+NULL_WORDS = ("null", "none")
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def _read(text: str, annotation: Any) -> Any:
     kind, *others = sorted(types(annotation), key=lambda one: one is NoneType)
     word = text.strip().lower()
-    if NoneType in others and word in NOTHING:
+    if NoneType in others and word in NULL_WORDS:
         return None
     if kind is bool:
-        return SWITCHES.get(word, text)
+        return BOOLEANS.get(word, text)
     if kind in (int, float):
         return _number(text)
     if get_origin(kind) is tuple:
         items = word[1:-1] if word[:1] + word[-1:] == "[]" else word
         return [_read(item, get_args(kind)[0]) for item in items.split(",")] if items else []
-    if kind is Path:  # no shell has expanded what follows a =
+    if kind is Path:  # shells do not expand ~ after =
         return expanded(text)
     return text.strip() if get_origin(kind) is Literal else text
 
 
 def _number(text: str) -> int | float | str:
-    """1e5 is one for a whole number, too; `validate` sees to the rest."""
+    """Parse an int or a float; for an integer key `validate` accepts a whole float such as 1e5."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -83,13 +83,13 @@ def _number(text: str) -> int | float | str:
 
 
 def nest(document: dict[str, Any], values: Values) -> dict[str, Any]:
-    """Put values into a document of sections."""
+    """Put ``section.key`` values into a nested document."""
     for key, value in values.items():
-        place = document
+        node = document
         *sections, name = key.split(".")
         for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
                 raise ConfigError(f"unknown key {key!r} in --set")
-        place[name] = value
+        node[name] = value
     return document

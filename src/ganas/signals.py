@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run that is asked to stop saves first."""
+"""SIGINT (Ctrl-C) and SIGTERM: a run saves before it stops."""
 
 import os
 import signal
@@ -11,35 +11,35 @@ from ganas.errors import Stopped
 
 
 class StopSignal:
-    """SIGINT and SIGTERM ask once, politely. A second one is obeyed.
+    """Records the first SIGINT or SIGTERM as a request to stop; a second one interrupts immediately.
 
-    `check` then raises `Stopped` at a safe place; within a block of `at_once` the signal itself does, wherever it is.
+    `check` raises `Stopped` at a safe point. Within an `at_once` block the signal handler itself raises it.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._at_once = False
+        self._interruptible = False
 
     def check(self) -> None:
-        """Raise `Stopped` if the run was asked to stop."""
+        """Raise `Stopped` if a signal was received."""
         if self.received:
             raise Stopped(f"stopped by {self.received.name}")
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Wait for others within: a signal raises `Stopped` there and then, however long they would have taken."""
-        self._at_once = True
+        """Let a signal raise `Stopped` anywhere in the block: for long waits that are safe to interrupt."""
+        self._interruptible = True
         try:
             self.check()
             yield
         finally:
-            self._at_once = False
+            self._interruptible = False
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
-        """Take the two signals over; the previous handlers come back afterwards. Only a main thread can.
+        """Handle both signals, then restore the previous handlers; does nothing outside the main thread.
 
-        Within another one's `listening` it is that one that is yielded: what has been asked of it is not forgotten.
+        Nested in another `listening`, it yields the outer StopSignal, so that no signal it has received is lost.
         """
         outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         if isinstance(outer, StopSignal):
@@ -59,7 +59,7 @@ class StopSignal:
         if self.received:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
-        # not print: the signal may have come in the middle of one, and a buffer cannot be entered twice
-        os.write(2, "\nstopping: saving what is needed to go on …\n".encode())
-        if self._at_once:
+        # not print: the signal may interrupt one, and Python's output buffers are not reentrant
+        os.write(2, "\nstopping: saving everything needed to resume …\n".encode())
+        if self._interruptible:
             self.check()

@@ -1,23 +1,23 @@
-"""A run is a folder, and this file alone knows the names in it.
+"""The layout of a run folder; no other module knows the names in it.
 
     RUN/
-      config.yaml             everything the run was told, resolved
-      architecture.json       train: what is trained; search: what was found
+      config.yaml             the complete, resolved config
+      architecture.json       train: the trained architecture; search: the derived one
       result.json             written last: how the run ended
-      metrics.jsonl           a line per log interval and per evaluation
-      checkpoints/state-N.pt  everything a resume needs after N images; the last two are kept
+      metrics.jsonl           one line per log interval and per evaluation
+      checkpoints/state-N.pt  all that a resume after N images needs; the last two are kept
       mixing.json             search, nets.mixing=timed: how each slot is merged on this machine
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
-      supernet.safetensors    search: all weights at its end, for training.inherit
+      supernet.safetensors    search: all weights at the end, for training.inherit
       repeats/SEED/           train --repeats: one run each
-      model/*.safetensors     the generators to use; this folder alone is enough to translate with
-      samples/N.png           what the generators do after N images
-      images.npy              grow, until it ends: the images decoded, for all its processes
-      candidates/ID/          grow: a run each (ganas.growing.candidates); its children inherit from final.safetensors
+      model/*.safetensors     the trained generators; this folder alone is enough to translate
+      samples/N.png           outputs of the generators after N images
+      images.npy              grow, until it ends: the decoded images, shared by its processes
+      candidates/ID/          grow: one run each (ganas.growing.candidates); children inherit its final.safetensors
       tensorboard/, log.txt, lock
 
-Every write goes to a temporary file beside its target and is renamed: a reader never sees half a file, and a kill at
-any moment leaves the old one.
+Every write goes to a temporary file next to its target, which is then renamed: a reader never sees a partial file, and
+a kill at any moment leaves the old one.
 """
 
 import io
@@ -35,48 +35,48 @@ from ganas.paths import StrPath, as_path, visible
 from ganas.progress import note_once
 
 KEPT_CHECKPOINTS = 2
-WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what several trainings together consist of
+WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what a folder of repeats holds
 CONFIG = "config.yaml"
-OUTPUT_LOCK = ".ganas-lock"  # in a folder of results, while they are written
-CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # of a run's config.yaml
-PARTIAL = (".ganas-", ".partial")  # how names of files that are not yet renamed begin and end
+OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
+CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
+PARTIAL = (".ganas-", ".partial")  # prefix and suffix of files that are not renamed yet
 
 
 def is_run_config(start: bytes) -> bool:
-    """Whether a file named `CONFIG` that starts so is of a run, which its folder is then."""
+    """Whether a `CONFIG` file with this start belongs to a run, which makes its folder a run folder."""
     return CONFIG_START.match(start) is not None
 
 
 def default_cache() -> Path | None:
-    """What is kept from one run to the next: ``$GANAS_CACHE``, or ganas's folder among the user's caches.
+    """The folder of what runs share: ``$GANAS_CACHE``, or ganas's folder in the user's cache folder.
 
-    None where there is no home folder, as for a user without an entry in a container.
+    None without a home folder, as for a user without a passwd entry in a container.
     """
     if given := os.environ.get("GANAS_CACHE"):
         return Path(given)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganas"
     except RuntimeError:
-        note_once("no home folder, so nothing is kept for later runs: set GANAS_CACHE to a folder to keep it in")
+        note_once("no home folder, so nothing is cached for later runs: set GANAS_CACHE to a cache folder")
         return None
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, its folder made if need be; safe against a kill and a power cut."""
+    """Write a file completely or not at all, and create its folder if needed; safe against a kill and a power cut."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 @contextmanager
 def atomic_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
-    """`write_atomically` for what is too large to be held: a file to write to, in place once the block ends.
+    """`write_atomically` for large content: open a file for writing that gets its name when the block ends.
 
-    new: raise `DataError` where something is in its place
+    new: raise `DataError` if the path exists
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PARTIAL[0]}{secrets.token_hex(8)}{PARTIAL[1]}")
     try:
-        with temporary.open("xb") as file:  # by the user's umask, unlike tempfile's
+        with temporary.open("xb") as file:  # permissions by the user's umask, unlike tempfile's
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -86,18 +86,18 @@ def atomic_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say where
+            error.filename = str(path)  # the error of a full disk names no file
         raise
 
 
 def _put_new(temporary: Path, path: Path) -> None:
-    """A rename that replaces nothing, whoever writes there at the same moment."""
+    """Rename without replacing any file, even one that another process creates at the same moment."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         refuse_existing(path)
-        raise  # it has gone again
-    except OSError:  # a file system without links
+        raise  # removed again in between
+    except OSError:  # a file system without hard links
         refuse_existing(path)
         os.replace(temporary, path)
     else:
@@ -105,7 +105,7 @@ def _put_new(temporary: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut, where the system can open folders."""
+    """Make a rename survive a power cut, on systems that can open folders."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -116,9 +116,9 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
-    """Hold a folder, made if need be, for this process; raises `RunError` when another one does.
+    """Lock a folder for this process, creating it if needed; raises `RunError` if another process holds the lock.
 
-    A killed process holds nothing.
+    A killed process holds no lock.
     """
     from filelock import FileLock, Timeout
 
@@ -146,54 +146,54 @@ def is_held(lock: Path) -> bool:
 
 @contextmanager
 def results_folder(folder: Path, *, new: bool = True) -> Iterator[None]:
-    """Hold a folder for results while they are written; it is made if need be, and left as it was if there are none.
+    """Lock an output folder during writing; create it if needed, and leave no trace if there are no results.
 
-    new: raise `DataError` unless it is empty, but for what `is_hidden`
+    new: raise `DataError` unless the folder is empty, apart from hidden files (`is_hidden`)
 
-    Raises `RunError` when another process writes there.
+    Raises `RunError` if another process writes there.
     """
-    made, held = not folder.exists(), False
+    created, held = not folder.exists(), False
     if new:
-        refuse_used(folder)  # before a folder is made
+        refuse_used(folder)  # before the folder is created
     try:
         with exclusively(folder, OUTPUT_LOCK):
             held = True
             if new:
-                refuse_used(folder)  # another process may have ended just now
+                refuse_used(folder)  # another process may have finished just now
             yield
     finally:
         if held and (new or not visible(folder)):
             with suppress(OSError):
-                (folder / OUTPUT_LOCK).unlink()  # once it is released: Windows keeps what is open
-                if made and not visible(folder):
+                (folder / OUTPUT_LOCK).unlink()  # after the release: Windows does not delete open files
+                if created and not visible(folder):
                     folder.rmdir()
 
 
 def refuse_used(folder: Path) -> None:
-    """Raise `DataError` where a folder for results is a file, or holds something that is not hidden."""
+    """Raise `DataError` if an output folder is a file, or holds anything that is not hidden."""
     if folder.exists() and not folder.is_dir():
-        raise DataError(f"the output {str(folder)!r} is a file: give a folder, new or empty")
+        raise DataError(f"the output {str(folder)!r} is a file: give a new or empty folder")
     if folder.is_dir() and visible(folder):
-        raise DataError(f"the output folder {str(folder)!r} is not empty: give a new or an empty one")
+        raise DataError(f"the output folder {str(folder)!r} is not empty: give a new or empty folder")
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """`write_atomically` where nothing is yet; raises `DataError` where something is."""
+    """`write_atomically` for a new file; raises `DataError` if the path exists."""
     with atomic_file(path, new=True) as file:
         file.write(content)
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise `DataError` where something is in the place of a file to be written."""
+    """Raise `DataError` if the path of an output file exists."""
     if path.exists() or path.is_symlink():
-        raise DataError(f"the output {str(path)!r} is there already: give a new file")
+        raise DataError(f"the output {str(path)!r} exists already: choose another file name")
 
 
 class Run:
-    """The names in a run folder, and the only reader and writer of most of them."""
+    """The paths in a run folder; it alone reads and writes most of them."""
 
-    def __init__(self, place: StrPath) -> None:
-        self.path = path = as_path(place)
+    def __init__(self, folder: StrPath) -> None:
+        self.path = path = as_path(folder)
         self.config = path / CONFIG
         self.architecture = path / "architecture.json"
         self.result = path / "result.json"
@@ -213,32 +213,32 @@ class Run:
         self.lock_file = path / "lock"
 
     def repeat(self, seed: int) -> "Run":
-        """The run of one repeat of a training."""
+        """The run folder of one repeat of a training."""
         return Run(self.path / "repeats" / str(seed))
 
     def candidate(self, name: str) -> "Run":
-        """The folder of one candidate of a growing search."""
+        """The run folder of one candidate of a growing search."""
         return Run(self.candidates / name)
 
     def generator(self, direction: str) -> Path:
-        """The file of one direction's generator, ``ab`` or ``ba``."""
+        """The generator file of one direction, ``ab`` or ``ba``."""
         return self.model / f"generator_{direction}.safetensors"
 
     def forget_model(self) -> None:
-        """Remove the generators: those of a run that is begun anew would be compared with its own."""
+        """Remove the generators: a restarted run would compare its own with them."""
         for generator in self.model.glob("*.safetensors"):
             generator.unlink()
 
     @contextmanager
     def lock(self, *, repeats: bool = False) -> Iterator[None]:
-        """Hold the run for this process; raises `RunError` when another one does, or when it is no run of ganas.
+        """Lock the run for this process; raises `RunError` if another process holds it, or if it is not a run of ganas.
 
-        With `repeats` it is the whole of several trainings, which has no config of its own.
+        repeats: the folder holds several trainings, and no config of its own
 
-        A killed process holds nothing. A folder in which nothing was begun is left as it was found.
+        A killed process holds no lock. If nothing is started, the folder is left as it was.
         """
         new = not self.path.exists()
-        self._refuse_strangers(WHOLE if repeats else ())
+        self._refuse_foreign_folder(WHOLE if repeats else ())
         try:
             with exclusively(self.path):
                 try:
@@ -253,12 +253,12 @@ class Run:
                 with suppress(OSError):  # not empty: another process came in between
                     self.path.rmdir()
 
-    def _refuse_strangers(self, welcome: Sequence[str]) -> None:
-        """Somebody else's files are neither locked, nor swept, nor mixed with a run."""
+    def _refuse_foreign_folder(self, allowed: Sequence[str]) -> None:
+        """Raise `RunError` for a folder of somebody else's files, which must not be touched."""
         if self.config.exists() or not self.path.is_dir():
             return
         for path in visible(self.path):
-            if path.name not in ("lock", "log.txt", *welcome):
+            if path.name not in ("lock", "log.txt", *allowed):
                 raise RunError(
                     f"{str(self.path)!r} is not empty and no run of ganas (it holds {path.name!r}): choose a new --out"
                 )
@@ -272,12 +272,12 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was learned here that another config must not be mixed with."""
+        """Whether there is training progress, which must not be mixed with another config."""
         return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
 
     @property
     def saved(self) -> int | None:
-        """Images seen by the newest checkpoint; None without one."""
+        """Number of images seen at the newest checkpoint; None without one."""
         paths = self.checkpoint_paths()
         return int(paths[-1].stem.removeprefix("state-")) if paths else None
 
@@ -289,7 +289,7 @@ class Run:
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def checkpoint_paths(self) -> list[Path]:
-        """Checkpoints, the newest last."""
+        """All checkpoints, newest last."""
         return sorted(self.checkpoints.glob("state-*.pt"))
 
     def remove_checkpoints(self) -> None:
@@ -298,7 +298,7 @@ class Run:
             checkpoint.unlink()
 
     def save_checkpoint(self, nimg: int, state: Mapping[str, Any]) -> None:
-        """Write the state after `nimg` images and drop all but the last `KEPT_CHECKPOINTS`."""
+        """Write the state after `nimg` images and delete all but the last `KEPT_CHECKPOINTS`."""
         import torch
 
         buffer = io.BytesIO()
@@ -308,7 +308,7 @@ class Run:
             old.unlink()
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest state, or None; raises `RunError` when it is damaged, naming the way out. Never unpickles code."""
+        """Load the newest state, or None; raises `RunError` with the way out if it is damaged. Never unpickles code."""
         import torch
 
         paths = self.checkpoint_paths()
@@ -317,9 +317,9 @@ class Run:
         newest = paths[-1]
         try:
             return torch.load(newest, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
-        except Exception as error:  # whatever a damaged file makes of torch's reader
+        except Exception as error:  # torch.load raises many kinds for damaged files
             reason = str(error).splitlines()[0][:80] if str(error) else "cut off"
-            before = f"to go on from {paths[-2].name}" if len(paths) > 1 else "to start over"
+            before = f"to resume from {paths[-2].name}" if len(paths) > 1 else "to start over"
             raise RunError(f"checkpoint {str(newest)!r} is damaged ({reason}): remove it {before}") from None
 
     # ── lines of metrics ────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,7 +330,7 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Every complete line of ``metrics.jsonl``; one cut off by a kill is left out."""
+        """Read every complete line of ``metrics.jsonl``, without one that was cut off by a kill."""
         if not self.metrics.exists():
             return []
         lines = []
@@ -353,7 +353,7 @@ class Run:
         write_atomically(path, text.encode())
 
     def read_result(self) -> dict[str, Any]:
-        """What `write_result` wrote; nothing where the run has not ended."""
+        """Read what `write_result` wrote; empty if the run has not ended."""
         return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else {}
 
     def write_result(self, result: Mapping[str, Any]) -> None:

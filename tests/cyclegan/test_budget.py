@@ -195,7 +195,7 @@ def test_latencies_are_measured_once_and_kept(tmp_path: Path, monkeypatch: pytes
 
 def test_a_budget_that_nothing_meets_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="the budget of generator_ab is 100 parameters, and the cheapest architecture"
+        ConfigError, match="the budget of generator_ab is 100 parameters, but the cheapest architecture"
     ):
         open_budget(Run(tmp_path), config(budget_ab=100.0), LAYOUT)
 
@@ -252,10 +252,10 @@ def test_a_budget_of_time(
         (["--budget-macs", "lots"], "--budget-macs 'lots': give a number as 2.5M"),
         (["--budget-params", "1,2,3"], "give a number as 2.5M, or two"),
         (["--budget-ms", "3M"], "give a number as 12.5, or two"),
-        (["--budget-params", "10", "--dry-run"], "the budget of generator_ab is 10 parameters, and the cheapest"),
-        (["--budget-params", "10"], "the budget of generator_ab is 10 parameters, and the cheapest"),
-        (["--budget-ms", "0.02"], "the budget of generator_ab is 0.02 ms, and the cheapest architecture"),
-        (["--set", "search.budget=ms"], "search.budget says of what"),
+        (["--budget-params", "10", "--dry-run"], "the budget of generator_ab is 10 parameters, but the cheapest"),
+        (["--budget-params", "10"], "the budget of generator_ab is 10 parameters, but the cheapest"),
+        (["--budget-ms", "0.02"], "the budget of generator_ab is 0.02 ms, but the cheapest architecture"),
+        (["--set", "search.budget=ms"], "search.budget is the unit"),
     ],
 )
 def test_bad_budgets_are_one_line(

@@ -69,9 +69,9 @@ def test_each_of_so_many_bytes() -> None:
         ("5MB,6MB,7MB", "--match-size 5MB,6MB,7MB: there is no architecture"),
         ("45,5MB", "give both sizes with a unit"),  # no decimal comma
         ("45,500", "give both sizes with a unit"),
-        ("5MB,", "or give bytes, as 45.5MB"),
+        ("5MB,", "or give bytes, such as 45.5MB"),
         ("12parsecs", "--match-size 12parsecs: there is no architecture"),
-        ("nowhere:32", "or give bytes, as 45.5MB"),
+        ("nowhere:32", "or give bytes, such as 45.5MB"),
         ("resnet9:0", "a width is a number from 1 to 1024"),
         ("resnet9:2000", "a width is a number from 1 to 1024"),
     ],
@@ -118,7 +118,7 @@ def test_a_training_as_large_as_another(each: list[str], tmp_path: Path, capsys:
     assert ganas("train", "resnet6", *domains, *flags, "--out", out, "--match-size", "random:3:3", *each) == 0
     said = (out / "log.txt").read_text()
     wanted, found = sizes(DRAWN, {"nets.width": 3}), [int(n.replace(",", "")) for n in re.findall(r"(\S+) para", said)]
-    assert sum(found[:2]) == found[2] and len(re.findall(r"GMACs an image", said)) == 2
+    assert sum(found[:2]) == found[2] and len(re.findall(r"GMACs per image", said)) == 2
     assert found[2] == pytest.approx(sum(wanted), rel=0.1), "as near as so narrow networks come"
     assert (found[0] == found[1]) == (not each)
     if each:

@@ -152,7 +152,7 @@ def with_metadata(**changes: Any) -> Callable[[bytes], bytes]:
 def test_a_file_that_is_damaged_or_foreign_is_refused_by_name(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = write_generator(tmp_path / "g.safetensors", info_of())
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(RunError, match=r"g\.safetensors' is no intact generator \(.+\): take another copy") as caught:
+    with pytest.raises(RunError, match=r"g\.safetensors' is not an intact generator \(.+\): use another") as caught:
         load_generator(path)
     assert "\n" not in str(caught.value)
 
@@ -225,7 +225,7 @@ def test_no_two_images_get_one_name_nor_that_of_a_folder(names: list[str]) -> No
 def test_a_name_at_the_systems_limit_is_kept_or_named(tmp_path: Path) -> None:
     longest = "ž" * 125 + "x.jpg"  # 255 bytes
     assert output_names(source(longest)) == [longest.replace(".jpg", ".png")]
-    with pytest.raises(DataError, match=r"žx\.jpg: too long a name for a \.png behind it"):
+    with pytest.raises(DataError, match=r"žx\.jpg: the name is too long to append \.png"):
         output_names(source(longest, longest.replace(".jpg", ".gif")))
 
 
@@ -276,7 +276,7 @@ def test_a_model_folder_copied_elsewhere_or_a_file_of_it_does_what_its_run_does(
 
 def test_a_generator_of_the_other_direction_is_refused(run: Run, tmp_path: Path) -> None:
     write_image(tmp_path / "image.png", 20, 30)
-    with pytest.raises(RunError, match="is a generator_ba: it translates --direction ba"):
+    with pytest.raises(RunError, match="is a generator_ba: it only translates --direction ba"):
         translate(run.generator("ba"), tmp_path / "image.png", tmp_path / "out", direction="ab")
     assert not (tmp_path / "out").exists()
 
@@ -294,7 +294,7 @@ def test_an_image_too_large_for_the_memory_is_named(run: Run, tmp_path: Path, mo
 
     write_image(tmp_path / "images" / "000.png", 20, 40)
     monkeypatch.setattr(Translator, "__call__", exhausted)
-    with pytest.raises(DataError, match=r"'000.png' \(40×20 pixels\) does not fit the memory .* shrink it"):
+    with pytest.raises(DataError, match=r"'000.png' \(40×20 pixels\) does not fit into .* memory: shrink it"):
         translate(run.path, tmp_path / "images", tmp_path / "out", direction="ab")
 
 
@@ -347,7 +347,7 @@ def test_one_image_becomes_a_file_of_the_format_its_suffix_says(name: str, run: 
     difference = read_image(tmp_path / name).int() - read_image(tmp_path / "out" / "image.png").int()
     assert difference.abs().max() <= error
     before = (tmp_path / name).read_bytes()
-    with pytest.raises(DataError, match="is there already: give a new file"):
+    with pytest.raises(DataError, match="exists already: choose another file name"):
         translate(run.path, image, tmp_path / name, direction="ab")
     assert (tmp_path / name).read_bytes() == before
 
@@ -376,7 +376,7 @@ def test_an_image_is_read_as_those_were_that_the_generator_learned_from(
 
 def test_a_file_cannot_hold_a_folder(run: Run, tmp_path: Path) -> None:
     write_image(tmp_path / "photos" / "a.png", 20, 30)
-    with pytest.raises(DataError, match="names one image, and the input is not one: give a folder"):
+    with pytest.raises(DataError, match="is an image file, but the input is not: give a folder"):
         translate(run.path, tmp_path / "photos", tmp_path / "out.png", direction="ab")
     assert not (tmp_path / "out.png").exists()
 

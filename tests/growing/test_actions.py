@@ -108,7 +108,7 @@ def test_the_proggan_route_is_fade_ins_alone() -> None:
 
 @pytest.mark.parametrize("resolution", [0, -8, 4, 12, 24, 100])
 def test_a_resolution_that_is_no_doubling_is_refused(resolution: int) -> None:
-    with pytest.raises(ArchitectureError, match=f"cannot grow to {resolution} pixels: a grown GAN has 8, 16, 32"):
+    with pytest.raises(ArchitectureError, match=f"cannot grow to {resolution} pixels: choose 8, 16, 32"):
         doublings(resolution)
 
 
@@ -137,7 +137,7 @@ def test_an_id_depends_on_the_content_alone() -> None:
         ('"kind": "growth"|"kind": "cyclegan"', "is of kind 'cyclegan', not 'growth'"),
         ('"schema": 1|"schema": 2', "schema 2"),
         ('"double"|"triple"', "unknown layer 'triple'"),
-        ('"conv3x32"|"conv4x32"', "kernels are odd"),
+        ('"conv3x32"|"conv4x32"', "kernel sizes are odd"),
         ('["double"]|[]', "doubles its resolution 1 times and the discriminator 0 times"),
         ('"latent": 128|"latent": 127', "was edited"),
         ('"channels": 512,|', "lacks 'channels'"),

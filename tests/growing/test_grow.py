@@ -188,12 +188,12 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     "changed, words",
     [
-        (["--resolution", "12"], "cannot grow to 12 pixels: a grown GAN has 8, 16, 32"),
+        (["--resolution", "12"], "cannot grow to 12 pixels: choose 8, 16, 32"),
         (["--resolution", "32"], "--resolution 32 is larger than the images, the smallest has 16 pixels a side"),
         (["--set", "growth.keep=0"], "growth.keep: input should be greater than or equal to 1, got 0"),
         (["--set", "growth.probability=0"], "growth.probability: input should be greater than 0"),
         (["--set", "growth.probability=1.01"], "growth.probability: input should be less than or equal to 1"),
-        (["--set", "growth.fade_images=33"], "does not end within the training of a candidate"),
+        (["--set", "growth.fade_images=33"], "does not end within a candidate's training"),
         (["--set", "growth.max_parameters=10"], "no legal action"),
         (["--set", "training.batch=25", "--set", "training.images=100"], "24 images are fewer than training.batch=25"),
         (["--set", "training.lrr=1"], "unknown key 'training.lrr'"),
@@ -248,7 +248,7 @@ def test_another_config_or_other_images_are_refused(
     assert "a run of another config (seed: 0 → 1)" in capsys.readouterr().err
     longer = ["--set", "training.images=99999"]
     assert ganas("grow", "--data", images, "--out", run, "--preset", "tiny", *settings(), *longer) == 2
-    assert ", which every candidate sees, so that others would come of it)" in capsys.readouterr().err
+    assert ", which would change every candidate)" in capsys.readouterr().err
     others = shutil.copytree(images, tmp_path / "images")
     gone = next(others.iterdir())
     gone.unlink()
@@ -260,7 +260,7 @@ def test_another_config_or_other_images_are_refused(
     gone.unlink()
     capsys.readouterr()
     assert ganas(*command) == 2
-    assert f"the images of data.images ('{others}') have changed since '{run}' was begun" in capsys.readouterr().err
+    assert f"the images of data.images ('{others}') have changed since '{run}' was started" in capsys.readouterr().err
     assert outcome(run) == before
 
 

@@ -70,9 +70,9 @@ def test_a_file_holds_one_image_or_a_grid_in_its_own_format(model: Path, tmp_pat
 
 def test_what_is_there_is_not_overwritten(model: Path, tmp_path: Path) -> None:
     (tmp_path / "grid.png").write_text("mine")
-    with pytest.raises(DataError, match="is there already: give a new file"):
+    with pytest.raises(DataError, match="exists already: choose another file name"):
         sample(model, tmp_path / "grid.png", count=1, seed=0, as_grid=True)
-    with pytest.raises(DataError, match="is not empty: give a new or an empty one"):
+    with pytest.raises(DataError, match="is not empty: give a new or empty folder"):
         sample(model, tmp_path, count=1, seed=0)
     assert (tmp_path / "grid.png").read_text() == "mine"
 
@@ -80,7 +80,7 @@ def test_what_is_there_is_not_overwritten(model: Path, tmp_path: Path) -> None:
 def test_a_damaged_or_missing_generator_is_refused(model: Path, tmp_path: Path) -> None:
     file = model / "model" / "generator.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(RunError, match="no intact grown generator"):
+    with pytest.raises(RunError, match="not an intact grown generator"):
         sample(model, tmp_path / "out", count=1, seed=0)
     with pytest.raises(RunError, match="there is no run"):
         sample(tmp_path / "nowhere", tmp_path / "out", count=1, seed=0)

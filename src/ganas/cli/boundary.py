@@ -1,4 +1,4 @@
-"""Where exceptions become exit codes: what a user can mend ends in one line on stderr and exit code 2."""
+"""Turn exceptions into exit codes: a user error ends in one line on stderr and exit code 2."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ from ganas.errors import (
 
 
 def main() -> int:
-    """The command line of this process; returns the exit code."""
+    """Run this process's command line; returns the exit code."""
     never_fail()
     return run(lambda: app(standalone_mode=False))
 
@@ -30,20 +30,20 @@ def run(command: Callable[[], Any]) -> int:
     """Call a command and turn its exceptions into an exit code; the one boundary where this happens."""
     try:
         result = command()
-        if result == INTERRUPTED:  # typer returns it for a KeyboardInterrupt, or raises Abort, as its version has it
+        if result == INTERRUPTED:  # on KeyboardInterrupt typer returns it or raises Abort, by version
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except UserError as error:
         return _fail(str(error), 2)
     except USAGE_ERROR as error:
-        message = getattr(error, "format_message", error.__str__)()  # names the option, which str() does not
+        message = getattr(error, "format_message", error.__str__)()  # unlike str(), it names the option
         return _fail(f"{message.rstrip('.')}; see --help", 2)
     except Stopped as stopped:
         return _fail(str(stopped), INTERRUPTED)
     except GanasError as error:
         return _fail(str(error), 1)
     except BrokenPipeError:  # ganas … | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may Python's last flush complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's final flush does not fail
         return 141
     except OSError as error:
         return _fail(describe_os_error(error), 2)
@@ -52,8 +52,8 @@ def run(command: Callable[[], Any]) -> int:
     except Exception as error:
         if is_out_of_memory(error):
             return _fail(
-                "out of memory: take a smaller training.batch or --resolution, in search and train also nets.width or "
-                "training.checkpointing=true (--dry-run says what they need), or smaller images to translate",
+                "out of memory: use a smaller training.batch or --resolution, in search and train also nets.width or "
+                "training.checkpointing=true (--dry-run shows what they need), or smaller images to translate",
                 2,
             )
         if is_compiler_failure(error):
@@ -62,7 +62,7 @@ def run(command: Callable[[], Any]) -> int:
         raise
 
 
-# click's UsageError: typer has it from places that change with its version, and BadParameter is a kind of it
+# click's UsageError, a base class of BadParameter: where to import it from depends on typer's version
 USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
 
 

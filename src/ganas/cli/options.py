@@ -1,4 +1,4 @@
-"""The command line's two levels, and the options that several commands have."""
+"""The Typer apps of ``ganas`` and ``ganas data``, and the options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,14 +10,14 @@ from ganas.errors import ConfigError
 
 
 class _Group(TyperGroup):
-    """Refuses empty values, which nobody means: a path of a variable that is not set would be the current folder."""
+    """Refuses empty values: the path in an unset shell variable would otherwise be the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for before, value in zip(["", *args], args, strict=False):
             option, separator, rest = value.partition("=")
             if not value or (separator and not rest and option.startswith("--")):
                 name = option or (f"the value after {before}" if before.startswith("-") else "an argument")
-                raise ConfigError(f"{name} is empty, perhaps a variable that is not set: give a value")
+                raise ConfigError(f"{name} is empty (an unset variable?): give a value")
         return super().parse_args(ctx, args)
 
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Inspect datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 DomainA = Annotated[Path, typer.Option("--a", metavar="DIR|ZIP", help="Images of domain A.", show_default=False)]
@@ -48,31 +48,35 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other value of the config; may be repeated."),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of everything random.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the config and what the run would cost; do nothing.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Random seed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the config and the cost of the run; do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Features = Annotated[
     str | None,
     typer.Option(
         "--features",
         metavar="NAME[:PATH]",
-        help="Feature network: inception, squeezenet or one of torchvision's classifiers; its weights' file.",
+        help="Feature network (inception, squeezenet or a torchvision classifier) and the file of its weights.",
     ),
 ]
 White = Annotated[
     float | None,
-    typer.Option("--white", metavar="VALUE", help="White, in images of more than 8 bits. [tags and values tell]"),
+    typer.Option("--white", metavar="VALUE", help="White level of images with more than 8 bits. [by tags and values]"),
 ]
-NoIcc = Annotated[bool, typer.Option("--no-icc", help="Leave colour profiles other than sRGB as they are.")]
+NoIcc = Annotated[bool, typer.Option("--no-icc", help="Do not convert color profiles to sRGB.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Jobs (candidates, trainings) at once. [1; ray: as many as fit]"),
 ]
-ExecutorName = Annotated[str, typer.Option("--executor", metavar="local|ray", help="Work here, or on a Ray cluster.")]
-Address = Annotated[
-    str | None, typer.Option("--address", metavar="HOST:PORT", help="Of a Ray cluster. [one on this machine]")
+ExecutorName = Annotated[
+    str, typer.Option("--executor", metavar="local|ray", help="Run jobs on this machine or a Ray cluster.")
 ]
-GpuShare = Annotated[float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: of a GPU a job. [1]")]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT", help="Address of a Ray cluster. [one on this machine]")
+]
+GpuShare = Annotated[
+    float | None, typer.Option("--gpu-share", metavar="PART", help="With ray: share of a GPU per job. [1]")
+]
 
 
 def refuse_both(options: dict[str, Any], reason: str) -> None:

@@ -3,7 +3,8 @@
     {"schema": 1, "kind": "cyclegan", "id": "3f9c1a0b2d", "layout": "framed",
      "generator_ab": ["conv4", "conv7", ...], "generator_ba": [...], "discriminator_a": [...], "discriminator_b": [...]}
 
-An architecture says nothing of width: it is found narrow and trained wide (hidden-dimension reduction, section 3.2).
+An architecture has no width: the search uses narrow networks, the training wide ones (hidden-dimension reduction,
+section 3.2).
 No torch here.
 """
 
@@ -23,7 +24,7 @@ Ops = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Architecture:
-    """The ops of a CycleGAN's four networks, slot by slot. Checked against its layout when made."""
+    """The ops of a CycleGAN's four networks, slot by slot. Validated against its layout on creation."""
 
     layout: str
     generator_ab: Ops = ()
@@ -42,7 +43,7 @@ class Architecture:
 
     @property
     def id(self) -> str:
-        """Ten hex digits that depend on the content alone."""
+        """Ten hex digits that depend only on the content."""
         return content_id(KIND, self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _condense(ops: Ops) -> str:
 
 
 def draw_architecture(layout: Layout, seed: int) -> Architecture:
-    """One of the layout's search space, each with equal probability; the same for the same seed, wherever."""
+    """Sample an architecture of the layout uniformly; equal seeds give equal results on every machine."""
 
     def draw(network: str, slot: Slot) -> str:
         digest = hashlib.sha256(f"{layout.name} {seed} {network} {slot.name}".encode()).digest()
@@ -120,13 +121,13 @@ def draw_architecture(layout: Layout, seed: int) -> Architecture:
 
 
 def handmade() -> tuple[str, ...]:
-    """Names of the layouts that leave nothing to search: each is an architecture by itself."""
+    """Names of the layouts without searched slots: each is an architecture by itself."""
     return tuple(name for name, layout in LAYOUTS.items() if layout.size == 1)
 
 
-def load_architecture(place: StrPath) -> Architecture:
+def load_architecture(file: StrPath) -> Architecture:
     """Read an ``architecture.json``; raises `ArchitectureError` in one line."""
-    path = as_path(place)
+    path = as_path(file)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,11 +1,11 @@
-"""A budget for the generators: a penalty that steers the search towards it, and a derivation that keeps to it.
+"""A cost budget for the generators: a penalty that steers the search, and a derivation that stays within it.
 
 The expected cost of a supernet's generator is that of its fixed slots plus, for each searched slot, the mean of its
-ops' costs weighted by the softmax of its alphas. While the leading ops take more than the budget, the alphas learn from
-the gradient of that, too; once they fit, they are left alone. The mean itself must not be held to the budget: as long
-as alphas are undecided it is far above what the leading ops take, and would drive them to the smallest network there
-is (LOG.md). The architecture is then the one with the highest sum of log-weights that fits: the leading ops where they
-do, else the optimum of a knapsack.
+ops' costs weighted by the softmax of its alphas. While the leading ops exceed the budget, the alphas also learn from
+the gradient of the expected cost; once they fit, the penalty is zero. The expected cost itself must not be held to the
+budget: while alphas are undecided it is far above the cost of the leading ops, and would drive them to the smallest
+network (LOG.md). The derived architecture has the highest sum of log-weights that fits: the leading ops if they fit,
+else the optimum of a knapsack.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,14 +33,14 @@ SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input
 
 @dataclass(frozen=True)
 class Costs:
-    """What the ops of one generator cost, in whole units."""
+    """The costs of one generator's ops, in whole units."""
 
-    fixed: int  # of the slots that hold one op only
-    slots: tuple[tuple[int, ...], ...]  # of each searched slot's ops
+    fixed: int  # of the slots with a single op
+    slots: tuple[tuple[int, ...], ...]  # of the ops of each searched slot
 
     @classmethod
     def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "Costs":
-        """Slot by slot."""
+        """Compute the cost of every op in every slot."""
         placed = [*zip(layout.slots, sides(layout, resolution), strict=True)]
         return cls(
             fixed=sum(cost(slot, slot.ops[0], side) for slot, side in placed if not slot.searched),
@@ -49,46 +49,46 @@ class Costs:
 
     @property
     def least(self) -> int:
-        """Of the cheapest network."""
+        """The cost of the cheapest network."""
         return self.fixed + sum(map(min, self.slots))
 
     def total(self, layout: NetworkLayout, ops: Sequence[str]) -> int:
-        """Of a final network."""
+        """The cost of a final network."""
         chosen = zip(layout.searched, ops, self.slots, strict=True)
         return self.fixed + sum(costs[slot.ops.index(op)] for slot, op, costs in chosen)
 
     def expected(self, alphas: Sequence[Tensor]) -> Tensor:
-        """Of a supernet, scalar: fixed + Σ softmax(α) · costs."""
-        means = [torch.softmax(alpha, 0) @ costs for alpha, costs in self._beside(alphas)]
+        """The expected cost of a supernet, a scalar: fixed + Σ softmax(α) · costs."""
+        means = [torch.softmax(alpha, 0) @ costs for alpha, costs in self._with_costs(alphas)]
         return torch.stack(means).sum() + self.fixed
 
     def leading(self, alphas: Sequence[Tensor]) -> Tensor:
-        """Of the network of the leading ops, scalar; it has no gradient."""
-        # index_select: an index taken by [] would be waited for, slot by slot
-        chosen = [costs.index_select(0, alpha.argmax(0, keepdim=True)) for alpha, costs in self._beside(alphas)]
+        """The cost of the network of the leading ops, a scalar without gradient."""
+        # index_select: indexing by [] would synchronize with the GPU in every slot
+        chosen = [costs.index_select(0, alpha.argmax(0, keepdim=True)) for alpha, costs in self._with_costs(alphas)]
         return torch.cat(chosen).sum() + self.fixed
 
-    def _beside(self, alphas: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """The alphas of each slot, and its ops' costs as numbers of their kind."""
+    def _with_costs(self, alphas: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the alphas of each slot with its ops' costs, a tensor of the same dtype and device."""
         for alpha, costs in zip(alphas, self.slots, strict=True):
             yield alpha, _tensor(costs, alpha.dtype, alpha.device)
 
 
 @cache
 def _tensor(numbers: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """On its device once, and not in every step."""
+    """Cached: the costs are copied to the device once, not in every step."""
     return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What generators may cost; those without a limit cost what they like."""
+    """Cost limits of the generators; one without a limit is unconstrained."""
 
     kind: str  # params, macs or ms
     limits: Mapping[str, int]  # by generator, in whole units: parameters, multiply-accumulates, µs
     costs: Mapping[str, Costs]
     weight: float  # λ of the penalty
-    widths: Mapping[str, float]  # by generator: at which it has to keep to its limit
+    widths: Mapping[str, float]  # by generator: the width at which its limit holds
     resolution: int  # at which multiply-accumulates and milliseconds are counted
 
     def terms(self, gan: CycleGAN) -> Terms:
@@ -111,14 +111,14 @@ class Budget:
             }
 
     def use(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
-        """The share of its limit that each generator takes."""
+        """The share of its limit that each generator uses."""
         return {
             name: self.costs[name].total(layout.generator, architecture.ops(name)) / limit
             for name, limit in self.limits.items()
         }
 
     def derive(self, layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> Architecture:
-        """The ops with the highest sum of log-weights that keep to the limits."""
+        """Derive the architecture with the highest sum of log-weights within the limits."""
         return Architecture(layout.name, **{name: self._ops(layout, name, alphas[name]) for name in NETWORKS})
 
     def _ops(self, layout: Layout, name: str, alphas: Sequence[Tensor]) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class Budget:
         return tuple(slot.ops[item] for slot, item in zip(slots, chosen, strict=True))
 
     def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
-        """For people."""
+        """Human-readable, one line per limit."""
         use = self.use(layout, architecture)
         return [
             f"{name}: {use[name]:.1%} of {_amount(self.kind, limit)} "
@@ -143,9 +143,9 @@ class Budget:
 
 
 def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
-    """The budget that a search has; None without one. Latencies are measured once and kept in the run.
+    """The budget of a search; None without one. Latencies are measured once and stored in the run.
 
-    Raises `ConfigError` where no architecture is small enough.
+    Raises `ConfigError` if even the cheapest architecture exceeds a limit.
     """
     search, resolution = config.search, config.data.resolution
     if search is None or search.budget is None:
@@ -160,7 +160,7 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
         costs[name] = Costs.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
         if costs[name].least > limits[name]:
             raise ConfigError(
-                f"the budget of {name} is {_amount(search.budget, limits[name])}, and the cheapest architecture of "
+                f"the budget of {name} is {_amount(search.budget, limits[name])}, but the cheapest architecture of "
                 f"layout {layout.name!r} takes {_amount(search.budget, costs[name].least)} "
                 f"{_where(search.budget, width, resolution)}: raise it, or lower the width"
             )
@@ -168,12 +168,12 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
 
 
 def _amount(kind: str, units: int) -> str:
-    """What the user calls it: milliseconds are counted in microseconds."""
+    """A cost in the user's unit: milliseconds are counted in microseconds."""
     return f"{units / 1000:,g} ms" if kind == "ms" else f"{units:,} {NOUNS[kind]}"
 
 
 def _where(kind: str, width: float, resolution: int) -> str:
-    """What a cost depends on beside the ops."""
+    """What a cost depends on besides the ops."""
     return f"at width {width:g}" + ("" if kind == "params" else f", {resolution}×{resolution}")
 
 

@@ -1,4 +1,4 @@
-"""What a run of ``ganas search`` or ``ganas train`` is told."""
+"""The config of ``ganas search`` and ``ganas train``."""
 
 from math import ceil
 from typing import Annotated, Literal, Self
@@ -25,30 +25,30 @@ from ganas.config import (
 
 
 class DataConfig(Section):
-    """Which images, and what is done to them before a network sees them."""
+    """Which images, and how they are preprocessed."""
 
     a: Annotated[Place, Located("data.digest_a")]  # folder or zip of domain A
     b: Annotated[Place, Located("data.digest_b")]  # folder or zip of domain B
-    resolution: Positive = 64  # pixels a side in training
+    resolution: Positive = 64  # side in training, in pixels
     load_scale: Annotated[float, Field(ge=1, le=16)] = 1.12  # shorter side: resolution × this, before the random crop
     flip: bool = True  # mirror half of the images
-    # images to measure on instead of those held out: metrics.split=test
+    # test images to score on instead of those held out, with metrics.split=test
     test_a: Annotated[Place | None, Located("data.digest_test")] = None
     test_b: Annotated[Place | None, Located("data.digest_test")] = None
     digest_test: str | None = None  # of both, filled in
-    split_seed: Count | None = None  # of the choice of those held out; None: the run's seed
-    validation: Count = 100  # images held out of each domain to choose a checkpoint by; at most a tenth of the domain
-    skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
-    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
-    icc: bool = True  # convert colour profiles other than sRGB to it
-    # decoded images are kept in memory up to here; beyond, workers decode them again
+    split_seed: Count | None = None  # selects the held-out images; None: the run's seed
+    validation: Count = 100  # images of each domain held out to select a checkpoint; at most a tenth of the domain
+    skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others
+    white: Rate | None = None  # white level of images with more than 8 bits; None: by their tags and values
+    icc: bool = True  # convert color profiles other than sRGB to sRGB
+    # decoded images are kept in memory up to this size; beyond it, workers decode them again
     cache_mib: Annotated[Count, FREE] = 2048
     workers: Annotated[Count, FREE] = 2  # processes that decode, when the images do not fit the cache
-    digest_a: str | None = None  # of the images, filled in: a resume notices that they changed
+    digest_a: str | None = None  # of the images, filled in: a resume notices changes
     digest_b: str | None = None
 
     def held_out(self, count: int) -> int:
-        """How many of a domain's images are not learned from."""
+        """How many of a domain's images are held out from training."""
         return min(self.validation, count // 10)
 
 
@@ -56,11 +56,11 @@ class NetsConfig(Section):
     """How large the networks are, and how a supernet mixes its ops."""
 
     layout: str = "framed"
-    width: Width = 16.0  # of the generators; their encoders put out 4 × width channels
-    width_ab: Width | None = None  # of one generator alone; None: width
+    width: Width = 16.0  # of the generators; their encoders output 4 × width channels
+    width_ab: Width | None = None  # of one generator; None: width
     width_ba: Width | None = None
     discriminator_width: Width = 64.0  # channels of the discriminators' first slot
-    discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
+    discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan uses hand-made ones instead
     # of a supernet's slot: merged shares convolutions among ops as a count says, timed as a measurement at the start
     # says, which is kept in the run; naive computes every op by itself
     mixing: Literal["merged", "timed", "naive"] = "merged"
@@ -73,7 +73,7 @@ class NetsConfig(Section):
 
 
 class LossConfig(Section):
-    """Equation 4: the adversarial game and the weight of each term."""
+    """Equation 4: the adversarial loss and the weight of each term."""
 
     adversarial: Literal["lsgan", "bce", "hinge"] = "lsgan"
     adversarial_ab: Weight = 1.0
@@ -81,48 +81,48 @@ class LossConfig(Section):
     cycle: Weight = 10.0
     identity_ab: Weight = 5.0
     identity_ba: Weight = 5.0
-    pool: Count = 50  # fakes a discriminator may be shown again; 0: only fresh ones
+    pool: Count = 50  # earlier fakes that a discriminator may see again; 0: only new ones
 
 
 class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
-    strategy: Literal["of", "tf", "th", "ths"] = "of"  # who learns when, from what: ganas.cyclegan.search
+    strategy: Literal["of", "tf", "th", "ths"] = "of"  # ganas.cyclegan.strategies: which parameters learn when
     sampling: Literal["softmax", "gumbel"] = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
-    warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: from the first
-    alpha_lr: Rate | None = None  # Adam's, for the alphas; None: that of the weights, as in the paper
-    budget: Literal["params", "macs", "ms"] | None = None  # of each generator; ms: for one image, measured here
-    budget_ab: Rate | None = None  # how many; None: no limit
+    warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: they learn from the first
+    alpha_lr: Rate | None = None  # Adam's learning rate for the alphas; None: that of the weights, as in the paper
+    budget: Literal["params", "macs", "ms"] | None = None  # of each generator; ms: per image, on this machine
+    budget_ab: Rate | None = None  # the limit; None: no limit
     budget_ba: Rate | None = None
-    budget_width: Width | None = None  # at which a generator has to keep to it; None: that of the search
-    budget_weight: Weight = 0.3  # λ of the penalty while a generator's leading ops take more than its budget
+    budget_width: Width | None = None  # generator width at which the limit holds; None: that of the search
+    budget_weight: Weight = 0.3  # λ of the penalty while a generator's leading ops exceed its budget
 
     @model_validator(mode="after")
     def _whole_budget(self) -> Self:
         if (self.budget is None) != (self.budget_ab is None and self.budget_ba is None):
-            raise ValueError("search.budget says of what, search.budget_ab and search.budget_ba how much: give both")
+            raise ValueError("search.budget is the unit, search.budget_ab and search.budget_ba the limits: give both")
         if self.budget is None and self.budget_width is not None:
-            raise ValueError("search.budget_width is of a budget: give search.budget and how much, too")
+            raise ValueError("search.budget_width needs a budget: give search.budget and a limit, too")
         return self
 
 
 class TrainingConfig(LearningConfig):
-    """How long and how the networks of a CycleGAN learn. Images are pairs here."""
+    """How long and how the networks of a CycleGAN train. Images are pairs here."""
 
-    images: Positive | None = None  # pairs to see in all, more when a run goes on; None: as many as `epochs` say
+    images: Positive | None = None  # pairs in total; a resumed run may raise it; None: from `epochs`
     epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
-    # compute the generators' cells again in the backward pass, to the same bit: less memory, more time
+    # recompute the generators' cells in the backward pass, bit for bit: less memory, more time
     checkpointing: Annotated[bool, FREE] = False
-    compile: bool = False  # the generators' training step by torch.compile, a minute at the start: docs/speed.md
-    inherit: Place | None = None  # a search's run folder: start from its supernet's weights where shapes agree
-    evaluate_every: Positive = 2000  # which generator is chosen depends on it
+    compile: bool = False  # torch.compile the generators' training step; takes a minute at the start: docs/speed.md
+    inherit: Place | None = None  # run folder of a search: start from its supernet's weights where shapes agree
+    evaluate_every: Positive = 2000  # affects which generator is selected
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.images is None) == (self.epochs is None):
-            raise ValueError("give training.images or training.epochs, one of the two")
+            raise ValueError("give either training.images or training.epochs")
         return self
 
     @model_validator(mode="after")
@@ -133,15 +133,15 @@ class TrainingConfig(LearningConfig):
 
 
 class MetricsConfig(Section):
-    """What a checkpoint is chosen by."""
+    """How a checkpoint is selected."""
 
-    # auto: kid with a feature network, else swd; last: by none, though scores are written down all the same
+    # auto: kid with a feature network, else swd; last: the last checkpoint, though scores are still recorded
     select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"
-    # specification of a feature network, as squeezenet:weights.safetensors
+    # feature network, such as squeezenet:weights.safetensors
     features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
+    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
     split: Literal["validation", "test"] = (
-        "validation"  # what is measured; choosing on test images flatters, and is labelled
+        "validation"  # images to score on; selection on test images is biased, and labelled as such
     )
 
     @model_validator(mode="after")
@@ -151,10 +151,10 @@ class MetricsConfig(Section):
 
 
 class RunConfig(Config):
-    """Everything a run of ``ganas search`` or ``ganas train`` is told."""
+    """The complete config of ``ganas search`` or ``ganas train``."""
 
     kind: Literal["search", "train"]
-    architecture: str | None = None  # train: the id of the architecture; its ops lie beside, in architecture.json
+    architecture: str | None = None  # train: id of the architecture, whose ops are in architecture.json
     data: DataConfig
     nets: NetsConfig = NetsConfig()
     loss: LossConfig = LossConfig()
@@ -164,18 +164,18 @@ class RunConfig(Config):
 
     @property
     def total_images(self) -> int:
-        """Length of the run in pairs; known once resolved."""
+        """Length of the run, in pairs; known once resolved."""
         assert self.training.images is not None
         return self.training.images
 
     @property
     def split_seed(self) -> int:
-        """What decides which images are held out."""
+        """The seed that selects the held-out images."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
 
     @property
     def device(self) -> str:
-        """Where the networks are; known once resolved."""
+        """The device of the networks; known once resolved."""
         assert self.training.device != "auto"
         return self.training.device
 
@@ -218,5 +218,5 @@ def resolve(
 
 
 def default_metric(features: str | None) -> str:
-    """What tells translators best with this feature network: KID, for few images; without one, SWD."""
+    """The metric that best separates translators: KID with a feature network, for few images; else SWD."""
     return "kid" if features else "swd"

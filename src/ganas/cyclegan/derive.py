@@ -12,19 +12,19 @@ from torch import Tensor
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.layout import NETWORKS, Layout
 
-SETTLED_RATIO = 2.0  # a slot is settled when its leading op weighs at least this many times the second
+SETTLED_RATIO = 2.0  # a slot has converged when its leading op weighs at least this many times the second
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One slot of one network as the softmax of its alphas has it."""
+    """One slot of one network, read from the softmax of its alphas."""
 
     network: str
     slot: str
     op: str  # the leading op: argmax (section 3.2)
     weight: float  # its weight, in (0, 1)
-    margin: float  # its weight less the second's
-    entropy: float  # of all weights, divided by that of a uniform choice: 1 at the start, 0 when decided
+    margin: float  # its weight minus the second's
+    entropy: float  # of all weights, relative to that of a uniform choice: 1 at the start, 0 when decided
 
     @property
     def settled(self) -> bool:
@@ -33,7 +33,7 @@ class Choice:
 
 
 def read_choices(layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> list[Choice]:
-    """The choice of every searched slot of all four networks; `alphas` by network, one [ops] tensor a slot."""
+    """Read the choice of every searched slot of all four networks; `alphas` by network, one [ops] tensor per slot."""
     return [
         _choice(network, slot.name, slot.ops, alpha)
         for network in NETWORKS
@@ -57,7 +57,7 @@ def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
 
 
 def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
-    """How far the search has settled: settled slots of all, and the median slot's entropy and margin."""
+    """How far the search has converged: the number of converged slots, and the median entropy and margin."""
     return {
         "settled": sum(choice.settled for choice in choices),
         "slots": len(choices),
@@ -67,12 +67,12 @@ def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
 
 
 def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    """The choices as JSON has them."""
+    """The choices as JSON objects."""
     return [asdict(choice) for choice in choices]
 
 
 def overruled(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
-    """The slots in which an architecture, for a budget, has another op than the leading one, as JSON has them."""
+    """The slots in which an architecture derived under a budget deviates from the leading op, as JSON objects."""
     taken = [op for name in NETWORKS for op in architecture.ops(name)]
     return [
         {"network": choice.network, "slot": choice.slot, "op": op, "instead_of": choice.op}

@@ -1,8 +1,8 @@
-"""Which architecture a training is of, and how wide: by name, from a file or by lot; as large as another one.
+"""Find the architecture to train (named, stored or random), and the width that matches the size of another one.
 
-Equal sizes let a comparison differ in the architecture alone. They are of generators, since those are what remains
-(CycleGANAS section 4): N32 and N64 are as large in total as the hand-made pair at width 32 and 64, and each generator
-of C'64 is as large as one of N64.
+At equal sizes, a comparison differs in the architecture alone. Only generators count, since only they remain after
+training (CycleGANAS section 4): N32 and N64 have the total size of the hand-made pair at width 32 and 64, and each
+generator of C'64 has the size of that of N64.
 """
 
 import re
@@ -20,13 +20,13 @@ from ganas.paths import as_path
 from ganas.settings import Values
 from ganas.store import Run
 
-RANDOM = "random"  # what an architecture that is drawn by lot is called
+RANDOM = "random"  # prefix of the names of random architectures
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-DEFAULT_WIDTH = 64.0  # of an architecture that comes without: the hand-made networks' own
+DEFAULT_WIDTH = 64.0  # of an architecture without one: that of the hand-made networks
 
 
 def find_architecture(text: str) -> Architecture:
-    """The architecture of a hand-made network's name, ``random:SEED``, an ``architecture.json``, or a run's folder."""
+    """Find an architecture by a hand-made network's name, ``random:SEED``, an ``architecture.json`` or a run folder."""
     if text in handmade():
         return Architecture(text)
     if text.startswith(f"{RANDOM}:"):
@@ -42,26 +42,26 @@ def find_architecture(text: str) -> Architecture:
         raise RunError(f"{text!r} holds no architecture.json; {state}")
     if not path.exists():
         raise ArchitectureError(
-            f"there is no architecture {text!r}: give an architecture.json, a search's run, random:SEED, "
+            f"there is no architecture {text!r}: give an architecture.json, a search run, random:SEED, "
             f"or {' or '.join(handmade())}"
         )
     return load_architecture(path)
 
 
 def _random_architecture(text: str) -> Architecture:
-    """``random:SEED`` or ``random:LAYOUT:SEED``: drawn uniformly from the search space of a layout, framed by default.
+    """``random:SEED`` or ``random:LAYOUT:SEED``: sampled uniformly from a layout's search space, framed by default.
 
-    What every search has to be better than (Li and Talwalkar 2019).
+    The baseline that every search must beat (Li and Talwalkar 2019).
     """
     _, *layout, seed = text.split(":")
     if len(layout) > 1 or not seed.isdecimal():
-        raise ArchitectureError(f"{text!r} is no random architecture: give random:SEED or random:LAYOUT:SEED")
+        raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
     return draw_architecture(find_layout(layout[0] if layout else "framed"), int(seed))
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Size and work of one network at a width; three different numbers that are easily mixed up."""
+    """Size and compute of one network at a width: three numbers that are easily confused."""
 
     network: str
     width: float
@@ -70,12 +70,12 @@ class NetworkSize:
 
     @property
     def bytes(self) -> int:
-        """In float32."""
+        """Size in float32."""
         return BYTES * self.parameters
 
 
 def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: int) -> list[NetworkSize]:
-    """Both generators as a run would have them."""
+    """The sizes of both generators under a run's config."""
     layout = find_layout(architecture.layout).generator
     return [
         NetworkSize(
@@ -89,12 +89,12 @@ def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: in
 
 
 def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
-    """For people: every network, and how unequal the two generators among them are."""
+    """Describe every network, and how unequal the two generators are, in human-readable lines."""
     ab, ba = (size for size in sizes if size.network in GENERATORS)
     return [
         *(
             f"{size.network:16} width {size.width:g}, {size.parameters:,} parameters, {size.bytes / 10**6:.2f} MB, "
-            f"{size.macs / 1e9:.2f} GMACs an image"
+            f"{size.macs / 1e9:.2f} GMACs per image"
             for size in sizes
         ),
         f"generators       {ab.parameters + ba.parameters:,} parameters, {(ab.bytes + ba.bytes) / 10**6:.2f} MB; "
@@ -102,15 +102,15 @@ def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
     ]
 
 
-def matched(architecture: Architecture, wanted: str, *, each: bool) -> Values:
-    """The config values that make an architecture's generators as large as `wanted`, in total or each.
+def matched(architecture: Architecture, target: str, *, each: bool) -> Values:
+    """Return the config values that give an architecture's generators the size of `target`, in total or each.
 
-    wanted    bytes of both together (45.5MB) or of ab and ba (25MB,20.5MB), or an architecture with its width:
+    target    bytes of both together (45.5MB) or of ab and ba (25MB,20.5MB), or an architecture with a width:
               resnet9:32, runs/search:16, or a run of ``ganas train``, which has one
 
-    Raises `ConfigError` for what cannot be read, `SizeError` for a size that no width comes near.
+    Raises `ConfigError` for a malformed target, `SizeError` for a size that no width comes close to.
     """
-    targets = _wanted(wanted)
+    targets = _target_parameters(target)
     layout = find_layout(architecture.layout).generator
 
     def size(names: Sequence[str], width: float) -> int:
@@ -125,17 +125,17 @@ def matched(architecture: Architecture, wanted: str, *, each: bool) -> Values:
     }
 
 
-def _wanted(text: str) -> tuple[int, int]:
-    """Parameters of both generators."""
+def _target_parameters(text: str) -> tuple[int, int]:
+    """Parse a target size into the parameters of both generators."""
     parts = [part.strip() for part in text.split(",")]
     given = [size for size in map(_bytes, parts) if size]
     if len(given) == len(parts) == 1:
         return round(given[0] / BYTES / 2), round(given[0] / BYTES / 2)
     if len(given) == len(parts) == 2:
         if any(not part[-1:].isalpha() for part in parts):
-            raise ConfigError(f"--match-size {text}: give both sizes with a unit, as 25MB,20.5MB")
+            raise ConfigError(f"--match-size {text}: give both sizes with a unit, such as 25MB,20.5MB")
         return round(given[0] / BYTES), round(given[1] / BYTES)
-    architecture, nets = _sized(text)
+    architecture, nets = _architecture_at_width(text)
     layout = find_layout(architecture.layout).generator
     ab, ba = (parameters(layout, architecture.ops(name), nets.width_of(name)) for name in GENERATORS)
     return ab, ba
@@ -147,28 +147,28 @@ def _bytes(text: str) -> float | None:
     return float(number[1]) * unit if number and unit else None
 
 
-def _sized(text: str) -> tuple[Architecture, NetsConfig]:
-    """An architecture at its width: one of its own, or what follows the last colon."""
+def _architecture_at_width(text: str) -> tuple[Architecture, NetsConfig]:
+    """An architecture and its width: the stored one, or the number after the last colon."""
     try:
-        return find_architecture(text), _own_widths(text)
+        return find_architecture(text), _stored_widths(text)
     except GanasError as error:
-        refusal = ConfigError(f"--match-size {text}: {error}; or give bytes, as 45.5MB")
-    place, _, width = text.rpartition(":")
+        refusal = ConfigError(f"--match-size {text}: {error}; or give bytes, such as 45.5MB")
+    name, _, width = text.rpartition(":")
     if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", width):
         raise refusal
     if not NARROWEST <= float(width) <= WIDEST:
         raise ConfigError(f"--match-size {text}: a width is a number from {NARROWEST:g} to {WIDEST:g}")
     try:
-        return find_architecture(place), NetsConfig(width=float(width))
+        return find_architecture(name), NetsConfig(width=float(width))
     except ArchitectureError:
         raise refusal from None
 
 
-def _own_widths(place: str) -> NetsConfig:
-    """Of a run of ``ganas train``, or of its repeats; of anything else the hand-made networks'."""
-    for path in (Path(place) / "config.yaml", *sorted(Path(place).glob("repeats/*/config.yaml"))):
-        if path.is_file():
-            config = load_config(RunConfig, path.read_bytes(), str(path))
+def _stored_widths(path: str) -> NetsConfig:
+    """The widths of a run of ``ganas train`` or of its repeats; for anything else that of the hand-made networks."""
+    for file in (Path(path) / "config.yaml", *sorted(Path(path).glob("repeats/*/config.yaml"))):
+        if file.is_file():
+            config = load_config(RunConfig, file.read_bytes(), str(file))
             if config.kind == "train":
                 return config.nets
     return NetsConfig(width=DEFAULT_WIDTH)

@@ -1,19 +1,19 @@
-"""One item of every group, the highest sum of scores, costs within a budget: the multiple-choice knapsack, exactly.
+"""The multiple-choice knapsack, solved exactly: one item per group, the highest sum of scores, costs within a budget.
 
-Group by group, all sums that no other one dominates (costs no more, scores no less) are carried on. There are few of
-them where costs come from few sizes of kernels, and never more than the budget has units. No torch here.
+Group by group, it keeps the sums that no other sum dominates (costs no more, scores no less). There are few of them if
+costs come from few kernel sizes, and never more than the budget has units. No torch here.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-Scores = Sequence[Sequence[float]]  # of each group's items
+Scores = Sequence[Sequence[float]]  # of the items of each group
 Costs = Sequence[Sequence[int]]
 
 
 def best_within(scores: Scores, costs: Costs, budget: int) -> list[int] | None:
-    """The item of each group; of equal scores the cheaper. None: nothing fits."""
-    least = [0]  # that the groups still to come cost, from the last one on
+    """Return the index of the chosen item in each group; ties go to the cheaper sum. None: nothing fits."""
+    least = [0]  # minimum cost of the remaining groups, counted from the last one
     for group in reversed(costs):
         least.append(least[-1] + min(group))
     frontier: list[tuple[int, float, Any]] = [(0, 0.0, None)]  # cost, score, items so far as a chain

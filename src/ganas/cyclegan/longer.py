@@ -1,4 +1,4 @@
-"""What more images do to a run that goes on: its schedules are functions of its length."""
+"""How more images change a resumed run: its schedules are functions of its length."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from ganas.learning.schedules import learning_rate_factor, temperature
 
 
 def stretched(before: RunConfig, after: RunConfig, nimg: int) -> str:
-    """The schedules that change for a run that has seen `nimg` images, in one line for people."""
+    """Describe how the schedules change for a run that has seen `nimg` images, in one human-readable line."""
     search = after.search
     schedules: dict[str, Callable[[RunConfig], float]] = {"the learning rate": lambda run: _learning_rate(run, nimg)}
     if search and search.sampling == "gumbel":
@@ -17,7 +17,7 @@ def stretched(before: RunConfig, after: RunConfig, nimg: int) -> str:
     if search and search.warmup:
         schedules["the image from which alphas learn"] = alphas_begin
     if search and search.strategy == "ths":
-        schedules["the image from which halves have changed roles"] = exchange_at
+        schedules["the image at which the halves swap roles"] = exchange_at
     moves = ((name, f"{of(before):.4g}", f"{of(after):.4g}") for name, of in schedules.items())
     words = (f"{name} goes from {old} to {new}" if old != new else f"{name} stays {new}" for name, old, new in moves)
     return f"schedules stretch, after {nimg} images {', '.join(words)}"

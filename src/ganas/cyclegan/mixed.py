@@ -1,13 +1,13 @@
 """The mixed operation of a supernet: a weighted sum of every op a slot may hold (section 3.2).
 
-The weights are drawn once per network and optimiser step by `draw`, and shared by every forward pass until the
+The weights are drawn once per network and optimizer step by `draw`, and shared by every forward pass until the
 next draw: by softmax over alpha (the paper) or Gumbel-softmax over softmax(alpha) (the authors' released code).
 
-A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. Which ops share one is said
-by `Groups`; their kernels are summed at each draw, and all forward passes until the next compute a slot at the price
-of few convolutions. An op alone in its group has its weight in its kernel too, so that its output needs not be
-kept for the weight's gradient. Alphas, kernels and biases keep their exact gradients. Without groups the mixture is
-naive: literally the sum of weight times op, the definition that tests compare with.
+A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. `Groups` lists the ops that
+share one. Each draw sums their kernels, and all forward passes until the next draw compute a slot by few convolutions.
+An op alone in its group also has its weight multiplied into its kernel, so that its output need not be kept for the
+gradient of the weight. Alphas, kernels and biases keep their exact gradients. Without groups the mixture is naive:
+literally the sum of weight times op, the definition that tests compare with.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ganas.cyclegan.merging import SharedConvolution, forms_of, named_form, op_of
 
 Sampling = Literal["softmax", "gumbel"]
-Groups = Sequence[Sequence[str]]  # ops, or parts of ops, that share a convolution; what is in none is left alone
+Groups = Sequence[Sequence[str]]  # ops, or parts of ops, that share a convolution; an op in no group stays separate
 
 ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ties broken
 
@@ -47,7 +47,7 @@ class MixedOp(nn.Module):
         if not self._shared:
             return
         device = weights.device.type
-        # cast here, once: autocast would cast a kernel that is no parameter again in each forward pass
+        # cast here, once: in each forward pass autocast would cast a kernel again that is not a parameter
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.alpha.dtype
         by_name = dict(zip(self.ops, weights.unbind(), strict=True))
         forms = forms_of(self.ops.items())
@@ -63,7 +63,7 @@ class MixedOp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._shared and not self._drawn:
             self.use(self.weights.to(self.alpha))
-        terms = [  # one bias for all
+        terms = [  # the first convolution adds the bias of all
             shared(x, kernel, None if number else self._bias) for number, (shared, kernel) in enumerate(self._drawn)
         ]
         weights = dict(zip(self.ops, self.weights.unbind(), strict=True)) if self._alone else {}
@@ -85,22 +85,22 @@ def softmax_weights(alpha: Tensor) -> Tensor:
 def gumbel_weights(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """A relaxed one-hot sample, softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1); [ops] -> [ops].
 
-    As the released code, the noise is added to the softmaxed alphas, not to the alphas.
+    As in the released code, the noise is added to the softmaxed alphas, not to the alphas.
     """
     exponential = torch.empty(alpha.shape).exponential_(generator=generator).to(alpha)
     return torch.softmax((torch.softmax(alpha, dim=0) - exponential.log()) / temperature, dim=0)
 
 
 def mixtures(network: nn.Module) -> Iterator[MixedOp]:
-    """The mixed ops of a network from input to output; none in a final network."""
+    """Yield the mixed ops of a network from input to output; a final network has none."""
     return (module for module in network.modules() if isinstance(module, MixedOp))
 
 
 def draw(network: nn.Module, sampling: Sampling, temperature: float, generator: torch.Generator) -> None:
-    """Draw the weights of every mixed op of a supernet for one optimiser step; does nothing to a final network.
+    """Draw the weights of every mixed op of a supernet for one optimizer step; does nothing to a final network.
 
-    Within autocast, where the step has it. A draw takes spectral norms one power iteration further; ops that are not
-    merged take theirs at each reading, unless it happens within `parametrize.cached()`.
+    Call it under autocast if the step uses autocast. A draw runs one power iteration of the spectral norms; ops that
+    are not merged run theirs at each access, except within `parametrize.cached()`.
     """
     for mixed in mixtures(network):
         if sampling == "gumbel":
@@ -111,6 +111,6 @@ def draw(network: nn.Module, sampling: Sampling, temperature: float, generator: 
 
 @torch.no_grad()
 def settle(network: nn.Module) -> None:
-    """Set every mixed op to the plain softmax of its alphas, without noise and without gradient: for evaluation."""
+    """Set every mixed op to the softmax of its alphas, without noise or gradient, for evaluation."""
     for mixed in mixtures(network):
         mixed.use(softmax_weights(mixed.alpha))

@@ -1,6 +1,6 @@
-"""The four networks of a CycleGAN, their image pools, and the generator and discriminator losses of one batch.
+"""The four networks of a CycleGAN, their image pools, and the generator and discriminator losses on one batch.
 
-Generators are named by their direction, discriminators by the domain they judge. Images are float [n, 3, h, w] in
+Generators are named by their direction, discriminators by their domain. Images are float [n, 3, h, w] in
 [-1, 1]; n pairs are a batch, a and b unpaired.
 """
 
@@ -32,12 +32,12 @@ class CycleGAN(GAN):
 
     def __init__(
         self,
-        layout: Layout,  # what the four networks look like
+        layout: Layout,  # structure of the four networks
         architecture: Architecture | None,  # the op of every slot; None: supernets
-        width: float | Mapping[str, float],  # of the generators, or of each: their encoders put out 4 × width channels
+        width: float | Mapping[str, float],  # of both generators, or by name: their encoders output 4 × width channels
         discriminator_width: float,  # the first slot's channels
         grouping: Grouping = whole,  # of supernets: which ops of a slot share a convolution
-        discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones in place of the architecture's
+        discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones instead of the architecture's
     ) -> None:
         super().__init__()
         for name in GENERATORS:
@@ -51,16 +51,16 @@ class CycleGAN(GAN):
             setattr(self, name, build(network, discriminator_width, choose))
 
     def network(self, name: str) -> Network:
-        """One of the four by its name."""
+        """Return one of the four networks by name."""
         return getattr(self, name)  # type: ignore[no-any-return]
 
     @property
     def generators(self) -> dict[str, Network]:
-        """What makes images, by name."""
+        """The networks that make images, by name."""
         return {name: self.network(name) for name in GENERATORS}
 
     def alphas(self) -> dict[str, list[nn.Parameter]]:
-        """Architecture weights by network, from input to output: one [ops] parameter a searched slot."""
+        """Architecture weights by network, from input to output: one [ops] parameter per searched slot."""
         return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}
 
 
@@ -69,20 +69,20 @@ def _choose(layout: Layout, architecture: Architecture | None, name: str, groupi
 
 
 def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Copy a supernet's weights of the chosen ops into final networks wherever shapes agree: (copied, of all tensors).
+    """Copy the chosen ops' weights of a supernet into final networks wherever shapes agree: (tensors copied, in all).
 
     `supernet` is the state dict of the supernets of the same layout, of any width.
     """
     chosen = {
-        f"{network}.{place}": op
+        f"{network}.{path}": op
         for network in NETWORKS
-        for place, op in slot_modules(find_layout(architecture.layout).network(network), architecture.ops(network))
+        for path, op in slot_modules(find_layout(architecture.layout).network(network), architecture.ops(network))
     }
     state = gan.state_dict()
     copied = {}
     for name, tensor in state.items():
-        place = next((place for place in chosen if name.startswith(f"{place}.")), None)
-        source = f"{place}.ops.{chosen[place]}{name.removeprefix(place)}" if place else name
+        path = next((path for path in chosen if name.startswith(f"{path}.")), None)
+        source = f"{path}.ops.{chosen[path]}{name.removeprefix(path)}" if path else name
         if source in supernet and supernet[source].shape == tensor.shape:
             copied[name] = supernet[source]
     gan.load_state_dict(state | copied)
@@ -90,20 +90,20 @@ def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Te
 
 
 class ImagePool:
-    """The last fakes shown to a discriminator (Shrivastava et al. 2017; 50 images a domain in Zhu et al. 2017).
+    """A history of the fakes shown to a discriminator (Shrivastava et al. 2017; 50 per domain in Zhu et al. 2017).
 
-    Fills first and returns what it was given; afterwards each image is, with probability ½, exchanged for a stored one.
+    It first fills up and returns its input; then each image is swapped for a stored one with probability ½.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size  # images; 0: every image is returned as it came
+        self.size = size  # images; 0: every image is returned unchanged
         self.images: list[Tensor] = []  # each [3, h, w]
 
     def exchange(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images [n, 3, h, w] -> as many, some of them older."""
+        """Images [n, 3, h, w] -> the same number, some of them older."""
         if self.size == 0:
             return images
-        # a resumed pool was read on the CPU
+        # the images of a resumed pool are on the CPU
         return torch.stack([self._exchange(image, generator).to(images.device) for image in images.detach()])
 
     def _exchange(self, image: Tensor, generator: torch.Generator) -> Tensor:
@@ -113,8 +113,8 @@ class ImagePool:
         keep, index = torch.rand(2, generator=generator).tolist()
         if keep < 0.5:
             return image
-        place = int(index * self.size)
-        older, self.images[place] = self.images[place], image
+        slot = int(index * self.size)
+        older, self.images[slot] = self.images[slot], image
         return older
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class ImagePool:
         return {"images": torch.stack(self.images) if self.images else torch.empty(0)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.images = list(state["images"].unbind())
 
 
@@ -137,7 +137,7 @@ class LossWeights(NamedTuple):
 
 
 class Fakes(NamedTuple):
-    """What the generator phase made of one batch, without graph: the discriminators learn from it."""
+    """The generator phase's translations of one batch, detached, for the discriminator phase."""
 
     a: Tensor  # [n, 3, h, w], b translated
     b: Tensor  # [n, 3, h, w], a translated
@@ -151,9 +151,9 @@ def generator_loss(
     adversarial: AdversarialName,
     weights: LossWeights,
 ) -> tuple[Terms, Fakes]:
-    """Equation 4 as the generators see it: adversarial, cycle and identity terms of [n, 3, h, w] batches.
+    """The generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
 
-    Translation and identity of one generator go through it as one batch: instance norm makes that exact.
+    Each generator processes translation and identity inputs as one batch: instance norm makes that exact.
     """
     fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
     fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
@@ -188,7 +188,7 @@ def discriminator_loss(
     *,
     adversarial: AdversarialName,
 ) -> Terms:
-    """Equation 1 as each discriminator sees it: reals of its domain against fakes, both [n, 3, h, w]."""
+    """The discriminators' terms of equation 1: real images of their domain against fakes, both [n, 3, h, w]."""
     judge = ADVERSARIAL[adversarial].discriminator
 
     def term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ def _small(kind: str) -> Values:
     """
     common: Values = {
         "data.resolution": 64,
-        "nets.discriminator_width": 32,  # wider ones know the generators' small progress too well
-        "training.lr": 6e-4,  # narrow networks bear it, and short runs need it
+        "nets.discriminator_width": 32,  # wider ones overpower generators this small
+        "training.lr": 6e-4,  # narrow networks tolerate it, and short runs need it
         "training.log_every": 200,
         "training.checkpoint_every": 800,
         "training.sample_every": 1600,
@@ -58,7 +58,7 @@ def _small(kind: str) -> Values:
             "training.batch": 4,
             "training.images": 4000,
             "training.decay": 0,
-            "search.warmup": 0.5,  # alphas that learn from the first step choose what the crudest fakes need
+            "search.warmup": 0.5,  # alphas that learn from the first step select ops for the crudest fakes
             "search.alpha_lr": 0.03,
         }
     return common | {
@@ -115,9 +115,9 @@ PRESETS: Mapping[str, Callable[[str], Values]] = {
 }
 
 
-FOREIGN = {  # what a kind of run would ignore
+FOREIGN = {  # keys that a kind of run ignores
     "search": ("metrics.select", "training.inherit"),
-    "train": ("search", "nets.mixing", "nets.layout"),  # a layout is its architecture's
+    "train": ("search", "nets.mixing", "nets.layout"),  # the architecture determines the layout
 }
 
 
@@ -125,10 +125,10 @@ def make_config(
     kind: Literal["search", "train"],
     *,
     preset: str,
-    flags: Values,  # "section.key" -> value; None: not given
-    settings: Iterable[str] = (),  # of --set, "section.key=value"
+    flags: Values,  # "section.key" -> value; None: not set
+    settings: Iterable[str] = (),  # from --set, "section.key=value"
 ) -> RunConfig:
-    """Defaults, preset, flags and ``--set``, checked; raises `ConfigError` in one line that names the value."""
+    """Combine and validate defaults, preset, flags and ``--set``; raises `ConfigError` that names the value."""
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     values = PRESETS[preset](kind)

@@ -1,7 +1,7 @@
-"""Using what was trained: a generator in one self-describing file, and translation of a file, a folder or a zip.
+"""Use a trained generator: one self-describing file, and translation of a file, a folder or a zip.
 
-A generator file is a safetensors file whose one metadata key holds JSON: network, layout, ops, width. No flag is
-needed to use it, and nothing in it is executed.
+A generator file is a safetensors file whose single metadata key holds JSON: network, layout, ops, width. Using it needs
+no flags, and executes no code from it.
 """
 
 import os
@@ -39,24 +39,24 @@ LONGEST_NAME = 255  # bytes of one part of a path, on all common file systems
 
 @dataclass(frozen=True)
 class GeneratorInfo:
-    """What a generator file says of itself."""
+    """The metadata of a generator file."""
 
     network: str  # generator_ab or generator_ba
     layout: str
     ops: tuple[str, ...]
     width: float
     resolution: int  # pixels a side in training
-    images: int  # pairs seen when it was saved
+    images: int  # pairs trained on so far
     architecture: str  # id
-    metric: str | None = None  # key of what was measured of it; None: nothing
+    metric: str | None = None  # key of its score; None: not scored
     score: float | None = None  # None: not a number
-    split: str | None = None  # of the images it was chosen by: validation (held out) or test; None: it is the last one
-    white: float | None = None  # as the images that it learned to translate were read, if they had more than 8 bits
-    icc: bool = True  # whether their colour profiles were converted
+    split: str | None = None  # that it was selected on: validation (held out) or test; None: the last checkpoint
+    white: float | None = None  # white level of its training images, if they had more than 8 bits
+    icc: bool = True  # whether their color profiles were converted
 
 
 def build_generator(info: GeneratorInfo) -> Network:
-    """The network that a generator file describes, its weights still random."""
+    """Build the network that a generator file describes, with random weights."""
     layout = find_layout(info.layout)
     return build(layout.generator, info.width, one_op(layout.generator, info.ops))
 
@@ -67,7 +67,7 @@ def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
 
 
 def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
-    """Read one generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    """Load one generator in evaluation mode; raises `RunError` that names the file if it is damaged or foreign."""
     path = as_path(place)
     content = path.read_bytes()
     with intact(path, "generator"):
@@ -78,7 +78,7 @@ def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
 
 
 def read_generator_info(path: Path) -> GeneratorInfo:
-    """What a generator file says of itself; errors as in `load_generator`."""
+    """Read the metadata of a generator file; raises like `load_generator`."""
     content = path.read_bytes()
     with intact(path, "generator"):
         return _read_info(content)
@@ -87,7 +87,7 @@ def read_generator_info(path: Path) -> GeneratorInfo:
 def _read_info(content: bytes) -> GeneratorInfo:
     document = read_metadata(content)
     if "ops" not in document:
-        raise ValueError("it is not a translator's; ganas sample takes grown ones")
+        raise ValueError("it does not translate images: use ganas sample for grown GANs")
     return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})
 
 
@@ -102,7 +102,7 @@ def find_generator(place: Path, direction: Direction) -> Path:
             return candidate
     if not place.exists():
         raise RunError(f"there is no run {str(place)!r}: give the folder that ganas train wrote")
-    raise RunError(f"{str(place)!r} holds no {name}: give a folder that ganas train wrote, once it has a checkpoint")
+    raise RunError(f"{str(place)!r} holds no {name}: give a run of ganas train that has a checkpoint")
 
 
 class Translator:
@@ -110,16 +110,16 @@ class Translator:
 
     def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.multiple = multiple  # of the sizes the network takes
+        self.multiple = multiple  # that the network needs as image sides
         self.device = device
         self.bf16 = bf16
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [n, 3, h, w] -> uint8 [n, 3, h, w]: padded by reflection to what the layout takes, cropped back."""
+        """uint8 [n, 3, h, w] -> uint8 [n, 3, h, w]: padded by reflection to the layout's multiple, then cropped."""
         height, width = images.shape[-2:]
-        at_once = max(1, BATCH_PIXELS // (height * width))
-        return torch.cat([self._translate(chunk) for chunk in torch.split(images, at_once)])
+        batch = max(1, BATCH_PIXELS // (height * width))
+        return torch.cat([self._translate(chunk) for chunk in torch.split(images, batch)])
 
     def _translate(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -130,7 +130,7 @@ class Translator:
 
 
 def _pad(x: Tensor, multiple: int) -> Tensor:
-    """Grow [n, 3, h, w] to the next multiple, at least four multiples: smaller maps leave nothing to normalise."""
+    """Pad [n, 3, h, w] to the next multiple, at least four: smaller maps leave nothing to normalize."""
     height, width = (max(4 * multiple, -(-size // multiple) * multiple) for size in x.shape[-2:])
     bottom, right = height - x.shape[-2], width - x.shape[-1]
     if not bottom and not right:
@@ -140,9 +140,9 @@ def _pad(x: Tensor, multiple: int) -> Tensor:
 
 
 def output_names(source: ImageSource) -> list[str]:
-    """One PNG name per image, folders kept; where that name is taken, by another image or a folder, the suffix stays.
+    """One PNG name per image, with its folders; if another image or a folder has that name, the old suffix stays.
 
-    Raises DataError where a name becomes longer than file systems allow.
+    Raises `DataError` if a name becomes longer than file systems allow.
     """
     stems = [str(PurePosixPath(name).with_suffix("")) for name in source.names]
     counts = Counter(stems)
@@ -153,7 +153,7 @@ def output_names(source: ImageSource) -> list[str]:
         choices = chain(without_suffix, (name + repeats * ".png" for repeats in count(1)))
         written = next(choice for choice in choices if choice not in taken)
         if len(os.fsencode(PurePosixPath(written).name)) > LONGEST_NAME:
-            raise DataError(f"{shown(name)}: too long a name for a .png behind it, to tell it from others; rename it")
+            raise DataError(f"{shown(name)}: the name is too long to append .png, which keeps it unique: rename it")
         taken.add(written)
         names.append(written)
     return names
@@ -168,27 +168,27 @@ def translate(
     device: str | None = None,  # None: cuda when there is one
     bf16: bool = False,
     skip_bad: bool = False,
-    white: float | None = None,  # as in `open_source`; None: as in the images that the generator learned from
-    icc: bool = True,  # False: colour profiles are left, as they are if they were then
+    white: float | None = None,  # as in `open_source`; None: as for the generator's training images
+    icc: bool = True,  # False: ignore color profiles, as always if training ignored them
 ) -> int:
-    """Translate every image of a folder or zip into `output`, a folder of one PNG each; returns how many.
+    """Translate every image of a folder or zip into `output`, a folder with one PNG each; returns their number.
 
-    Of a single image `output` may also be a file, whose format follows its suffix.
+    For a single image, `output` may also be a file, in the format of its suffix.
 
-    Raises `RunError` without a generator, `DataError` for bad images or an output that is there already.
+    Raises `RunError` without a generator, `DataError` for bad images or an output that exists already.
     """
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
     place, source, output = as_path(place), as_path(source), as_path(output)
     generator, info = load_generator(find_generator(place, direction))
     if info.network != f"generator_{direction}":
-        raise RunError(f"{str(place)!r} is a {info.network}: it translates --direction {info.network[-2:]} alone")
+        raise RunError(f"{str(place)!r} is a {info.network}: it only translates --direction {info.network[-2:]}")
     white, icc = white or info.white, icc and info.icc
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
     if names_image(output) and not output.is_dir():
         if not (source.is_file() and is_image_name(source.name)):
-            raise DataError(f"the output {str(output)!r} names one image, and the input is not one: give a folder")
+            raise DataError(f"the output {str(output)!r} is an image file, but the input is not: give a folder")
         refuse_existing(output)
         check_suffix(output)
         images = open_source(source, white=white, icc=icc)
@@ -204,7 +204,7 @@ def translate(
 
 
 def _translate_all(translator: Translator, images: ImageSource, output: Path) -> int:
-    """One PNG each, all of them moved into `output` at the end; returns how many."""
+    """Write one PNG each, and move all of them into `output` at the end; returns their number."""
     names, reporter = output_names(images), Reporter()
     reporter.note(notes_of(images))
     unfinished = output / UNFINISHED
@@ -231,11 +231,11 @@ def _fits_memory(name: str, pixels: Tensor) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         size = f"{pixels.shape[-1]}×{pixels.shape[-2]}"
-        raise DataError(f"{name!r} ({size} pixels) does not fit the memory of this machine: shrink it first") from None
+        raise DataError(f"{name!r} ({size} pixels) does not fit into this machine's memory: shrink it first") from None
 
 
 def _batches_of_one_size(images: ImageSource) -> Iterator[tuple[Sequence[int], Tensor]]:
-    """Neighbours of equal size together: (indices, uint8 [n, 3, h, w])."""
+    """Batch consecutive images of equal size: (indices, uint8 [n, 3, h, w])."""
     indices: list[int] = []
     pending: list[Tensor] = []
     for index in range(len(images)):

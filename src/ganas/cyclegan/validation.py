@@ -1,4 +1,4 @@
-"""How good the translators of a run are, on images they do not learn from."""
+"""Score the translators of a run on images they are not trained on."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,15 +19,15 @@ from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import Measurement
 from ganas.progress import Reporter
 
-REFERENCE_IMAGES = 500  # of the target domain, at most, that translations are compared with
-MINIMUM_HELD = 10  # images of a domain below which no score is worth choosing by
+REFERENCE_IMAGES = 500  # of the target domain, at most, to compare translations with
+MINIMUM_HELD = 10  # images of a domain; scores of fewer are too noisy for selection
 
 
 class Validation:
-    """Held-out images of both domains, and the images of the other domain that their translations should be like.
+    """Held-out images of both domains, and reference images of the other domain for their translations.
 
-    With ``metrics.split=test`` the images of ``data.test_a`` and ``data.test_b`` stand in for those held out, and every
-    score says so. All are shrunk to the run's resolution, as in training.
+    With ``metrics.split=test`` the images of ``data.test_a`` and ``data.test_b`` replace those held out, and every
+    score says so. All are downscaled to the run's resolution, as in training.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class Validation:
         domains: Domains,
         network: FeatureNetwork | None,
         cache: Cache | None,
-        metrics: Sequence[str] | None = None,  # None: what the run is to be chosen by
-        reporter: Reporter | None = None,  # shows how far it is
+        metrics: Sequence[str] | None = None,  # None: those that select a checkpoint
+        reporter: Reporter | None = None,  # shows progress
     ) -> None:
         self._reporter = reporter
         self._config, self._domains, self._network, self._cache = config, domains, network, cache
@@ -47,7 +47,7 @@ class Validation:
         self._warned = False
 
     def test_digest(self) -> str | None:
-        """Of the test images, where there are some."""
+        """The digest of the test images; None without metrics.split=test."""
         if self._config.metrics.split == "validation":
             return None
         return "-".join(source.digest() for source in self._held.values())
@@ -58,12 +58,12 @@ class Validation:
         return min(map(len, self._held.values())) >= MINIMUM_HELD
 
     def ready(self, reporter: Reporter) -> bool:
-        """`enough`, and said where it is not; so are notes on test images."""
+        """Return `enough`, after reporting notes on test images, or that there are too few images."""
         if self._config.metrics.split == "test":
             reporter.note(notes_of(*self._held.values()))
         if not self.enough:
             count = min(map(len, self._held.values()))
-            reporter.say(f"{count} held-out images are too few to measure by")
+            reporter.say(f"{count} held-out images are too few for a score")
         return self.enough
 
     @cached_property
@@ -87,7 +87,7 @@ class Validation:
         }
 
     def _some(self, source: ImageSource) -> ImageSource:
-        """REFERENCE_IMAGES of a domain at most, drawn: the first ones by name might all be of one kind."""
+        """At most REFERENCE_IMAGES of a domain, at random: the first ones by name might all be of one kind."""
         left = len(source) - REFERENCE_IMAGES
         return source if left <= 0 else source.subset(split(len(source), left, self._config.split_seed)[0])
 
@@ -96,25 +96,25 @@ class Validation:
 
     @cached_property
     def _facts(self) -> Mapping[str, dict[str, str]]:
-        """What is translated, for the protocol."""
+        """Facts on the source images, for the protocol."""
         return {direction: {"source_digest": source.digest()} for direction, source in self._held.items()}
 
     def measure(
         self, direction: str, translator: Translator, *, bootstrap: int = 0, chosen_on: str | None = None
     ) -> Measurement:
-        """Of the translations; `chosen_on` says what images the translator was chosen by, once it was."""
+        """Score a translator; `chosen_on` is the split that it was selected on, if it was."""
         facts = self._facts[direction] | ({"chosen_on": chosen_on} if chosen_on else {})
         return self._references[direction].measure(
             translator(self._images[direction]), bootstrap=bootstrap, facts=facts
         )
 
     def untranslated(self, direction: str, *, bootstrap: int = 0) -> Measurement:
-        """Of the images as they are: what a translator has to be better than."""
+        """Score the unchanged source images, the baseline that a translator must beat."""
         images = self._images[direction]
         return self._references[direction].measure(images, bootstrap=bootstrap, facts=self._facts[direction])
 
     def record(self, session: Session, nimg: int) -> dict[str, Measurement]:
-        """Measure both directions of a session, and write the scores down with their protocol."""
+        """Measure both directions of a session, and record the scores with their protocol."""
         measured: dict[str, Measurement] = {}
         for direction, translator in session.translators().items():
             with session.stop.at_once():
@@ -132,9 +132,9 @@ class Validation:
 
 
 def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) -> tuple[RunConfig, Validation]:
-    """Load the feature network, if any, and note in the config which weights it has; `config` is resolved.
+    """Load the feature network, if any, and put the digest of its weights into the resolved `config`.
 
-    Raises `ConfigError` where it needs test images that are not given.
+    Raises `ConfigError` if test images are needed, but not given.
     """
     metrics = config.metrics
     network = load_features(metrics.features, device=config.device) if metrics.features else None
@@ -145,7 +145,7 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
 
 
 def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:
-    """The images of A and of B that translators are measured on."""
+    """The images of A and B to score translators on."""
     if config.metrics.split == "validation":
         return domains.held_a, domains.held_b
     test_a, test_b = config.data.test_a, config.data.test_b
@@ -154,18 +154,18 @@ def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource
     data = config.data
     a, b = (
         open_source(
-            place,
+            path,
             skip_bad=data.skip_bad,
             minimum=MINIMUM_HELD,
             white=data.white or learned.reading.level,  # as the training images are read
             icc=data.icc,
         )
-        for place, learned in ((test_a, domains.a), (test_b, domains.b))
+        for path, learned in ((test_a, domains.a), (test_b, domains.b))
     )
     for test, learned in ((a, domains.a), (b, domains.b)):
         if shared := len(test.files & learned.files):
             raise DataError(
-                f"{shared} of the test images in {str(test.path)!r} are among those to learn from, in "
+                f"{shared} of the test images in {str(test.path)!r} are also training images in "
                 f"{str(learned.path)!r}: keep them apart"
             )
     return a, b

@@ -1,7 +1,7 @@
-"""Growing actions of DGGAN: pure functions from architecture to architecture, and which of them are legal when.
+"""Growing actions of DGGAN: pure functions from architecture to architecture, and the rules for which are legal.
 
-The paper's 25 ("Action Search Space"): the generator or the discriminator by a convolution of {3, 7} with {32 … 1024}
-filters, or both by a fade-in block that doubles the resolution. No torch here.
+The paper has 25 ("Action Search Space"): add a convolution of size {3, 7} with {32 … 1024} filters to the generator or
+the discriminator, or a fade-in block that doubles the resolution to both. No torch here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from ganas.growing.architecture import SIDES, Conv, GrowthArchitecture, Side, do
 
 @dataclass(frozen=True)
 class Grow:
-    """One network by one convolution beside its RGB convolution."""
+    """Adds one convolution to one network, next to its RGB convolution."""
 
     side: Side
     conv: Conv
@@ -23,19 +23,19 @@ class Grow:
         return f"{self.side[0]}-{self.conv}"
 
     def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
-        """The grown architecture."""
+        """Return the grown architecture."""
         return architecture.grown(self.side, self.conv)
 
 
 @dataclass(frozen=True)
 class FadeIn:
-    """Both networks to twice the resolution, faded in."""
+    """Doubles the resolution of both networks, with a fade-in."""
 
     def __str__(self) -> str:
         return "fade"
 
     def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
-        """The grown architecture."""
+        """Return the grown architecture."""
         return architecture.doubled()
 
 
@@ -51,25 +51,25 @@ def parse_action(text: str) -> Action:
     side, _, layer = text.partition("-")
     conv = parse_layer(layer) if side in sides else None
     if not isinstance(conv, Conv):
-        raise ArchitectureError(f"unknown action {text!r}: choose fade, or g-conv3x256, d-conv7x64 and the like")
+        raise ArchitectureError(f"unknown action {text!r}: choose fade, or one such as g-conv3x256 or d-conv7x64")
     return Grow(sides[side], conv)
 
 
 def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Action, ...]:
-    """Every action: either network by each convolution, and the fade-in."""
+    """All actions: every convolution for either network, and the fade-in."""
     convs = [Conv(size, count) for size, count in product(sizes, filters)]
     return *(Grow(side, conv) for side, conv in product(SIDES, convs)), FADE
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an architecture may cost, both networks together; None: anything."""
+    """Cost limits of an architecture, both networks together; None: no limit."""
 
     parameters: int | None = None
     macs: int | None = None
 
     def admit(self, architecture: GrowthArchitecture) -> bool:
-        """Whether an architecture keeps within."""
+        """Whether an architecture is within the limits."""
         cost = {"parameters": GrowthArchitecture.parameters, "macs": GrowthArchitecture.macs}
         return all(
             limit is None or sum(cost[name](architecture, side) for side in SIDES) <= limit
@@ -79,7 +79,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Space:
-    """All that a search may grow: actions, how many of them in a row, the resolution to end at, and limits."""
+    """The search space: actions, how many of them in a row, the final resolution, and limits."""
 
     actions: tuple[Action, ...]
     depth: int
@@ -87,7 +87,7 @@ class Space:
     limits: Limits = Limits()
 
     def legal(self, architecture: GrowthArchitecture, done: int) -> tuple[Action, ...]:
-        """The actions after which the final resolution can still be reached, within depth and limits.
+        """The actions after which the final resolution can still be reached within depth and limits.
 
         `done` actions have been taken. When the actions left equal the doublings left, only the fade-in is legal.
         """
@@ -102,14 +102,14 @@ class Space:
         return tuple(action for action in choices if self.limits.admit(self._finished(action(architecture))))
 
     def _finished(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
-        """What fade-ins alone make of an architecture: that way to the final resolution has to stay open."""
+        """Double an architecture up to the final resolution, which has to stay within the limits."""
         while architecture.resolution < self.resolution:
             architecture = architecture.doubled()
         return architecture
 
 
 def follow(base: GrowthArchitecture, route: Sequence[Action]) -> Iterator[GrowthArchitecture]:
-    """The architectures along a route, the base first."""
+    """Yield the architectures along a route, the base first."""
     yield base
     for action in route:
         base = action(base)
@@ -117,5 +117,5 @@ def follow(base: GrowthArchitecture, route: Sequence[Action]) -> Iterator[Growth
 
 
 def proggan_route(resolution: int) -> tuple[Action, ...]:
-    """Fade-ins alone: the growing of Karras et al. 2018."""
+    """Fade-ins only: progressive growing (Karras et al. 2018)."""
     return (FADE,) * doublings(resolution)

@@ -1,15 +1,15 @@
-"""A GAN that grows, as data: the layers that were grown onto the base networks of DGGAN, in JSON with a stable id.
+"""A growing GAN as data: the layers grown onto the base networks of DGGAN, as JSON with a stable id.
 
     {"schema": 1, "kind": "growth", "id": "5b0e…", "latent": 128, "channels": 512,
      "generator": ["conv3x256", "double"], "discriminator": ["double", "conv7x64"]}
 
 Base generator at 8×8: linear latent -> channels·8·8, a 3×3 convolution, 1×1 to RGB. Base discriminator: 1×1 from RGB,
-a 3×3 convolution, linear channels·8·8 -> channels, linear -> 1. Everything grown lies beside the RGB convolution;
-layers are listed from the base towards the image, in both networks alike:
+a 3×3 convolution, linear channels·8·8 -> channels, linear -> 1. Every new layer is added next to
+the RGB convolution; both networks list their layers from the base to the image:
 
-- ``conv3x256``  a 3×3 convolution with 256 filters: channels on its image side, so that only the RGB convolution beside
-                 it changes its shape
-- ``double``     twice the resolution, and two 3×3 convolutions at the width there is
+- ``conv3x256``  a 3×3 convolution with 256 filters, the channels on its image side: of the older layers, only the RGB
+                 convolution changes its shape
+- ``double``     twice the resolution, and two 3×3 convolutions at the current width
 
 No torch here.
 """
@@ -24,7 +24,7 @@ from ganas.document import check_id, content_id, envelope, open_envelope, parsin
 from ganas.errors import ArchitectureError
 
 KIND = "growth"
-BASE = 8  # pixels a side of what the base networks make and judge
+BASE = 8  # side of the base networks' images, in pixels
 RGB = 3
 
 Side = Literal["generator", "discriminator"]
@@ -44,7 +44,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Double:
-    """Twice the resolution, and two 3×3 convolutions at the width there is; blended in while it is new."""
+    """Twice the resolution, and two 3×3 convolutions at the current width; faded in while it is new."""
 
     def __str__(self) -> str:
         return "double"
@@ -60,15 +60,15 @@ def parse_layer(text: str) -> Layer:
         return DOUBLE
     found = re.fullmatch(r"conv(\d{1,3})x(\d{1,5})", text)
     if not found:
-        raise ArchitectureError(f"unknown layer {text!r}: a grown network has double, or conv3x256 and the like")
+        raise ArchitectureError(f"unknown layer {text!r}: choose double, or a convolution such as conv3x256")
     conv = Conv(int(found[1]), int(found[2]))
     if conv.size % 2 == 0 or conv.filters == 0:
-        raise ArchitectureError(f"layer {text!r} cannot be built: kernels are odd, and have filters")
+        raise ArchitectureError(f"layer {text!r} cannot be built: kernel sizes are odd, and filters at least 1")
     return conv
 
 
 class Placed(NamedTuple):
-    """A layer where it lies in its network."""
+    """A layer with the channels and pixels at its position in the network."""
 
     layer: Layer
     inner: int  # channels towards the base
@@ -87,7 +87,9 @@ class GrowthArchitecture:
 
     def __post_init__(self) -> None:
         if self.latent < 1 or self.channels < 1:
-            raise ArchitectureError(f"a base needs dimensions, got latent={self.latent}, channels={self.channels}")
+            raise ArchitectureError(
+                f"a base needs dimensions of at least 1, got latent={self.latent}, channels={self.channels}"
+            )
         doublings = [self.layers(side).count(DOUBLE) for side in SIDES]
         if doublings[0] != doublings[1]:
             raise ArchitectureError(
@@ -95,30 +97,30 @@ class GrowthArchitecture:
             )
 
     def layers(self, side: Side) -> tuple[Layer, ...]:
-        """Of one of the two networks, from the base towards the image."""
+        """The layers of one network, from the base to the image."""
         return self.generator if side == "generator" else self.discriminator
 
     def grown(self, side: Side, layer: Layer) -> Self:
-        """With one more convolution beside the RGB convolution of one network."""
+        """Return a copy with one more convolution, next to the RGB convolution of one network."""
         if side == "generator":
             return replace(self, generator=(*self.generator, layer))
         return replace(self, discriminator=(*self.discriminator, layer))
 
     def doubled(self) -> Self:
-        """With twice the resolution, in both networks."""
+        """Return a copy with twice the resolution, in both networks."""
         return replace(self, generator=(*self.generator, DOUBLE), discriminator=(*self.discriminator, DOUBLE))
 
     @property
     def resolution(self) -> int:
-        """Pixels a side of the images."""
+        """Side of the images, in pixels."""
         return BASE << self.generator.count(DOUBLE)
 
     def width(self, side: Side) -> int:
-        """Channels beside the RGB convolution."""
+        """Channels at the RGB convolution."""
         return next((layer.filters for layer in reversed(self.layers(side)) if isinstance(layer, Conv)), self.channels)
 
     def placed(self, side: Side) -> Iterator[Placed]:
-        """Every layer of a network with the channels around it."""
+        """Yield every layer of a network with its position."""
         width, pixels = self.channels, BASE
         for layer in self.layers(side):
             if isinstance(layer, Double):
@@ -129,18 +131,18 @@ class GrowthArchitecture:
                 width = layer.filters
 
     def parameters(self, side: Side) -> int:
-        """Weights and biases of a network, without the RGB convolution of a blend."""
+        """Number of weights and biases of a network, without the second RGB convolution of a fade-in."""
         c = self.channels
         if side == "generator":
             base = (self.latent + 1) * c * BASE**2 + (9 * c + 1) * c
-        else:  # one channel more: the deviation within the batch
+        else:  # one more channel: the minibatch standard deviation
             base = (9 * (c + 1) + 1) * c + (c * BASE**2 + 1) * c + c + 1
         width = self.width(side)
         rgb = RGB * width + (RGB if side == "generator" else width)
         return base + rgb + sum(_weights(placed) + _biases(side, placed) for placed in self.placed(side))
 
     def macs(self, side: Side) -> int:
-        """Multiply-accumulates of one image, without those of a blend."""
+        """Multiply-accumulates for one image, without those of a fade-in."""
         c = self.channels
         if side == "generator":
             base = self.latent * c * BASE**2 + 9 * c * c * BASE**2
@@ -153,7 +155,7 @@ class GrowthArchitecture:
 
     @property
     def id(self) -> str:
-        """Ten hex digits that depend on the content alone."""
+        """Ten hex digits that depend only on the content."""
         return content_id(KIND, self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -203,16 +205,16 @@ def _weights(placed: Placed) -> int:
 
 
 def _biases(side: Side, placed: Placed) -> int:
-    """One an output channel: a generator puts out towards the image, a discriminator towards the base."""
+    """One per output channel: a generator's outputs face the image, a discriminator's the base."""
     if isinstance(placed.layer, Double):
         return 2 * placed.outer
     return placed.outer if side == "generator" else placed.inner
 
 
 def doublings(resolution: int) -> int:
-    """How often the base is doubled to a resolution; raises `ArchitectureError` where it never gets there."""
+    """How often the base is doubled to reach a resolution; raises `ArchitectureError` if it never does."""
     count = log2(resolution / BASE) if resolution > 0 else -1
     if count < 0 or count != int(count):
         sizes = ", ".join(str(BASE << n) for n in range(6))
-        raise ArchitectureError(f"cannot grow to {resolution} pixels: a grown GAN has {sizes} or so on, doubled")
+        raise ArchitectureError(f"cannot grow to {resolution} pixels: choose {sizes}, or one of these doubled")
     return int(count)

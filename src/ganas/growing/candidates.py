@@ -1,4 +1,4 @@
-"""Candidates of a growing search as plain records: what one is told, and how it ended. No torch.
+"""Candidates of a growing search as plain records: the spec and the result of each. No torch.
 
 RUN/candidates/ID/
   spec.json               what to train: architecture, parent, action, seed, images
@@ -22,19 +22,19 @@ State = Literal["pending", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class Spec:
-    """What a worker needs to know of its candidate, beside the config of the run."""
+    """All that a worker needs to train a candidate, besides the config of the run."""
 
     id: str
     architecture: GrowthArchitecture
     parent: str | None  # id of the candidate whose weights are inherited
-    action: str | None  # that made it of its parent's architecture; None: a base, or its parent trained on
+    action: str | None  # that grew it from its parent; None: a base, or its parent trained further
     generation: int  # actions since the base
-    seed: int  # of everything random in its training
-    images: int  # to see
+    seed: int  # of all randomness in its training
+    images: int  # to train on
 
     @property
     def fades(self) -> bool:
-        """Whether a doubling is to be blended in."""
+        """Whether a doubling is faded in."""
         return self.action == "fade"
 
     def to_json(self) -> str:
@@ -51,12 +51,12 @@ class Spec:
 
 
 def read_spec(candidate: Run) -> Spec:
-    """What a candidate was told; raises `RunError`."""
+    """Read the spec of a candidate; raises `RunError`."""
     return Spec.from_json(candidate.spec.read_text(encoding="utf-8"), str(candidate.spec))
 
 
 def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
-    """Everything that was tried in a run, as it lies there, by id."""
+    """Yield every candidate in a run's folder with its result, sorted by id."""
     for folder in sorted(path for path in run.candidates.glob("*") if path.is_dir()):
         candidate = Run(folder)
         if candidate.spec.is_file():
@@ -69,7 +69,7 @@ def score_of(result: Result) -> float | None:
 
 
 def work(spec: Spec) -> int:
-    """Multiply-accumulates of a candidate's images through both networks: its training takes time in proportion."""
+    """Multiply-accumulates for all images of a candidate in both networks; training time is proportional to it."""
     return spec.images * sum(spec.architecture.macs(side) for side in SIDES)
 
 

@@ -1,4 +1,4 @@
-"""What a run of ``ganas grow`` is told."""
+"""The config of ``ganas grow``."""
 
 from math import ceil
 from typing import Annotated, Literal, Self
@@ -25,80 +25,80 @@ from ganas.config import (
 
 
 class ImagesConfig(Section):
-    """Which images a GAN learns to make."""
+    """Which images a GAN learns to generate."""
 
     images: Annotated[Place, Located("data.digest")]  # folder or zip
-    resolution: Positive = 32  # pixels a side at the end: 8 doubled as often as you like
+    resolution: Positive = 32  # final side in pixels: 8, doubled any number of times
     flip: bool = True  # mirror half of the images
-    skip_bad: Annotated[bool, FREE] = False  # go on without the files that cannot be read; the digest tells the others
-    white: Rate | None = None  # the value that is white, of more than 8 bits; None: tags and values of the set tell
-    icc: bool = True  # convert colour profiles other than sRGB to it
-    digest: str | None = None  # of the images, filled in: a resume notices that they changed
+    skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others
+    white: Rate | None = None  # white level of images with more than 8 bits; None: by their tags and values
+    icc: bool = True  # convert color profiles other than sRGB to sRGB
+    digest: str | None = None  # of the images, filled in: a resume notices changes
 
 
 class BaseConfig(Section):
     """The networks at 8×8 that everything is grown onto."""
 
     latent: Positive = 512  # dimensions of z
-    # of the base; several: as many initial candidates
+    # of the base; several values: one initial candidate each
     channels: Annotated[tuple[Filters, ...], Field(min_length=1)] = (512,)
 
 
 class GrowthConfig(Section):
-    """What may be grown, and how the search chooses (DGGAN, algorithm 1)."""
+    """The search space, and how the search selects (DGGAN, algorithm 1)."""
 
-    sizes: Annotated[tuple[KernelSize, ...], Field(min_length=1)] = (3, 7)  # of kernels, odd
+    sizes: Annotated[tuple[KernelSize, ...], Field(min_length=1)] = (3, 7)  # kernel sizes, odd
     filters: Annotated[tuple[Filters, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
-    depth: Count = 8  # actions from the base to the end, fade-ins included
-    keep: Positive = 20  # K: the best children that are the next parents
-    probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: that an action of a parent is tried
-    # lower is better: the score over that of the ProgGAN route after as many images at the same resolution, the places
-    # within each resolution in turn, or the score as it is
+    depth: Count = 8  # actions from the base to the final networks, including fade-ins
+    keep: Positive = 20  # K: number of best children that become the next parents
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: probability that a parent's action is tried
+    # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
+    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself
     rank_by: Literal["normalized", "per_resolution", "raw"] = "normalized"
-    survival: Literal["best", "random"] = "best"  # random: parents are drawn; the baseline every search needs
-    fade_images: Positive | None = None  # over which a doubling is blended in; None: half of a candidate's
-    inherit_moments: bool = False  # Adam's, with the weights they belong to; measured: no clear difference
-    inherit_average: bool = True  # the moving average goes on where the parent's stood
-    route: tuple[str, ...] | None = None  # of --route: actions to follow instead of searching
-    max_parameters: Positive | None = None  # of both networks together; None: any number
+    survival: Literal["best", "random"] = "best"  # random: random parents, the baseline every search needs
+    fade_images: Positive | None = None  # over which a doubling is faded in; None: half of a candidate's images
+    inherit_moments: bool = False  # Adam's moments, with their weights; measured: no clear difference
+    inherit_average: bool = True  # continue the parent's EMA
+    route: tuple[str, ...] | None = None  # from --route: actions to follow instead of searching
+    max_parameters: Positive | None = None  # of both networks together; None: no limit
     max_macs: Positive | None = None  # of both networks together, for one image
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> Self:
         if any(size % 2 == 0 for size in self.sizes):
-            raise ValueError(f"growth.sizes are odd, so that the resolution stays: got {[*self.sizes]}")
+            raise ValueError(f"growth.sizes must be odd, to keep the resolution: got {[*self.sizes]}")
         for name in ("sizes", "filters"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
-                raise ValueError(f"growth.{name} holds a value twice: got {[*values]}")
+                raise ValueError(f"growth.{name} contains a duplicate: got {[*values]}")
         return self
 
 
 class WassersteinConfig(Section):
-    """The adversarial game of a grown GAN, and what keeps its discriminator in bounds."""
+    """The adversarial loss of a grown GAN, and the regularization of its discriminator."""
 
     adversarial: Literal["wgan", "lsgan", "bce", "hinge"] = "wgan"
-    gradient: Weight = 10.0  # of the gradient penalty
-    drift: Weight = 0.001  # of the squared scores of real images
+    gradient: Weight = 10.0  # weight of the gradient penalty
+    drift: Weight = 0.001  # weight of the squared scores of real images
 
 
 class CandidateConfig(LearningConfig):
-    """How each candidate learns, and how much longer the winner does."""
+    """How each candidate is trained, and how much longer the winner is."""
 
-    images: Positive = 1_600_000  # that a candidate sees
-    final_images: Count = 6_400_000  # more that the winner sees
-    # seconds on the clock that a candidate may take; None: any number
+    images: Positive = 1_600_000  # training images of a candidate
+    final_images: Count = 6_400_000  # additional training images of the winner
+    # wall-clock seconds that a candidate may take; None: no limit
     timeout: Annotated[Rate | None, FREE] = None
 
 
 class ScoreConfig(Section):
-    """What a candidate is worth: the distance of its images from real ones at its resolution, the lower the better."""
+    """The score of a candidate: the distance of its images from real ones at its resolution; lower is better."""
 
     select: Literal["auto", "fid", "kid", "swd"] = "auto"  # auto: fid with a feature network, else swd
-    # specification of a feature network, as squeezenet:weights.safetensors
+    # feature network, such as squeezenet:weights.safetensors
     features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores of others would not be comparable
-    images: Annotated[int, Field(ge=2)] = 10_000  # made to be measured
+    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
+    images: Annotated[int, Field(ge=2)] = 10_000  # generated for the score
 
     @model_validator(mode="after")
     def _measurable(self) -> Self:
@@ -107,7 +107,7 @@ class ScoreConfig(Section):
 
 
 class GrowConfig(Config):
-    """Everything a run of ``ganas grow`` is told."""
+    """The complete config of ``ganas grow``."""
 
     kind: Literal["grow"] = "grow"
     data: ImagesConfig
@@ -119,12 +119,12 @@ class GrowConfig(Config):
 
     @property
     def total_images(self) -> int:
-        """Length of a training."""
+        """Length of a candidate's training, in images."""
         return self.training.images
 
     @property
     def device(self) -> str:
-        """Where the networks are; known once resolved."""
+        """The device of the networks; known once resolved."""
         assert self.training.device != "auto"
         return self.training.device
 
@@ -135,7 +135,7 @@ class GrowConfig(Config):
 
     @property
     def fade_images(self) -> int:
-        """Over which a doubling is blended in."""
+        """Images over which a doubling is faded in."""
         return self.growth.fade_images or self.training.images // 2
 
     @model_validator(mode="after")
@@ -143,8 +143,8 @@ class GrowConfig(Config):
         training, fade = self.training, self.fade_images
         if fade > training.images - training.batch:
             raise ValueError(
-                f"growth.fade_images={fade} does not end within the training of a candidate: lower it, or raise "
-                f"training.images={training.images}, which has to leave a batch of {training.batch} behind it"
+                f"growth.fade_images={fade} does not end within a candidate's training: lower it, or raise "
+                f"training.images={training.images}, which must leave a batch of {training.batch} after the fade-in"
             )
         return self
 

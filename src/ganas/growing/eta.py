@@ -1,4 +1,4 @@
-"""How long a run will go on, judged by how long its candidates took. No torch here."""
+"""Estimate the time left of a growing search from the time its candidates took. No torch here."""
 
 from collections.abc import Iterable, Mapping
 from statistics import mean
@@ -8,16 +8,16 @@ from ganas.jobs.result import Result
 
 
 def seconds_left(
-    specs: Iterable[Spec],  # to be trained yet
+    specs: Iterable[Spec],  # not trained yet
     done: Mapping[str, tuple[Spec, Result]],
-    capacity: int,  # trained at once
+    capacity: int,  # candidates trained at once
 ) -> float | None:
-    """An estimate; None where nothing is known yet.
+    """Estimate the seconds left; None before any candidate has finished.
 
-    Training is taken to be in proportion to a candidate's multiply-accumulates and images, at the rate seen at its
-    resolution, or at the next lower one; starting and measuring take as long as they did.
+    Training time is taken as proportional to a candidate's multiply-accumulates times its images, at the rate seen at
+    its resolution, or at the next lower one; startup and scoring take as long as the average so far.
     """
-    seen: dict[int, list[tuple[float, float, float]]] = {}  # resolution -> work, seconds of it, seconds beside it
+    seen: dict[int, list[tuple[float, float, float]]] = {}  # resolution -> work, its seconds, overhead
     for spec, result in done.values():
         if result.state == "done" and result.seconds > 0:
             seen.setdefault(spec.architecture.resolution, []).append(
@@ -28,8 +28,8 @@ def seconds_left(
 
     def expected(spec: Spec) -> float:
         below = [resolution for resolution in seen if resolution <= spec.architecture.resolution]
-        alike = seen[max(below, default=min(seen))]
-        rate = sum(seconds for _, seconds, _ in alike) / sum(works for works, _, _ in alike)
-        return work(spec) * rate + mean(beside for _, _, beside in alike)
+        similar = seen[max(below, default=min(seen))]
+        rate = sum(seconds for _, seconds, _ in similar) / sum(works for works, _, _ in similar)
+        return work(spec) * rate + mean(overhead for _, _, overhead in similar)
 
     return sum(map(expected, specs)) / capacity

@@ -1,6 +1,6 @@
-"""A GAN that makes images of nothing but noise: both its networks, and their losses of one batch.
+"""An unconditional GAN: its generator and discriminator, and their losses on one batch.
 
-Images are float [n, 3, r, r], reals in [-1, 1]; z is [n, latent], standard normal.
+Images are float [n, 3, r, r], real ones in [-1, 1]; z is [n, latent], standard normal.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from ganas.learning.phases import GAN, Terms
 
 
 class PenaltyWeights(NamedTuple):
-    """λ of the terms beside the adversarial one (Gulrajani et al. 2017; Karras et al. 2018)."""
+    """λ of the regularization terms (Gulrajani et al. 2017; Karras et al. 2018)."""
 
     gradient: float = 10.0
     drift: float = 0.001
@@ -34,21 +34,21 @@ class GrownGAN(GAN):
         self.discriminator = GrownDiscriminator(architecture, fading=fading)
 
     def network(self, name: str) -> GrownGenerator | GrownDiscriminator:
-        """One of the two by its name."""
+        """Return one of the two networks by name."""
         return getattr(self, name)  # type: ignore[no-any-return]
 
     @property
     def generators(self) -> dict[str, GrownGenerator]:
-        """What makes images, by name."""
+        """The networks that make images, by name."""
         return {"generator": self.generator}
 
     def blend(self, share: float) -> None:
-        """The share of the newest doubling, 0 to 1, in both networks."""
+        """Set the share of the newest doubling, 0 to 1, in both networks."""
         self.generator.blend = self.discriminator.blend = share
 
 
 def blended(images: Tensor, share: float) -> Tensor:
-    """Real images as networks see them while a doubling is new: shrunk and enlarged, and from there to themselves."""
+    """Real images during a fade-in: from downsampled and upsampled again (share 0) to unchanged (share 1)."""
     return images if share == 1 else torch.lerp(upsample(downsample(images)), images, share)
 
 
@@ -62,12 +62,12 @@ def discriminator_loss(
     gan: GrownGAN,
     real: Tensor,
     z: Tensor,
-    between: Tensor,  # [n, 1, 1, 1] in [0, 1]: where the gradient is penalised, 1 at the real image
+    between: Tensor,  # [n, 1, 1, 1] in [0, 1]: where the gradient is penalized; 1: at the real image
     *,
     adversarial: AdversarialName,
     weights: PenaltyWeights,
 ) -> Terms:
-    """What the discriminator learns from; the generator has no gradient. Reals and fakes go through it together."""
+    """The discriminator's loss terms, without a gradient for the generator. Real and fake images share one pass."""
     with torch.no_grad():
         fake = gan.generator(z).to(real)
     scores = at_least_float32(gan.discriminator(torch.cat((real, fake)), batch=len(real)))

@@ -1,11 +1,11 @@
-"""Generator and discriminator of a GAN that grows, built from a `GrowthArchitecture` (DGGAN; Karras et al. 2018).
+"""Generator and discriminator of a growing GAN, built from a `GrowthArchitecture` (DGGAN; Karras et al. 2018).
 
-A new doubling is blended in: `blend` goes from 0, the networks as they were before, at twice the pixels, to 1, the new
-layers alone (`fading=True` keeps the RGB convolution of before for it).
+A new doubling is faded in: `blend` goes from 0 (the previous networks at twice the resolution) to 1 (the new layers
+alone). `fading=True` keeps the previous RGB convolution for it.
 
-Learning rates are equalised without work in the step. Karras et al. draw weights from N(0, 1) and multiply them by
-s = gain/√fan_in in each pass. Weights drawn from N(0, s²), which Adam moves by lr·s with its ε divided by s, are those
-products at every step: `learning_groups`. Biases are not scaled, as there.
+The equalized learning rate costs nothing in the step. Karras et al. sample weights from N(0, 1) and multiply them by
+s = gain/√fan_in in each forward pass. Weights that are sampled from N(0, s²) and updated by Adam with learning rate
+lr·s and ε/s equal those products at every step (`learning_groups`). Biases are not scaled, as in the paper.
 """
 
 from collections.abc import Mapping
@@ -22,26 +22,26 @@ from ganas.layers import downsample, upsample
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 LEAKY_SLOPE = 0.2
-EPSILON = 1e-8  # of pixel norm, of the deviation within a batch, and Adam's
-DEVIATION_GROUP = 4  # images whose deviation a discriminator sees
-GAIN = sqrt(2)  # of layers with an activation behind; those of RGB and score have 1
+EPSILON = 1e-8  # of pixel norm, minibatch standard deviation and Adam
+DEVIATION_GROUP = 4  # images over which the minibatch standard deviation is taken
+GAIN = sqrt(2)  # of layers with an activation; the RGB and score layers have 1
 
 
 class GrownGenerator(nn.Module):
-    """z [n, latent] -> images [n, 3, r, r]: real values, those of real images lie in [-1, 1]."""
+    """z [n, latent] -> images [n, 3, r, r], not clamped; real images lie in [-1, 1]."""
 
     def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
         super().__init__()
         c, placed = architecture.channels, [*architecture.placed("generator")]
         self.latent = _equalised(nn.Linear(architecture.latent, c * BASE**2))
         self.base = _conv(c, c)
-        self.layers = nn.ModuleList(_GeneratorLayer(place) for place in placed)
+        self.layers = nn.ModuleList(_GeneratorLayer(layer) for layer in placed)
         self.rgb = _conv(architecture.width("generator"), RGB, 1, gain=1)
         self.old_rgb = _conv(placed[-1].inner, RGB, 1, gain=1) if fading else None
         self.blend = 0.0 if fading else 1.0  # share of the new layers in the image
 
     def forward(self, z: Tensor) -> Tensor:
-        # so unfolded the maps are channels-last
+        # this order of axes makes the maps channels-last
         x = self.latent(pixel_norm(z)).unflatten(1, (BASE, BASE, -1)).permute(0, 3, 1, 2)
         old = x = _activate_and_norm(self.base(_activate_and_norm(x)))
         for layer in self.layers:
@@ -54,7 +54,7 @@ class GrownGenerator(nn.Module):
 class GrownDiscriminator(nn.Module):
     """Images [n, 3, r, r] -> raw scores [n, 1].
 
-    They may be several batches, each of `batch` images: every one has the scores that it would have by itself.
+    The input may hold several batches of `batch` images each; every batch gets the scores that it would get alone.
     """
 
     def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
@@ -62,11 +62,11 @@ class GrownDiscriminator(nn.Module):
         c, placed = architecture.channels, [*architecture.placed("discriminator")]
         self.rgb = _conv(RGB, architecture.width("discriminator"), 1)
         self.old_rgb = _conv(RGB, placed[-1].inner, 1) if fading else None
-        self.layers = nn.ModuleList(_DiscriminatorLayer(place) for place in placed)
+        self.layers = nn.ModuleList(_DiscriminatorLayer(layer) for layer in placed)
         self.base = _conv(c + 1, c)
         self.hidden = _equalised(nn.Linear(c * BASE**2, c))
         self.score = _equalised(nn.Linear(c, 1), gain=1)
-        self.blend = 0.0 if fading else 1.0  # share of the new layers in what the others see
+        self.blend = 0.0 if fading else 1.0  # share of the new layers in the input of the older ones
 
     def forward(self, x: Tensor, batch: int | None = None) -> Tensor:
         images = x.contiguous(memory_format=torch.channels_last)
@@ -81,7 +81,7 @@ class GrownDiscriminator(nn.Module):
 
 
 class _GeneratorLayer(nn.Module):
-    """What was grown once, from the base towards the image: [n, inner, h, w] -> [n, outer, h, w], or twice as large."""
+    """One grown layer, from base to image: [n, inner, h, w] -> [n, outer, h, w], or twice as large."""
 
     def __init__(self, placed: Placed) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class _GeneratorLayer(nn.Module):
 
 
 class _DiscriminatorLayer(nn.Module):
-    """What was grown once, from the image towards the base: [n, outer, h, w] -> [n, inner, h, w], or half as large."""
+    """One grown layer, from image to base: [n, outer, h, w] -> [n, inner, h, w], or half as large."""
 
     def __init__(self, placed: Placed) -> None:
         super().__init__()
@@ -118,14 +118,14 @@ def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d
 
 
 def _convs(placed: Placed, c_in: int, c_out: int) -> nn.ModuleList:
-    """Two 3×3 convolutions of a doubling, or the one that was grown."""
+    """The two 3×3 convolutions of a doubling, or the single grown one."""
     if isinstance(placed.layer, Double):
         return nn.ModuleList(_conv(c_in, c_out) for _ in range(2))
     return nn.ModuleList([_conv(c_in, c_out, placed.layer.size)])
 
 
 def _equalised(module: Layer, gain: float = GAIN) -> Layer:
-    """Draw a layer's weights, and keep their standard deviation as the factor of its learning rate."""
+    """Initialize a layer's weights, and keep their standard deviation as the factor of its learning rate."""
     scale = gain / sqrt(prod(module.weight.shape[1:]))
     nn.init.normal_(module.weight, std=scale)
     assert module.bias is not None
@@ -151,24 +151,24 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def with_deviation(x: Tensor, batch: int) -> Tensor:
-    """One map more: the deviation within groups of images, averaged over all else: [n, c, h, w] -> [n, c + 1, h, w].
+    """Append the standard deviation within groups of images, averaged, as a map: [n, c, h, w] -> [n, c + 1, h, w].
 
-    Karras et al. 2018, section 3. A group is neighbours: four images of a batch, or fewer if that divides it.
+    Karras et al. 2018, section 3. A group is four consecutive images of a batch, or fewer if four do not divide it.
     """
     n, _, height, width = x.shape
     group = next(size for size in range(DEVIATION_GROUP, 0, -1) if batch % size == 0)
     grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // group, group, *x.shape[1:])
     variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
     deviation = torch.sqrt(variance + EPSILON).mean((1, 2, 3)).repeat_interleave(group)
-    shown = deviation.to(x.dtype)[:, None, None, None].expand(-1, 1, height, width)
-    return torch.cat((x, shown.contiguous(memory_format=torch.channels_last)), 1)  # and so it stays channels-last
+    extra = deviation.to(x.dtype)[:, None, None, None].expand(-1, 1, height, width)
+    return torch.cat((x, extra.contiguous(memory_format=torch.channels_last)), 1)  # keeps the result channels-last
 
 
 # ── learning and inheriting ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def learning_groups(network: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """Adam's groups for an equalised learning rate: parameters of equal scale together."""
+    """Adam's parameter groups for an equalized learning rate: one per scale."""
     groups: dict[float, list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -179,20 +179,20 @@ def learning_groups(network: nn.Module, lr: float) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def inherit(child: nn.Module, parent: Mapping[str, Tensor]) -> set[str]:
-    """Copy a parent's weights into its child wherever the shape is the same; the names of those copied.
+    """Copy a parent's weights into its child wherever the shapes agree; return the names of the copied tensors.
 
-    An RGB convolution that changed its width takes the channels that fit. The RGB convolution kept for a blend is the
-    parent's.
+    An RGB convolution whose width changed takes the channels that fit; it is not among those names. The RGB convolution
+    kept for a fade-in is the parent's.
     """
-    whole = set()
+    copied = set()
     for name, tensor in child.state_dict().items():
         source = parent.get(name.removeprefix("old_"))
         if source is None:
             continue
         if source.shape == tensor.shape:
             tensor.copy_(source)
-            whole.add(name)
+            copied.add(name)
         elif name.startswith("rgb."):
             fitting = tuple(slice(min(sizes)) for sizes in zip(tensor.shape, source.shape, strict=True))
             tensor[fitting] = source[fitting]
-    return whole
+    return copied

@@ -9,7 +9,7 @@ from ganas.settings import Values, nest, read_settings
 
 
 def _tiny() -> Values:
-    """A few minutes on two cores, any images: to see that everything works, not to get good images."""
+    """A few minutes on two cores, for any images: a smoke test, not good images."""
     return {
         "data.resolution": 16,
         "base.latent": 32,
@@ -52,7 +52,7 @@ def _small() -> Values:
 
 
 def _gpu() -> Values:
-    """Meant for a day on one GPU."""
+    """Intended for a day on one GPU."""
     return {
         "data.resolution": 64,
         "base.latent": 256,
@@ -99,12 +99,12 @@ PRESETS: Mapping[str, Callable[[], Values]] = {
     "paper": _paper,
 }
 
-FOREIGN = ("growth.route", "training.decay")  # what a growing search would ignore
+FOREIGN = ("growth.route", "training.decay")  # keys that a growing search ignores
 WASSERSTEIN: Values = {"training.lr": 1e-3, "training.betas": [0.0, 0.99], "training.decay": 0}  # Karras et al. 2018
 
 
 def make_grow_config(*, preset: str, flags: Values, settings: Iterable[str] = ()) -> GrowConfig:
-    """Defaults, preset, flags and ``--set``, checked; raises `ConfigError` in one line that names the value."""
+    """Combine and validate defaults, preset, flags and ``--set``; raises `ConfigError` that names the value."""
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     overrides = read_settings(GrowConfig, "grow", FOREIGN, settings)

@@ -1,4 +1,4 @@
-"""Using a grown GAN: its generator in one self-describing file, and images made of seeds."""
+"""Use a grown GAN: its generator in one self-describing file, and images from seeds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ COLUMNS = 8  # of a grid
 
 @dataclass(frozen=True)
 class GrownInfo:
-    """What a generator file says of itself."""
+    """The metadata of a generator file."""
 
     architecture: GrowthArchitecture
-    candidate: str  # id of what was trained
+    candidate: str  # id of the trained candidate
     metric: str | None = None  # key of its last score
     score: float | None = None
 
@@ -39,13 +39,13 @@ def save_grown(path: Path, generator: GrownGenerator, info: GrownInfo) -> None:
 
 
 def load_grown(place: StrPath) -> tuple[GrownGenerator, GrownInfo]:
-    """Read a generator, in evaluation mode; raises `RunError` that names the file when it is damaged or foreign."""
+    """Load a generator in evaluation mode; raises `RunError` that names the file if it is damaged or foreign."""
     path = as_path(place)
     content = path.read_bytes()
     with intact(path, "grown generator"):
         document = read_metadata(content)
         if "ops" in document:
-            raise ValueError("it is a translator's; ganas translate takes it")
+            raise ValueError("it translates images: use ganas translate")
         architecture = GrowthArchitecture.from_document(document.pop("architecture"), "its architecture")
         info = GrownInfo(architecture=architecture, **document)
         generator = GrownGenerator(architecture)
@@ -61,17 +61,17 @@ def find_grown(place: Path) -> Path:
             return candidate
     if not place.exists():
         raise RunError(f"there is no run {str(place)!r}: give the folder that ganas grow wrote")
-    raise RunError(f"{str(place)!r} holds no {name}: give the folder of a ganas grow that has ended")
+    raise RunError(f"{str(place)!r} holds no {name}: give the folder of a ganas grow run that has ended")
 
 
 def latent_vector(seed: int, latent: int) -> Tensor:
-    """z of one image, [latent]: made on the CPU, whatever the device."""
+    """z of one image, [latent]; sampled on the CPU, so that it is the same for every device."""
     return torch.randn(latent, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.inference_mode()
 def make_images(generator: GrownGenerator, latent: int, seeds: range, device: str = "cpu", batch: int = 64) -> Tensor:
-    """uint8 [n, 3, r, r], an image a seed."""
+    """Generate one image per seed, uint8 [n, 3, r, r]."""
     made = []
     for start in range(0, len(seeds), batch):
         z = torch.stack([latent_vector(seed, latent) for seed in seeds[start : start + batch]])
@@ -85,12 +85,12 @@ def grid(images: Tensor) -> Tensor:
 
 
 def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, as_grid: bool = False) -> int:
-    """Make images of the seeds from `seed` on; returns how many.
+    """Generate one image per seed, from `seed` on; returns their number.
 
-    output    a new folder, of a PNG each; or a new file, whose format follows its suffix: of one image, or of all in a
-              grid. With `as_grid` it is a file.
+    output    a new folder, for one PNG per image; or a new file in the format of its suffix, for one image or a grid of
+              all. With `as_grid` it is always a file.
 
-    Raises `RunError` without a generator, `DataError` for an output that is there already, or has another suffix.
+    Raises `RunError` without a generator, `DataError` for an output that exists already, or an unknown suffix.
     """
     place, output = as_path(place), as_path(output)
     generator, info = load_grown(find_grown(place))
@@ -100,7 +100,7 @@ def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, a
     def images() -> Iterator[tuple[int, Tensor]]:
         with Reporter().bar("sample", 0, count) as bar:
             for number, one in enumerate(range(seed, seed + count)):
-                # one by one: how many are made together may change the last bit of an image
+                # one at a time: the batch size may change the last bit of an image
                 yield one, make_images(generator, latent, range(one, one + 1), device)[0]
                 bar.reach(number + 1)
 
