@@ -75,7 +75,7 @@ def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
         info = _read_info(content)
         network = build_generator(info)
         network.load_state_dict(load(content))
-    return network.lay_out(torch.channels_last).eval(), info
+    return network.eval(), info
 
 
 def read_generator_info(path: Path) -> GeneratorInfo:
@@ -123,7 +123,8 @@ class Translator:
     """One generator, ready for images of any size."""
 
     def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
-        self.network = network.to(device)
+        memory_format = getattr(network, "memory_format", torch.channels_last)  # a run's generators keep theirs
+        self.network = network.to(device).to(memory_format=memory_format)
         self.multiple = multiple  # of the sizes the network takes
         self.device = device
         self.bf16 = bf16
