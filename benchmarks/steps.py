@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganas.config import DataFacts
 from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
-from ganas.cyclegan.domains import settle_machine
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.presets import make_config
@@ -26,6 +27,7 @@ from ganas.growing.presets import make_grow_config
 from ganas.growing.trainer import Candidate
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise
+from ganas.machine import this_machine
 from ganas.store import Run
 
 Step = Callable[[], object]
@@ -53,7 +55,7 @@ def our_loop(
     flags |= {"nets.discriminator_width": discriminator_width, "training.batch": batch}
     flags |= {"training.precision": precision, "training.threads": torch.get_num_threads()}
     config = make_config(kind, preset="gpu", flags=flags, settings=settings)  # type: ignore[arg-type]
-    config = settle_machine(config, epoch_images=1, digests=("", ""))
+    config = resolve(config, this_machine(), DataFacts({}))
     architecture = None if kind == "search" else Architecture(layout)
     return trial_loop(config, find_layout(layout), architecture, joint_phases)
 

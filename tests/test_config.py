@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganas.config import Config, load_config
+from ganas.config import Config, DataFacts, load_config
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.presets import make_config
 from ganas.errors import ConfigError
 from ganas.growing.baseline_cache import KeptResults
-from ganas.growing.config import GrowConfig, resolve_growth
+from ganas.growing.config import GrowConfig
+from ganas.growing.config import resolve as resolve_growth
 from ganas.growing.presets import make_grow_config
+from ganas.machine import Machine
 
 # What file systems hold: any character but / and 0, and bytes that are no UTF-8.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="/\0") | st.sampled_from("\udc80\udce9\udcff")
@@ -119,7 +121,7 @@ def test_a_config_is_read_back_as_it_was_written(a: str, test_a: str, weights: s
     config = make_config("train", preset="tiny", flags=flags | more)
     assert load_config(RunConfig, config.to_yaml(), "config.yaml") == config
     assert load_config(RunConfig, config.to_yaml().encode(), "config.yaml") == config
-    resolved = resolve(config, epoch_images=1, digests=("1e5", "no"), cores=1, cuda=False, fast_bf16=False)
+    resolved = resolve(config, Machine(), DataFacts({"data.digest_a": "1e5", "data.digest_b": "no"}))
     assert load_config(RunConfig, resolved.to_yaml().encode(), "config.yaml") == resolved
     grown = make_grow_config(preset="tiny", flags={"data.images": Path(a), "metrics.features": f"x:{weights}"})
     assert load_config(GrowConfig, grown.to_yaml().encode(), "config.yaml") == grown
@@ -127,7 +129,7 @@ def test_a_config_is_read_back_as_it_was_written(a: str, test_a: str, weights: s
 
 def growing(images: str = "images", features: str | None = "squeezenet:weights", digest: str | None = "w") -> Config:
     config = make_grow_config(preset="tiny", flags={"data.images": images, "metrics.features": features})
-    return resolve_growth(config, digest="i", features_digest=digest, cuda=False, fast_bf16=False)
+    return resolve_growth(config, Machine(), DataFacts({"data.digest": "i", "metrics.digest": digest}))
 
 
 def translating(a: str, digest_a: str | None, b: str = "b", digest_b: str | None = "b") -> Config:

@@ -74,3 +74,11 @@ def test_the_input_is_not_kept() -> None:
 def test_a_map_of_one_pixel_is_refused() -> None:
     with pytest.raises(ValueError, match="more than one pixel"):
         InstanceNorm()(noise(2, 3, 1, 1))
+
+
+def test_exporters_meet_one_operator_that_they_know() -> None:
+    x = noise(2, 3, 8, 8)
+    exported = torch.export.export(InstanceNorm().eval(), (x,))
+    called = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    assert called == [torch.ops.aten.instance_norm.default]
+    torch.testing.assert_close(exported.module()(x), InstanceNorm()(x))

@@ -2,17 +2,20 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from ganas import machine
-from ganas.config import adjustable
+from ganas.config import DataFacts, adjustable
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.config import resolve as resolve_translation
+from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError
-from ganas.growing.config import GrowConfig, resolve_growth
+from ganas.growing.config import GrowConfig, resolve
 from ganas.growing.presets import make_grow_config
-from ganas.machine import cgroup_cores, cores, default_threads
-from ganas.resuming import claim
+from ganas.machine import Machine, cgroup_cores, cores, default_threads
+from ganas.resuming import claim, keep_choices
 from ganas.store import Run
 
 
@@ -64,9 +67,43 @@ def test_what_may_change_when_a_run_goes_on() -> None:
     assert {key for key, mark in adjustable(RunConfig).items() if mark.effect} == {"training.threads"}
 
 
+@pytest.mark.parametrize(
+    "kind, facts, training, expected",
+    [
+        ("train", {"avx512": False}, {}, "contiguous"),
+        ("search", {"avx512": False}, {}, "channels_last"),
+        ("train", {"avx512": False, "cpu_bf16": True}, {}, "channels_last"),
+        ("train", {"avx512": False, "cuda": True}, {}, "channels_last"),
+        ("train", {"avx512": True}, {}, "channels_last"),
+        ("train", {"avx512": True}, {"training.memory_format": "contiguous"}, "contiguous"),
+    ],
+)
+def test_the_memory_format_is_the_machines_and_stays_with_the_run(
+    kind: Literal["search", "train"], facts: dict[str, bool], training: dict[str, str], expected: str, tmp_path: Path
+) -> None:
+    config = make_config(kind, preset="tiny", flags={"data.a": "a", "data.b": "b"} | training)
+    resolved = resolve_translation(config, Machine(**facts), DataFacts({}))  # type: ignore[arg-type]
+    assert resolved.training.memory_format == expected
+    run = Run(tmp_path / "run")
+    claim(run, resolved)
+    run.append_metrics({"nimg": 0})
+    elsewhere = Machine(avx512=expected == "contiguous", cpu_bf16=True, threads=7)
+    assert resolve_translation(keep_choices(run, config), elsewhere, DataFacts({})) == resolved
+
+
+def test_a_run_from_before_there_was_a_choice_stays_channels_last(tmp_path: Path) -> None:
+    config = make_config("train", preset="tiny", flags={"data.a": "a", "data.b": "b"})
+    resolved = resolve_translation(config, Machine(), DataFacts({}))
+    run = Run(tmp_path / "run")
+    run.write_text(run.config, resolved.to_yaml().replace("  memory_format: channels_last\n", ""))
+    run.append_metrics({"nimg": 0})
+    assert resolve_translation(keep_choices(run, config), Machine(avx512=False), DataFacts({})) == resolved
+    assert claim(run, resolved) == []
+
+
 def growing(weights: str | None) -> GrowConfig:
     config = make_grow_config(preset="tiny", flags={"data.images": "images", "metrics.features": "squeezenet:a\nb"})
-    return resolve_growth(config, digest="i", features_digest=weights, cuda=False, fast_bf16=False)
+    return resolve(config, Machine(), DataFacts({"data.digest": "i", "metrics.digest": weights}))
 
 
 def test_weights_that_changed_are_said_to_have_changed(tmp_path: Path) -> None:

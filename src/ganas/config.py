@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ganas.errors import ConfigError, shown
+from ganas.machine import Machine
 from ganas.paths import expanded
 
 SCHEMA = 1
@@ -110,6 +111,11 @@ class Config(Section):
         """The text of a run's ``config.yaml``."""
         return yaml.dump(self.model_dump(by_alias=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
+    @classmethod
+    def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """A stored config with the keys that ganas did not write yet when it was stored."""
+        return document
+
     def value(self, key: str) -> Any:
         """Return the value of ``section.key``."""
         return reduce(getattr, key.split("."), self)
@@ -163,18 +169,47 @@ def load_config(model: type[C], text: str | bytes, origin: str) -> C:
         expected = " or ".join(f"ganas {kind}" for kind in kinds)
         raise ConfigError(f"{origin} is from a run of ganas {document['kind']}: give a run of {expected}")
     try:
-        return validate(model, document)
+        return validate(model, model.completed(document))
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error}") from None
 
 
-def machine_choices(training: LearningConfig, *, cores: int, cuda: bool, fast_bf16: bool) -> dict[str, Any]:
-    """What is left to the machine."""
-    return {
-        "device": ("cuda" if cuda else "cpu") if training.device == "auto" else training.device,
-        "precision": ("bf16" if fast_bf16 else "float32") if training.precision == "auto" else training.precision,
-        "threads": training.threads or cores,
-    }
+@dataclass(frozen=True)
+class DataFacts:
+    """What a config is resolved with besides the machine."""
+
+    digests: Mapping[str, str | None]  # by key of the config, as data.digest_a
+    epoch_images: int = 1  # images, or pairs, of one pass over the data
+
+
+def resolve_sections(
+    config: C,
+    machine: Machine,
+    data: DataFacts,
+    update: Mapping[str, Mapping[str, Any]],  # values of the method's own, by section and key
+) -> C:
+    """Replace ``auto`` in a run's training section, make the data's paths absolute, and fill in digests."""
+    training = config.value("training")
+    device = machine.device(training.device)
+    precision = machine.precision(device, training.precision)
+    values: dict[str, dict[str, Any]] = {"training": {"device": device, "precision": precision}}
+    values["training"]["threads"] = training.threads or machine.threads
+    for key in located(type(config)):
+        value = config.value(key)
+        absolute = value.absolute() if isinstance(value, Path) else absolute_features(value)
+        _put(values, key, absolute)
+    for key, digest in data.digests.items():
+        _put(values, key, digest)
+    for section, more in update.items():
+        values.setdefault(section, {}).update(more)
+    return config.model_copy(
+        update={section: config.value(section).model_copy(update=changes) for section, changes in values.items()}
+    )
+
+
+def _put(values: dict[str, dict[str, Any]], key: str, value: Any) -> None:
+    section, _, name = key.partition(".")
+    values.setdefault(section, {})[name] = value
 
 
 def network_of(features: str | None) -> str | None:

@@ -5,15 +5,13 @@ A few steps are measured first, and the lengths of search and training chosen so
 
 import time
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import torch
 
-from ganas.config import load_config
-from ganas.cyclegan.config import RunConfig
+from ganas.config import DataFacts, load_config
+from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import trial_loop
-from ganas.cyclegan.domains import open_domains
 from ganas.cyclegan.find import find_architecture
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
@@ -24,7 +22,8 @@ from ganas.cyclegan.translate import translate
 from ganas.data.demo import DemoData, write_demo_data
 from ganas.data.loaders import center_crops
 from ganas.data.sources import open_source
-from ganas.learning.timing import noise
+from ganas.learning.timing import noise, step_seconds
+from ganas.machine import this_machine
 from ganas.metrics.evaluate import evaluate_folders
 from ganas.paths import StrPath, as_path, visible
 from ganas.pictures import png, tile
@@ -36,7 +35,6 @@ RESOLUTION = 96  # pixels a side of the photographs in it
 SECONDS = 240.0  # that all of it should take
 REST = 20.0  # of these beside steps: images to look at, checkpoints, translating, measuring
 SHORTEST = 0.3  # of the full lengths: shorter trainings leave photographs nearly as they were
-PATIENCE = 8.0  # seconds after which fewer measured steps have to do
 
 
 def run_demo(out: StrPath) -> str:
@@ -92,19 +90,15 @@ def _length(out: Path, data: DemoData, began: float, reporter: Reporter) -> floa
 
 
 def _seconds(config: RunConfig) -> float:
-    """All steps of a run, as long as a few are, with everything learning."""
+    """Estimate the time of all training steps from a few of them, with alphas learning."""
     layout = find_layout(config.nets.layout)
-    resolved, _ = open_domains(config, layout)
+    resolved = resolve(config, this_machine(), DataFacts({}))
     search, batch = resolved.search, resolved.training.batch
     architecture = None if search else find_architecture(f"random:{layout.name}:0")
     loop = trial_loop(resolved, layout, architecture, STRATEGIES[search.strategy].phases if search else joint_phases)
     loop.nimg = resolved.total_images // 2  # after search.warmup
-    images, seconds = noise(2, batch, resolved.data.resolution), list[float]()
-    while len(seconds) < 4 and sum(seconds) < PATIENCE:
-        began = time.perf_counter()
-        loop.step(*images)
-        seconds.append(time.perf_counter() - began)
-    return median(seconds[1:] or seconds) * resolved.total_images / batch  # the first one asks for memory
+    images = noise(2, batch, resolved.data.resolution)
+    return step_seconds(loop, images, warm_up=1, steps=3) * resolved.total_images / batch
 
 
 def _config(kind: Literal["search", "train"], data: DemoData, length: float) -> RunConfig:

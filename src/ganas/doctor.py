@@ -8,15 +8,16 @@ from pathlib import Path
 
 import torch
 
+from ganas.config import DataFacts
 from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
-from ganas.cyclegan.domains import settle_machine
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.strategies import joint_phases
 from ganas.errors import is_out_of_memory
 from ganas.learning.timing import noise, step_seconds
-from ganas.machine import cores, default_threads, fast_bf16
+from ganas.machine import cores, default_threads, this_machine
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
 ENOUGH_DISK = 5 << 30  # bytes: a run at 256² with its checkpoints and samples
@@ -51,9 +52,10 @@ def _threads() -> Finding:
 
 
 def _bf16() -> Finding:
-    if fast_bf16("auto"):
-        return Finding("bf16", "fast", "training.precision=auto uses bf16 in the networks, float32 in the losses")
-    return Finding("bf16", "slow or missing", "training.precision=auto uses float32")
+    machine = this_machine()
+    if machine.precision(machine.device()) == "bf16":
+        return Finding("bf16", "fast", "training.precision=auto takes bf16 in the networks, float32 in the losses")
+    return Finding("bf16", "slow or missing", "training.precision=auto takes float32")
 
 
 def _speed() -> Finding:
@@ -68,17 +70,20 @@ def _speed() -> Finding:
 
 
 def _measured_speed(preset: str) -> Finding:
-    rates, images = {}, []
+    rates, images, formats = {}, [], []
     for kind, architecture in (("search", None), ("train", Architecture("resnet9"))):
         flags = {"data.a": "a", "data.b": "b"} | ({"nets.layout": architecture.layout} if architecture else {})
         config = make_config(kind, preset=preset, flags=flags)  # type: ignore[arg-type]
-        config = settle_machine(config, epoch_images=1, digests=("", ""))
+        config = resolve(config, this_machine(), DataFacts({}))
         loop = trial_loop(config, find_layout(config.nets.layout), architecture, joint_phases)
         rates[kind] = 1 / step_seconds(loop, noise(2, config.training.batch, config.data.resolution))
+        formats.append(f"{kind} {config.training.memory_format}")
         images.append(f"{kind} {rates[kind] * config.training.batch:.3g}")
     value = f"{rates['search']:.2g} search, {rates['train']:.2g} training steps/s"
     side = config.data.resolution
-    return Finding("speed", value, f"preset {preset}, {side}×{side}; in pairs/s: {', '.join(images)}")
+    return Finding(
+        "speed", value, f"preset {preset}, {side}×{side}; in pairs a second: {', '.join(images)}; {', '.join(formats)}"
+    )
 
 
 def _libraries() -> Finding:

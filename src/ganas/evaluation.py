@@ -186,12 +186,10 @@ def _validation(
 ) -> Validation:
     """What the run was measured by, on whatever device this machine has."""
     here = config.model_copy(update={"training": config.training.model_copy(update={"device": "auto"})})
-    opened, domains = open_domains(here, find_layout(config.nets.layout))
-    for name, then, now in (
-        (config.data.a, config.data.digest_a, opened.data.digest_a),
-        (config.data.b, config.data.digest_b, opened.data.digest_b),
-    ):
-        if then != now:
+    domains = open_domains(here, find_layout(config.nets.layout))
+    for key, digest in domains.facts.digests.items():
+        if config.value(key) != digest:
+            name = config.data.a if key == "data.digest_a" else config.data.b
             raise RunError(f"the images of {str(name)!r} changed since {str(place)!r} was trained: give --a and --b")
     validation = Validation(config, domains, network, cache, metrics or possible_metrics(network), reporter)
     if validation.test_digest() != config.data.digest_test:

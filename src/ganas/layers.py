@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.functional import normalize
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
-EPSILON = 1e-5  # of instance norm
+INSTANCE_NORM_EPS = 1e-5  # of instance norm
 WARM_UP = 15  # power iterations at the start, as torch's own spectral norm has
 
 
@@ -26,11 +26,18 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] * x.shape[3] == 1:
             raise ValueError(f"instance norm needs more than one pixel, got a map of shape {list(x.shape)}")
+        if _exporting():
+            return functional.instance_norm(x, eps=INSTANCE_NORM_EPS)  # an operator that exporters know
         return _InstanceNorm.apply(x)  # type: ignore[no-any-return]
 
 
+def _exporting() -> bool:
+    is_exporting = getattr(torch.compiler, "is_exporting", None)  # torch 2.7
+    return torch.jit.is_tracing() or bool(is_exporting and is_exporting())  # type: ignore[attr-defined, no-untyped-call]
+
+
 class _InstanceNorm(torch.autograd.Function):
-    """Batch norm of one image at a time, which torch computes well in either memory format.
+    """Batch norm in which every channel of every image is a channel, which torch computes well in either memory format.
 
     For its backward pass the output is enough, with a scale a channel: the input is not kept.
     """
@@ -38,24 +45,23 @@ class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=_format(x))  # of other strides torch makes wrong numbers in silence
-        # parameters of float32 make the statistics of bf16 maps float32
-        one = x.new_ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
-        zero = torch.zeros_like(one)
         normal = torch.empty_like(x)
-        scale = one.new_empty(x.shape[:2])
-        for image, out, of_image in zip(_images(x), _images(normal), scale, strict=True):
+        # parameters of float32 make the statistics of bf16 maps float32
+        scale = x.new_empty(x.shape[0] * x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+        for maps, out, of_maps in zip(_folded(x), _folded(normal), scale.chunk(_chunks(x)), strict=True):
+            one, zero = torch.ones_like(of_maps), torch.zeros_like(of_maps)
             torch.ops.aten.native_batch_norm.out(
-                image,
+                maps,
                 one,
                 zero,
                 None,
                 None,
                 True,
                 0.0,
-                EPSILON,
+                INSTANCE_NORM_EPS,
                 out=out,
                 save_mean=zero.new_empty(0),
-                save_invstd=of_image,
+                save_invstd=of_maps,
             )
         ctx.save_for_backward(normal, scale)
         return normal
@@ -65,20 +71,38 @@ class _InstanceNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         normal, scale = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=_format(normal))
-        zero, one = torch.zeros_like(scale[0]), torch.ones_like(scale[0])
-        images = [
+        parts = [
             # as of an input that is normal already: mean 0, deviation 1, and the scale as its weight
             torch.ops.aten.native_batch_norm_backward(
-                g, x, s, None, None, zero, one, True, EPSILON, [True, False, False]
-            )
-            for g, x, s in zip(_images(gradient), _images(normal), scale, strict=True)
+                g,
+                x,
+                s,
+                None,
+                None,
+                torch.zeros_like(s),
+                torch.ones_like(s),
+                True,
+                INSTANCE_NORM_EPS,
+                [True, False, False],
+            )[0]
+            for g, x, s in zip(_folded(gradient), _folded(normal), scale.chunk(_chunks(normal)), strict=True)
         ]
-        return images[0][0] if len(images) == 1 else torch.cat([image[0] for image in images])
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(normal.shape)
 
 
-def _images(x: Tensor) -> tuple[Tensor, ...]:
-    """[n, ...] -> n views [1, ...]."""
-    return torch.split(x, 1)
+def _chunks(x: Tensor) -> int:
+    """How many batch norms it takes: one in NCHW, one an image in channels-last memory.
+
+    Channels-last images cannot share one without a copy. Group norm, which could, takes 1.6 times as long in float32
+    and ten times in bf16 (LOG.md, 2026-11-28).
+    """
+    return 1 if x.is_contiguous() else len(x)
+
+
+def _folded(x: Tensor) -> tuple[Tensor, ...]:
+    """[n, c, h, w] -> views: one [1, n·c, h, w] in NCHW, n of [1, c, h, w] in channels-last memory."""
+    n, c, height, width = x.shape
+    return (x.view(1, n * c, height, width),) if x.is_contiguous() else torch.split(x, 1)
 
 
 def _format(x: Tensor) -> torch.memory_format:

@@ -1,27 +1,64 @@
-"""What this machine is and what it is good at: cores, devices, bf16, memory."""
+"""What this machine is good at: threads, devices, bf16, memory formats. No torch on import."""
 
 import ctypes
 import os
 import re
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path, PurePosixPath
-
-import torch
+from typing import Literal
 
 from ganas.errors import ConfigError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
 
-def fast_bf16(device: str) -> bool:
-    """Whether a device (``auto``: the one a run would take) multiplies bf16 natively, faster than float32."""
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capability = torch.backends.cpu.get_cpu_capability()
-    flags = _cpu_flags()
-    return "AVX512" in capability and bool({"avx512_bf16", "amx_bf16"} & flags)
+MemoryFormat = Literal["channels_last", "contiguous"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts that a config is resolved with."""
+
+    threads: int = 1  # of the CPU, for a run that sets none
+    cuda: bool = False  # there is a GPU
+    cpu_bf16: bool = False  # the CPU multiplies bf16 natively, faster than float32
+    cuda_bf16: bool = False  # the GPU does
+    avx512: bool = True  # PyTorch uses AVX-512 on the CPU
+
+    def device(self, wanted: str = "auto") -> str:
+        """The device that ``auto`` stands for, or the wanted one."""
+        return ("cuda" if self.cuda else "cpu") if wanted == "auto" else wanted
+
+    def precision(self, device: str, wanted: str = "auto") -> str:
+        """The precision that ``auto`` stands for on a device, or the wanted one."""
+        fast = self.cuda_bf16 if device.startswith("cuda") else self.cpu_bf16
+        return ("bf16" if fast else "float32") if wanted == "auto" else wanted
+
+    def memory_format(self, kind: str, device: str, precision: str) -> MemoryFormat:
+        """The faster memory format for a run of ``ganas search`` or ``ganas train``.
+
+        Channels-last, but for training in float32 on a CPU without AVX-512 (LOG.md, 2026-11-28).
+        """
+        slow = kind == "train" and device == "cpu" and precision == "float32" and not self.avx512
+        return "contiguous" if slow else "channels_last"
+
+
+def this_machine() -> Machine:
+    """The facts of the machine that this process runs on."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    avx512 = "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return Machine(
+        threads=default_threads(),
+        cuda=cuda,
+        cpu_bf16=avx512 and bool({"avx512_bf16", "amx_bf16"} & _cpu_flags()),
+        cuda_bf16=cuda and bool(torch.cuda.is_bf16_supported(including_emulation=False)),
+        avx512=avx512,
+    )
 
 
 def _cpu_flags() -> set[str]:
@@ -60,6 +97,8 @@ def cgroup_cores(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc
 
 def check_device(name: str) -> None:
     """Raise `ConfigError` unless this machine has the device."""
+    import torch
+
     try:
         device = torch.device("cpu" if name == "auto" else name)
     except RuntimeError:

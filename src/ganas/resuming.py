@@ -10,19 +10,16 @@ from ganas.store import Run
 C = TypeVar("C", bound=Config)
 
 
-def kept_choices(run: Run, config: C) -> C:
-    """Take device, precision and threads from an existing run where the command leaves them open."""
+def keep_choices(run: Run, config: C) -> C:
+    """Take what an existing run resolved for itself (device, precision, ...) where the command leaves it open."""
     if not run.config.exists():
         return config
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
     if stored.kind != config.kind and run.begun:
         raise RunError(f"{str(run.path)!r} is a run of ganas {stored.kind}: choose another --out")
     mine, kept = config.value("training"), stored.value("training")
-    update = {
-        "device": kept.device if mine.device == "auto" else mine.device,
-        "precision": kept.precision if mine.precision == "auto" else mine.precision,
-        "threads": mine.threads or kept.threads,
-    }
+    update = {name: value for name, value in kept if getattr(mine, name) == "auto"}
+    update["threads"] = mine.threads or kept.threads
     return config.model_copy(update={"training": mine.model_copy(update=update)})
 
 

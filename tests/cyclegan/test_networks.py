@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ganas.cyclegan.config import SearchConfig
 from ganas.cyclegan.model import LossWeights, generator_loss
+from ganas.cyclegan.networks import MEMORY_FORMATS
 from ganas.learning.loop import Loop
 from ganas.machine import keep_freed_memory
 from small import noise, small_config, small_loop
@@ -90,6 +91,19 @@ def test_weights_and_maps_are_channels_last() -> None:
     loop.gan.generator_ab(noise(loop.config)[0])
     assert len(seen) == 13
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
+@pytest.mark.parametrize("layout, search", [("resnet6", None), ("framed", SEARCH)])
+def test_gradients_are_the_same_in_both_memory_formats(layout: str, search: SearchConfig | None) -> None:
+    found = []
+    for memory_format in ("channels_last", "contiguous"):
+        loop, _ = small_loop(small_config(layout, search, memory_format=memory_format))
+        loop.gan.double()
+        loop.step(*(x.double() for x in noise(loop.config)))
+        weights = [p for p in loop.gan.parameters() if p.ndim == 4]
+        assert all(w.is_contiguous(memory_format=MEMORY_FORMATS[memory_format]) for w in weights)
+        found.append([p.grad for p in loop.gan.parameters()])  # Adam makes much of those that are only rounding
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-10)
 
 
 def test_an_optimiser_restored_from_another_memory_format_goes_on_alike() -> None:

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from test_runner import Oracle, config
 
+from ganas.config import DataFacts
 from ganas.growing.baseline_cache import KeptResults
 from ganas.growing.candidates import read_spec
-from ganas.growing.config import resolve_growth
+from ganas.growing.config import resolve
 from ganas.growing.forecast import Pace, forecast
 from ganas.growing.plan import baseline_route
 from ganas.growing.runner import Growth
+from ganas.machine import Machine
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -28,7 +30,7 @@ def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights
     cache: Path, tmp_path: Path, depth: int, gap: int | None
 ) -> None:
     given = config(**{"growth.probability": 0.5, "growth.depth": depth, "metrics.images": 8})
-    settings = resolve_growth(given, digest="0", features_digest=None, cuda=False, fast_bf16=False)
+    settings = resolve(given, Machine(), DataFacts({"data.digest": "0"}))
     Growth(Run(tmp_path / "first"), settings, Oracle(2), Reporter(quiet=True), StopSignal()).run()
     route = baseline_route(settings)[1:]
     expected = [] if gap is None else route[: route.index(route[gap]) + 1]

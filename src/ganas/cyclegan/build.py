@@ -5,6 +5,7 @@ There are no twin classes: a supernet whose weights are one-hot is the final net
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -65,10 +66,16 @@ class Network(nn.Module):
     def __init__(self, layout: NetworkLayout, width: float, choose: Choose) -> None:
         super().__init__()
         self.cells = nn.Sequential(*(_FilledCell(cell, width, choose) for cell in layout.cells))
+        self.memory_format = torch.channels_last  # of maps
         self.checkpointing = False  # keep what enters a cell alone, and compute the rest again in the backward pass
 
+    def lay_out(self, memory_format: torch.memory_format) -> Self:
+        """Convert the weights to a memory format, and maps from now on."""
+        self.memory_format = memory_format
+        return self.to(memory_format=memory_format)
+
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)  # and so it stays: every op is as fast or faster in it
+        x = x.contiguous(memory_format=self.memory_format)  # every op keeps it
         if torch.is_grad_enabled() and not self.checkpointing:
             return self.cells(x)  # type: ignore[no-any-return]
         for cell in self.cells:

@@ -1,7 +1,7 @@
 """The config of ``ganas search`` and ``ganas train``."""
 
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,7 @@ from ganas.config import (
     FREE,
     Config,
     Count,
+    DataFacts,
     Fraction,
     LearningConfig,
     Located,
@@ -18,10 +19,10 @@ from ganas.config import (
     Section,
     Weight,
     Width,
-    absolute_features,
-    machine_choices,
     refuse_distance_without_network,
+    resolve_sections,
 )
+from ganas.machine import Machine
 
 
 class DataConfig(Section):
@@ -116,6 +117,8 @@ class TrainingConfig(LearningConfig):
     # recompute the generators' cells in the backward pass, bit for bit: less memory, more time
     checkpointing: Annotated[bool, FREE] = False
     compile: bool = False  # torch.compile the generators' training step; takes a minute at the start: docs/speed.md
+    # of weights and activations; auto: the faster one on this machine
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     inherit: Place | None = None  # run folder of a search: start from its supernet's weights where shapes agree
     evaluate_every: Positive = 2000  # affects which generator is selected
 
@@ -162,6 +165,14 @@ class RunConfig(Config):
     metrics: MetricsConfig = MetricsConfig()
     search: SearchConfig | None = None
 
+    @classmethod
+    def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """Runs were channels-last before there was a choice."""
+        training = document.get("training")
+        if not isinstance(training, dict):
+            return document
+        return {**document, "training": {"memory_format": "channels_last", **training}}
+
     @property
     def total_images(self) -> int:
         """Length of the run, in pairs; known once resolved."""
@@ -180,41 +191,22 @@ class RunConfig(Config):
         return self.training.device
 
 
-def resolve(
-    config: RunConfig,
-    *,
-    epoch_images: int,
-    digests: tuple[str, str],
-    cores: int,
-    cuda: bool,
-    fast_bf16: bool,
-) -> RunConfig:
-    """Fill in what depends on the data (an epoch is max(|A|, |B|) pairs) and on the machine."""
-    training = config.training
-    images = training.images or epoch_images * (training.epochs or 1)
-    chosen = machine_choices(training, cores=cores, cuda=cuda, fast_bf16=fast_bf16)
-    metrics = config.metrics
-    select = default_metric(metrics.features) if metrics.select == "auto" else metrics.select
-    data = config.data.model_copy(
-        update={
-            "a": config.data.a.absolute(),
-            "b": config.data.b.absolute(),
-            "test_a": config.data.test_a and config.data.test_a.absolute(),
-            "test_b": config.data.test_b and config.data.test_b.absolute(),
-            "digest_a": digests[0],
-            "digest_b": digests[1],
-        }
-    )
-    inherit = training.inherit and training.inherit.absolute()
-    features = absolute_features(metrics.features)
-    length = ceil(images / training.batch) * training.batch
-    return config.model_copy(
-        update={
-            "data": data,
-            "training": training.model_copy(update={"images": length, "epochs": None, "inherit": inherit} | chosen),
-            "metrics": metrics.model_copy(update={"select": select, "features": features}),
-        }
-    )
+def resolve(config: RunConfig, machine: Machine, data: DataFacts) -> RunConfig:
+    """Fill in what depends on the machine and on the data; an epoch is max(|A|, |B|) pairs."""
+    training, metrics = config.training, config.metrics
+    device = machine.device(training.device)
+    best = machine.memory_format(config.kind, device, machine.precision(device, training.precision))
+    images = training.images or data.epoch_images * (training.epochs or 1)
+    update: dict[str, dict[str, Any]] = {
+        "training": {
+            "images": ceil(images / training.batch) * training.batch,
+            "epochs": None,
+            "inherit": training.inherit and training.inherit.absolute(),
+            "memory_format": best if training.memory_format == "auto" else training.memory_format,
+        },
+        "metrics": {"select": default_metric(metrics.features) if metrics.select == "auto" else metrics.select},
+    }
+    return resolve_sections(config, machine, data, update)
 
 
 def default_metric(features: str | None) -> str:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
-from ganas.cyclegan.config import RunConfig, resolve
+from ganas.config import DataFacts
+from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import LAYOUTS, Layout, find_layout
 from ganas.data.loaders import split
 from ganas.data.sources import MINIMUM_IMAGES, ImageSource, check_apart, open_source
 from ganas.errors import ArchitectureError, ConfigError
-from ganas.machine import check_device, default_threads, fast_bf16
+from ganas.machine import check_device
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,7 @@ class Domains:
     b: ImageSource
     held_a: ImageSource
     held_b: ImageSource
+    facts: DataFacts  # of all images, held out or not
 
     def of(self, letter: str) -> ImageSource:
         """The images to learn from of domain ``a`` or ``b``."""
@@ -34,11 +34,13 @@ def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
         return source.subset(learn), source.subset(hold)
 
     (train_a, held_a), (train_b, held_b) = halves(a), halves(b)
-    return Domains(train_a, train_b, held_a, held_b)
+    digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
+    facts = DataFacts(digests, epoch_images=max(len(train_a), len(train_b)))
+    return Domains(train_a, train_b, held_a, held_b, facts)
 
 
-def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]:
-    """Check the resolution, find and check every image, and settle what depends on them and on the machine."""
+def open_domains(config: RunConfig, layout: Layout) -> Domains:
+    """Check resolution, device and every image."""
     layout.check_resolution(config.data.resolution)
     if config.nets.discriminator == "patchgan":
         if config.kind == "search":
@@ -65,23 +67,8 @@ def open_domains(config: RunConfig, layout: Layout) -> tuple[RunConfig, Domains]
         )
         for path in (config.data.a, config.data.b)
     )
-    digests = a.digest(), b.digest()
-    if check_apart(a, b) or digests[0] == digests[1]:
+    if check_apart(a, b) or a.digest() == b.digest():
         b = replace(
             b, notes=(*b.notes, "the same images as the other domain has: there is nothing to learn between them")
         )
-    domains = split_domains(a, b, config)
-    epoch_images = max(len(domains.a), len(domains.b))
-    return settle_machine(config, epoch_images=epoch_images, digests=digests), domains
-
-
-def settle_machine(config: RunConfig, *, epoch_images: int, digests: tuple[str, str]) -> RunConfig:
-    """`resolve` for this machine."""
-    return resolve(
-        config,
-        epoch_images=epoch_images,
-        digests=digests,
-        cores=default_threads(),
-        cuda=torch.cuda.is_available(),
-        fast_bf16=fast_bf16(config.training.device),
-    )
+    return split_domains(a, b, config)

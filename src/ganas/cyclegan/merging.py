@@ -152,6 +152,13 @@ class SharedConvolution:
         return self.after(x) if self.after else x
 
 
+def _format(kernels: Iterable[Tensor]) -> torch.memory_format:
+    """That of the whole kernels; those of one tap, or with repeated taps, are of both formats or of none."""
+    last = torch.channels_last
+    contiguous = any(k.is_contiguous() and not k.is_contiguous(memory_format=last) for k in kernels)
+    return torch.contiguous_format if contiguous else last
+
+
 class _SumOfKernels(torch.autograd.Function):
     """Σ wᵢ · Kᵢ, every kernel at its place within a common one, without a copy of the sum for every term."""
 
@@ -162,7 +169,7 @@ class _SumOfKernels(torch.autograd.Function):
         weights, kernels = tensors[: len(places)], tensors[len(places) :]
         first = kernels[0]
         total = torch.empty(
-            (*first.shape[:2], *taps), dtype=first.dtype, device=first.device, memory_format=torch.channels_last
+            (*first.shape[:2], *taps), dtype=first.dtype, device=first.device, memory_format=_format(kernels)
         ).zero_()
         for (rows, columns), weight, kernel in zip(places, weights, kernels, strict=True):
             total[:, :, rows, columns].addcmul_(kernel, weight)

@@ -20,7 +20,7 @@ from ganas.learning.loop import Event
 from ganas.metrics.cache import Cache
 from ganas.paths import StrPath
 from ganas.progress import Reporter
-from ganas.resuming import claim, kept_choices
+from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
@@ -102,10 +102,11 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
 
 def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
-    """Settle the config and open the data; whatever can be wrong is found before the run's folder is made."""
+    """Resolve the config and open the data; whatever can be wrong is found before the run's folder is made."""
     assert config.search is not None, "a search has a search section"
     layout, strategy = find_layout(config.nets.layout), config.search.strategy
-    config, domains = open_domains(kept_choices(run, config), layout)
+    config = keep_choices(run, config)
+    domains = open_domains(config, layout)
     if STRATEGIES[strategy].halved:
         for name, source in (("A", domains.a), ("B", domains.b)):
             check_halves(len(source), name, f"--strategy {strategy}", "add images, or search with --strategy of or tf")

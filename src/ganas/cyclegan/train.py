@@ -27,7 +27,7 @@ from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import Summary, metric_of
 from ganas.paths import StrPath
 from ganas.progress import Reporter
-from ganas.resuming import claim, kept_choices
+from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
@@ -107,13 +107,14 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
 def open_training(
     config: RunConfig, architecture: Architecture, run: Run
 ) -> tuple[RunConfig, Domains, Validation, dict[str, Tensor] | None]:
-    """Settle the config, open the data and read what is inherited; whatever can be wrong is found before the run's
+    """Resolve the config, open the data and read what is inherited; whatever can be wrong is found before the run's
     folder is made.
     """
     layout = find_layout(architecture.layout)
     nets = config.nets.model_copy(update={"layout": layout.name})
     config = config.model_copy(update={"architecture": architecture.id, "nets": nets})
-    config, domains = open_domains(kept_choices(run, config), layout)
+    config = keep_choices(run, config)
+    domains = open_domains(config, layout)
     config, validation = open_validation(config, domains, Cache(default_cache()))
     fresh = config.training.inherit is not None and not run.checkpoint_paths()
     supernet = _supernet(config.training.inherit, layout) if config.training.inherit and fresh else None

@@ -109,7 +109,8 @@ class Translator:
     """One generator, ready for images of any size."""
 
     def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+        memory_format = getattr(network, "memory_format", torch.channels_last)  # a run's generators keep theirs
+        self.network = network.to(device).to(memory_format=memory_format)
         self.multiple = multiple  # that the network needs as image sides
         self.device = device
         self.bf16 = bf16

@@ -1,11 +1,12 @@
 """Score the translators of a run on images they are not trained on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from torch import Tensor
 
-from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.trainer import Session
@@ -13,6 +14,7 @@ from ganas.cyclegan.translate import Translator
 from ganas.data.loaders import center_crops, split
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
+from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
@@ -132,16 +134,16 @@ class Validation:
 
 
 def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) -> tuple[RunConfig, Validation]:
-    """Load the feature network, if any, and put the digest of its weights into the resolved `config`.
+    """Load the feature network, if any, open the images to measure on, and resolve the config.
 
     Raises `ConfigError` if test images are needed, but not given.
     """
-    metrics = config.metrics
-    network = load_features(metrics.features, device=config.device) if metrics.features else None
+    machine, features = this_machine(), config.metrics.features
+    network = load_features(features, device=machine.device(config.training.device)) if features else None
     validation = Validation(config, domains, network, cache)
-    data = config.data.model_copy(update={"digest_test": validation.test_digest()})
-    metrics = metrics.model_copy(update={"digest": network.digest if network else None})
-    return config.model_copy(update={"data": data, "metrics": metrics}), validation
+    digests = {"data.digest_test": validation.test_digest(), "metrics.digest": network.digest if network else None}
+    facts = replace(domains.facts, digests={**domains.facts.digests, **digests})
+    return resolve(config, machine, facts), validation
 
 
 def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:

@@ -1,7 +1,8 @@
 """The config of ``ganas grow``."""
 
+from dataclasses import replace
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,6 +10,7 @@ from ganas.config import (
     FREE,
     Config,
     Count,
+    DataFacts,
     Filters,
     KernelSize,
     LearningConfig,
@@ -18,10 +20,10 @@ from ganas.config import (
     Rate,
     Section,
     Weight,
-    absolute_features,
-    machine_choices,
     refuse_distance_without_network,
+    resolve_sections,
 )
+from ganas.machine import Machine
 
 
 class ImagesConfig(Section):
@@ -149,22 +151,13 @@ class GrowConfig(Config):
         return self
 
 
-def resolve_growth(
-    config: GrowConfig, *, digest: str, features_digest: str | None, cuda: bool, fast_bf16: bool
-) -> GrowConfig:
-    """Fill in what depends on the data and on the machine. A candidate has one thread, whatever runs beside it."""
+def resolve(config: GrowConfig, machine: Machine, data: DataFacts) -> GrowConfig:
+    """Fill in what depends on the machine and on the data. A candidate has one thread, whatever runs beside it."""
     training, metrics = config.training, config.metrics
-    chosen = machine_choices(training, cores=1, cuda=cuda, fast_bf16=fast_bf16)
     lengths = {
         name: ceil(count / training.batch) * training.batch
         for name, count in (("images", training.images), ("final_images", training.final_images))
     }
     select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
-    scores = {"select": select, "features": absolute_features(metrics.features), "digest": features_digest}
-    return config.model_copy(
-        update={
-            "data": config.data.model_copy(update={"images": config.data.images.absolute(), "digest": digest}),
-            "training": training.model_copy(update=chosen | lengths),
-            "metrics": metrics.model_copy(update=scores),
-        }
-    )
+    update: dict[str, dict[str, Any]] = {"training": lengths, "metrics": {"select": select}}
+    return resolve_sections(config, replace(machine, threads=1), data, update)

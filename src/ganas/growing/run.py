@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from ganas.config import DataFacts
 from ganas.data.center_crops import write_center_crops
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.architecture import doublings
-from ganas.growing.config import GrowConfig, resolve_growth
+from ganas.growing.config import GrowConfig, resolve
 from ganas.growing.forecast import PAPER_COST, forecast
 from ganas.growing.networks import GrownGenerator
 from ganas.growing.plan import ON, Step, parse_route, proggan_steps, route_specs, space_of
@@ -19,11 +20,11 @@ from ganas.growing.sample import GrownInfo, save_grown
 from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
-from ganas.machine import check_device, fast_bf16
+from ganas.machine import check_device, this_machine
 from ganas.metrics.features import load_features
 from ganas.paths import StrPath
 from ganas.progress import Reporter
-from ganas.resuming import claim, kept_choices
+from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run
 
@@ -42,7 +43,7 @@ def grow(
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop.
     """
     run = Run(out)
-    config, source = open_images(kept_choices(run, _with_route(config, route)))
+    config, source = open_images(keep_choices(run, _with_route(config, route)))
     workers = _opened(executor, config) if isinstance(executor, ExecutorOptions) else executor
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
@@ -117,7 +118,7 @@ def find_route(text: str, config: GrowConfig) -> list[Step]:
 
 
 def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
-    """Find and check every image, and settle what depends on them and on the machine."""
+    """Find and check every image, and resolve the config."""
     resolution, batch = config.data.resolution, config.training.batch
     doublings(resolution)
     check_device(config.training.device)
@@ -138,14 +139,8 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
     features = load_features(config.metrics.features, device="cpu") if config.metrics.features else None
-    resolved = resolve_growth(
-        config,
-        digest=source.digest(),
-        features_digest=features.digest if features else None,
-        cuda=torch.cuda.is_available(),
-        fast_bf16=fast_bf16(config.training.device),
-    )
-    return resolved, source
+    digests = {"data.digest": source.digest(), "metrics.digest": features.digest if features else None}
+    return resolve(config, this_machine(), DataFacts(digests, len(source))), source
 
 
 def _keep(run: Run, result: GrowResult) -> None:

@@ -19,14 +19,14 @@ def noise(domains: int, batch: int, resolution: int) -> tuple[Tensor, ...]:
     return (torch.rand(domains, batch, 3, resolution, resolution, generator=generator) * 2 - 1).unbind()
 
 
-def step_seconds(loop: Loop, images: tuple[Tensor, ...]) -> float:
-    """The median of a few steps on these images, after some to warm up; of large steps fewer."""
+def step_seconds(loop: Loop, images: tuple[Tensor, ...], *, warm_up: int = WARM_UP, steps: int = STEPS) -> float:
+    """Median seconds of `steps` steps after `warm_up` others; fewer if they are slow."""
     seconds: list[float] = []
-    for number in range(WARM_UP + STEPS):
+    for number in range(warm_up + steps):
         if number > 1 and sum(seconds) > PATIENCE:
             break
         seconds.append(_seconds(lambda: loop.step(*images), loop.config.device))
-    return median(seconds[min(WARM_UP, len(seconds) - 1) :])
+    return median(seconds[min(warm_up, len(seconds) - 1) :])
 
 
 def _seconds(step: Callable[[], None], device: str) -> float:

@@ -10,13 +10,14 @@ from multiprocessing import get_context
 
 import torch
 
+from ganas.config import DataFacts
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import measure_cost
-from ganas.cyclegan.domains import settle_machine
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.errors import GanasError
+from ganas.machine import this_machine
 from ganas.progress import readable_seconds
 from ganas.recipes.configs import config_of, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
@@ -42,7 +43,7 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
         config, architecture = _expected(job)
         layout = find_layout(config.nets.layout)
         training_images = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-        config = settle_machine(config, epoch_images=max(training_images), digests=("", ""))
+        config = resolve(config, this_machine(), DataFacts({}, max(training_images)))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
         if key not in measured:
             phases = STRATEGIES[config.search.strategy].phases if config.search else joint_phases
