@@ -5,8 +5,10 @@ from math import log
 import pytest
 import torch
 
-from ganas.learning.losses import ADVERSARIAL, AdversarialName, reconstruction
+from ganas.learning.adversarial import ADVERSARIAL
+from ganas.learning.losses import reconstruction
 
+NO_REALS = torch.empty(0)
 every_game = pytest.mark.parametrize("name", ADVERSARIAL)
 
 
@@ -24,7 +26,7 @@ def scores(*values: float) -> torch.Tensor:
         ("bce", scores(log(3), 0), scores(0, log(3)), 0.5 * ((log(4 / 3) + log(2)) / 2 + (log(2) + log(4)) / 2)),
     ],
 )
-def test_a_discriminators_loss(name: AdversarialName, real: torch.Tensor, fake: torch.Tensor, expected: float) -> None:
+def test_a_discriminators_loss(name: str, real: torch.Tensor, fake: torch.Tensor, expected: float) -> None:
     assert ADVERSARIAL[name].discriminator(real, fake).item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -36,8 +38,8 @@ def test_a_discriminators_loss(name: AdversarialName, real: torch.Tensor, fake: 
         ("bce", scores(0, log(3)), (log(2) + log(4 / 3)) / 2),
     ],
 )
-def test_a_generators_loss(name: AdversarialName, fake: torch.Tensor, expected: float) -> None:
-    assert ADVERSARIAL[name].generator(fake).item() == pytest.approx(expected, rel=1e-12)
+def test_a_generators_loss(name: str, fake: torch.Tensor, expected: float) -> None:
+    assert ADVERSARIAL[name].generator(NO_REALS, fake).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
@@ -45,13 +47,13 @@ def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
     bce = torch.nn.functional.binary_cross_entropy_with_logits
     expected = (bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))) / 2
     torch.testing.assert_close(ADVERSARIAL["bce"].discriminator(real, fake), expected)
-    torch.testing.assert_close(ADVERSARIAL["bce"].generator(fake), bce(fake, torch.ones_like(fake)))
+    torch.testing.assert_close(ADVERSARIAL["bce"].generator(NO_REALS, fake), bce(fake, torch.ones_like(fake)))
 
 
 @every_game
-def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: AdversarialName) -> None:
+def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: str) -> None:
     fake = torch.linspace(-0.9, 0.9, 9, requires_grad=True)
-    (fools,) = torch.autograd.grad(ADVERSARIAL[name].generator(fake), fake)
+    (fools,) = torch.autograd.grad(ADVERSARIAL[name].generator(NO_REALS, fake), fake)
     (unmasks,) = torch.autograd.grad(ADVERSARIAL[name].discriminator(torch.ones(9), fake), fake)
     assert (fools < 0).all()  # descent raises the score
     assert (unmasks[fake > 0] > 0).all()
@@ -59,9 +61,9 @@ def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: AdversarialN
 
 @every_game
 @pytest.mark.parametrize("size", [1e4, -1e4])
-def test_extreme_scores_give_finite_losses_and_gradients(name: AdversarialName, size: float) -> None:
+def test_extreme_scores_give_finite_losses_and_gradients(name: str, size: float) -> None:
     real, fake = torch.full((2, 3), size, requires_grad=True), torch.full((2, 3), -size, requires_grad=True)
-    loss = ADVERSARIAL[name].discriminator(real, fake) + ADVERSARIAL[name].generator(fake)
+    loss = ADVERSARIAL[name].discriminator(real, fake) + ADVERSARIAL[name].generator(NO_REALS, fake)
     loss.backward()
     assert all(torch.isfinite(value).all() for value in (loss, real.grad, fake.grad))
 

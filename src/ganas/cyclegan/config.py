@@ -20,8 +20,10 @@ from ganas.config import (
     Width,
     absolute_features,
     machine_choices,
+    one_of,
     refuse_distance_without_network,
 )
+from ganas.learning.adversarial import adversarial_names
 
 
 class DataConfig(Section):
@@ -75,7 +77,7 @@ class NetsConfig(Section):
 class LossConfig(Section):
     """Equation 4: the adversarial game and the weight of each term."""
 
-    adversarial: Literal["lsgan", "bce", "hinge"] = "lsgan"
+    adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=False))] = "lsgan"
     adversarial_ab: Weight = 1.0
     adversarial_ba: Weight = 1.0
     cycle: Weight = 10.0

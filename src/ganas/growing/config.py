@@ -20,8 +20,10 @@ from ganas.config import (
     Weight,
     absolute_features,
     machine_choices,
+    one_of,
     refuse_distance_without_network,
 )
+from ganas.learning.adversarial import adversarial_names
 
 
 class ImagesConfig(Section):
@@ -77,7 +79,7 @@ class GrowthConfig(Section):
 class WassersteinConfig(Section):
     """The adversarial game of a grown GAN, and what keeps its discriminator in bounds."""
 
-    adversarial: Literal["wgan", "lsgan", "bce", "hinge"] = "wgan"
+    adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=True))] = "wgan"
     gradient: Weight = 10.0  # of the gradient penalty
     drift: Weight = 0.001  # of the squared scores of real images
 
