@@ -5,8 +5,14 @@ from math import log
 import pytest
 import torch
 
-from ganas.learning.adversarial import ADVERSARIAL
+from ganas.cyclegan.config import LossConfig
+from ganas.growing import model as growing
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.config import WassersteinConfig
+from ganas.growing.model import GrownGAN, PenaltyWeights
+from ganas.learning.adversarial import ADVERSARIAL, Adversarial
 from ganas.learning.losses import reconstruction
+from small import noise, small_config, small_loop
 
 NO_REALS = torch.empty(0)
 every_game = pytest.mark.parametrize("name", ADVERSARIAL)
@@ -72,3 +78,26 @@ def test_reconstruction_is_the_mean_absolute_difference() -> None:
     image, original = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[0.5, -1.0]]]])
     assert reconstruction(image, original).item() == 1.25
     assert reconstruction(image, image).item() == 0
+
+
+def test_a_relativistic_loss_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relativistic average LSGAN (Jolicoeur-Martineau 2018), in both wings and in what configs accept."""
+
+    def pull(up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+        return 0.5 * ((up - down.mean() - 1).square().mean() + (down - up.mean() + 1).square().mean())
+
+    entry = Adversarial(lambda real, fake: pull(fake, real), pull, needs_real=True)
+    monkeypatch.setitem(ADVERSARIAL, "ralsgan", entry)
+    assert LossConfig(adversarial="ralsgan").adversarial == WassersteinConfig(adversarial="ralsgan").adversarial
+    config = small_config("resnet6")
+    loop, _ = small_loop(config.model_copy(update={"loss": LossConfig(adversarial="ralsgan", pool=2)}))
+    loop.step(*noise(loop.config))
+    gan = GrownGAN(GrowthArchitecture(latent=4, channels=8))
+    z, real = torch.randn(4, 4), torch.rand(4, 3, 8, 8)
+    weights = PenaltyWeights()
+    terms = growing.discriminator_loss(gan, real, z, torch.rand(4, 1, 1, 1), adversarial="ralsgan", weights=weights)
+    torch.stack([*terms.values()]).sum().backward()
+    growing.generator_loss(gan, z, lambda: real, adversarial="ralsgan")["generator"].backward()
+    for network in (*loop.gan.children(), *gan.children()):
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
