@@ -51,8 +51,8 @@ def small_loop(
     gan = small_gan(config, seed)
     pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
     half_life = config.training.ema_half_life
-    average = EMA(gan, half_life=half_life, batch=BATCH) if half_life else None
-    return open_loop(gan, phases(gan, pools, config), average, config), pools
+    ema = EMA(gan, half_life=half_life, batch=BATCH) if half_life else None
+    return open_loop(gan, phases(gan, pools, config), ema, config), pools
 
 
 def noise(config: RunConfig, nimg: int = 0) -> tuple[Tensor, Tensor]:

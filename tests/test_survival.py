@@ -357,7 +357,7 @@ def test_what_changes_no_result_may_change_when_a_run_goes_on(
         key, value = read_setting(RunConfig, setting)
         assert kept.value(key) == value and f"\n{key}: " in f"\n{said}"
     mine, theirs = (last_checkpoint(one)["loop"] for one in (run, whole))
-    for part in ("gan", "optimizers", "average"):
+    for part in ("gan", "optimizers", "ema"):
         assert not _unequal(mine[part], theirs[part], part)
     results = [name for name in ("architecture.json", "result.json", "supernet.safetensors") if (whole / name).exists()]
     results += [f"model/{path.name}" for path in (whole / "model").glob("*")]

@@ -5,7 +5,7 @@ command, ``--set`` (`ganas.settings`). `resolve` then fills in what depends on t
 the run's ``config.yaml``, which is all that a resume, or another machine, needs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path, PurePath
@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -42,6 +42,19 @@ def _refuse_empty(path: Any) -> Any:
 
 
 Place = Annotated[Path, BeforeValidator(_refuse_empty)]
+
+
+def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A name from a table that others may add to: it is looked up when a config is read."""
+
+    def check(text: str) -> str:
+        *others, last = known = [*names()]
+        if text.strip() not in known:
+            choices = f"{', '.join(map(repr, others))} or {last!r}"
+            raise PydanticCustomError("unknown_name", "input should be {choices}", {"choices": choices})
+        return text.strip()
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,16 @@ from math import log
 import pytest
 import torch
 
-from ganas.learning.losses import ADVERSARIAL, AdversarialName, reconstruction
+from ganas.cyclegan.config import LossConfig
+from ganas.growing import model as growing
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.config import WassersteinConfig
+from ganas.growing.model import GrownGAN, PenaltyWeights
+from ganas.learning.adversarial import ADVERSARIAL, Adversarial
+from ganas.learning.losses import reconstruction
+from small import noise, small_config, small_loop
 
+NO_REALS = torch.empty(0)
 every_game = pytest.mark.parametrize("name", ADVERSARIAL)
 
 
@@ -24,7 +32,7 @@ def scores(*values: float) -> torch.Tensor:
         ("bce", scores(log(3), 0), scores(0, log(3)), 0.5 * ((log(4 / 3) + log(2)) / 2 + (log(2) + log(4)) / 2)),
     ],
 )
-def test_a_discriminators_loss(name: AdversarialName, real: torch.Tensor, fake: torch.Tensor, expected: float) -> None:
+def test_a_discriminators_loss(name: str, real: torch.Tensor, fake: torch.Tensor, expected: float) -> None:
     assert ADVERSARIAL[name].discriminator(real, fake).item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -36,8 +44,8 @@ def test_a_discriminators_loss(name: AdversarialName, real: torch.Tensor, fake: 
         ("bce", scores(0, log(3)), (log(2) + log(4 / 3)) / 2),
     ],
 )
-def test_a_generators_loss(name: AdversarialName, fake: torch.Tensor, expected: float) -> None:
-    assert ADVERSARIAL[name].generator(fake).item() == pytest.approx(expected, rel=1e-12)
+def test_a_generators_loss(name: str, fake: torch.Tensor, expected: float) -> None:
+    assert ADVERSARIAL[name].generator(NO_REALS, fake).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
@@ -45,13 +53,13 @@ def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
     bce = torch.nn.functional.binary_cross_entropy_with_logits
     expected = (bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))) / 2
     torch.testing.assert_close(ADVERSARIAL["bce"].discriminator(real, fake), expected)
-    torch.testing.assert_close(ADVERSARIAL["bce"].generator(fake), bce(fake, torch.ones_like(fake)))
+    torch.testing.assert_close(ADVERSARIAL["bce"].generator(NO_REALS, fake), bce(fake, torch.ones_like(fake)))
 
 
 @every_game
-def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: AdversarialName) -> None:
+def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: str) -> None:
     fake = torch.linspace(-0.9, 0.9, 9, requires_grad=True)
-    (fools,) = torch.autograd.grad(ADVERSARIAL[name].generator(fake), fake)
+    (fools,) = torch.autograd.grad(ADVERSARIAL[name].generator(NO_REALS, fake), fake)
     (unmasks,) = torch.autograd.grad(ADVERSARIAL[name].discriminator(torch.ones(9), fake), fake)
     assert (fools < 0).all()  # descent raises the score
     assert (unmasks[fake > 0] > 0).all()
@@ -59,9 +67,9 @@ def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: AdversarialN
 
 @every_game
 @pytest.mark.parametrize("size", [1e4, -1e4])
-def test_extreme_scores_give_finite_losses_and_gradients(name: AdversarialName, size: float) -> None:
+def test_extreme_scores_give_finite_losses_and_gradients(name: str, size: float) -> None:
     real, fake = torch.full((2, 3), size, requires_grad=True), torch.full((2, 3), -size, requires_grad=True)
-    loss = ADVERSARIAL[name].discriminator(real, fake) + ADVERSARIAL[name].generator(fake)
+    loss = ADVERSARIAL[name].discriminator(real, fake) + ADVERSARIAL[name].generator(NO_REALS, fake)
     loss.backward()
     assert all(torch.isfinite(value).all() for value in (loss, real.grad, fake.grad))
 
@@ -70,3 +78,26 @@ def test_reconstruction_is_the_mean_absolute_difference() -> None:
     image, original = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[0.5, -1.0]]]])
     assert reconstruction(image, original).item() == 1.25
     assert reconstruction(image, image).item() == 0
+
+
+def test_a_relativistic_loss_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relativistic average LSGAN (Jolicoeur-Martineau 2018), in both wings and in what configs accept."""
+
+    def pull(up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+        return 0.5 * ((up - down.mean() - 1).square().mean() + (down - up.mean() + 1).square().mean())
+
+    entry = Adversarial(lambda real, fake: pull(fake, real), pull, needs_real=True)
+    monkeypatch.setitem(ADVERSARIAL, "ralsgan", entry)
+    assert LossConfig(adversarial="ralsgan").adversarial == WassersteinConfig(adversarial="ralsgan").adversarial
+    config = small_config("resnet6")
+    loop, _ = small_loop(config.model_copy(update={"loss": LossConfig(adversarial="ralsgan", pool=2)}))
+    loop.step(*noise(loop.config))
+    gan = GrownGAN(GrowthArchitecture(latent=4, channels=8))
+    z, real = torch.randn(4, 4), torch.rand(4, 3, 8, 8)
+    weights = PenaltyWeights()
+    terms = growing.discriminator_loss(gan, real, z, torch.rand(4, 1, 1, 1), adversarial="ralsgan", weights=weights)
+    torch.stack([*terms.values()]).sum().backward()
+    growing.generator_loss(gan, z, lambda: real, adversarial="ralsgan")["generator"].backward()
+    for network in (*loop.gan.children(), *gan.children()):
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)

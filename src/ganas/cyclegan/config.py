@@ -19,9 +19,11 @@ from ganas.config import (
     Section,
     Weight,
     Width,
+    one_of,
     refuse_distance_without_network,
     resolve_sections,
 )
+from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 
 
@@ -76,7 +78,7 @@ class NetsConfig(Section):
 class LossConfig(Section):
     """Equation 4: the adversarial loss and the weight of each term."""
 
-    adversarial: Literal["lsgan", "bce", "hinge"] = "lsgan"
+    adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=False))] = "lsgan"
     adversarial_ab: Weight = 1.0
     adversarial_ba: Weight = 1.0
     cycle: Weight = 10.0

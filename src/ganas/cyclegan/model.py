@@ -15,7 +15,8 @@ from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_m
 from ganas.cyclegan.grouping import Grouping, whole
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
-from ganas.learning.losses import ADVERSARIAL, AdversarialName, at_least_float32, reconstruction
+from ganas.learning.adversarial import ADVERSARIAL
+from ganas.learning.losses import at_least_float32, reconstruction
 from ganas.learning.phases import GAN, Terms
 
 DiscriminatorName = Literal["searched", "patchgan"]
@@ -148,7 +149,7 @@ def generator_loss(
     a: Tensor,
     b: Tensor,
     *,
-    adversarial: AdversarialName,
+    adversarial: str,
     weights: LossWeights,
 ) -> tuple[Terms, Fakes]:
     """The generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
@@ -157,10 +158,16 @@ def generator_loss(
     """
     fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
     fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
-    fool = ADVERSARIAL[adversarial].generator
+    loss = ADVERSARIAL[adversarial]
+
+    def fool(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
+        of_fake = at_least_float32(discriminator(fake))
+        of_real = at_least_float32(discriminator(real)) if loss.needs_real else of_fake.new_empty(0)
+        return loss.generator(of_real, of_fake)
+
     terms = {
-        "adversarial_ab": weights.adversarial_ab * fool(at_least_float32(gan.discriminator_b(fake_b))),
-        "adversarial_ba": weights.adversarial_ba * fool(at_least_float32(gan.discriminator_a(fake_a))),
+        "adversarial_ab": weights.adversarial_ab * fool(gan.discriminator_b, b, fake_b),
+        "adversarial_ba": weights.adversarial_ba * fool(gan.discriminator_a, a, fake_a),
     }
     if weights.cycle > 0:
         terms["cycle_a"] = weights.cycle * reconstruction(at_least_float32(gan.generator_ba(fake_b)), a)
@@ -186,7 +193,7 @@ def discriminator_loss(
     b: Tensor,
     fakes: Fakes,
     *,
-    adversarial: AdversarialName,
+    adversarial: str,
 ) -> Terms:
     """The discriminators' terms of equation 1: real images of their domain against fakes, both [n, 3, h, w]."""
     judge = ADVERSARIAL[adversarial].discriminator

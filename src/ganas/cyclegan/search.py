@@ -12,11 +12,13 @@ from ganas.cyclegan.derive import Choice, derive, overruled, read_choices, recor
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.longer import stretched
+from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.strategies import STRATEGIES, no_penalty
-from ganas.cyclegan.trainer import Session
+from ganas.cyclegan.trainer import introduce, open_trainer
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.data.sources import check_halves
 from ganas.learning.loop import Event
+from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
 from ganas.paths import StrPath
 from ganas.progress import Reporter
@@ -63,11 +65,11 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             reporter.say(line)
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
-        with stop.at_once():  # it reads images to look at
-            session = Session(run, config, layout, None, domains, strategy, reporter, penalty)
+        with stop.at_once():  # it may measure
+            gan = open_gan(config, layout, None, run)
 
         def choices() -> list[Choice]:
-            return read_choices(layout, session.gan.alphas())
+            return read_choices(layout, gan.alphas())
 
         def log() -> dict[str, Any]:
             current = choices()
@@ -77,13 +79,15 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             summary = summarize(choices())
             return "; {settled} of {slots} slots settled, median entropy {median_entropy:.3f}".format(**summary)
 
-        session.extra_log, session.extra_words = log, words
-        session.resume()
-        session.go("search", [_watching(session, validation)] if validation.ready(reporter) else [], stop)
+        trainer = open_trainer(run, config, gan, domains, strategy, reporter, stop, penalty, facts=log, words=words)
+        trainer.resume()
+        events = [_watching(trainer, config, validation)] if validation.ready(reporter) else []
+        introduce(trainer, config, domains)
+        trainer.train("search", events)
         final = choices()
-        architecture = budget.derive(layout, session.gan.alphas()) if budget else derive(layout, final)
+        architecture = budget.derive(layout, gan.alphas()) if budget else derive(layout, final)
         run.write_text(run.architecture, architecture.to_json())
-        write_atomically(run.supernet, save({k: v.contiguous() for k, v in session.gan.state_dict().items()}))
+        write_atomically(run.supernet, save({k: v.contiguous() for k, v in gan.state_dict().items()}))
         summary = summarize(final)
         document: dict[str, Any] = {"architecture": architecture.id}
         spent: list[str] = []
@@ -95,7 +99,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             document |= {"budget": budget.use(layout, architecture), "budget_width": dict(budget.widths)}
             document["overruled"] = changed
         settled, entropy = summary["settled"], summary["median_entropy"]
-        result = SearchResult(architecture, settled, len(final), entropy, session.loop.nimg, tuple(spent))
+        result = SearchResult(architecture, settled, len(final), entropy, trainer.loop.nimg, tuple(spent))
         document |= {"verdict": result.verdict, "images": result.images}
         run.write_result(document | summary | {"choices": records(final)})
         return result
@@ -116,10 +120,10 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
     return config, domains, validation
 
 
-def _watching(session: Session, validation: Validation) -> Event:
+def _watching(trainer: Trainer, config: RunConfig, validation: Validation) -> Event:
     """The event that measures the supernets, every op in its share; nothing is chosen by it."""
 
     def measure(nimg: int) -> None:
-        validation.record(session, nimg)
+        validation.record(trainer, nimg)
 
-    return Event("evaluate", session.config.training.evaluate_every, measure)
+    return Event("evaluate", config.training.evaluate_every, measure)

@@ -17,12 +17,14 @@ from ganas.cyclegan.find import describe_sizes, generator_sizes
 from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
 from ganas.cyclegan.longer import stretched
 from ganas.cyclegan.model import inherit
+from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.strategies import Strategy, joint_phases
-from ganas.cyclegan.trainer import Session
+from ganas.cyclegan.trainer import introduce, open_trainer
 from ganas.cyclegan.translate import GeneratorInfo, read_generator_info, save_generator
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.errors import RunError
 from ganas.learning.loop import Event
+from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import Summary, metric_of
 from ganas.paths import StrPath
@@ -87,21 +89,24 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
         for line in claim(run, config, stretched):
             reporter.say(line)
         run.write_text(run.architecture, architecture.to_json())
-        with stop.at_once():  # it reads images to look at
-            session = Session(run, config, layout, architecture, domains, Strategy(joint_phases), reporter)
+        with stop.at_once():
+            gan = open_gan(config, layout, architecture, run)
+        trainer = open_trainer(run, config, gan, domains, Strategy(joint_phases), reporter, stop)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)
-        resumed = session.resume()
+        resumed = trainer.resume()
         if not resumed:
             run.forget_model()
         if not resumed and supernet:
-            copied, total = inherit(session.gan, architecture, supernet)
+            copied, total = inherit(gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
-        selection = Selection(session, architecture, validation) if validation.ready(reporter) else None
-        session.go("train", [_keeping(session, architecture, selection)], stop)
+        keeper = Keeper(trainer, config, architecture, domains)
+        selection = Selection(keeper, validation) if validation.ready(reporter) else None
+        introduce(trainer, config, domains)
+        trainer.train("train", [selection.event() if selection else keeper.event()])
         kept = selection.kept() if selection else {}
-        run.write_result({"architecture": architecture.id, "images": session.loop.nimg, "kept": kept})
-        return TrainResult(architecture.id, session.loop.nimg, kept)
+        run.write_result({"architecture": architecture.id, "images": trainer.loop.nimg, "kept": kept})
+        return TrainResult(architecture.id, trainer.loop.nimg, kept)
 
 
 def open_training(
@@ -181,16 +186,47 @@ def _supernet(place: Path, layout: Layout) -> dict[str, Tensor]:
 # ── which generators are kept ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _keeping(session: Session, architecture: Architecture, selection: "Selection | None") -> Event:
-    """The event that fills the model folder: the best by a metric, or the last where none can be had."""
-    if selection:
-        return Event("evaluate", session.config.training.evaluate_every, selection.measure)
+class Keeper:
+    """Fills a run's model folder: with the last generators, or with those that a `Selection` says."""
 
-    def keep_both(nimg: int) -> None:
-        for direction in DIRECTIONS:
-            keep(session, architecture, direction, nimg)
+    def __init__(self, trainer: Trainer, config: RunConfig, architecture: Architecture, domains: Domains) -> None:
+        self.trainer, self.config = trainer, config
+        self._architecture, self._domains = architecture, domains
 
-    return Event("keep", session.config.training.checkpoint_every, keep_both)
+    def event(self) -> Event:
+        """Keep both generators as they are at each checkpoint."""
+
+        def keep_both(nimg: int) -> None:
+            for direction in DIRECTIONS:
+                self.keep(direction, nimg)
+
+        return Event("keep", self.config.training.checkpoint_every, keep_both)
+
+    def keep(
+        self,
+        direction: str,
+        nimg: int,
+        metric: str | None = None,
+        score: float | None = None,
+        split: str | None = None,
+    ) -> None:
+        """Write one direction's generator into the run's model folder."""
+        name, architecture, data = f"generator_{direction}", self._architecture, self.config.data
+        info = GeneratorInfo(
+            network=name,
+            layout=architecture.layout,
+            ops=architecture.ops(name),
+            width=self.config.nets.width_of(name),
+            resolution=data.resolution,
+            images=nimg,
+            architecture=architecture.id,
+            metric=metric,
+            score=score,
+            split=split,
+            white=data.white or self._domains.of(name[-2]).reading.level,
+            icc=data.icc,
+        )
+        save_generator(self.trainer.run.generator(direction), self.trainer.generators()[name], info)
 
 
 class Selection:
@@ -202,23 +238,26 @@ class Selection:
     cannot differ, wherever a run was killed.
     """
 
-    def __init__(self, session: Session, architecture: Architecture, validation: Validation) -> None:
-        self._session = session
-        self._architecture = architecture
+    def __init__(self, keeper: Keeper, validation: Validation) -> None:
+        self._keeper, self._run = keeper, keeper.trainer.run
         self._validation = validation
-        metrics = session.config.metrics
+        metrics = keeper.config.metrics
         # the last one has the score it would have been chosen by
         self._metric = default_metric(metrics.features) if metrics.select == "last" else metrics.select
         self._split = None if metrics.select == "last" else metrics.split
 
+    def event(self) -> Event:
+        """`measure`, as often as the config says."""
+        return Event("evaluate", self._keeper.config.training.evaluate_every, self.measure)
+
     def measure(self, nimg: int) -> None:
         """Translate, measure, and keep a generator that is the best so far."""
-        for direction, measured in self._validation.record(self._session, nimg).items():
+        for direction, measured in self._validation.record(self._keeper.trainer, nimg).items():
             key = next(key for key in measured.scores if metric_of(key) == self._metric)
             score = None if isnan(measured.scores[key]) else measured.scores[key]
             kept = self._kept(direction) if self._split else None
             if kept is None or kept.score is None or (score is not None and score < kept.score):
-                keep(self._session, self._architecture, direction, nimg, metric=key, score=score, split=self._split)
+                self._keeper.keep(direction, nimg, metric=key, score=score, split=self._split)
 
     def kept(self) -> dict[Direction, Any]:
         """Of each direction metric, score and nimg of the generator kept, on which images, and whether by them.
@@ -230,7 +269,7 @@ class Selection:
             direction: {
                 "metric": info.metric,
                 "score": info.score,  # None: not a number
-                "split": self._session.config.metrics.split,
+                "split": self._keeper.config.metrics.split,
                 "chosen": info.split is not None,
                 "nimg": info.images,
                 "untranslated": self._untranslated(direction, info.metric),
@@ -241,39 +280,11 @@ class Selection:
 
     def _untranslated(self, direction: str, metric: str | None) -> Mapping[str, float]:
         """As the run's result has them, if it has ended before: a finished run measures nothing again."""
-        before = self._session.run.read_result().get("kept", {}).get(direction, {}).get("untranslated", {})
+        before = self._run.read_result().get("kept", {}).get(direction, {}).get("untranslated", {})
         return before if metric in before else dict(self._validation.untranslated(direction).scores)
 
     def _kept(self, direction: str) -> GeneratorInfo | None:
         """What is kept; nothing of a ganas that did not write scores yet."""
-        path = self._session.run.generator(direction)
+        path = self._run.generator(direction)
         info = read_generator_info(path) if path.exists() else None
         return info if info and info.metric else None
-
-
-def keep(
-    session: Session,
-    architecture: Architecture,
-    direction: str,
-    nimg: int,
-    metric: str | None = None,
-    score: float | None = None,
-    split: str | None = None,
-) -> None:
-    """Write one direction's generator into the run's model folder."""
-    name = f"generator_{direction}"
-    info = GeneratorInfo(
-        network=name,
-        layout=architecture.layout,
-        ops=architecture.ops(name),
-        width=session.config.nets.width_of(name),
-        resolution=session.config.data.resolution,
-        images=nimg,
-        architecture=architecture.id,
-        metric=metric,
-        score=score,
-        split=split,
-        white=session.config.data.white or session.domains.of(name[-2]).reading.level,
-        icc=session.config.data.icc,
-    )
-    save_generator(session.run.generator(direction), session.generators()[name], info)

@@ -9,11 +9,12 @@ from torch import Tensor
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import DIRECTIONS
-from ganas.cyclegan.trainer import Session
+from ganas.cyclegan.trainer import open_translators
 from ganas.cyclegan.translate import Translator
 from ganas.data.loaders import center_crops, split
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
+from ganas.learning.trainer import Trainer
 from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
@@ -115,21 +116,21 @@ class Validation:
         images = self._images[direction]
         return self._references[direction].measure(images, bootstrap=bootstrap, facts=self._facts[direction])
 
-    def record(self, session: Session, nimg: int) -> dict[str, Measurement]:
-        """Measure both directions of a session, and record the scores with their protocol."""
+    def record(self, trainer: Trainer, nimg: int) -> dict[str, Measurement]:
+        """Measure the generators of both directions, and record the scores with their protocol."""
         measured: dict[str, Measurement] = {}
-        for direction, translator in session.translators().items():
-            with session.stop.at_once():
+        for direction, translator in open_translators(trainer.generators(), self._config).items():
+            with trainer.stop.at_once():
                 measured[direction] = self.measure(direction, translator)
             for warning in () if self._warned else measured[direction].warnings:
-                session.reporter.say(f"note: {direction}: {warning}")
+                trainer.reporter.say(f"note: {direction}: {warning}")
         self._warned = True
         scores = {
             f"{direction}/{key}": value for direction, one in measured.items() for key, value in one.scores.items()
         }
         protocol = {direction: dict(one.protocol) for direction, one in measured.items()}
         seconds = sum(facts.pop("seconds") for facts in protocol.values())
-        session.record({"nimg": nimg, "score_seconds": seconds, "scores": scores, "protocol": protocol})
+        trainer.record({"nimg": nimg, "score_seconds": seconds, "scores": scores, "protocol": protocol})
         return measured
 
 

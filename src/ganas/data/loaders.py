@@ -118,7 +118,7 @@ class Batches:
             Domain(source, seed, number, resolution, load_size, flip) for number, source in enumerate(sources)
         ]
         self._batch = batch
-        self._workers = workers
+        self.workers = workers
         self._cache_bytes = cache_bytes
         self._say = say
 
@@ -141,8 +141,8 @@ class Batches:
         """
         starts = itertools.count(nimg, self._batch)
         unpaired = Unpaired(self._domains, self._batch, self._cached)
-        in_processes = self._workers and self._cached is None
-        makers = processes(self._workers, unpaired, nimg) if in_processes else nullcontext(unpaired.from_image)
+        in_processes = self.workers and self._cached is None
+        makers = processes(self.workers, unpaired, nimg) if in_processes else nullcontext(unpaired.from_image)
         with Threads(1, "batches") as thread, makers as make:
             waiting = deque(thread.submit(make, next(starts)) for _ in range(_BATCHES_AHEAD))
             while True:

@@ -20,9 +20,11 @@ from ganas.config import (
     Rate,
     Section,
     Weight,
+    one_of,
     refuse_distance_without_network,
     resolve_sections,
 )
+from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 
 
@@ -79,7 +81,7 @@ class GrowthConfig(Section):
 class WassersteinConfig(Section):
     """The adversarial loss of a grown GAN, and the regularization of its discriminator."""
 
-    adversarial: Literal["wgan", "lsgan", "bce", "hinge"] = "wgan"
+    adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=True))] = "wgan"
     gradient: Weight = 10.0  # weight of the gradient penalty
     drift: Weight = 0.001  # weight of the squared scores of real images
 

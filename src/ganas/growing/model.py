@@ -3,6 +3,7 @@
 Images are float [n, 3, r, r], real ones in [-1, 1]; z is [n, latent], standard normal.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.networks import GrownDiscriminator, GrownGenerator
 from ganas.layers import downsample, upsample
-from ganas.learning.losses import ADVERSARIAL, AdversarialName, at_least_float32, drift, gradient_penalty
+from ganas.learning.adversarial import ADVERSARIAL
+from ganas.learning.losses import at_least_float32, drift, gradient_penalty
 from ganas.learning.phases import GAN, Terms
 
 
@@ -52,10 +54,12 @@ def blended(images: Tensor, share: float) -> Tensor:
     return images if share == 1 else torch.lerp(upsample(downsample(images)), images, share)
 
 
-def generator_loss(gan: GrownGAN, z: Tensor, *, adversarial: AdversarialName) -> Terms:
-    """What the generator learns from, of z [n, latent]."""
-    scores = at_least_float32(gan.discriminator(gan.generator(z)))
-    return {"generator": ADVERSARIAL[adversarial].generator(scores)}
+def generator_loss(gan: GrownGAN, z: Tensor, real: Callable[[], Tensor], *, adversarial: str) -> Terms:
+    """What the generator learns from, of z [n, latent]; reals [n, 3, r, r] are made only for a loss that needs them."""
+    loss = ADVERSARIAL[adversarial]
+    of_fake = at_least_float32(gan.discriminator(gan.generator(z)))
+    of_real = at_least_float32(gan.discriminator(real())) if loss.needs_real else of_fake.new_empty(0)
+    return {"generator": loss.generator(of_real, of_fake)}
 
 
 def discriminator_loss(
@@ -64,7 +68,7 @@ def discriminator_loss(
     z: Tensor,
     between: Tensor,  # [n, 1, 1, 1] in [0, 1]: where the gradient is penalized; 1: at the real image
     *,
-    adversarial: AdversarialName,
+    adversarial: str,
     weights: PenaltyWeights,
 ) -> Terms:
     """The discriminator's loss terms, without a gradient for the generator. Real and fake images share one pass."""

@@ -8,6 +8,8 @@ moments by name.
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from math import nan
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +21,7 @@ from ganas.data.center_crops import map_center_crops, write_center_crops
 from ganas.data.loaders import Batches, split, to_images, to_network
 from ganas.data.sources import open_source
 from ganas.data.unpaired import Pixels
-from ganas.errors import RunError, Stopped
+from ganas.errors import RunError
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
@@ -28,15 +30,15 @@ from ganas.growing.networks import GrownGenerator, inherit, learning_groups
 from ganas.growing.sample import grid, make_images
 from ganas.jobs.result import Result
 from ganas.learning.ema import EMA, averaged_or_current
-from ganas.learning.loop import Event, Loop
+from ganas.learning.loop import Loop
 from ganas.learning.phases import Images, Phase
 from ganas.learning.schedules import blend
+from ganas.learning.trainer import Trainer
 from ganas.machine import keep_freed_memory
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import metric_of
-from ganas.pictures import png
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
@@ -106,17 +108,19 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
     loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
     weights = PenaltyWeights(loss.gradient, loss.drift)
 
+    def reals(images: Tensor) -> Tensor:
+        return blended(at_resolution(images, resolution), gan.generator.blend)
+
     def discriminator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
-        real = blended(at_resolution(images, resolution), gan.generator.blend)
         z = torch.randn(len(images), latent, generator=generator).to(images)
         between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
-        return discriminator_loss(gan, real, z, between, adversarial=loss.adversarial, weights=weights)
+        return discriminator_loss(gan, reals(images), z, between, adversarial=loss.adversarial, weights=weights)
 
     def generator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
-        return generator_loss(gan, z, adversarial=loss.adversarial)
+        return generator_loss(gan, z, lambda: reals(images), adversarial=loss.adversarial)
 
     return [
         Phase(name, _adam(gan.network(name), config), (name,), (), terms)
@@ -145,10 +149,10 @@ class Candidate:
         phases = growing_phases(self.gan, self.config, spec)
         half_life = training.ema_half_life
         seen = spec.generation * config.training.images if config.growth.inherit_average else 0
-        self.average = EMA(self.gan, half_life=half_life, batch=training.batch, seen=seen) if half_life else None
+        self.ema = EMA(self.gan, half_life=half_life, batch=training.batch, seen=seen) if half_life else None
         if parent:
             self._inherit(load_final(parent), phases)
-        self.loop = Loop(self.gan, phases, self.average, self.config, prepare=self._blend)
+        self.loop = Loop(self.gan, phases, self.ema, self.config, prepare=self._blend)
         self._blend(0)
 
     def _blend(self, nimg: int) -> None:
@@ -159,7 +163,7 @@ class Candidate:
     @property
     def generator(self) -> GrownGenerator:
         """What makes images to look at and to measure."""
-        return averaged_or_current(self.gan, self.average)["generator"]  # type: ignore[no-any-return]
+        return averaged_or_current(self.gan, self.ema)["generator"]  # type: ignore[no-any-return]
 
     # ── inheritance ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,10 +173,10 @@ class Candidate:
             whole = inherit(network, _under(final, phase.name))
             if self.config.growth.inherit_moments:
                 _inherit_moments(phase.optimizer, network, _under(final, f"adam/{phase.name}"), whole)
-        if self.average:  # what is new starts as the network has it
-            self.average.generators["generator"].load_state_dict(self.gan.generator.state_dict())
+        if self.ema:  # what is new starts as the network has it
+            self.ema.generators["generator"].load_state_dict(self.gan.generator.state_dict())
             if self.config.growth.inherit_average:
-                inherit(self.average.generators["generator"], _under(final, "average"))
+                inherit(self.ema.generators["generator"], _under(final, "average"))
 
     def save_final(self) -> None:
         """Write what children inherit."""
@@ -190,63 +194,44 @@ class Candidate:
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def train(self, reporter: Reporter, stop: StopSignal) -> Result:
-        """From the start or the last checkpoint to the end; when asked to stop, save and raise `Stopped`."""
-        training = self.config.training
-        state = self.folder.load_checkpoint()
-        if state:
-            self.loop.load_state_dict(state["loop"])
-            self._blend(self.loop.nimg)
-        self.folder.rewind_metrics(state["lines"] if state else 0)
+    def train(self, reporter: Reporter, stop: StopSignal, until: int | None = None) -> Result:
+        """From the start or the last checkpoint to the end, or until so many images were seen, and measure it there.
+
+        When asked to stop, saves and raises `Stopped`. Given more images later, it goes on bit for bit.
+        """
         assert self._reals is not None
+        history = _History()
+        trainer = Trainer(
+            self.folder,
+            self.loop,
+            self._reals.batches(self.config.seed),
+            reporter,
+            stop,
+            sample=lambda: grid(self.images(SAMPLES)),
+            state={"history": history},
+            tensorboard=False,
+        )
+        resumed = trainer.resume()
         reference = self._reals.reference(self.spec.architecture.resolution)
-        seconds, start = (state["seconds"], state["start"]) if state else (0.0, self.measure(reference))
-        if not state:
-            self._record(0, {"scores": dict([start])})
-        began = time.monotonic()
 
-        def spent() -> float:
-            return seconds + time.monotonic() - began
+        def score() -> tuple[str, float]:
+            measured = self.measure(reference)
+            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": dict([measured])})
+            return measured
 
-        def save(nimg: int) -> None:
-            lines = len(self.folder.read_metrics())
-            content = {"loop": self.loop.state_dict(), "lines": lines, "seconds": spent(), "start": start}
-            self.folder.save_checkpoint(nimg, content)
-
-        events = [
-            Event("log", training.log_every, lambda nimg: self._log(nimg, reporter)),
-            Event("sample", training.sample_every, self.sample),
-            Event("checkpoint", training.checkpoint_every, save),
-        ]
-        batches = self._reals.batches(self.config.seed).from_image(self.loop.nimg)
-        with reporter.bar(self.spec.id, self.loop.nimg, self.spec.images) as bar:
-            try:
-                self.loop.run(batches, events, stop, bar)
-            except Stopped:
-                save(self.loop.nimg)
-                raise
-        trained = spent()
-        end = self.measure(reference)
-        self._record(self.loop.nimg, {"scores": dict([end])})
+        if not resumed:
+            history.start = score()[1]
+        history.begin()
+        trainer.train(self.spec.id, until=until)
+        seconds = round(history.seconds, 3)
+        metric, end = score()
         return Result(
             "done",
             images=self.loop.nimg,
-            seconds=round(trained, 3),
-            scores=dict([end]),
-            facts={"start": start[1]},
+            seconds=seconds,
+            scores={metric: end},
+            facts={"start": history.start},
         )
-
-    def _record(self, nimg: int, content: Mapping[str, object]) -> None:
-        """One line of metrics."""
-        self.folder.append_metrics({"nimg": nimg, "time": round(time.time(), 3)} | dict(content))
-
-    def _log(self, nimg: int, reporter: Reporter) -> None:
-        losses = {name: round(value, 6) for name, value in self.loop.meters.read().items()}
-        seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
-        waited, self.loop.wait_seconds = self.loop.wait_seconds, 0.0
-        times = {"step_seconds": round(seconds, 3), "wait_seconds": round(waited, 3)}
-        self._record(nimg, {**times, "loss": losses})
-        reporter.say(f"{nimg} images: {', '.join(f'{name} {value:.3f}' for name, value in losses.items())}")
 
     # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,9 +245,30 @@ class Candidate:
         key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
         return key, measured.scores[key]
 
-    def sample(self, nimg: int) -> None:
-        """Write a grid of images of always the same noise."""
-        write_atomically(self.folder.samples / f"{nimg:09d}.png", png(grid(self.images(SAMPLES))))
+
+class _History:
+    """What a result says of the time before a resume: the score at the start, and seconds of training."""
+
+    def __init__(self) -> None:
+        self.start = nan
+        self._earlier, self._began = 0.0, time.monotonic()
+
+    def begin(self) -> None:
+        """Training begins now: measuring is not counted."""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Of training, in all processes."""
+        return self._earlier + time.monotonic() - self._began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Start and seconds."""
+        return {"start": self.start, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.start, self._earlier = state["start"], state["seconds"]
 
 
 def _inherit_moments(

@@ -60,7 +60,7 @@ class Loop:
         self,
         gan: GAN,
         phases: Sequence[Phase],
-        average: EMA | None,
+        ema: EMA | None,
         config: LoopConfig,
         *,
         draw: Callable[[Sequence[str], int, torch.Generator], None] = lambda names, nimg, generator: (
@@ -70,7 +70,7 @@ class Loop:
     ) -> None:
         self.gan = gan
         self.phases = phases
-        self.average = average
+        self.ema = ema
         self.config = config
         self.draw = draw
         self.prepare = prepare
@@ -86,11 +86,16 @@ class Loop:
         events: Sequence[Event],
         stop: StopSignal,
         bar: Bar,
+        until: int | None = None,  # images, rounded up to whole batches; None: all of the run's
     ) -> None:
-        """Go on to the end; raises `Stopped` when asked to stop, `NonFiniteError` when a number is lost."""
+        """Go on to the end; raises `Stopped` when asked to stop, `NonFiniteError` when a number is lost.
+
+        Schedules and events follow the run's total, whatever `until` is.
+        """
         total = self.config.total_images
+        target = total if until is None else min(until, total)
         self._fire(events, stop)
-        while self.nimg < total:
+        while self.nimg < target:
             began = time.perf_counter()
             with stop.at_once():
                 images = next(batches)
@@ -102,6 +107,7 @@ class Loop:
             self._fire(events, stop)
 
     def _fire(self, events: Sequence[Event], stop: StopSignal) -> None:
+        self.prepare(self.nimg)  # what events look at is the same after a resume
         for event in events:
             if event.due(self.nimg, self.config.training.batch, self.config.total_images):
                 if self.done.get(event.name) != self.nimg:
@@ -128,8 +134,8 @@ class Loop:
             self._descend(phase, terms)
             self.meters.add(terms)
         self.nimg += len(images[0])
-        if self.average:
-            self.average.update(self.nimg)
+        if self.ema:
+            self.ema.update(self.nimg)
 
     def _descend(self, phase: Phase, terms: Terms) -> None:
         loss = torch.stack(list(terms.values())).sum()
@@ -165,7 +171,7 @@ class Loop:
             "done": dict(self.done),
             "gan": self.gan.state_dict(),
             "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
-            "average": self.average.state_dict() if self.average else None,
+            "ema": self.ema.state_dict() if self.ema else None,
             "meters": self.meters.state_dict(),
         }
 
@@ -180,8 +186,8 @@ class Loop:
             for group, image in zip(phase.optimizer.param_groups, begins, strict=True):
                 group["begins"] = image  # the run may have been made longer since
             _lay_out(phase.optimizer)
-        if self.average:
-            self.average.load_state_dict(state["average"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
         self.meters.load_state_dict(state["meters"])
 
 
