@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganas.cyclegan.grouping import MOVE, Counted, Grouping, naive, ring, split, whole
+from ganas.cyclegan.config import SearchConfig
+from ganas.cyclegan.grouping import MOVE, Counted, Grouping, naive, split, whole
 from ganas.cyclegan.layout import LAYOUTS, Channels, Slot
-from ganas.cyclegan.merging import form_of, op_of
-from ganas.cyclegan.mixed import MixedOp
+from ganas.cyclegan.merging import form_of
+from ganas.cyclegan.mixed import MixedOp, mixtures
 from ganas.cyclegan.ops import OPS
 from ganas.layers import normalise_spectrally
+from small import small_config, small_gan
 
 # Slots that differ in nothing but their name, channels and what follows the op are one kind.
 KINDS = {
@@ -25,7 +27,6 @@ KINDS = {
 WAYS = {
     "whole": whole,
     "split": split,
-    "ring": ring,
     "each": lambda _, __, ops: [[name] for name in ops],
 }
 
@@ -79,13 +80,13 @@ def test_a_way_leaves_no_op_out_and_takes_none_twice(slot: Slot) -> None:
     ops = {name: OPS[name](3, 5, slot) for name in slot.ops}
     for way in WAYS.values():
         names = [name for group in way("", slot, ops) for name in group]
-        assert {op_of(name) for name in names} == set(ops)
+        assert set(names) == set(ops)
         assert len(names) == len(set(names))
     assert all(map(form_of, ops.values()))
 
 
 @pytest.mark.parametrize(
-    "precision, side, expected", [("float32", 64, [1, 3, 3]), ("bf16", 64, [1, 1, 3]), ("bf16", 8, [1, 1, 1])]
+    "precision, side, expected", [("float32", 64, [1, 2, 2]), ("bf16", 64, [1, 1, 2]), ("bf16", 8, [1, 1, 1])]
 )
 def test_a_count_takes_kernels_apart_where_they_and_their_maps_are_large(
     precision: str, side: int, expected: list[int]
@@ -115,3 +116,10 @@ def test_kernels_are_summed_once_a_draw() -> None:
     assert mixed._drawn[0][1] is kernel
     mixed.use(torch.softmax(mixed.alpha, dim=0))
     assert mixed._drawn[0][1] is not kernel
+
+
+@pytest.mark.parametrize("mixing", ["naive", "merged"])
+def test_ops_share_convolutions_in_every_searched_slot_or_in_none(mixing: str) -> None:
+    config = small_config("framed", SearchConfig())
+    gan = small_gan(config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})}))
+    assert {bool(mixed._shared) for network in gan.children() for mixed in mixtures(network)} == {mixing == "merged"}

@@ -61,9 +61,8 @@ class NetsConfig(Section):
     width_ba: Width | None = None
     discriminator_width: Width = 64.0  # channels of the discriminators' first slot
     discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
-    # of a supernet's slot: merged shares convolutions among ops as a count says, timed as a measurement at the start
-    # says, which is kept in the run; naive computes every op by itself
-    mixing: Literal["merged", "timed", "naive"] = "merged"
+    # of a supernet's slot: merged shares convolutions among ops, naive computes every op by itself
+    mixing: Literal["merged", "naive"] = "merged"
 
     def width_of(self, network: str) -> float:
         """The width of a network by its name."""

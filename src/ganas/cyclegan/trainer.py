@@ -53,7 +53,7 @@ class Session:
         penalty: Penalty = no_penalty,
     ) -> None:
         self.run, self.config, self.layout, self.domains, self.reporter = run, config, layout, domains, reporter
-        self.gan = open_gan(config, layout, architecture, run)
+        self.gan = open_gan(config, layout, architecture)
         self.pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
         half_life = config.training.ema_half_life
         self.average = EMA(self.gan, half_life=half_life, batch=config.training.batch) if half_life else None
