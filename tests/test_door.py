@@ -52,7 +52,7 @@ ROOMS = {
 TORCH_FREE = (
     *("__init__", "__main__", "cli", "config", "document", "errors", "jobs", "paths", "progress", "resuming"),
     *("settings", "signals", "store"),
-    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "presets", "size")),
+    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets", "size")),
     *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
     *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "topk")),
     *(f"recipes.{name}" for name in ("jobs", "worker")),

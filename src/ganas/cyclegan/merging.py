@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from ganas.cyclegan.ops import BOX, OPS, POOLS
 from ganas.layers import kernel_and_scale
 
 
@@ -33,29 +34,29 @@ class Form(NamedTuple):
     after: nn.Module | None = None  # linear, on each channel by itself, and keeps constants
 
 
-def form_of(op: nn.Module) -> Form | None:
-    """The op as a convolution, if it is one between other things."""
-    if isinstance(op, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(op.padding, str):
-        assert op.bias is not None
-        kernel, scale = kernel_and_scale(op)
-        transposed = isinstance(op, nn.ConvTranspose2d)
-        return Form(kernel, op.bias, op.stride[0], op.padding[0], op.dilation[0], transposed, scale)
-    if not (isinstance(op, nn.Sequential) and len(op) == 2 and isinstance(op[1], nn.Conv2d)):
-        return None
-    beside, point = op[0], op[1]  # something, and a 1×1 convolution
-    assert point.bias is not None
-    if isinstance(beside, nn.AvgPool2d):  # 2×2: every tap has a quarter of the weight
-        return Form((point.weight / 4).expand(-1, -1, 2, 2), point.bias, stride=2)
-    if isinstance(beside, nn.Upsample) and beside.mode == "nearest":  # every pixel is put out four times
-        return Form(point.weight.transpose(0, 1).expand(-1, -1, 2, 2), point.bias, stride=2, transposed=True)
-    if isinstance(beside, nn.Upsample):
-        return Form(point.weight, point.bias, after=beside)
-    return Form(point.weight, point.bias, before=beside)
+def form_of(name: str, module: nn.Module) -> Form:
+    """An op of `OPS`, as its module, in the form of a convolution; raises `ValueError` where it has none."""
+    op = OPS[name]
+    if op.unmergeable:
+        raise ValueError(f"op {name!r} cannot share a convolution with others: {op.unmergeable}")
+    beside, conv = module if op.resampling else (None, module)  # type: ignore[misc]
+    assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and conv.bias is not None
+    assert not isinstance(conv.padding, str)
+    if tap := BOX.get(op.resampling or ""):
+        up = op.scales == ("up",)
+        kernel = conv.weight.transpose(0, 1) if up else conv.weight
+        return Form((kernel * tap).expand(-1, -1, 2, 2), conv.bias, stride=2, transposed=up)
+    if op.resampling in POOLS:
+        return Form(conv.weight, conv.bias, before=beside)
+    if op.resampling:
+        return Form(conv.weight, conv.bias, after=beside)
+    kernel, scale = kernel_and_scale(conv)
+    return Form(kernel, conv.bias, conv.stride[0], conv.padding[0], conv.dilation[0], op.transposed, scale)
 
 
 def forms_of(ops: Iterable[tuple[str, nn.Module]]) -> dict[str, Form]:
-    """Name of op -> its form, of those that are convolutions."""
-    return {name: form for name, op in ops if (form := form_of(op))}
+    """Name of op -> its form, of those that can share a convolution."""
+    return {name: form_of(name, module) for name, module in ops if not OPS[name].unmergeable}
 
 
 def mergeable(forms: Mapping[str, Form]) -> list[list[str]]:

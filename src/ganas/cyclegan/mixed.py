@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganas.cyclegan.merging import SharedConvolution, forms_of
+from ganas.cyclegan.merging import SharedConvolution, form_of, forms_of
 
 Sampling = Literal["softmax", "gumbel"]
 Groups = Sequence[Sequence[str]]  # ops that share a convolution; what is in none is left alone
@@ -35,8 +35,7 @@ class MixedOp(nn.Module):
         self.ops = nn.ModuleDict(ops)
         self.alpha = nn.Parameter(ALPHA_STD * torch.randn(len(ops)))
         self.weights = softmax_weights(self.alpha.detach())
-        forms = forms_of(ops.items())
-        self._shared = [SharedConvolution(names, [forms[name] for name in names]) for names in groups]
+        self._shared = [SharedConvolution(names, [form_of(name, ops[name]) for name in names]) for names in groups]
         self._alone = [op for op in ops if op not in {name for names in groups for name in names}]
         self._drawn: list[tuple[SharedConvolution, Tensor]] = []  # with the kernel of the current draw
         self._bias: Tensor | None = None
