@@ -23,6 +23,9 @@ from ganas.config import (
     refuse_distance_without_network,
 )
 
+DiscriminatorName = Literal["searched", "patchgan"]
+Sampling = Literal["softmax", "gumbel"]
+
 
 class DataConfig(Section):
     """Which images, and what is done to them before a network sees them."""
@@ -60,7 +63,7 @@ class NetsConfig(Section):
     width_ab: Width | None = None  # of one generator alone; None: width
     width_ba: Width | None = None
     discriminator_width: Width = 64.0  # channels of the discriminators' first slot
-    discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan takes hand-made ones instead
+    discriminator: DiscriminatorName = "searched"  # train: patchgan takes hand-made ones instead
     # of a supernet's slot: merged shares convolutions among ops, naive computes every op by itself
     mixing: Literal["merged", "naive"] = "merged"
 
@@ -87,7 +90,7 @@ class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
     strategy: Literal["of", "tf", "th", "ths"] = "of"  # who learns when, from what: ganas.cyclegan.search
-    sampling: Literal["softmax", "gumbel"] = "softmax"
+    sampling: Sampling = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
     warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: from the first

@@ -11,14 +11,13 @@ naive: literally the sum of weight times op, the definition that tests compare w
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ganas.cyclegan.config import Sampling
 from ganas.cyclegan.merging import SharedConvolution, form_of, forms_of
 
-Sampling = Literal["softmax", "gumbel"]
 Groups = Sequence[Sequence[str]]  # ops that share a convolution; what is in none is left alone
 
 ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ties broken

@@ -22,6 +22,7 @@ from ganas.config import (
     machine_choices,
     refuse_distance_without_network,
 )
+from ganas.growing.topk import RankBy, Survival
 
 
 class ImagesConfig(Section):
@@ -54,8 +55,8 @@ class GrowthConfig(Section):
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: that an action of a parent is tried
     # lower is better: the score over that of the ProgGAN route after as many images at the same resolution, the places
     # within each resolution in turn, or the score as it is
-    rank_by: Literal["normalized", "per_resolution", "raw"] = "normalized"
-    survival: Literal["best", "random"] = "best"  # random: parents are drawn; the baseline every search needs
+    rank_by: RankBy = "normalized"
+    survival: Survival = "best"  # random: parents are drawn; the baseline every search needs
     fade_images: Positive | None = None  # over which a doubling is blended in; None: half of a candidate's
     inherit_moments: bool = False  # Adam's, with the weights they belong to; measured: no clear difference
     inherit_average: bool = True  # the moving average goes on where the parent's stood
