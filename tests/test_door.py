@@ -58,7 +58,7 @@ ROOMS = {
 TORCH_FREE = (
     *("__init__", "__main__", "cli", "config", "document", "errors", "jobs", "paths", "progress", "resuming"),
     *("kinds", "learning.adversarial", "settings", "signals", "store"),
-    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "presets", "size")),
+    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets", "size")),
     *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
     *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "topk")),
     "recipes.jobs",

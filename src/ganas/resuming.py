@@ -32,7 +32,7 @@ def claim(run: Run, config: C, stretched: Callable[[C, C, int], str] | None = No
     """
     if not run.config.exists() or not run.begun:
         run.write_text(run.config, config.to_yaml())
-        for made in (run.mixing, run.latencies, run.images):  # computed for another config
+        for made in (run.latencies, run.images):  # for another config
             made.unlink(missing_ok=True)
         return []
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))

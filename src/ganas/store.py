@@ -6,7 +6,6 @@
       result.json             written last: how the run ended
       metrics.jsonl           one line per log interval and per evaluation
       checkpoints/state-N.pt  all that a resume after N images needs; the last two are kept
-      mixing.json             search, nets.mixing=timed: how each slot is merged on this machine
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
       supernet.safetensors    search: all weights at the end, for training.inherit
       repeats/SEED/           train --repeats: one run each
@@ -200,7 +199,6 @@ class Run:
         self.metrics = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
-        self.mixing = path / "mixing.json"
         self.latencies = path / "latencies.json"
         self.supernet = path / "supernet.safetensors"
         self.samples = path / "samples"

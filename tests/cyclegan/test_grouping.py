@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganas.cyclegan.grouping import MOVE, Counted, Grouping, naive, ring, split, whole
+from ganas.cyclegan.build import build_op
+from ganas.cyclegan.config import SearchConfig
+from ganas.cyclegan.grouping import MOVE, Counted, Grouping, naive, split, whole
 from ganas.cyclegan.layout import LAYOUTS, Channels, Slot
-from ganas.cyclegan.merging import form_of, op_of
-from ganas.cyclegan.mixed import MixedOp
-from ganas.cyclegan.ops import OPS
+from ganas.cyclegan.merging import form_of
+from ganas.cyclegan.mixed import MixedOp, mixtures
+from ganas.cyclegan.ops import OPS, Op
 from ganas.layers import normalise_spectrally
+from small import small_config, small_gan
 
 # Slots that differ in nothing but their name, channels and what follows the op are one kind.
 KINDS = {
@@ -25,7 +28,6 @@ KINDS = {
 WAYS = {
     "whole": whole,
     "split": split,
-    "ring": ring,
     "each": lambda _, __, ops: [[name] for name in ops],
 }
 
@@ -36,7 +38,7 @@ every_kind = pytest.mark.parametrize(
 
 def mixed_op(slot: Slot, grouping: Grouping, dtype: torch.dtype, c_in: int = 3, c_out: int = 5) -> MixedOp:
     torch.manual_seed(0)
-    ops = {name: OPS[name](c_in, c_out, slot) for name in slot.ops}
+    ops = {name: build_op(name, c_in, c_out, slot) for name in slot.ops}
     mixed = MixedOp(ops, grouping("", slot, ops))
     for op in ops.values() if slot.spectral else ():
         if isinstance(op, nn.Conv2d):
@@ -76,33 +78,38 @@ def test_every_way_is_the_naive_mixture(
 
 @every_kind
 def test_a_way_leaves_no_op_out_and_takes_none_twice(slot: Slot) -> None:
-    ops = {name: OPS[name](3, 5, slot) for name in slot.ops}
+    ops = {name: build_op(name, 3, 5, slot) for name in slot.ops}
     for way in WAYS.values():
         names = [name for group in way("", slot, ops) for name in group]
-        assert {op_of(name) for name in names} == set(ops)
+        assert set(names) == set(ops)
         assert len(names) == len(set(names))
-    assert all(map(form_of, ops.values()))
+    assert all(form_of(name, op) for name, op in ops.items())
 
 
 @pytest.mark.parametrize(
-    "precision, side, expected", [("float32", 64, [1, 3, 3]), ("bf16", 64, [1, 1, 3]), ("bf16", 8, [1, 1, 1])]
+    "precision, side, expected", [("float32", 64, [1, 2, 2]), ("bf16", 64, [1, 1, 2]), ("bf16", 8, [1, 1, 1])]
 )
 def test_a_count_takes_kernels_apart_where_they_and_their_maps_are_large(
     precision: str, side: int, expected: list[int]
 ) -> None:
     slot = LAYOUTS["framed"].generator.searched[2]
     counted = Counted({("generator_ab", slot.name): side * side}, MOVE[precision])
-    ops = [{name: OPS[name](channels, channels, slot) for name in slot.ops} for channels in (8, 64, 128)]
+    ops = [{name: build_op(name, channels, channels, slot) for name in slot.ops} for channels in (8, 64, 128)]
     assert [len(counted("generator_ab", slot, each)) for each in ops] == expected
 
 
-def test_an_op_of_which_no_form_is_known_is_computed_by_itself() -> None:
-    torch.manual_seed(0)
-    conv = nn.Conv2d(2, 2, 3, padding=1)
-    mixed = MixedOp({"conv": conv, "relu": nn.ReLU()}, [["conv"]])
-    mixed.use(torch.tensor([0.25, 2.0]))
-    x = torch.randn(1, 2, 4, 4)
-    torch.testing.assert_close(mixed(x), 0.25 * conv(x) + 2 * x.relu())
+def test_a_depthwise_op_is_computed_by_itself_and_refused_in_a_shared_convolution(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(OPS, "separable", Op(3, depthwise=True))  # type: ignore[arg-type]
+    slot = replace(LAYOUTS["framed"].generator.searched[2], ops=("conv3", "separable", "conv5"))
+    expected = dict(outcome(mixed_op(slot, naive, torch.float64), (8, 8), torch.float64))
+    merged = mixed_op(slot, whole, torch.float64)
+    assert [shared.names for shared in merged._shared] == [("conv3", "conv5")]
+    for name, tensor in outcome(merged, (8, 8), torch.float64):
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="op 'separable' cannot share a convolution with others: its depthwise kernel"):
+        mixed_op(slot, lambda *_: [["conv3", "separable"]], torch.float64)
 
 
 def test_kernels_are_summed_once_a_draw() -> None:
@@ -115,3 +122,10 @@ def test_kernels_are_summed_once_a_draw() -> None:
     assert mixed._drawn[0][1] is kernel
     mixed.use(torch.softmax(mixed.alpha, dim=0))
     assert mixed._drawn[0][1] is not kernel
+
+
+@pytest.mark.parametrize("mixing", ["naive", "merged"])
+def test_ops_share_convolutions_in_every_searched_slot_or_in_none(mixing: str) -> None:
+    config = small_config("framed", SearchConfig())
+    gan = small_gan(config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})}))
+    assert {bool(mixed._shared) for network in gan.children() for mixed in mixtures(network)} == {mixing == "merged"}

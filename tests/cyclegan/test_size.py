@@ -12,16 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.cyclegan.architecture import draw_architecture
 from ganas.cyclegan.build import build, one_op
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, find_layout
-from ganas.cyclegan.ops import OPS
-from ganas.cyclegan.size import TAPS, macs, matching_width, parameters
+from ganas.cyclegan.size import macs, matching_width, parameters
 from ganas.errors import ArchitectureError
 
 HANDMADE = find_layout("resnet9").generator
 SEARCHED = [name for name, layout in LAYOUTS.items() if layout.size > 1]
-
-
-def test_every_op_has_a_size() -> None:
-    assert TAPS.keys() == OPS.keys()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -23,7 +23,10 @@ from ganas.cli.options import (
     refuse_both,
 )
 from ganas.cli.printing import echo, fresh, print_next
+from ganas.cyclegan.layout import LAYOUTS
 from ganas.errors import ConfigError, counted, shown
+
+SEARCHABLE = ", ".join(name for name, layout in LAYOUTS.items() if layout.size > 1)
 
 if TYPE_CHECKING:
     from ganas.cyclegan.config import RunConfig
@@ -45,7 +48,7 @@ def search(
     b: DomainB,
     out: Out,
     layout: Annotated[
-        str | None, typer.Option("--layout", metavar="NAME", help="Search space: framed, paper or reference. [framed]")
+        str | None, typer.Option("--layout", metavar="NAME", help=f"Search space: {SEARCHABLE}. [framed]")
     ] = None,
     strategy: Annotated[
         str | None,

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from ganas.cyclegan.grouping import Grouping
 from ganas.cyclegan.layout import Activation, Cell, NetworkLayout, Slot
 from ganas.cyclegan.mixed import MixedOp
-from ganas.cyclegan.ops import OPS
+from ganas.cyclegan.ops import OPS, POOLS
 from ganas.layers import InstanceNorm, normalise_spectrally
 
 Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
@@ -24,11 +24,48 @@ LEAKY_SLOPE = 0.2
 WEIGHT_STD = 0.02  # N(0, 0.02), bias 0 (Zhu et al. 2017)
 
 
+def build_op(name: str, c_in: int, c_out: int, slot: Slot) -> nn.Module:
+    """The module of an op of `OPS` in a slot; raises `ValueError` where it does not fit."""
+    op = OPS[name]
+    if not op.fits(slot):
+        raise ValueError(
+            f"op {name!r} does not fit slot {slot.name!r}, of scale {slot.scale} and trim {slot.trim}: it takes scale "
+            f"{' or '.join(op.scales)}, and trim up to {op.reach}"
+        )
+    if op.resampling in POOLS:
+        pool = nn.MaxPool2d(2) if op.resampling == "maxpool" else nn.AvgPool2d(2)
+        return nn.Sequential(pool, nn.Conv2d(c_in, c_out, 1))
+    if op.resampling:
+        corners = None if op.resampling == "nearest" else False
+        return Resize(nn.Upsample(scale_factor=2, mode=op.resampling, align_corners=corners), nn.Conv2d(c_in, c_out, 1))
+    if op.transposed:
+        return nn.ConvTranspose2d(c_in, c_out, op.kernel, stride=2, padding=op.kernel // 2, output_padding=1)
+    # zeros, so that the slot's reflection padding and its own add up to "same" less trim
+    padding = op.reach - slot.trim
+    stride = 2 if slot.scale == "down" else 1
+    if op.depthwise:
+        return nn.Sequential(
+            nn.Conv2d(c_in, c_in, op.kernel, stride, padding, op.dilation, groups=c_in), nn.Conv2d(c_in, c_out, 1)
+        )
+    return nn.Conv2d(c_in, c_out, op.kernel, stride, padding, op.dilation)
+
+
+class Resize(nn.Sequential):
+    """Interpolation and 1×1 convolution, computed the other way round: a quarter of the work, the same result.
+
+    Interpolation sees each channel by itself and keeps constants, so the two can change places.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        resize, point = self
+        return resize(point(x))  # type: ignore[no-any-return]
+
+
 def mixture(network: str, grouping: Grouping) -> Choose:
     """Every op a slot may hold, mixed; a fixed slot holds its one op."""
 
     def choose(slot: Slot, c_in: int, c_out: int) -> nn.Module:
-        ops = {op: OPS[op](c_in, c_out, slot) for op in slot.ops}
+        ops = {op: build_op(op, c_in, c_out, slot) for op in slot.ops}
         return MixedOp(ops, grouping(network, slot, ops)) if slot.searched else ops[slot.ops[0]]
 
     return choose
@@ -37,7 +74,7 @@ def mixture(network: str, grouping: Grouping) -> Choose:
 def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:
     """One op per searched slot, in order; fixed slots hold their own."""
     chosen = dict(zip((slot.name for slot in layout.searched), ops, strict=True))
-    return lambda slot, c_in, c_out: OPS[chosen.get(slot.name, slot.ops[0])](c_in, c_out, slot)
+    return lambda slot, c_in, c_out: build_op(chosen.get(slot.name, slot.ops[0]), c_in, c_out, slot)
 
 
 def slot_modules(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,9 @@ from ganas.config import (
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 
+DiscriminatorName = Literal["searched", "patchgan"]
+Sampling = Literal["softmax", "gumbel"]
+
 
 class DataConfig(Section):
     """Which images, and how they are preprocessed."""
@@ -63,10 +66,9 @@ class NetsConfig(Section):
     width_ab: Width | None = None  # of one generator; None: width
     width_ba: Width | None = None
     discriminator_width: Width = 64.0  # channels of the discriminators' first slot
-    discriminator: Literal["searched", "patchgan"] = "searched"  # train: patchgan uses hand-made ones instead
-    # of a supernet's slot: merged shares convolutions among ops as a count says, timed as a measurement at the start
-    # says, which is kept in the run; naive computes every op by itself
-    mixing: Literal["merged", "timed", "naive"] = "merged"
+    discriminator: DiscriminatorName = "searched"  # train: patchgan takes hand-made ones instead
+    # of a supernet's slot: merged shares convolutions among ops, naive computes every op by itself
+    mixing: Literal["merged", "naive"] = "merged"
 
     def width_of(self, network: str) -> float:
         """The width of a network by its name."""
@@ -91,7 +93,7 @@ class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
     strategy: Literal["of", "tf", "th", "ths"] = "of"  # ganas.cyclegan.strategies: which parameters learn when
-    sampling: Literal["softmax", "gumbel"] = "softmax"
+    sampling: Sampling = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
     warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: they learn from the first

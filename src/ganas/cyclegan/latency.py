@@ -7,10 +7,9 @@ from statistics import median
 import torch
 from torch import nn
 
-from ganas.cyclegan.build import FilledSlot
+from ganas.cyclegan.build import FilledSlot, build_op
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import Layout, Slot
-from ganas.cyclegan.ops import OPS
 from ganas.cyclegan.size import sides
 from ganas.document import parse_object
 from ganas.learning.loop import autocast
@@ -62,7 +61,7 @@ def measure_latencies(config: RunConfig, layout: Layout, width: float) -> Latenc
 
 
 def _microseconds(slot: Slot, op: str, side: int, width: float, config: RunConfig) -> int:
-    filled: nn.Module = FilledSlot(slot, width, lambda slot, c_in, c_out: OPS[op](c_in, c_out, slot))
+    filled: nn.Module = FilledSlot(slot, width, lambda slot, c_in, c_out: build_op(op, c_in, c_out, slot))
     filled = filled.to(config.device).to(memory_format=torch.channels_last).eval()
     image = torch.rand(1, slot.c_in.at(width), side, side, device=config.device)
     image = image.to(memory_format=torch.channels_last)

@@ -11,15 +11,14 @@ literally the sum of weight times op, the definition that tests compare with.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ganas.cyclegan.merging import SharedConvolution, forms_of, named_form, op_of
+from ganas.cyclegan.config import Sampling
+from ganas.cyclegan.merging import SharedConvolution, form_of, forms_of
 
-Sampling = Literal["softmax", "gumbel"]
-Groups = Sequence[Sequence[str]]  # ops, or parts of ops, that share a convolution; an op in no group stays separate
+Groups = Sequence[Sequence[str]]  # ops that share a convolution; what is in none is left alone
 
 ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ties broken
 
@@ -35,9 +34,8 @@ class MixedOp(nn.Module):
         self.ops = nn.ModuleDict(ops)
         self.alpha = nn.Parameter(ALPHA_STD * torch.randn(len(ops)))
         self.weights = softmax_weights(self.alpha.detach())
-        forms = forms_of(ops.items())
-        self._shared = [SharedConvolution(names, [named_form(forms, name) for name in names]) for names in groups]
-        self._alone = [op for op in ops if op not in {op_of(name) for names in groups for name in names}]
+        self._shared = [SharedConvolution(names, [form_of(name, ops[name]) for name in names]) for names in groups]
+        self._alone = [op for op in ops if op not in {name for names in groups for name in names}]
         self._drawn: list[tuple[SharedConvolution, Tensor]] = []  # with the kernel of the current draw
         self._bias: Tensor | None = None
 
@@ -53,11 +51,11 @@ class MixedOp(nn.Module):
         forms = forms_of(self.ops.items())
         self._drawn, biases = [], []
         for shared in self._shared:
-            named = [named_form(forms, name) for name in shared.names]
-            shares = [by_name[op_of(name)] for name in shared.names]
+            named = [forms[name] for name in shared.names]
+            shares = [by_name[name] for name in shared.names]
             scaled = [w if form.scale is None else w * form.scale for w, form in zip(shares, named, strict=True)]
             self._drawn.append((shared, shared.kernel(scaled, named).to(dtype)))
-            biases += [w * form.bias for w, form in zip(shares, named, strict=True) if form.bias is not None]
+            biases += [w * form.bias for w, form in zip(shares, named, strict=True)]
         self._bias = torch.stack(biases).sum(0).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:

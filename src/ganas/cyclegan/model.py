@@ -5,13 +5,14 @@ Generators are named by their direction, discriminators by their domain. Images 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_modules
+from ganas.cyclegan.config import DiscriminatorName
 from ganas.cyclegan.grouping import Grouping, whole
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
@@ -19,7 +20,6 @@ from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import at_least_float32, reconstruction
 from ganas.learning.phases import GAN, Terms
 
-DiscriminatorName = Literal["searched", "patchgan"]
 PATCHGAN = find_layout("resnet9").discriminator  # 70×70, Zhu et al. 2017
 
 

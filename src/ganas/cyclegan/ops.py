@@ -1,65 +1,80 @@
-"""The primitive operations of CycleGANAS (section 3.2): OPS maps a name to its constructor, one line each.
+"""The primitive operations of CycleGANAS (section 3.2) as data: OPS maps a name to an op, one line each. No torch here.
+
+From an op derive its module (`ganas.cyclegan.build.build_op`), its parameters and multiply-accumulates, and its form in
+a merged convolution (`ganas.cyclegan.merging.form_of`).
 
 Every op maps [n, c_in, h, w] to [n, c_out, h', w'] where the slot's scale decides: "down" halves even sizes, "same"
 keeps them (less twice the slot's trim), "up" doubles them. Every convolution has a bias.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from torch import Tensor, nn
+from ganas.cyclegan.layout import Scale, Slot
 
-from ganas.cyclegan.layout import Slot
-
-Make = Callable[[int, int, Slot], nn.Module]
-
-
-def _conv(kernel: int, dilation: int = 1) -> Make:
-    """A convolution padded with zeros so that the slot's reflection padding and its own add up to "same" less trim."""
-
-    def make(c_in: int, c_out: int, slot: Slot) -> nn.Module:
-        padding = dilation * (kernel - 1) // 2 - slot.trim
-        stride = 2 if slot.scale == "down" else 1
-        return nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation)
-
-    return make
+Resampling = Literal["maxpool", "avgpool", "nearest", "bilinear"]
+POOLS = ("maxpool", "avgpool")  # 2×2 with stride 2, before the convolution; the others are ×2, after it
+BOX: Mapping[str, float] = {"avgpool": 0.25, "nearest": 1.0}  # resamplings that are 2×2 kernels of equal taps
 
 
-def _pool(pool: Callable[[int], nn.Module]) -> Make:
-    """2×2 pooling with stride 2, then 1×1."""
-    return lambda c_in, c_out, slot: nn.Sequential(pool(2), nn.Conv2d(c_in, c_out, 1))
+@dataclass(frozen=True)
+class Op:
+    """One convolution, or a depthwise one and a 1×1, or a 1×1 beside a resampling by 2."""
+
+    kernel: int = 1  # a side, taps
+    dilation: int = 1
+    depthwise: bool = False  # a kernel for each input channel, then a 1×1
+    transposed: bool = False  # with stride 2
+    resampling: Resampling | None = None
+
+    def __post_init__(self) -> None:
+        if self.resampling and (self.kernel > 1 or self.dilation > 1 or self.depthwise or self.transposed):
+            raise ValueError(f"a resampling stands beside a 1×1 convolution alone, got {self}")
+        if self.transposed and (self.kernel % 2 == 0 or self.dilation > 1 or self.depthwise):
+            raise ValueError(f"a transposed convolution has an odd kernel, dense and not dilated, got {self}")
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """What the slots that it fits do to sizes."""
+        if self.resampling in POOLS:
+            return ("down",)
+        return ("up",) if self.transposed or self.resampling else ("down", "same")
+
+    def fits(self, slot: Slot) -> bool:
+        """Whether it does to sizes what the slot asks for, and reaches over the pixels that the slot trims."""
+        return slot.scale in self.scales and self.reach >= slot.trim
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the middle of its kernel to the rim, rounded down."""
+        return self.dilation * (self.kernel - 1) // 2
+
+    @property
+    def unmergeable(self) -> str | None:
+        """Why it cannot share a convolution with others; None where it can."""
+        return "its depthwise kernel has no place in a dense one" if self.depthwise else None
+
+    def weights(self, c_in: int, c_out: int) -> int:
+        """Learned numbers without biases; also the multiply-accumulates for each pixel it works at."""
+        taps = self.kernel**2
+        return (taps + c_out) * c_in if self.depthwise else taps * c_in * c_out
+
+    def parameters(self, c_in: int, c_out: int) -> int:
+        """Learned numbers."""
+        return self.weights(c_in, c_out) + c_out + (c_in if self.depthwise else 0)
 
 
-def _resize(**options: Any) -> Make:
-    """Interpolation ×2, then 1×1."""
-    return lambda c_in, c_out, slot: Resize(nn.Upsample(scale_factor=2, **options), nn.Conv2d(c_in, c_out, 1))
-
-
-class Resize(nn.Sequential):
-    """Interpolation and 1×1 convolution, computed the other way round: a quarter of the work, the same result.
-
-    Interpolation sees each channel by itself and keeps constants, so the two can change places.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        resize, point = self
-        return resize(point(x))  # type: ignore[no-any-return]
-
-
-def _deconv3(c_in: int, c_out: int, slot: Slot) -> nn.Module:
-    return nn.ConvTranspose2d(c_in, c_out, 3, stride=2, padding=1, output_padding=1)
-
-
-OPS: Mapping[str, Make] = {
-    "maxpool": _pool(nn.MaxPool2d),
-    "avgpool": _pool(nn.AvgPool2d),
-    "conv3": _conv(3),
-    "conv4": _conv(4),
-    "conv5": _conv(5),
-    "conv7": _conv(7),
-    "dilconv3": _conv(3, dilation=2),
-    "dilconv5": _conv(5, dilation=2),
-    "nearest": _resize(mode="nearest"),
-    "bilinear": _resize(mode="bilinear", align_corners=False),
-    "deconv3": _deconv3,
+OPS: Mapping[str, Op] = {
+    "maxpool": Op(resampling="maxpool"),
+    "avgpool": Op(resampling="avgpool"),
+    "conv3": Op(3),
+    "conv4": Op(4),
+    "conv5": Op(5),
+    "conv7": Op(7),
+    "dilconv3": Op(3, dilation=2),
+    "dilconv5": Op(5, dilation=2),
+    "nearest": Op(resampling="nearest"),
+    "bilinear": Op(resampling="bilinear"),
+    "deconv3": Op(3, transposed=True),
 }

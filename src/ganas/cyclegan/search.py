@@ -66,7 +66,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
         with stop.at_once():  # it may measure
-            gan = open_gan(config, layout, None, run)
+            gan = open_gan(config, layout, None)
 
         def choices() -> list[Choice]:
             return read_choices(layout, gan.alphas())

@@ -1,36 +1,23 @@
 """How large a final network is, counted without building it; and the width at which it has a given size. No torch here.
 
-All learned numbers are those of convolutions: taps × c_in × c_out weights and c_out biases for each slot.
+All learned numbers are those of the slots' ops (`ganas.cyclegan.ops`).
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from ganas.cyclegan.layout import NetworkLayout, Slot
+from ganas.cyclegan.ops import OPS
 from ganas.errors import SizeError
 
-TAPS: Mapping[str, int] = {  # of an op's kernel; a dilated one has as many as a dense one
-    "maxpool": 1,
-    "avgpool": 1,
-    "conv3": 9,
-    "conv4": 16,
-    "conv5": 25,
-    "conv7": 49,
-    "dilconv3": 9,
-    "dilconv5": 25,
-    "nearest": 1,
-    "bilinear": 1,
-    "deconv3": 9,
-}
 BYTES = 4  # of a parameter in float32
 NARROWEST, WIDEST = 1.0, 1024.0  # widths that a config takes
 
 
 def slot_parameters(slot: Slot, op: str, width: float) -> int:
     """Weights and biases of an op in a slot."""
-    c_in, c_out = slot.c_in.at(width), slot.c_out.at(width)
-    return TAPS[op] * c_in * c_out + c_out
+    return OPS[op].parameters(slot.c_in.at(width), slot.c_out.at(width))
 
 
 def slot_macs(slot: Slot, op: str, width: float, side: int) -> int:
@@ -39,7 +26,7 @@ def slot_macs(slot: Slot, op: str, width: float, side: int) -> int:
     Pools shrink before their 1×1 and interpolations enlarge after it; a transposed convolution works at its input.
     """
     pixels = (side // 2) ** 2 if slot.scale == "down" else side**2
-    return pixels * TAPS[op] * slot.c_in.at(width) * slot.c_out.at(width)
+    return pixels * OPS[op].weights(slot.c_in.at(width), slot.c_out.at(width))
 
 
 def filled(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[Slot, str]]:

@@ -90,7 +90,7 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
             reporter.say(line)
         run.write_text(run.architecture, architecture.to_json())
         with stop.at_once():
-            gan = open_gan(config, layout, architecture, run)
+            gan = open_gan(config, layout, architecture)
         trainer = open_trainer(run, config, gan, domains, Strategy(joint_phases), reporter, stop)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)

@@ -24,6 +24,7 @@ from ganas.config import (
     refuse_distance_without_network,
     resolve_sections,
 )
+from ganas.growing.topk import RankBy, Survival
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 
@@ -58,8 +59,8 @@ class GrowthConfig(Section):
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: probability that a parent's action is tried
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
     # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself
-    rank_by: Literal["normalized", "per_resolution", "raw"] = "normalized"
-    survival: Literal["best", "random"] = "best"  # random: random parents, the baseline every search needs
+    rank_by: RankBy = "normalized"
+    survival: Survival = "best"  # random: random parents, the baseline every search needs
     fade_images: Positive | None = None  # over which a doubling is faded in; None: half of a candidate's images
     inherit_moments: bool = False  # Adam's moments, with their weights; measured: no clear difference
     inherit_average: bool = True  # continue the parent's EMA
