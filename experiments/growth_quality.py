@@ -24,7 +24,7 @@ from ganas.growing.candidates import candidates
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import read_history
 from ganas.growing.networks import GrownGenerator
-from ganas.growing.plan import ON
+from ganas.growing.plan import CONTINUE
 from ganas.growing.sample import make_images
 from ganas.growing.trainer import at_resolution, averaged_generator
 from ganas.metrics.cache import Cache
@@ -54,10 +54,10 @@ def main() -> None:
 def write_routes(run: Path, folder: Path) -> None:
     """The winner's, and the route of fade-ins that is as long at each resolution."""
     history = read_history(run)
-    actions = [history.record(name).spec.action or ON for name in history.lineage[1:]]
+    actions = [history.record(name).spec.action or CONTINUE for name in history.lineage[1:]]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "winner.json").write_text(json.dumps(actions) + "\n")
-    (folder / "proggan.json").write_text(json.dumps([a if a == "fade" else ON for a in actions]) + "\n")
+    (folder / "proggan.json").write_text(json.dumps([a if a == "fade" else CONTINUE for a in actions]) + "\n")
 
 
 def print_scores(groups: dict[str, list[Path]], images: int) -> None:
@@ -81,7 +81,7 @@ def scores(place: Path, images: int) -> dict[int, tuple[int, float, float]]:
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     assert config.metrics.features, f"{place} has no feature network"
     network = load_features(config.metrics.features)
-    reals = to_network(center_crops(open_source(config.data.images), config.data.resolution))
+    real_images = to_network(center_crops(open_source(config.data.images), config.data.resolution))
     line = sorted(candidates(run), key=lambda pair: pair[0].generation)
     seen: Counter[int] = Counter()
     last = {}
@@ -95,7 +95,7 @@ def scores(place: Path, images: int) -> dict[int, tuple[int, float, float]]:
         generator.load_state_dict(averaged_generator(run.candidate(spec.id)))
         made = make_images(generator, spec.architecture.latent, range(images), "cpu")
         cache = Cache(default_cache())
-        reference = Reference(to_images(at_resolution(reals, side)), ["fid", "swd"], network, cache=cache)
+        reference = Reference(to_images(at_resolution(real_images, side)), ["fid", "swd"], network, cache=cache)
         measured = reference.measure(made).scores
         fid, swd = (next(value for key, value in measured.items() if key.startswith(m)) for m in ("fid", "swd"))
         found[side] = (seen[side], fid, swd)

@@ -11,7 +11,7 @@ from ganas.config import Config, DataFacts, load_config
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.presets import make_config
 from ganas.errors import ConfigError
-from ganas.growing.baseline_cache import KeptResults
+from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.config import GrowConfig
 from ganas.growing.config import resolve as resolve_growth
 from ganas.growing.presets import make_grow_config
@@ -159,5 +159,5 @@ def test_other_files_and_other_ways_to_use_them_are_another_config() -> None:
 
 @pytest.mark.parametrize("features, same", [("squeezenet:moved", True), ("squeezenet-legacy-64:weights", False)])
 def test_results_of_the_route_are_kept_for_the_same_way_of_measuring(features: str, same: bool, tmp_path: Path) -> None:
-    ours, theirs = (KeptResults(tmp_path, config)._folder for config in (growing(), growing(features=features)))  # type: ignore[arg-type]
+    ours, theirs = (BaselineCache(tmp_path, config)._folder for config in (growing(), growing(features=features)))  # type: ignore[arg-type]
     assert (ours == theirs) == same

@@ -10,7 +10,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from ganas.cyclegan.translate import Translator, load_generator
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
-from ganas.growing.sample import load_grown, make_images
+from ganas.growing.sample import load_grown_generator, make_images
 
 FILES = Path(__file__).with_name("schema1")
 
@@ -36,7 +36,7 @@ def test_translator() -> None:
 
 
 def test_grown_generator() -> None:
-    generator, info = load_grown(FILES / "grown.safetensors")
+    generator, info = load_grown_generator(FILES / "grown.safetensors")
     assert (info.candidate, info.metric, info.score) == ("candidate", "swd@laplacian-clean-16", 0.25)
     assert close(make_images(generator, 2, range(3, 4))[0], image("grown.png"))
 

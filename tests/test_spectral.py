@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganas.layers import SpectralNorm, kernel_and_scale, normalise_spectrally
+from ganas.layers import SpectralNorm, kernel_and_scale, normalize_spectrally
 
 
 def pair() -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -13,7 +13,7 @@ def pair() -> tuple[nn.Conv2d, nn.Conv2d]:
     torch.manual_seed(0)
     ours, theirs = (nn.Conv2d(3, 5, 4).double() for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
-    normalise_spectrally(ours)
+    normalize_spectrally(ours)
     spectral_norm(theirs)
     ours, theirs = ours.double(), theirs.double()
     mine, other = ours.parametrizations.weight[0], theirs.parametrizations.weight[0]

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.networks import GrownGenerator
 from ganas.growing.presets import make_grow_config
-from ganas.growing.sample import GrownInfo, save_grown
+from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
 from ganas.store import Run
 from kill_and_resume import contents
 from tiny import FLAGS, ganas, write_domains
@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grow = Run(home / "grow")
     grow.write_text(grow.config, make_grow_config(preset="tiny", flags={"data.images": "x"}).to_yaml())
     grow.write_text(grow.architecture, GROWN.to_json())
-    save_grown(grow.model / "generator.safetensors", GrownGenerator(GROWN), GrownInfo(GROWN, "c"))
+    save_grown_generator(grow.model / "generator.safetensors", GrownGenerator(GROWN), GrownGeneratorInfo(GROWN, "c"))
     (home / "empty").mkdir()
     (home / "text.txt").write_text("no image\n")
     (home / "cut.json").write_text('{"schema": 1,')

@@ -41,7 +41,7 @@ def _refuse_empty(path: Any) -> Any:
     return path
 
 
-Place = Annotated[Path, BeforeValidator(_refuse_empty)]
+FilePath = Annotated[Path, BeforeValidator(_refuse_empty)]
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:

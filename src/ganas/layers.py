@@ -157,7 +157,7 @@ def _matrix(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).flatten(1)
 
 
-def normalise_spectrally(conv: nn.Conv2d) -> None:
+def normalize_spectrally(conv: nn.Conv2d) -> None:
     """Parametrize a convolution's weight by `SpectralNorm`."""
     register_parametrization(conv, "weight", SpectralNorm(conv.weight.detach()))
 

@@ -34,7 +34,7 @@ def make_config(
     preset = preset or default_preset()
     if kind == "grow":
         return make_grow_config(preset=preset, flags=flags, settings=settings)
-    if kind not in cyclegan.FOREIGN:
+    if kind not in cyclegan.IGNORED_KEYS:
         raise ConfigError(f"unknown kind of run {kind!r}: choose one of search, train, grow")
     return cyclegan.make_config(kind, preset=preset, flags=flags, settings=settings)
 

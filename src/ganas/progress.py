@@ -21,7 +21,7 @@ PLAIN_SECONDS = 30.0  # between progress lines when piped
 _noted: set[str] = set()
 
 
-def note_once(line: str) -> None:
+def warn_once(line: str) -> None:
     """Print a note on stderr, once per process."""
     if line not in _noted:
         _noted.add(line)
@@ -74,7 +74,7 @@ class Bar:
         self._start_time = self._last_line_time = time.monotonic()
         self._task = progress.add_task(title, total=total, completed=start, rate="") if progress else None
 
-    def reach(self, nimg: int) -> None:
+    def update(self, nimg: int) -> None:
         """Record that `nimg` images are done."""
         now = time.monotonic()
         rate = (nimg - self._start) / max(now - self._start_time, 1e-9)

@@ -20,7 +20,7 @@ from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.paths import StrPath
-from ganas.recipes.jobs import JOB, Job, Workplace
+from ganas.recipes.jobs import JOB, Job, RecipeFolder
 from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_held
 
 Kind = Literal["search", "train", "repeats", "grow", "recipe"]
@@ -119,7 +119,7 @@ def read_run(run: StrPath) -> RunRecord:
         kind=config.kind,
         state=_state(place),
         config=config,
-        images=result.get("images") or max([place.saved or 0, *(point.images for point in points)]),
+        images=result.get("images") or max([place.images_saved or 0, *(point.images for point in points)]),
         result=result,
         architecture=load_architecture(place.architecture) if place.architecture.is_file() else None,
         points=points,
@@ -136,7 +136,7 @@ def _kind_of(config: bytes) -> str | None:
 
 
 def _state(run: Run) -> State:
-    return "running" if run.held else "finished" if run.result.is_file() else "unfinished"
+    return "running" if run.is_locked else "finished" if run.result.is_file() else "unfinished"
 
 
 def _repeats(run: Run) -> RunRecord:
@@ -172,8 +172,8 @@ def _grown(run: Run, config: GrowConfig) -> RunRecord:
 
 
 def _recipe(run: Run) -> RunRecord:
-    workplace = Workplace(run.path)
-    jobs = tuple(_job(workplace, Run(path.parent)) for path in sorted(run.path.glob(f"jobs/*/{JOB}")))
+    recipe_folder = RecipeFolder(run.path)
+    jobs = tuple(_job(recipe_folder, Run(path.parent)) for path in sorted(run.path.glob(f"jobs/*/{JOB}")))
     return RunRecord(
         path=run.path,
         kind="recipe",
@@ -184,27 +184,27 @@ def _recipe(run: Run) -> RunRecord:
         if all(one.state == "done" for one in jobs)
         else "unfinished",
         config=None,
-        images=sum(_images(workplace.run(one.job.id)) for one in jobs),
+        images=sum(_images(recipe_folder.run(one.job.id)) for one in jobs),
         result={},
         architecture=None,
         jobs=jobs,
     )
 
 
-def _job(workplace: Workplace, folder: Run) -> JobRecord:
+def _job(recipe_folder: RecipeFolder, folder: Run) -> JobRecord:
     job, result = Job.read(folder), folder.read_result()
     scores: tuple[Score, ...] = ()
-    if workplace.outcome(job) and job.kind == "train":
-        document = json.loads(workplace.scores(job.id).read_text(encoding="utf-8"))
+    if recipe_folder.outcome(job) and job.kind == "train":
+        document = json.loads(recipe_folder.scores(job.id).read_text(encoding="utf-8"))
         scores = tuple(_of_sides(document["untranslated"], document["translated"]))
-    state: JobState = result.get("state") or ("running" if folder.held else "pending")
+    state: JobState = result.get("state") or ("running" if folder.is_locked else "pending")
     return JobRecord(job, state, result.get("error"), scores)
 
 
 def _images(run: Run) -> int:
     """Seen so far, without all that a record has."""
     lines = run.read_metrics()
-    return max(run.saved or 0, lines[-1]["nimg"] if lines else 0)
+    return max(run.images_saved or 0, lines[-1]["nimg"] if lines else 0)
 
 
 def _points(lines: Iterable[Mapping[str, Any]]) -> Iterable[Point]:

@@ -15,7 +15,7 @@ def keep_choices(run: Run, config: C) -> C:
     if not run.config.exists():
         return config
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
-    if stored.kind != config.kind and run.begun:
+    if stored.kind != config.kind and run.has_progress:
         raise RunError(f"{str(run.path)!r} is a run of ganas {stored.kind}: choose another --out")
     mine, kept = config.value("training"), stored.value("training")
     update = {name: value for name, value in kept if getattr(mine, name) == "auto"}
@@ -23,26 +23,26 @@ def keep_choices(run: Run, config: C) -> C:
     return config.model_copy(update={"training": mine.model_copy(update=update)})
 
 
-def claim(run: Run, config: C, stretched: Callable[[C, C, int], str] | None = None) -> list[str]:
+def claim(run: Run, config: C, describe_stretch: Callable[[C, C, int], str] | None = None) -> list[str]:
     """Write a new run's config to its folder, or check it against the stored one; return the changes, one line each.
 
     A run without training progress (say, one that failed on a wrong option) takes the new config. A resumed run accepts
-    new values of `Adjustable` keys and, if `stretched` is given, more images; `stretched` takes both configs and the
-    number of images seen, and describes how the schedules change. Raises `RunError` that names any other difference.
+    new values of `Adjustable` keys and, if `describe_stretch` is given, more images: it says how the schedules change,
+    given both configs and the number of images seen. Raises `RunError` that names any other difference.
     """
-    if not run.config.exists() or not run.begun:
+    if not run.config.exists() or not run.has_progress:
         run.write_text(run.config, config.to_yaml())
         for made in (run.latencies, run.images):  # for another config
             made.unlink(missing_ok=True)
         return []
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
-    lines = _accepted(run, stored, config, stretched)
+    lines = _accepted(run, stored, config, describe_stretch)
     if stored != config:  # or only the paths of its files
         run.write_text(run.config, config.to_yaml())
     return lines
 
 
-def _accepted(run: Run, stored: C, config: C, stretched: Callable[[C, C, int], str] | None) -> list[str]:
+def _accepted(run: Run, stored: C, config: C, describe_stretch: Callable[[C, C, int], str] | None) -> list[str]:
     """Describe the changes that a resumed run accepts, one line each; raises `RunError` for any other."""
     marks = adjustable(type(config))
     lines: list[str] = []
@@ -52,22 +52,22 @@ def _accepted(run: Run, stored: C, config: C, stretched: Callable[[C, C, int], s
             lines.append("; ".join(filter(None, (str(change), marks[change.key].effect))))
         elif change.key != "training.images":
             refused[change] = ""
-        elif stretched is None:
+        elif describe_stretch is None:
             refused[change] = ", which would change every candidate"
-        elif why_not := _not_longer(run, change):
+        elif why_not := _why_not_longer(run, change):
             refused[change] = f", {why_not}"
         else:
-            lines.append(f"{change}; {stretched(stored, config, run.saved or 0)}")
+            lines.append(f"{change}; {describe_stretch(stored, config, run.images_saved or 0)}")
     if refused:
         raise RunError(_refusal(run, stored, refused))
     return lines
 
 
-def _not_longer(run: Run, change: Change) -> str | None:
+def _why_not_longer(run: Run, change: Change) -> str | None:
     """Return why a run cannot be extended to a new length; None if it can."""
     if change.after < change.before:
         return "and a run can be extended, but not shortened"
-    if run.result.exists() and run.saved is None:
+    if run.result.exists() and run.images_saved is None:
         return "and it has no checkpoint left to resume from"
     return None
 

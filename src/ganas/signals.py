@@ -13,7 +13,7 @@ from ganas.errors import Stopped
 class StopSignal:
     """Records the first SIGINT or SIGTERM as a request to stop; a second one interrupts immediately.
 
-    `check` raises `Stopped` at a safe point. Within an `at_once` block the signal handler itself raises it.
+    `check` raises `Stopped` at a safe point. Within an `interruptible` block the signal handler itself raises it.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class StopSignal:
             raise Stopped(f"stopped by {self.received.name}")
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Let a signal raise `Stopped` anywhere in the block: for long waits that are safe to interrupt."""
         self._interruptible = True
         try:

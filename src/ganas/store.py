@@ -31,10 +31,10 @@ from typing import IO, Any
 
 from ganas.errors import DataError, RunError
 from ganas.paths import StrPath, as_path, visible
-from ganas.progress import note_once
+from ganas.progress import warn_once
 
 KEPT_CHECKPOINTS = 2
-WHOLE = ("repeats", "model", "architecture.json", "result.json")  # what a folder of repeats holds
+REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json")  # what a folder of repeats holds
 CONFIG = "config.yaml"
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
@@ -56,7 +56,7 @@ def default_cache() -> Path | None:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganas"
     except RuntimeError:
-        note_once("no home folder, so nothing is cached for later runs: set GANAS_CACHE to a cache folder")
+        warn_once("no home folder, so nothing is cached for later runs: set GANAS_CACHE to a cache folder")
         return None
 
 
@@ -222,7 +222,7 @@ class Run:
         """The generator file of one direction, ``ab`` or ``ba``."""
         return self.model / f"generator_{direction}.safetensors"
 
-    def forget_model(self) -> None:
+    def delete_model(self) -> None:
         """Remove the generators: a restarted run would compare its own with them."""
         for generator in self.model.glob("*.safetensors"):
             generator.unlink()
@@ -236,11 +236,11 @@ class Run:
         A killed process holds no lock. If nothing is started, the folder is left as it was.
         """
         new = not self.path.exists()
-        self._refuse_foreign_folder(WHOLE if repeats else ())
+        self._refuse_foreign_folder(REPEATS_FILES if repeats else ())
         try:
             with exclusively(self.path):
                 try:
-                    self.sweep()
+                    self.remove_partial_files()
                     yield
                 finally:
                     if not self.config.exists():
@@ -261,7 +261,7 @@ class Run:
                     f"{str(self.path)!r} is not empty and no run of ganas (it holds {path.name!r}): choose a new --out"
                 )
 
-    def sweep(self) -> None:
+    def remove_partial_files(self) -> None:
         """Remove temporary files that a killed process left behind."""
         for folder in (self.path, self.checkpoints, self.model, self.samples):
             for leftover in folder.glob("*"):
@@ -269,18 +269,18 @@ class Run:
                     leftover.unlink()
 
     @property
-    def begun(self) -> bool:
+    def has_progress(self) -> bool:
         """Whether there is training progress, which must not be mixed with another config."""
         return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
 
     @property
-    def saved(self) -> int | None:
+    def images_saved(self) -> int | None:
         """Number of images seen at the newest checkpoint; None without one."""
         paths = self.checkpoint_paths()
         return int(paths[-1].stem.removeprefix("state-")) if paths else None
 
     @property
-    def held(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether a process holds the folder now."""
         return is_held(self.lock_file)
 

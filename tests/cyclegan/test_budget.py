@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganas.cyclegan import latency
-from ganas.cyclegan.architecture import draw_architecture
+from ganas.cyclegan.architecture import random_architecture
 from ganas.cyclegan.budget import Budget, Costs, open_budget
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.derive import derive, read_choices
@@ -122,7 +122,7 @@ def budget_costs(kind: str):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_one_architecture_costs_is_its_size(seed: int) -> None:
-    ops = draw_architecture(LAYOUT, seed).generator_ab
+    ops = random_architecture(LAYOUT, seed).generator_ab
     for kind in ("params", "macs"):
         costs = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
         assert costs.total(LAYOUT.generator, ops) == size("generator_ab", ops, kind)

@@ -324,14 +324,14 @@ def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(lay
     if layout.name != "reference":
         assert not any(map(parametrize.is_parametrized, convolutions(discriminator)))
         return
-    normalised = {
+    normalized = {
         name: any(map(parametrize.is_parametrized, op.modules()))
         for mixed in discriminator.modules()
         if isinstance(mixed, MixedOp)
         for name, op in mixed.ops.items()
     }
-    assert normalised == {name: not name.endswith("pool") for name in normalised}
-    assert {"maxpool", "avgpool", "conv4", "dilconv5"} <= normalised.keys()
+    assert normalized == {name: not name.endswith("pool") for name in normalized}
+    assert {"maxpool", "avgpool", "conv4", "dilconv5"} <= normalized.keys()
 
 
 def test_spectral_norm_makes_the_largest_singular_value_one() -> None:

@@ -60,13 +60,13 @@ def test_a_uniform_slot_has_entropy_one_and_no_margin() -> None:
     choice = choice_of(torch.full((8,), 3.0))
     assert (choice.weight, choice.margin) == (pytest.approx(1 / 8), 0)
     assert choice.entropy == pytest.approx(1)
-    assert not choice.settled
+    assert not choice.converged
 
 
 def test_a_decided_slot_has_entropy_zero_and_all_the_margin() -> None:
     choice = choice_of(torch.tensor([0.0, 60, 0, 0, 0, 0, 0, 0]))
     assert (choice.weight, choice.margin, choice.entropy) == (pytest.approx(1), pytest.approx(1), pytest.approx(0))
-    assert choice.op == SLOT.ops[1] and choice.settled
+    assert choice.op == SLOT.ops[1] and choice.converged
 
 
 def test_weight_margin_and_entropy_by_hand() -> None:
@@ -76,9 +76,9 @@ def test_weight_margin_and_entropy_by_hand() -> None:
     assert choice.entropy == pytest.approx((1 / 2 + 2 / 4 + 3 / 8 + 4 / 16 + 4 / 16) / 3)  # in bits, of 3
 
 
-@pytest.mark.parametrize("ratio, settled", [(1.0, False), (1.99, False), (2.01, True), (50.0, True)])
-def test_a_slot_is_settled_when_its_op_weighs_twice_the_second(ratio: float, settled: bool) -> None:
-    assert choice_of(torch.tensor([0, log(ratio), -1, -1, -1, -1, -1, -1])).settled == settled
+@pytest.mark.parametrize("ratio, converged", [(1.0, False), (1.99, False), (2.01, True), (50.0, True)])
+def test_a_slot_is_converged_when_its_op_weighs_twice_the_second(ratio: float, converged: bool) -> None:
+    assert choice_of(torch.tensor([0, log(ratio), -1, -1, -1, -1, -1, -1])).converged == converged
 
 
 @given(st.lists(st.floats(-20, 20), min_size=8, max_size=8), st.floats(-100, 100))
@@ -90,11 +90,11 @@ def test_a_choice_does_not_change_when_all_alphas_rise_alike(alpha: list[float],
         assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-9)
 
 
-def test_the_summary_counts_settled_slots_and_takes_medians() -> None:
+def test_the_summary_counts_converged_slots_and_takes_medians() -> None:
     plain = Choice("generator_ab", "r1.1", "conv3", weight=0.2, margin=0.0, entropy=1.0)
     clear = replace(plain, weight=0.9, margin=0.85, entropy=0.2)
     assert summarize([plain, clear, clear]) == {
-        "settled": 2,
+        "converged": 2,
         "slots": 3,
         "median_entropy": 0.2,
         "median_margin": 0.85,

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from ganas.cyclegan.architecture import Architecture, draw_architecture
+from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import NetsConfig
-from ganas.cyclegan.find import describe_sizes, find_architecture, generator_sizes, matched
+from ganas.cyclegan.find import describe_sizes, find_architecture, generator_sizes, match_widths
 from ganas.cyclegan.layout import GENERATORS, find_layout
 from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.size import parameters
 from ganas.errors import ArchitectureError, ConfigError
 from tiny import FLAGS, ganas, write_domains
 
-DRAWN = draw_architecture(find_layout("framed"), 3)
+DRAWN = random_architecture(find_layout("framed"), 3)
 
 
 def sizes(architecture: Architecture, values: dict[str, float]) -> list[int]:
@@ -40,7 +40,7 @@ def test_no_such_lot(text: str) -> None:
 
 @pytest.mark.parametrize("wanted", ["resnet9:64", "resnet9", "91.025432MB", "91025432", "91.025432 mb"])
 def test_in_total(wanted: str) -> None:
-    values = matched(DRAWN, wanted, each=False)
+    values = match_widths(DRAWN, wanted, each=False)
     assert [*values] == ["nets.width"]
     assert sum(sizes(DRAWN, values)) == pytest.approx(2 * 11_378_179, rel=0.01)
 
@@ -49,7 +49,7 @@ def test_each(tmp_path: Path) -> None:
     """C': hand-made generators as large as those of a searched architecture, one by one."""
     file = tmp_path / "architecture.json"
     file.write_text(DRAWN.to_json())
-    values = matched(Architecture("resnet9"), f"{file}:20", each=True)
+    values = match_widths(Architecture("resnet9"), f"{file}:20", each=True)
     assert [*values] == ["nets.width_ab", "nets.width_ba"]
     layout = find_layout("framed").generator
     wanted = [parameters(layout, DRAWN.ops(name), 20) for name in GENERATORS]
@@ -58,9 +58,9 @@ def test_each(tmp_path: Path) -> None:
 
 
 def test_each_of_so_many_bytes() -> None:
-    values = matched(DRAWN, "5MB, 9000 KB", each=True)
+    values = match_widths(DRAWN, "5MB, 9000 KB", each=True)
     assert sizes(DRAWN, values) == pytest.approx([1_250_000, 2_250_000], rel=0.01)
-    assert sum(sizes(DRAWN, matched(DRAWN, "5MB,9MB", each=False))) == pytest.approx(3_500_000, rel=0.01)
+    assert sum(sizes(DRAWN, match_widths(DRAWN, "5MB,9MB", each=False))) == pytest.approx(3_500_000, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_each_of_so_many_bytes() -> None:
 )
 def test_what_cannot_be_read_is_refused(wanted: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        matched(DRAWN, wanted, each=False)
+        match_widths(DRAWN, wanted, each=False)
 
 
 @pytest.mark.parametrize("text, width", [("random:3", 64), ("random:framed:3", 64), ("random:3:20", 20)])
 def test_a_lot_has_a_size_too(text: str, width: float) -> None:
     layout = find_layout("framed").generator
     wanted = sum(parameters(layout, DRAWN.ops(name), width) for name in GENERATORS)
-    assert sum(sizes(DRAWN, matched(DRAWN, text, each=False))) == wanted
+    assert sum(sizes(DRAWN, match_widths(DRAWN, text, each=False))) == wanted
 
 
 @pytest.mark.parametrize("place", ["config.yaml", "repeats/0/config.yaml"])
@@ -94,18 +94,18 @@ def test_a_run_has_its_own_width(place: str, tmp_path: Path) -> None:
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / place).write_text(make_config("train", preset="tiny", flags=flags).to_yaml())
     (tmp_path / "architecture.json").write_text(DRAWN.to_json())
-    assert sizes(DRAWN, matched(DRAWN, str(tmp_path), each=True)) == sizes(DRAWN, {"nets.width": 20})
+    assert sizes(DRAWN, match_widths(DRAWN, str(tmp_path), each=True)) == sizes(DRAWN, {"nets.width": 20})
 
 
 @pytest.mark.parametrize("wanted", ["5KB", "900GB"])
 def test_a_size_that_no_width_has_either(wanted: str) -> None:
     with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits"):
-        matched(DRAWN, wanted, each=False)
+        match_widths(DRAWN, wanted, each=False)
 
 
 def test_a_size_that_no_width_has_is_refused() -> None:
     with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits"):
-        matched(DRAWN, "1KB", each=False)
+        match_widths(DRAWN, "1KB", each=False)
 
 
 @pytest.mark.parametrize("each", [[], ["--match-each"]])

@@ -15,7 +15,7 @@ from ganas.cyclegan.layout import LAYOUTS, Channels, Slot
 from ganas.cyclegan.merging import form_of
 from ganas.cyclegan.mixed import MixedOp, mixtures
 from ganas.cyclegan.ops import OPS, Op
-from ganas.layers import normalise_spectrally
+from ganas.layers import normalize_spectrally
 from small import small_config, small_gan
 
 # Slots that differ in nothing but their name, channels and what follows the op are one kind.
@@ -42,7 +42,7 @@ def mixed_op(slot: Slot, grouping: Grouping, dtype: torch.dtype, c_in: int = 3, 
     mixed = MixedOp(ops, grouping("", slot, ops))
     for op in ops.values() if slot.spectral else ():
         if isinstance(op, nn.Conv2d):
-            normalise_spectrally(op)
+            normalize_spectrally(op)
     for parameter in mixed.parameters():
         nn.init.normal_(parameter)
     return mixed.to(dtype).to(memory_format=torch.channels_last)

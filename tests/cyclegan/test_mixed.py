@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ganas.cyclegan.build import build, mixture
 from ganas.cyclegan.grouping import whole
 from ganas.cyclegan.layout import LAYOUTS
-from ganas.cyclegan.mixed import MixedOp, Sampling, draw, gumbel_weights, mixtures, settle
+from ganas.cyclegan.mixed import MixedOp, Sampling, draw, gumbel_weights, mixtures, use_mean_weights
 
 SAMPLINGS: list[Sampling] = ["softmax", "gumbel"]
 
@@ -60,11 +60,11 @@ def test_a_draw_depends_on_its_generator_alone_and_leaves_the_global_one(samplin
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_alphas_learn_from_a_draw_and_not_once_settled(sampling: Sampling) -> None:
+def test_alphas_learn_from_a_draw_and_not_from_means(sampling: Sampling) -> None:
     network = supernet()
     draw(network, sampling, 1.0, seeded())
     assert weights(network).requires_grad
-    settle(network)
+    use_mean_weights(network)
     assert not weights(network).requires_grad
     alphas = torch.stack([mixed.alpha for mixed in mixtures(network)])
     torch.testing.assert_close(weights(network), torch.softmax(alphas, dim=1).detach())

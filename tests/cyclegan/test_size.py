@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganas.cyclegan.architecture import draw_architecture
+from ganas.cyclegan.architecture import random_architecture
 from ganas.cyclegan.build import build, one_op
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, find_layout
 from ganas.cyclegan.size import macs, matching_width, parameters
@@ -22,7 +22,7 @@ SEARCHED = [name for name, layout in LAYOUTS.items() if layout.size > 1]
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("seed", range(4))
 def test_counts_are_those_of_the_networks(layout: str, seed: int) -> None:
-    architecture = draw_architecture(find_layout(layout), seed)
+    architecture = random_architecture(find_layout(layout), seed)
     width = 2 + 0.37 * seed
     for name in NETWORKS:
         network_layout = find_layout(layout).network(name)
@@ -46,7 +46,7 @@ def test_fifty_random_architectures_match_a_hand_made_pair(layout: str, width: f
     wanted = 2 * parameters(HANDMADE, (), width)
     generator = find_layout(layout).generator
     for seed in range(50):
-        architecture = draw_architecture(find_layout(layout), seed)
+        architecture = random_architecture(find_layout(layout), seed)
 
         def size(width: float, ops: tuple[tuple[str, ...], ...] = tuple(map(architecture.ops, GENERATORS))) -> int:
             return sum(parameters(generator, one, width) for one in ops)
@@ -62,7 +62,7 @@ def test_fifty_random_architectures_match_a_hand_made_pair(layout: str, width: f
 @given(width=st.floats(1.25, 200), seed=st.integers(0, 100))
 def test_the_width_of_a_size_has_that_size(width: float, seed: int) -> None:
     layout = find_layout("framed").generator
-    ops = draw_architecture(find_layout("framed"), seed).generator_ab
+    ops = random_architecture(find_layout("framed"), seed).generator_ab
     wanted = parameters(layout, ops, width)
     found = matching_width(layout, lambda width: parameters(layout, ops, width), wanted)
     assert parameters(layout, ops, found) == wanted
@@ -76,10 +76,10 @@ def test_a_size_that_is_too_small_is_refused() -> None:
 def test_architectures_drawn_by_lot_are_uniform() -> None:
     """Each op of each slot about as often as the others: chi-squared, with room for hundreds of slots."""
     layout = find_layout("framed")
-    drawn = [draw_architecture(layout, seed) for seed in range(400)]
+    drawn = [random_architecture(layout, seed) for seed in range(400)]
     assert len({architecture.id for architecture in drawn}) == 400
-    assert draw_architecture(layout, 7) == drawn[7]
-    assert drawn[7] != draw_architecture(find_layout("paper"), 7)
+    assert random_architecture(layout, 7) == drawn[7]
+    assert drawn[7] != random_architecture(find_layout("paper"), 7)
     worst = -inf
     for name in (*GENERATORS, *DISCRIMINATORS):
         for place, slot in enumerate(layout.network(name).searched):
@@ -91,7 +91,7 @@ def test_architectures_drawn_by_lot_are_uniform() -> None:
 
 
 def test_ops_of_equal_taps_cost_the_same() -> None:
-    ops = list(draw_architecture(find_layout("framed"), random.Random(0).randrange(99)).generator_ab)
+    ops = list(random_architecture(find_layout("framed"), random.Random(0).randrange(99)).generator_ab)
     dilated = ["dilconv3" if op == "conv3" else op for op in ops]
     layout = find_layout("framed").generator
     assert parameters(layout, ops, 16) == parameters(layout, dilated, 16)

@@ -64,7 +64,7 @@ def test_a_read_that_hangs_is_left_behind(tmp_path: Path, cache_bytes: int, monk
     """From a network disk, for one: as long as batches are made, or the cache is filled."""
     source, answered = batches(tmp_path, cache_bytes), threading.Event()
     monkeypatch.setattr(ImageSource, "_encoded", lambda *_: answered.wait())
-    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
+    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.interruptible():
         asked = time.monotonic()
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         next(source.from_image(0))

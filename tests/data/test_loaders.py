@@ -207,7 +207,7 @@ def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.Monk
         return read(source, name)
 
     monkeypatch.setattr(ImageSource, "_encoded", stop_at_the_sixth)
-    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.at_once():
+    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.interruptible():
         write_center_crops(tmp_path / "images.npy", source, 16)
     assert [path.name for path in tmp_path.iterdir()] == ["noise.zip"], "no part of it is left"
 

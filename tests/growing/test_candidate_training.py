@@ -18,7 +18,7 @@ from ganas.growing.model import PenaltyWeights, discriminator_loss
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector
-from ganas.growing.trainer import Candidate, Reals, load_final, open_squares
+from ganas.growing.trainer import Candidate, RealImages, load_final, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import finish
@@ -51,11 +51,11 @@ def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Sp
 
 
 def candidate(run: Run, config: GrowConfig, told: Spec) -> Candidate:
-    reals = Reals(open_squares(run, config), config)
+    real_images = RealImages(open_center_crops(run, config), config)
     parent = run.candidate(told.parent) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
-    return Candidate(folder, told, config, parent, reals)
+    return Candidate(folder, told, config, parent, real_images)
 
 
 def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> Candidate:
@@ -219,7 +219,7 @@ def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, wh
         Image.fromarray(pixels).save(folder / f"{number}.png")
     flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
     config, source = open_images(make_grow_config(preset="tiny", flags=flags))
-    squares = open_squares(Run(tmp_path / "run"), config)
+    squares = open_center_crops(Run(tmp_path / "run"), config)
     assert np.array_equal(squares, center_crops(source, 32))
     assert squares.max() == (255 if white is None else 127)
 
@@ -230,7 +230,7 @@ def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_pat
     longer = config.model_copy(update={"training": training})
     told = Spec("base", BASE, None, None, 0, seed=1, images=800)
     one = candidate(Run(tmp_path), longer, told)
-    reference = torch.from_numpy(open_squares(Run(tmp_path), config)).float()
+    reference = torch.from_numpy(open_center_crops(Run(tmp_path), config)).float()
     before = (one.images(64).float().std() - reference.std()).abs()
     one.train(Reporter(quiet=True), StopSignal())
     after = (one.images(64).float().std() - reference.std()).abs()

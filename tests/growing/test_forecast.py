@@ -6,7 +6,7 @@ import pytest
 from test_runner import Oracle, config
 
 from ganas.config import DataFacts
-from ganas.growing.baseline_cache import KeptResults
+from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import resolve
 from ganas.growing.forecast import Pace, forecast
@@ -37,7 +37,7 @@ def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights
     if depth == 2:  # fade-ins are all that the search can do, too
         expected = route
     if gap is not None:
-        shelf = KeptResults(cache, settings)
+        shelf = BaselineCache(cache, settings)
         shelf._of(route[gap]).result.unlink()
     forecasted = forecast(settings)
     assert forecasted.kept == len(route) - len(expected)

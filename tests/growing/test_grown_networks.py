@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.growing.actions import FADE, Action, Grow, growing_actions
 from ganas.growing.architecture import SIDES, GrowthArchitecture, Side
 from ganas.growing.model import GrownGAN
-from ganas.growing.networks import inherit, learning_groups, pixel_norm, with_deviation
+from ganas.growing.networks import inherit, learning_groups, minibatch_stddev, pixel_norm
 from ganas.layers import downsample, upsample
 
 BASE = GrowthArchitecture(latent=5, channels=6)
@@ -125,7 +125,7 @@ def test_pixel_norm_makes_the_mean_square_of_channels_one(dtype: torch.dtype, to
 @pytest.mark.parametrize("n, group", [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4), (12, 4)])
 def test_deviation_within_groups_of_a_batch(n: int, group: int) -> None:
     x = noise(n, 3, 2, 2)
-    shown = with_deviation(x, n)
+    shown = minibatch_stddev(x, n)
     assert torch.equal(shown[:, :3], x) and shown.shape == (n, 4, 2, 2)
     for start in range(0, n, group):
         some = x[start : start + group]

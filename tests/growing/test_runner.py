@@ -12,7 +12,7 @@ from ganas.growing.candidates import Spec, read_spec, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.eta import seconds_left
 from ganas.growing.history import History, Record, read_history
-from ganas.growing.plan import proggan_steps, route_specs, space_of, unfold
+from ganas.growing.plan import growth_space, proggan_steps, remaining_stages, route_specs
 from ganas.growing.presets import make_grow_config
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError
 from ganas.growing.topk import uniform
@@ -275,7 +275,7 @@ def test_asked_to_stop_it_stops(tmp_path: Path) -> None:
 )
 def test_impossible_configs_are_refused(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
-        space_of(config(**settings))
+        growth_space(config(**settings))
 
 
 def test_the_route_is_trained_once_for_all_searches_of_the_same_training(
@@ -330,9 +330,9 @@ def test_how_long_it_will_go_on(tmp_path: Path) -> None:
 def test_what_is_ahead_is_what_comes(tmp_path: Path) -> None:
     """Where scores are known to the end nothing is ahead; where there is no choice, all of it is known at once."""
     settings = config(**{"growth.probability": 1.0, "growth.keep": 10**6, "growth.depth": 2, "data.resolution": 16})
-    ahead = {spec.id for _, specs in unfold(settings, {}) for spec in specs}
+    ahead = {spec.id for _, specs in remaining_stages(settings, {}) for spec in specs}
     oracle = Oracle(2)
     run(tmp_path, oracle, settings)
     assert ahead - set(oracle.trained) == set() or len(ahead - set(oracle.trained)) == 1, "but for who wins"
     results = {path.name: read_result(Run(path)) for path in (tmp_path / "candidates").iterdir()}
-    assert not [spec for _, specs in unfold(settings, results) for spec in specs]  # type: ignore[arg-type]
+    assert not [spec for _, specs in remaining_stages(settings, results) for spec in specs]  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from PIL import Image
 from ganas.errors import DataError, RunError
 from ganas.growing.architecture import Conv, GrowthArchitecture
 from ganas.growing.networks import GrownGenerator
-from ganas.growing.sample import GrownInfo, load_grown, sample, save_grown
+from ganas.growing.sample import GrownGeneratorInfo, load_grown_generator, sample, save_grown_generator
 
 ARCHITECTURE = GrowthArchitecture(latent=4, channels=8).doubled().grown("generator", Conv(3, 4))
 
@@ -18,10 +18,10 @@ ARCHITECTURE = GrowthArchitecture(latent=4, channels=8).doubled().grown("generat
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_grown(
+    save_grown_generator(
         tmp_path / "run" / "model" / "generator.safetensors",
         GrownGenerator(ARCHITECTURE),
-        GrownInfo(ARCHITECTURE, "candidate", "swd@laplacian-clean-16", 0.25),
+        GrownGeneratorInfo(ARCHITECTURE, "candidate", "swd@laplacian-clean-16", 0.25),
     )
     return tmp_path / "run"
 
@@ -31,10 +31,10 @@ def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_a_generator_file_describes_itself(model: Path) -> None:
-    generator, info = load_grown(model / "model" / "generator.safetensors")
-    assert info == GrownInfo(ARCHITECTURE, "candidate", "swd@laplacian-clean-16", 0.25)
+    generator, info = load_grown_generator(model / "model" / "generator.safetensors")
+    assert info == GrownGeneratorInfo(ARCHITECTURE, "candidate", "swd@laplacian-clean-16", 0.25)
     again = model / "again.safetensors"
-    save_grown(again, generator, info)
+    save_grown_generator(again, generator, info)
     assert again.read_bytes() == (model / "model" / "generator.safetensors").read_bytes()
 
 

@@ -122,7 +122,7 @@ def test_however_often_a_network_is_used_in_a_step_its_weights_are_drawn_and_nor
     for module in loop.gan.discriminator_a.modules():
         if parametrize.is_parametrized(module):
             norm = module.parametrizations.weight[0]
-            norm.v.copy_(functional.normalize(torch.randn(len(norm.v)), dim=0))  # far from settled
+            norm.v.copy_(functional.normalize(torch.randn(len(norm.v)), dim=0))  # far from converged
             matrix = module.parametrizations.weight.original.detach().permute(0, 2, 3, 1).flatten(1)
             v = functional.normalize(matrix.T @ functional.normalize(matrix @ norm.v, dim=0), dim=0)
             expected.append((norm, v))

@@ -9,7 +9,7 @@ import pytest
 
 from ganas.cyclegan import search as oneshot
 from ganas.errors import ConfigError, RunError
-from ganas.recipes.configs import config_of
+from ganas.recipes.configs import job_config
 from ganas.recipes.figures import FIGURES, HALVED, PAPER_DATASETS, SCALES, Network, recipe
 from ganas.recipes.jobs import Dataset, Job
 
@@ -127,7 +127,7 @@ def test_compared_trainings_differ_only_in_architecture(figure: str, scale: str)
     """Apart from widths, which follow from sizes, and seeds; data, losses and length are the same."""
     configs = []
     for job in (job for variant in recipe(figure, scale, [ONE], seed=7).variants for job in variant.jobs):
-        config = config_of(job)
+        config = job_config(job)
         assert config.metrics.select == "last", "all are scored after the same number of pairs"
         configs.append(config.model_copy(update={"nets": config.nets.model_copy(update={"width": 1.0}), "seed": 0}))
     assert len(configs) > 2 and all(config == configs[0] for config in configs)
@@ -138,7 +138,7 @@ def test_compared_trainings_differ_only_in_architecture(figure: str, scale: str)
 def test_all_jobs_hold_out_the_same_images(figure: str, scale: str) -> None:
     """Regardless of their seeds; otherwise scores of different seeds would be scores on different data."""
     jobs = recipe(figure, scale, [ONE], seed=7).jobs
-    configs = [config_of(job) for job in jobs]
+    configs = [job_config(job) for job in jobs]
     assert {(config.split_seed, config.data.validation) for config in configs} == {(7, configs[0].data.validation)}
     assert len({config.seed for config in configs}) > 1
 

@@ -29,7 +29,7 @@ from ganas.recipes import datasets
 from ganas.recipes.cost import describe, recipe_cost
 from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
 from ganas.recipes.figures import recipe
-from ganas.recipes.jobs import Dataset, Job, Workplace
+from ganas.recipes.jobs import Dataset, Job, RecipeFolder
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import reproduce
 from ganas.signals import StopSignal
@@ -57,7 +57,7 @@ def here() -> InProcess:
 
 def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
     """One job of a recipe by itself, in this process; its folder."""
-    folder = Workplace(place).job(job.id)
+    folder = RecipeFolder(place).job(job.id)
     folder.write_text(folder.path / "job.json", job.to_json())
     finish(QueueJob(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
     return folder
@@ -109,7 +109,7 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     process.kill()
     process.wait()
     assert "| C8 |" in tables[0].read_text() and "| N8 |" not in tables[0].read_text(), "of what there is"
-    while any(Run(job).held for job in out.glob("jobs/*")):  # workers go when they see that their driver has gone
+    while any(Run(job).is_locked for job in out.glob("jobs/*")):  # workers go when they see that their driver has gone
         time.sleep(0.1)
     ended = {path: path.stat().st_mtime_ns for path in out.glob("jobs/*/result.json")}
     assert ganas(*command[1:]) == 0
@@ -128,30 +128,32 @@ def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: D
     wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
     reproduce(wanted, tmp_path, here())
     other = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "data.workers=1", "training.log_every=7"])
-    assert describe(other, Workplace(tmp_path), 1) == ["7 of 7 jobs are done"], "what changes no result is no other job"
-    stored = Workplace(tmp_path).job(wanted.jobs[-1].id).config
+    assert describe(other, RecipeFolder(tmp_path), 1) == ["7 of 7 jobs are done"], (
+        "what changes no result is no other job"
+    )
+    stored = RecipeFolder(tmp_path).job(wanted.jobs[-1].id).config
     text = stored.read_text()
     assert dataset.folder not in text, "images may move"
     stored.write_text(text.replace("lr: 0.0006", "lr: 0.0002").replace("pool: 50", "pool: 10"))
     with pytest.raises(RunError, match=r"another version of ganas \(loss.pool: 10 → 50; training.lr: 0.0002 → 0.0006"):
         reproduce(wanted, tmp_path, here())
     with pytest.raises(RunError, match="another version of ganas"):
-        describe(wanted, Workplace(tmp_path), 1)
+        describe(wanted, RecipeFolder(tmp_path), 1)
     stored.unlink()
     reproduce(wanted, tmp_path, here())  # outcomes of before there was this file
 
 
 def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: Dataset, tmp_path: Path) -> None:
     """While libraries are loaded and images looked at, say."""
-    workplace, job = Workplace(tmp_path), recipe("fig6", "tiny", [dataset], settings=QUICK).jobs[0]
+    recipe_folder, job = RecipeFolder(tmp_path), recipe("fig6", "tiny", [dataset], settings=QUICK).jobs[0]
     with StopSignal().listening() as stop:
         work = load_work("ganas.kinds", job.kind)
-        folder = workplace.job(job.id)
+        folder = recipe_folder.job(job.id)
         folder.write_text(folder.path / "job.json", job.to_json())
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM"):
             work(QueueJob(job.kind, folder.path, 2), stop, Reporter(quiet=True))
-    assert not workplace.product(job).exists() and not folder.result.exists()
+    assert not recipe_folder.product(job).exists() and not folder.result.exists()
 
 
 def test_halves_that_are_too_small_are_told_before_the_first_search(dataset: Dataset) -> None:
@@ -200,7 +202,7 @@ def test_one_that_was_killed_before_it_could_say_so_is_not_done_again(
     kind: str, dataset: Dataset, tmp_path: Path
 ) -> None:
     job = next(job for job in recipe("fig6", "tiny", [dataset]).jobs if job.kind == kind)
-    place = Workplace(tmp_path)
+    place = RecipeFolder(tmp_path)
     place.job(job.id).write_text(place.product(job), "{}")
     folder = do(job, tmp_path)
     assert place.outcome(job) and not (folder.path / "run" / "config.yaml").exists()
@@ -221,7 +223,7 @@ def test_the_cost_of_what_only_a_clusters_nodes_can_do_is_measured_here(dataset:
 
 def test_a_damaged_architecture_is_trouble_for_somebody_to_mend(dataset: Dataset, tmp_path: Path) -> None:
     """Not the failure of one job: all that need the search would fail one after another."""
-    wanted, place = recipe("fig6", "tiny", [dataset]), Workplace(tmp_path)
+    wanted, place = recipe("fig6", "tiny", [dataset]), RecipeFolder(tmp_path)
     job = next(job for job in wanted.jobs if job.parents)
     search = place.run(job.parents[0])
     search.write_text(search.architecture, "{")
@@ -297,7 +299,7 @@ def test_a_training_whose_scores_are_gone_is_done_again(dataset: Dataset, tmp_pa
     wanted = recipe("fig6", "tiny", [dataset])
     reproduce(wanted, tmp_path, Stub())
     gone = wanted.variants[0].jobs[1]
-    Workplace(tmp_path).scores(gone.id).unlink()
+    RecipeFolder(tmp_path).scores(gone.id).unlink()
     executor = Stub()
     reproduce(wanted, tmp_path, executor)
     assert executor.begun.count(gone.name) == 1
@@ -320,7 +322,7 @@ def test_what_fails_is_named_and_does_not_stop_the_rest(dataset: Dataset, tmp_pa
 def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
     reproduce(wanted, tmp_path, Stub())
-    shares = {row.variant: row.share for row in collect(wanted, Workplace(tmp_path))}
+    shares = {row.variant: row.share for row in collect(wanted, RecipeFolder(tmp_path))}
     assert shares == {"C8": 1.0, "C'8": 0.5, "N8": 0.5}
 
 
@@ -328,22 +330,22 @@ def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -
 def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
     reproduce(wanted, tmp_path, Stub())
-    assert all(row.late == () for row in collect(wanted, Workplace(tmp_path))), "nothing was held out"
+    assert all(row.late == () for row in collect(wanted, RecipeFolder(tmp_path))), "nothing was held out"
     for number, job in enumerate(wanted.variants[0].jobs):
-        run = Workplace(tmp_path).run(job.id)
+        run = RecipeFolder(tmp_path).run(job.id)
         run.path.mkdir()
         for nimg in range(1, 11):
             scores = {"ab/swd@y": number + nimg, "ba/swd@y": -nimg, "ab/kid@y": 1000, "ab/kid_stderr@y": 1000}
             run.append_metrics({"nimg": nimg, "loss": {}} | ({"scores": scores} if nimg % 2 == 0 else {}))
         kept = {"untranslated": {"kid@y": 2000, "swd@y": 40}} if number else {}  # the first is of an older ganas
         run.write_result({"kept": {"ab": kept}})
-    rows = {(row.variant, row.direction): row for row in collect(wanted, Workplace(tmp_path))}
+    rows = {(row.variant, row.direction): row for row in collect(wanted, RecipeFolder(tmp_path))}
     assert rows["C8", "ab"].untranslated_held == 40 and rows["C8", "ba"].untranslated_held is None
     late = {key: row.late for key, row in rows.items()}
     assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
     table = reproduce(wanted, tmp_path, Stub()).table
     assert "| 40 | 8.5 ± 0.7071 |" in table
-    scores = Workplace(tmp_path).scores(wanted.variants[0].jobs[0].id)
+    scores = RecipeFolder(tmp_path).scores(wanted.variants[0].jobs[0].id)
     scores.write_text(scores.read_text().replace("2.0", "Infinity"))
     assert "| inf |" in reproduce(wanted, tmp_path, Stub()).table, "a score that is none does not end the report"
 

@@ -149,7 +149,7 @@ def train(
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
     from ganas.cyclegan.dry_run import dry_run as run_dry
-    from ganas.cyclegan.find import find_architecture, matched
+    from ganas.cyclegan.find import find_architecture, match_widths
     from ganas.cyclegan.train import train as run_training
     from ganas.presets import make_config
     from ganas.settings import split_setting
@@ -160,7 +160,7 @@ def train(
     if match_size is not None:
         widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
         refuse_both({"--width": width} | widths, "--match-size finds it")
-        flags |= matched(found, match_size, each=match_each)
+        flags |= match_widths(found, match_size, each=match_each)
     elif match_each:
         raise ConfigError("--match-each says how to match: give --match-size with it")
     config = make_config("train", preset=preset, flags=flags, settings=settings or ())

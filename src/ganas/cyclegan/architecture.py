@@ -107,7 +107,7 @@ def _condense(ops: Ops) -> str:
     return " ".join(op if count == 1 else f"{count}×{op}" for count, op in words)
 
 
-def draw_architecture(layout: Layout, seed: int) -> Architecture:
+def random_architecture(layout: Layout, seed: int) -> Architecture:
     """Sample an architecture of the layout uniformly; equal seeds give equal results on every machine."""
 
     def draw(network: str, slot: Slot) -> str:

@@ -16,7 +16,7 @@ from ganas.cyclegan.grouping import Grouping
 from ganas.cyclegan.layout import Activation, Cell, NetworkLayout, Slot
 from ganas.cyclegan.mixed import MixedOp
 from ganas.cyclegan.ops import OPS, POOLS
-from ganas.layers import InstanceNorm, normalise_spectrally
+from ganas.layers import InstanceNorm, normalize_spectrally
 
 Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
 
@@ -93,8 +93,8 @@ def _key(slot: Slot) -> str:
 def build(layout: NetworkLayout, width: float, choose: Choose) -> "Network":
     """A network with every slot filled by `choose`, its weights drawn from torch's global generator."""
     network = Network(layout, width, choose)
-    network.apply(_initialise)
-    return network.apply(_normalise)  # last: its power iteration starts from the initial weights
+    network.apply(_initialize)
+    return network.apply(_normalize)  # last: its power iteration starts from the initial weights
 
 
 class Network(nn.Module):
@@ -163,16 +163,16 @@ def _activate(x: Tensor, activation: Activation | None) -> Tensor:
 
 
 @torch.no_grad()
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, std=WEIGHT_STD)
         assert module.bias is not None
         module.bias.zero_()
 
 
-def _normalise(module: nn.Module) -> None:
+def _normalize(module: nn.Module) -> None:
     """Spectral norm on the convolutions of a slot that asks for it, but not on the 1×1 behind a pool."""
     if isinstance(module, FilledSlot) and module.spectral:
         for conv in list(module.op.modules()):
             if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
-                normalise_spectrally(conv)
+                normalize_spectrally(conv)

@@ -10,10 +10,10 @@ from ganas.config import (
     Config,
     Count,
     DataFacts,
+    FilePath,
     Fraction,
     LearningConfig,
     Located,
-    Place,
     Positive,
     Rate,
     Section,
@@ -33,14 +33,14 @@ Sampling = Literal["softmax", "gumbel"]
 class DataConfig(Section):
     """Which images, and how they are preprocessed."""
 
-    a: Annotated[Place, Located("data.digest_a")]  # folder or zip of domain A
-    b: Annotated[Place, Located("data.digest_b")]  # folder or zip of domain B
+    a: Annotated[FilePath, Located("data.digest_a")]  # folder or zip of domain A
+    b: Annotated[FilePath, Located("data.digest_b")]  # folder or zip of domain B
     resolution: Positive = 64  # side in training, in pixels
     load_scale: Annotated[float, Field(ge=1, le=16)] = 1.12  # shorter side: resolution × this, before the random crop
     flip: bool = True  # mirror half of the images
     # test images to score on instead of those held out, with metrics.split=test
-    test_a: Annotated[Place | None, Located("data.digest_test")] = None
-    test_b: Annotated[Place | None, Located("data.digest_test")] = None
+    test_a: Annotated[FilePath | None, Located("data.digest_test")] = None
+    test_b: Annotated[FilePath | None, Located("data.digest_test")] = None
     digest_test: str | None = None  # of both, filled in
     split_seed: Count | None = None  # selects the held-out images; None: the run's seed
     validation: Count = 100  # images of each domain held out to select a checkpoint; at most a tenth of the domain
@@ -123,7 +123,7 @@ class TrainingConfig(LearningConfig):
     compile: bool = False  # torch.compile the generators' training step; takes a minute at the start: docs/speed.md
     # of weights and activations; auto: the faster one on this machine
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
-    inherit: Place | None = None  # run folder of a search: start from its supernet's weights where shapes agree
+    inherit: FilePath | None = None  # run folder of a search: start from its supernet's weights where shapes agree
     evaluate_every: Positive = 2000  # affects which generator is selected
 
     @model_validator(mode="after")

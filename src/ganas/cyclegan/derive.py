@@ -12,7 +12,7 @@ from torch import Tensor
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.layout import NETWORKS, Layout
 
-SETTLED_RATIO = 2.0  # a slot has converged when its leading op weighs at least this many times the second
+CONVERGED_RATIO = 2.0  # a slot has converged when its leading op weighs at least this many times the second
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Choice:
     entropy: float  # of all weights, relative to that of a uniform choice: 1 at the start, 0 when decided
 
     @property
-    def settled(self) -> bool:
-        """Whether the leading op weighs at least `SETTLED_RATIO` times the second."""
-        return self.weight >= SETTLED_RATIO * (self.weight - self.margin)
+    def converged(self) -> bool:
+        """Whether the leading op weighs at least `CONVERGED_RATIO` times the second."""
+        return self.weight >= CONVERGED_RATIO * (self.weight - self.margin)
 
 
 def read_choices(layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> list[Choice]:
@@ -59,7 +59,7 @@ def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
 def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
     """How far the search has converged: the number of converged slots, and the median entropy and margin."""
     return {
-        "settled": sum(choice.settled for choice in choices),
+        "converged": sum(choice.converged for choice in choices),
         "slots": len(choices),
         "median_entropy": median(choice.entropy for choice in choices),
         "median_margin": median(choice.margin for choice in choices),

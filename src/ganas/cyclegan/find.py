@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganas.config import load_config
-from ganas.cyclegan.architecture import Architecture, draw_architecture, handmade, load_architecture
+from ganas.cyclegan.architecture import Architecture, handmade, load_architecture, random_architecture
 from ganas.cyclegan.config import NetsConfig, RunConfig
 from ganas.cyclegan.layout import GENERATORS, find_layout
 from ganas.cyclegan.size import BYTES, NARROWEST, WIDEST, macs, matching_width, parameters
@@ -30,7 +30,7 @@ def find_architecture(text: str) -> Architecture:
     if text in handmade():
         return Architecture(text)
     if text.startswith(f"{RANDOM}:"):
-        return _random_architecture(text)
+        return _parse_random_architecture(text)
     path = as_path(text)
     if path.is_dir():
         run = Run(path)
@@ -48,7 +48,7 @@ def find_architecture(text: str) -> Architecture:
     return load_architecture(path)
 
 
-def _random_architecture(text: str) -> Architecture:
+def _parse_random_architecture(text: str) -> Architecture:
     """``random:SEED`` or ``random:LAYOUT:SEED``: sampled uniformly from a layout's search space, framed by default.
 
     The baseline that every search must beat (Li and Talwalkar 2019).
@@ -56,7 +56,7 @@ def _random_architecture(text: str) -> Architecture:
     _, *layout, seed = text.split(":")
     if len(layout) > 1 or not seed.isdecimal():
         raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
-    return draw_architecture(find_layout(layout[0] if layout else "framed"), int(seed))
+    return random_architecture(find_layout(layout[0] if layout else "framed"), int(seed))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
     ]
 
 
-def matched(architecture: Architecture, target: str, *, each: bool) -> Values:
+def match_widths(architecture: Architecture, target: str, *, each: bool) -> Values:
     """Return the config values that give an architecture's generators the size of `target`, in total or each.
 
     target    bytes of both together (45.5MB) or of ab and ba (25MB,20.5MB), or an architecture with a width:

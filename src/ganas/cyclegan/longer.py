@@ -7,7 +7,7 @@ from ganas.cyclegan.strategies import alphas_begin, exchange_at
 from ganas.learning.schedules import learning_rate_factor, temperature
 
 
-def stretched(before: RunConfig, after: RunConfig, nimg: int) -> str:
+def describe_stretch(before: RunConfig, after: RunConfig, nimg: int) -> str:
     """Describe how the schedules change for a run that has seen `nimg` images, in one human-readable line."""
     search = after.search
     schedules: dict[str, Callable[[RunConfig], float]] = {"the learning rate": lambda run: _learning_rate(run, nimg)}

@@ -108,7 +108,7 @@ def draw(network: nn.Module, sampling: Sampling, temperature: float, generator: 
 
 
 @torch.no_grad()
-def settle(network: nn.Module) -> None:
+def use_mean_weights(network: nn.Module) -> None:
     """Set every mixed op to the softmax of its alphas, without noise or gradient, for evaluation."""
     for mixed in mixtures(network):
         mixed.use(softmax_weights(mixed.alpha))

@@ -115,7 +115,7 @@ PRESETS: Mapping[str, Callable[[str], Values]] = {
 }
 
 
-FOREIGN = {  # keys that a kind of run ignores
+IGNORED_KEYS = {  # keys that a kind of run ignores
     "search": ("metrics.select", "training.inherit"),
     "train": ("search", "nets.mixing", "nets.layout"),  # the architecture determines the layout
 }
@@ -133,7 +133,7 @@ def make_config(
         raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     values = PRESETS[preset](kind)
     values.update({key: value for key, value in flags.items() if value is not None})
-    overrides = read_settings(RunConfig, kind, FOREIGN[kind], settings)
+    overrides = read_settings(RunConfig, kind, IGNORED_KEYS[kind], settings)
     for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
         if one in overrides and other not in overrides:
             values.pop(other, None)

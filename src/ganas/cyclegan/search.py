@@ -11,7 +11,7 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.derive import Choice, derive, overruled, read_choices, records, summarize
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.longer import stretched
+from ganas.cyclegan.longer import describe_stretch
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.strategies import STRATEGIES, no_penalty
 from ganas.cyclegan.trainer import introduce, open_trainer
@@ -32,7 +32,7 @@ class SearchResult:
     """What a search found."""
 
     architecture: Architecture
-    settled: int  # slots whose leading op weighs at least twice the second
+    converged: int  # slots whose leading op weighs at least twice the second
     slots: int
     median_entropy: float  # of the slots, 1 at the start and 0 when decided
     images: int  # pairs seen
@@ -40,11 +40,11 @@ class SearchResult:
 
     @property
     def verdict(self) -> str:
-        """Whether to trust the choices, in one line: settled when half of the slots or more are."""
-        state = "settled" if 2 * self.settled >= self.slots else "not settled"
-        advice = "" if state == "settled" else "; a longer search, or a higher search.alpha_lr, would settle more"
+        """Whether to trust the choices, in one line: converged if half of the slots or more are."""
+        state = "converged" if 2 * self.converged >= self.slots else "not converged"
+        advice = "" if state == "converged" else "; a longer search, or a higher search.alpha_lr, may help"
         return (
-            f"{state}: in {self.settled} of {self.slots} slots the leading op weighs at least twice the second, "
+            f"{state}: in {self.converged} of {self.slots} slots the leading op weighs at least twice the second, "
             f"median entropy {self.median_entropy:.2f}{advice}"
         )
 
@@ -61,11 +61,11 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
     config, domains, validation = open_search(config, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        for line in claim(run, config, stretched):
+        for line in claim(run, config, describe_stretch):
             reporter.say(line)
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
-        with stop.at_once():  # it may measure
+        with stop.interruptible():  # it may measure
             gan = open_gan(config, layout, None)
 
         def choices() -> list[Choice]:
@@ -77,7 +77,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
         def words() -> str:
             summary = summarize(choices())
-            return "; {settled} of {slots} slots settled, median entropy {median_entropy:.3f}".format(**summary)
+            return "; {converged} of {slots} slots converged, median entropy {median_entropy:.3f}".format(**summary)
 
         trainer = open_trainer(run, config, gan, domains, strategy, reporter, stop, penalty, facts=log, words=words)
         trainer.resume()
@@ -98,8 +98,8 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             spent.append(f"in {len(changed)} of the generators' {searched} slots it overruled the leading op")
             document |= {"budget": budget.use(layout, architecture), "budget_width": dict(budget.widths)}
             document["overruled"] = changed
-        settled, entropy = summary["settled"], summary["median_entropy"]
-        result = SearchResult(architecture, settled, len(final), entropy, trainer.loop.nimg, tuple(spent))
+        converged, entropy = summary["converged"], summary["median_entropy"]
+        result = SearchResult(architecture, converged, len(final), entropy, trainer.loop.nimg, tuple(spent))
         document |= {"verdict": result.verdict, "images": result.images}
         run.write_result(document | summary | {"choices": records(final)})
         return result

@@ -15,7 +15,7 @@ from ganas.cyclegan.config import RunConfig, default_metric
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.find import describe_sizes, generator_sizes
 from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
-from ganas.cyclegan.longer import stretched
+from ganas.cyclegan.longer import describe_stretch
 from ganas.cyclegan.model import inherit
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.strategies import Strategy, joint_phases
@@ -86,17 +86,17 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
     config, domains, validation, supernet = open_training(config, architecture, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        for line in claim(run, config, stretched):
+        for line in claim(run, config, describe_stretch):
             reporter.say(line)
         run.write_text(run.architecture, architecture.to_json())
-        with stop.at_once():
+        with stop.interruptible():
             gan = open_gan(config, layout, architecture)
         trainer = open_trainer(run, config, gan, domains, Strategy(joint_phases), reporter, stop)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)
         resumed = trainer.resume()
         if not resumed:
-            run.forget_model()
+            run.delete_model()
         if not resumed and supernet:
             copied, total = inherit(gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")

@@ -13,7 +13,7 @@ from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.mixed import settle
+from ganas.cyclegan.mixed import use_mean_weights
 from ganas.cyclegan.model import CycleGAN, ImagePool
 from ganas.cyclegan.strategies import Penalty, Strategy, no_penalty, open_loop
 from ganas.cyclegan.translate import Translator
@@ -56,7 +56,7 @@ def open_trainer(
         cache_bytes=data.cache_mib << 20,
         say=reporter.say,
     )
-    with stop.at_once():
+    with stop.interruptible():
         images_a, images_b = (
             _first_images(held if len(held) >= SAMPLES else learned, data.resolution)
             for held, learned in ((domains.held_a, domains.a), (domains.held_b, domains.b))
@@ -105,7 +105,7 @@ def open_translators(generators: Mapping[str, Network], config: RunConfig) -> di
     """The generators by direction, ready for uint8 images; a supernet's mixtures without noise."""
     multiple, training = find_layout(config.nets.layout).generator_multiple, config.training
     for generator in generators.values():
-        settle(generator)
+        use_mean_weights(generator)
     return {
         name.removeprefix("generator_"): Translator(
             generator, multiple, device=training.device, bf16=training.precision == "bf16"

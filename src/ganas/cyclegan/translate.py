@@ -216,7 +216,7 @@ def _translate_all(translator: Translator, images: ImageSource, output: Path) ->
                 translations = translator(pixels)
             for index, translated in zip(indices, translations, strict=True):
                 write_atomically(unfinished / names[index], png(translated))
-            bar.reach(indices[-1] + 1)
+            bar.update(indices[-1] + 1)
     for name in names:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         (unfinished / name).rename(output / name)

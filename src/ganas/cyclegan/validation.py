@@ -120,7 +120,7 @@ class Validation:
         """Measure the generators of both directions, and record the scores with their protocol."""
         measured: dict[str, Measurement] = {}
         for direction, translator in open_translators(trainer.generators(), self._config).items():
-            with trainer.stop.at_once():
+            with trainer.stop.interruptible():
                 measured[direction] = self.measure(direction, translator)
             for warning in () if self._warned else measured[direction].warnings:
                 trainer.reporter.say(f"note: {direction}: {warning}")

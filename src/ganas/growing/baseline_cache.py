@@ -32,7 +32,7 @@ SEARCH_ONLY = {
 }
 
 
-class KeptResults:
+class BaselineCache:
     """Results of candidates trained under one config, by spec."""
 
     def __init__(self, cache: Path | None, config: GrowConfig) -> None:

@@ -7,7 +7,7 @@ import torch._dynamo  # noqa: F401  the first optimiser imports it: a second tha
 from ganas.config import load_config
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import GrowConfig
-from ganas.growing.trainer import Candidate, Reals, open_squares
+from ganas.growing.trainer import Candidate, RealImages, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result
 from ganas.progress import Reporter
@@ -21,7 +21,7 @@ def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     spec = replace(read_spec(job.folder), images=job.images)
     parent = run.candidate(spec.parent) if spec.parent else None
-    candidate = Candidate(job.folder, spec, config, parent, Reals(open_squares(run, config), config))
+    candidate = Candidate(job.folder, spec, config, parent, RealImages(open_center_crops(run, config), config))
     result = candidate.train(reporter, stop)
     candidate.save_final()
     return result

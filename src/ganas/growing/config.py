@@ -11,11 +11,11 @@ from ganas.config import (
     Config,
     Count,
     DataFacts,
+    FilePath,
     Filters,
     KernelSize,
     LearningConfig,
     Located,
-    Place,
     Positive,
     Rate,
     Section,
@@ -32,7 +32,7 @@ from ganas.machine import Machine
 class ImagesConfig(Section):
     """Which images a GAN learns to generate."""
 
-    images: Annotated[Place, Located("data.digest")]  # folder or zip
+    images: Annotated[FilePath, Located("data.digest")]  # folder or zip
     resolution: Positive = 32  # final side in pixels: 8, doubled any number of times
     flip: bool = True  # mirror half of the images
     skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others

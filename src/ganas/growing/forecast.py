@@ -17,10 +17,10 @@ import torch
 
 from ganas.growing.actions import follow, proggan_route
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.baseline_cache import KeptResults
+from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import ROUTE, bases, unfold
+from ganas.growing.plan import ROUTE, bases, remaining_stages
 from ganas.growing.trainer import Candidate, open_features
 from ganas.jobs.result import Result
 from ganas.learning.timing import noise, step_seconds
@@ -101,13 +101,13 @@ def forecast(config: GrowConfig) -> Forecast:
     def stage(name: str, specs: Sequence[Spec]) -> Stage:
         return Stage(name, len(specs), sum(spec.images for spec in specs), sum(map(seconds, specs)))
 
-    shelf = KeptResults(default_cache(), config)
+    shelf = BaselineCache(default_cache(), config)
     kept: dict[str, Result] = {}
-    for spec in reversed(dict(unfold(config, {})).get(ROUTE, [])):
+    for spec in reversed(dict(remaining_stages(config, {})).get(ROUTE, [])):
         if not (result := shelf.read(spec)):
             break  # it is trained, and so are those before it, for the weights
         kept[spec.id] = result
-    stages = tuple(stage(name, specs) for name, specs in unfold(config, kept) if specs)
+    stages = tuple(stage(name, specs) for name, specs in remaining_stages(config, kept) if specs)
     return Forecast(stages, paces, start, len(kept))
 
 

@@ -9,7 +9,14 @@ from ganas.config import load_config
 from ganas.errors import ConfigError, RunError
 from ganas.growing.candidates import Spec, State, candidates, cost, score_of
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import baseline_route, parse_route, route_specs, search_of, spec_of, tell_known
+from ganas.growing.plan import (
+    baseline_route,
+    candidate_spec,
+    open_search_state,
+    parse_route,
+    route_specs,
+    tell_finished,
+)
 from ganas.growing.topk import TopK
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
@@ -81,11 +88,11 @@ def read_history(place: StrPath) -> History:
     results = {name: result for name, (_, result) in found.items() if result}
     if config.growth.route is not None:
         return _of_route(run, [*route_specs(config, parse_route(config.growth.route))], found)
-    search, route = search_of(config), baseline_route(config)
-    while tell_known(search, results, route):
+    search, route = open_search_state(config), baseline_route(config)
+    while tell_finished(search, results, route):
         pass
     for candidate in search.ask():
-        found.setdefault(candidate.id, (spec_of(config, candidate), None))
+        found.setdefault(candidate.id, (candidate_spec(config, candidate), None))
     kept = {name for beam in search.beams for name in beam}
     on_route = {spec.id for spec in route}
     records = [
@@ -139,7 +146,7 @@ def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result |
 def _state(run: Run, spec: Spec, result: Result | None) -> State:
     if result:
         return result.state
-    return "running" if run.candidate(spec.id).held else "pending"
+    return "running" if run.candidate(spec.id).is_locked else "pending"
 
 
 def _normalized(search: TopK, name: str) -> float | None:

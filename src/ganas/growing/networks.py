@@ -23,7 +23,7 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 LEAKY_SLOPE = 0.2
 EPSILON = 1e-8  # of pixel norm, minibatch standard deviation and Adam
-DEVIATION_GROUP = 4  # images over which the minibatch standard deviation is taken
+STDDEV_GROUP_SIZE = 4  # images over which the minibatch standard deviation is taken
 GAIN = sqrt(2)  # of layers with an activation; the RGB and score layers have 1
 
 
@@ -33,7 +33,7 @@ class GrownGenerator(nn.Module):
     def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
         super().__init__()
         c, placed = architecture.channels, [*architecture.placed("generator")]
-        self.latent = _equalised(nn.Linear(architecture.latent, c * BASE**2))
+        self.latent = _equalized(nn.Linear(architecture.latent, c * BASE**2))
         self.base = _conv(c, c)
         self.layers = nn.ModuleList(_GeneratorLayer(layer) for layer in placed)
         self.rgb = _conv(architecture.width("generator"), RGB, 1, gain=1)
@@ -64,8 +64,8 @@ class GrownDiscriminator(nn.Module):
         self.old_rgb = _conv(RGB, placed[-1].inner, 1) if fading else None
         self.layers = nn.ModuleList(_DiscriminatorLayer(layer) for layer in placed)
         self.base = _conv(c + 1, c)
-        self.hidden = _equalised(nn.Linear(c * BASE**2, c))
-        self.score = _equalised(nn.Linear(c, 1), gain=1)
+        self.hidden = _equalized(nn.Linear(c * BASE**2, c))
+        self.score = _equalized(nn.Linear(c, 1), gain=1)
         self.blend = 0.0 if fading else 1.0  # share of the new layers in the input of the older ones
 
     def forward(self, x: Tensor, batch: int | None = None) -> Tensor:
@@ -75,7 +75,7 @@ class GrownDiscriminator(nn.Module):
             x = self.layers[number](x)
             if self.old_rgb is not None and number == len(self.layers) - 1:
                 x = torch.lerp(_activate(self.old_rgb(downsample(images))), x, self.blend) if self.blend < 1 else x
-        x = _activate(self.base(with_deviation(x, batch or len(x))))
+        x = _activate(self.base(minibatch_stddev(x, batch or len(x))))
         x = _activate(self.hidden(x.permute(0, 2, 3, 1).flatten(1)))  # no copy of channels-last maps
         return self.score(x)  # type: ignore[no-any-return]
 
@@ -114,7 +114,7 @@ class _DiscriminatorLayer(nn.Module):
 
 def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d:
     conv = nn.Conv2d(c_in, c_out, size, padding=size // 2)
-    return _equalised(conv.to(memory_format=torch.channels_last), gain)
+    return _equalized(conv.to(memory_format=torch.channels_last), gain)
 
 
 def _convs(placed: Placed, c_in: int, c_out: int) -> nn.ModuleList:
@@ -124,7 +124,7 @@ def _convs(placed: Placed, c_in: int, c_out: int) -> nn.ModuleList:
     return nn.ModuleList([_conv(c_in, c_out, placed.layer.size)])
 
 
-def _equalised(module: Layer, gain: float = GAIN) -> Layer:
+def _equalized(module: Layer, gain: float = GAIN) -> Layer:
     """Initialize a layer's weights, and keep their standard deviation as the factor of its learning rate."""
     scale = gain / sqrt(prod(module.weight.shape[1:]))
     nn.init.normal_(module.weight, std=scale)
@@ -150,13 +150,13 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(square / x.shape[1] + EPSILON).to(x.dtype)
 
 
-def with_deviation(x: Tensor, batch: int) -> Tensor:
+def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
     """Append the standard deviation within groups of images, averaged, as a map: [n, c, h, w] -> [n, c + 1, h, w].
 
     Karras et al. 2018, section 3. A group is four consecutive images of a batch, or fewer if four do not divide it.
     """
     n, _, height, width = x.shape
-    group = next(size for size in range(DEVIATION_GROUP, 0, -1) if batch % size == 0)
+    group = next(size for size in range(STDDEV_GROUP_SIZE, 0, -1) if batch % size == 0)
     grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // group, group, *x.shape[1:])
     variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
     deviation = torch.sqrt(variance + EPSILON).mean((1, 2, 3)).repeat_interleave(group)

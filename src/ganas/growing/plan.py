@@ -17,11 +17,11 @@ from ganas.growing.topk import Candidate, Score, TopK, child_id, training_seed, 
 from ganas.jobs.result import Result
 
 Step = Action | None  # of a route; None: train on as it is
-ON = "on"  # its name
+CONTINUE = "on"  # its name
 ROUTE = "ProgGAN route"  # the stage of its candidates
 
 
-def space_of(config: GrowConfig) -> Space:
+def growth_space(config: GrowConfig) -> Space:
     """What the config lets a search grow; raises `ConfigError` where there is no way to the final resolution."""
     growth, resolution = config.growth, config.data.resolution
     needed = doublings(resolution)
@@ -45,12 +45,12 @@ def bases(config: GrowConfig) -> list[GrowthArchitecture]:
     return [GrowthArchitecture(config.base.latent, channels) for channels in dict.fromkeys(config.base.channels)]
 
 
-def search_of(config: GrowConfig) -> TopK:
+def open_search_state(config: GrowConfig) -> TopK:
     """The search that a config asks for, nothing told yet."""
     growth = config.growth
     return TopK(
         bases(config),
-        space_of(config),
+        growth_space(config),
         keep=growth.keep,
         probability=growth.probability,
         seed=config.seed,
@@ -59,27 +59,27 @@ def search_of(config: GrowConfig) -> TopK:
     )
 
 
-def spec_of(config: GrowConfig, candidate: Candidate) -> Spec:
+def candidate_spec(config: GrowConfig, candidate: Candidate) -> Spec:
     """What the worker of a candidate is told."""
     return Spec(
         id=candidate.id,
         architecture=candidate.architecture,
         parent=candidate.parent,
-        action=None if candidate.action == ON else candidate.action,
+        action=None if candidate.action == CONTINUE else candidate.action,
         generation=candidate.generation,
         seed=training_seed(config.seed, candidate),
         images=config.training.images,
     )
 
 
-def longer_spec(config: GrowConfig, winner: Spec) -> Spec | None:
+def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
     """The winner trained on, where the config asks for it."""
     images = config.training.final_images
     if not images:
         return None
     name = child_id(winner.id, f"{images} images more")
-    candidate = Candidate(name, winner.architecture, winner.id, ON, winner.generation + 1)
-    return replace(spec_of(config, candidate), images=images)
+    candidate = Candidate(name, winner.architecture, winner.id, CONTINUE, winner.generation + 1)
+    return replace(candidate_spec(config, candidate), images=images)
 
 
 # ── the route ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,19 +94,19 @@ def proggan_steps(config: GrowConfig) -> list[Step]:
 
 def parse_route(texts: Sequence[str]) -> list[Step]:
     """Actions by name, ``on`` for a stretch of training without growing."""
-    return [None if text == ON else parse_action(text) for text in texts]
+    return [None if text == CONTINUE else parse_action(text) for text in texts]
 
 
 def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
     """The candidates along a route, from the first base on."""
     base = bases(config)[0]
     candidate = Candidate(base.id, base)
-    yield spec_of(config, candidate)
+    yield candidate_spec(config, candidate)
     for step in steps:
-        name = str(step) if step else ON
+        name = str(step) if step else CONTINUE
         grown = step(candidate.architecture) if step else candidate.architecture
         candidate = Candidate(child_id(candidate.id, name), grown, candidate.id, name, candidate.generation + 1)
-        yield spec_of(config, candidate)
+        yield candidate_spec(config, candidate)
 
 
 def baseline_route(config: GrowConfig) -> list[Spec]:
@@ -114,7 +114,7 @@ def baseline_route(config: GrowConfig) -> list[Spec]:
     return [*route_specs(config, proggan_steps(config))] if config.growth.rank_by == "normalized" else []
 
 
-def unfold(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[str, list[Spec]]]:
+def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[str, list[Spec]]]:
     """The stages that a run has yet to go through, each with its name, as if unknown scores were drawn by lot."""
     growth = config.growth
 
@@ -126,19 +126,19 @@ def unfold(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[
         yield left("route", specs)
         last = specs[-1]
     else:
-        search, route = search_of(config), baseline_route(config)
+        search, route = open_search_state(config), baseline_route(config)
         while asked := search.ask():
-            if tell_known(search, results, route):
+            if tell_finished(search, results, route):
                 continue
-            yield left(f"generation {search.generation}", (spec_of(config, candidate) for candidate in asked))
+            yield left(f"generation {search.generation}", (candidate_spec(config, candidate) for candidate in asked))
             for candidate in asked:
                 search.tell(candidate.id, Score(0.5 + uniform("unfold", candidate.id), 1.0))
         yield left(ROUTE, (spec for spec in route if spec.id not in search.candidates))
         winner = search.winner()
         if winner is None:  # all have failed
             return
-        last = spec_of(config, winner)
-    longer = longer_spec(config, last)
+        last = candidate_spec(config, winner)
+    longer = final_training_spec(config, last)
     if longer:
         yield left("winner, longer", [longer])
 
@@ -146,7 +146,7 @@ def unfold(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[
 # ── what results say ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tell_known(search: TopK, results: Mapping[str, Result], route: Sequence[Spec]) -> bool:
+def tell_finished(search: TopK, results: Mapping[str, Result], route: Sequence[Spec]) -> bool:
     """Tell a search the results of what it asked for, as far as there are; whether there were any."""
     baselines = _baselines(results, route)
     told = False

@@ -99,7 +99,7 @@ PRESETS: Mapping[str, Callable[[], Values]] = {
     "paper": _paper,
 }
 
-FOREIGN = ("growth.route", "training.decay")  # keys that a growing search ignores
+IGNORED_KEYS = ("growth.route", "training.decay")  # keys that a growing search ignores
 WASSERSTEIN: Values = {"training.lr": 1e-3, "training.betas": [0.0, 0.99], "training.decay": 0}  # Karras et al. 2018
 
 
@@ -107,6 +107,6 @@ def make_grow_config(*, preset: str, flags: Values, settings: Iterable[str] = ()
     """Combine and validate defaults, preset, flags and ``--set``; raises `ConfigError` that names the value."""
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    overrides = read_settings(GrowConfig, "grow", FOREIGN, settings)
+    overrides = read_settings(GrowConfig, "grow", IGNORED_KEYS, settings)
     given = {key: value for key, value in flags.items() if value is not None}
     return validate(GrowConfig, nest({"kind": "grow"}, WASSERSTEIN | PRESETS[preset]() | given | overrides))

@@ -14,9 +14,9 @@ from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve
 from ganas.growing.forecast import PAPER_COST, forecast
 from ganas.growing.networks import GrownGenerator
-from ganas.growing.plan import ON, Step, parse_route, proggan_steps, route_specs, space_of
+from ganas.growing.plan import CONTINUE, Step, growth_space, parse_route, proggan_steps, route_specs
 from ganas.growing.runner import GrowResult, Growth
-from ganas.growing.sample import GrownInfo, save_grown
+from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
 from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
@@ -53,7 +53,7 @@ def grow(
 
         def decode() -> None:
             if not run.images.exists():
-                with stop.at_once():
+                with stop.interruptible():
                     write_center_crops(run.images, source, config.data.resolution)
 
         result = Growth(run, config, workers, reporter, stop, decode).run()
@@ -69,10 +69,10 @@ def _opened(options: ExecutorOptions, config: GrowConfig) -> Executor:
 
 def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     """The config with the route in it; raises `ConfigError` where there is no way to the final resolution."""
-    space = space_of(config)
+    space = growth_space(config)
     if route is None:
         return config
-    names = tuple(str(step) if step else ON for step in find_route(route, config))
+    names = tuple(str(step) if step else CONTINUE for step in find_route(route, config))
     for spec in route_specs(config, parse_route(names)):
         if not space.limits.admit(spec.architecture):
             raise ConfigError(
@@ -147,10 +147,10 @@ def _keep(run: Run, result: GrowResult) -> None:
     """The winner's averaged generator, by itself enough to sample from."""
     generator = GrownGenerator(result.architecture)
     generator.load_state_dict(averaged_generator(run.candidate(result.winner)))
-    info = GrownInfo(
+    info = GrownGeneratorInfo(
         architecture=result.architecture, candidate=result.winner, metric=result.metric, score=result.score
     )
-    save_grown(run.model / "generator.safetensors", generator, info)
+    save_grown_generator(run.model / "generator.safetensors", generator, info)
     run.write_text(run.architecture, result.architecture.to_json())
     run.write_result(
         {

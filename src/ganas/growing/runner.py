@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 from ganas.errors import GanasError
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.baseline_cache import KeptResults
+from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.eta import seconds_left
 from ganas.growing.plan import (
     baseline_route,
-    longer_spec,
+    candidate_spec,
+    final_training_spec,
+    open_search_state,
     parse_route,
+    remaining_stages,
     route_specs,
-    search_of,
-    spec_of,
-    tell_known,
-    unfold,
+    tell_finished,
 )
 from ganas.growing.topk import Candidate, TopK
 from ganas.jobs.executor import Executor
@@ -72,7 +72,7 @@ class Growth:
         self._queue = Queue(executor, stop, begin=self._begin, eta=self._seconds_left)
         self._specs: dict[str, Spec] = {}  # of all that were wanted
         self._searched: Mapping[str, Candidate] = {}  # all that the search has asked for
-        self._kept = KeptResults(default_cache(), config)
+        self._kept = BaselineCache(default_cache(), config)
         self._route: set[str] = set()  # ids of what scores are normalised by
 
     def run(self) -> GrowResult:
@@ -106,15 +106,15 @@ class Growth:
 
     def _search(self) -> tuple[Spec, list[Spec]]:
         """Top-K greedy pruning: the winner, and all that were tried."""
-        search, route = search_of(self._config), baseline_route(self._config)
+        search, route = open_search_state(self._config), baseline_route(self._config)
         self._route = {spec.id for spec in route}
         self._searched = search.candidates
         while asked := search.ask():
-            new = [spec_of(self._config, candidate) for candidate in asked if candidate.id not in self._specs]
+            new = [candidate_spec(self._config, candidate) for candidate in asked if candidate.id not in self._specs]
             for spec in sorted(new, key=work, reverse=True):  # the largest first: all wait for the last that ends
                 self._want(spec)
             generation = search.generation
-            known = tell_known(search, self._queue.results, route)  # first: a finished search begins nothing
+            known = tell_finished(search, self._queue.results, route)  # first: a finished search begins nothing
             if search.generation > generation:
                 self._forget(search, route)
             if not known:
@@ -127,7 +127,9 @@ class Growth:
                 f"every candidate failed, for reasons that their log.txt in {self._run.candidates} tells: remove that "
                 f"folder to try again"
             )
-        return spec_of(self._config, winner), [spec_of(self._config, one) for one in search.candidates.values()]
+        return candidate_spec(self._config, winner), [
+            candidate_spec(self._config, one) for one in search.candidates.values()
+        ]
 
     def _follow(self, route: Sequence[Spec], stuck: bool) -> bool:
         """Have the next candidate of the route trained; whether more of it is known than before.
@@ -157,7 +159,7 @@ class Growth:
 
     def _longer(self, winner: Spec) -> Spec | None:
         """Train the winner on; None where that is not asked for, or fails: then it stays as it is."""
-        longer = longer_spec(self._config, winner)
+        longer = final_training_spec(self._config, winner)
         if longer is None:
             return None
         try:
@@ -220,7 +222,7 @@ class Growth:
     def _seconds_left(self) -> float | None:
         """Seconds that the run will go on."""
         done = {name: (self._specs[name], result) for name, result in self._queue.results.items()}
-        ahead = [spec for _, specs in unfold(self._config, self._queue.results) for spec in specs]
+        ahead = [spec for _, specs in remaining_stages(self._config, self._queue.results) for spec in specs]
         return seconds_left(ahead, done, self._queue.capacity)
 
     def _forget(self, search: TopK, route: Sequence[Spec]) -> None:

@@ -23,7 +23,7 @@ COLUMNS = 8  # of a grid
 
 
 @dataclass(frozen=True)
-class GrownInfo:
+class GrownGeneratorInfo:
     """The metadata of a generator file."""
 
     architecture: GrowthArchitecture
@@ -32,13 +32,13 @@ class GrownInfo:
     score: float | None = None
 
 
-def save_grown(path: Path, generator: GrownGenerator, info: GrownInfo) -> None:
+def save_grown_generator(path: Path, generator: GrownGenerator, info: GrownGeneratorInfo) -> None:
     """Write a generator; equal weights and info give equal bytes."""
     document = {"schema": SCHEMA, **vars(info), "architecture": info.architecture.to_document()}
     write_model(path, generator, document)
 
 
-def load_grown(place: StrPath) -> tuple[GrownGenerator, GrownInfo]:
+def load_grown_generator(place: StrPath) -> tuple[GrownGenerator, GrownGeneratorInfo]:
     """Load a generator in evaluation mode; raises `RunError` that names the file if it is damaged or foreign."""
     path = as_path(place)
     content = path.read_bytes()
@@ -47,13 +47,13 @@ def load_grown(place: StrPath) -> tuple[GrownGenerator, GrownInfo]:
         if "ops" in document:
             raise ValueError("it translates images: use ganas translate")
         architecture = GrowthArchitecture.from_document(document.pop("architecture"), "its architecture")
-        info = GrownInfo(architecture=architecture, **document)
+        info = GrownGeneratorInfo(architecture=architecture, **document)
         generator = GrownGenerator(architecture)
         generator.load_state_dict(load(content))
     return generator.eval(), info
 
 
-def find_grown(place: Path) -> Path:
+def find_grown_generator(place: Path) -> Path:
     """The generator file of a run, of a model folder copied elsewhere, or the file itself; raises `RunError`."""
     name = "generator.safetensors"
     for candidate in (place, Run(place).model / name, place / name):
@@ -93,7 +93,7 @@ def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, a
     Raises `RunError` without a generator, `DataError` for an output that exists already, or an unknown suffix.
     """
     place, output = as_path(place), as_path(output)
-    generator, info = load_grown(find_grown(place))
+    generator, info = load_grown_generator(find_grown_generator(place))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     generator, latent = generator.to(device), info.architecture.latent
 
@@ -102,7 +102,7 @@ def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, a
             for number, one in enumerate(range(seed, seed + count)):
                 # one at a time: the batch size may change the last bit of an image
                 yield one, make_images(generator, latent, range(one, one + 1), device)[0]
-                bar.reach(number + 1)
+                bar.update(number + 1)
 
     if as_grid or (names_image(output) and not output.is_dir()):
         refuse_existing(output)

@@ -48,7 +48,7 @@ MEASURED_AT_ONCE = 256
 MOST_REALS = 10_000  # that made images are compared with
 
 
-def open_squares(run: Run, config: GrowConfig) -> Pixels:
+def open_center_crops(run: Run, config: GrowConfig) -> Pixels:
     """The images of a run, decoded once more only where their file was removed."""
     if not run.images.exists():
         data = config.data
@@ -57,7 +57,7 @@ def open_squares(run: Run, config: GrowConfig) -> Pixels:
     return map_center_crops(run.images)
 
 
-class Reals:
+class RealImages:
     """The real images of a run at every resolution: each is the mean of the pixels of the one twice as large."""
 
     def __init__(self, squares: Pixels, config: GrowConfig) -> None:
@@ -138,7 +138,9 @@ def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
 class Candidate:
     """The networks of one candidate with all that trains and measures them."""
 
-    def __init__(self, folder: Run, spec: Spec, config: GrowConfig, parent: Run | None, reals: Reals | None) -> None:
+    def __init__(
+        self, folder: Run, spec: Spec, config: GrowConfig, parent: Run | None, reals: RealImages | None
+    ) -> None:
         keep_freed_memory()
         training = config.training.model_copy(update={"images": spec.images})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})

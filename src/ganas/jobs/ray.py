@@ -63,7 +63,7 @@ class Ray:
     ) -> None:
         self._ray = _connected(address)
         self._workers, self._threads, self._gpu_share = workers, threads, gpu_share
-        self._minder = self._ray.remote(concurrency_groups={ASIDE: 1})(_Minder)
+        self._minder = self._ray.remote(concurrency_groups={ASIDE: 1})(_JobActor)
         self._options = {
             "num_cpus": threads,
             "num_gpus": gpu_share,
@@ -150,7 +150,7 @@ class _Running:
     began: Any  # the reference of what is there once the actor has room
 
 
-class _Minder:
+class _JobActor:
     """The actor of a job: it looks after one worker at a time, on its node, until there is a result.
 
     It goes when its driver has heard of that, or once nobody has asked it for anything for a while.

@@ -47,7 +47,7 @@ def finish(job: Job, stop: StopSignal, work: Work) -> None:
     """
     began = time.monotonic()
     with locked(job.folder, stop):
-        job.folder.sweep()
+        job.folder.remove_partial_files()
         if job.result() is None:
             result = replace(_result(job, stop, work), elapsed=round(time.monotonic() - began, 3))
             job.folder.write_text(job.folder.result, result.to_json())

@@ -97,13 +97,13 @@ class Loop:
         self._fire(events, stop)
         while self.nimg < target:
             began = time.perf_counter()
-            with stop.at_once():
+            with stop.interruptible():
                 images = next(batches)
             ready = time.perf_counter()
             self.step(*images)
             self.wait_seconds += ready - began
             self.step_seconds += time.perf_counter() - ready
-            bar.reach(self.nimg)
+            bar.update(self.nimg)
             self._fire(events, stop)
 
     def _fire(self, events: Sequence[Event], stop: StopSignal) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ganas.metrics.distances import Gaussian
 from ganas.metrics.features import Activations, FeatureNetwork
-from ganas.progress import note_once
+from ganas.progress import warn_once
 from ganas.store import write_atomically
 from ganas.version import __version__
 
@@ -76,4 +76,4 @@ class Cache:
         try:
             write_atomically(self.folder / self.name(images, network), save(tensors))
         except OSError as error:
-            note_once(f"{str(self.folder)!r} cannot be written ({error.strerror}), so nothing is kept for later runs")
+            warn_once(f"{str(self.folder)!r} cannot be written ({error.strerror}), so nothing is kept for later runs")

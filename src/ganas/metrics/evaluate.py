@@ -124,7 +124,7 @@ class ImageSet:
             return cached
         if self._reporter:
             with self._reporter.bar(f"{self.name} features", 0, len(self)) as bar:
-                activations = extract(self.network, self, batch=BATCH, on_progress=bar.reach)
+                activations = extract(self.network, self, batch=BATCH, on_progress=bar.update)
         else:
             activations = extract(self.network, self, batch=BATCH)
         return self._kept(Statistics(activations, self._measured_lengths()))
@@ -382,7 +382,7 @@ class Reference:
         with (self._reporter or Reporter()).bar("resamples", 0, resamples) as bar:
             for number in range(resamples):
                 drawn.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
-                bar.reach(number + 1)
+                bar.update(number + 1)
         return {
             key: (value - CONFIDENCE * spread, value + CONFIDENCE * spread)
             for key, value in whole.scores.items()

@@ -6,14 +6,14 @@ from pathlib import Path
 from ganas.config import adjustable, load_config, network_of
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.find import find_architecture, matched
+from ganas.cyclegan.find import find_architecture, match_widths
 from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError, shown
-from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Job, Workplace
+from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Job, RecipeFolder
 from ganas.settings import Values
 
 
-def config_of(job: Job) -> RunConfig:
+def job_config(job: Job) -> RunConfig:
     """Return the config of a job: complete for a search, without network sizes and layout for a training."""
     return make_config(job.kind, preset=job.preset, flags=_flags_of(job), settings=job.settings)
 
@@ -27,7 +27,7 @@ def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunC
     if there is no valid architecture.
     """
     text = job.architecture or ""
-    name = text.removeprefix(OF_JOB)
+    name = text.removeprefix(JOB_PREFIX)
     architecture = find_architecture(text if name == text else search_result(name))
     flags = _flags_of(job) | {"nets.layout": architecture.layout} | _size_flags(job, architecture, search_result)
     return make_config(job.kind, preset=job.preset, flags=flags, settings=job.settings), architecture
@@ -35,7 +35,7 @@ def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunC
 
 def images_of(job: Job) -> int:
     """How many pairs a job is to see."""
-    config = config_of(job)
+    config = job_config(job)
     learning = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
     return config.training.images or max(learning) * (config.training.epochs or 1)
 
@@ -55,27 +55,27 @@ def _size_flags(job: Job, architecture: Architecture, search_result: Callable[[s
     if job.match is None:
         return {}
     target = job.match
-    if target.startswith(OF_JOB):
-        name, _, size = target.removeprefix(OF_JOB).partition(AS_LARGE_AS)
+    if target.startswith(JOB_PREFIX):
+        name, _, size = target.removeprefix(JOB_PREFIX).partition(SIZE_SEPARATOR)
         path = search_result(name)
-        target = f"{path}:{matched(find_architecture(path), size, each=False)['nets.width']}"
-    return matched(architecture, target, each=job.match_each)
+        target = f"{path}:{match_widths(find_architecture(path), size, each=False)['nets.width']}"
+    return match_widths(architecture, target, each=job.match_each)
 
 
 def portable_config(job: Job) -> RunConfig:
-    """Return `config_of` without the paths of images and weights, as stored in the job's folder."""
-    config = config_of(job)
+    """Return `job_config` without the paths of images and weights, as stored in the job's folder."""
+    config = job_config(job)
     data = config.data.model_copy(update={"a": Path("trainA"), "b": Path("trainB")})
     metrics = config.metrics.model_copy(update={"features": network_of(job.features)})
     return config.model_copy(update={"data": data, "metrics": metrics})
 
 
-def refuse_changed(job: Job, workplace: Workplace) -> None:
+def refuse_changed(job: Job, recipe_folder: RecipeFolder) -> None:
     """Raise `RunError` if a job's stored config differs from what this version of ganas would use.
 
     Job ids do not depend on the values of presets and defaults, so results of two versions could mix in one table.
     """
-    folder = workplace.job(job.id)
+    folder = recipe_folder.job(job.id)
     if not folder.config.exists():
         return
     stored = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))

@@ -19,9 +19,9 @@ from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.errors import GanasError
 from ganas.machine import this_machine
 from ganas.progress import readable_seconds
-from ganas.recipes.configs import config_of, refuse_changed, training_config
+from ganas.recipes.configs import job_config, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
-from ganas.recipes.jobs import Job, Workplace
+from ganas.recipes.jobs import Job, RecipeFolder
 
 STAND_IN = "random:{layout}:0"  # for an architecture that is still to be searched
 
@@ -59,30 +59,30 @@ def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
     cluster's nodes have.
     """
     stand_in = STAND_IN.format(layout=layout_of(job.preset))
-    config, architecture = (config_of(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)
+    config, architecture = (job_config(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)
     if not torch.cuda.is_available():
         training = config.training.model_copy(update={"device": "auto"})
         config = config.model_copy(update={"training": training})
     return config, architecture
 
 
-def describe_apart(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
+def describe_in_subprocess(recipe: Recipe, recipe_folder: RecipeFolder, workers: int) -> list[str]:
     """Run `describe` in a subprocess: the driver runs for days and would never free the memory that measuring takes."""
     # chdir, because a spawned process would import modules from the current folder; it changes back to it by itself
     with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            return pool.submit(describe, recipe, workplace, workers).result()
+            return pool.submit(describe, recipe, recipe_folder, workers).result()
         except BrokenProcessPool:
             raise GanasError(
                 "the process that measures a step of each job died, perhaps out of memory: free some and try again"
             ) from None
 
 
-def describe(recipe: Recipe, workplace: Workplace, workers: int) -> list[str]:
+def describe(recipe: Recipe, recipe_folder: RecipeFolder, workers: int) -> list[str]:
     """Return human-readable lines: the remaining searches and trainings, their times, and the total."""
     for job in recipe.jobs:
-        refuse_changed(job, workplace)
-    remaining = [job for job in recipe.jobs if workplace.outcome(job) is None]
+        refuse_changed(job, recipe_folder)
+    remaining = [job for job in recipe.jobs if recipe_folder.outcome(job) is None]
     done = len(recipe.jobs) - len(remaining)
     lines = [f"{done} of {len(recipe.jobs)} jobs are done"] if done else []
     if not remaining:

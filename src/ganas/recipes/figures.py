@@ -16,20 +16,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import FOREIGN, make_config
+from ganas.cyclegan.presets import IGNORED_KEYS, make_config
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
-from ganas.recipes.configs import config_of
-from ganas.recipes.jobs import AS_LARGE_AS, OF_JOB, Dataset, Job
+from ganas.recipes.configs import job_config
+from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, Job
 from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
-LAST = (("metrics.select", "last"),)
+KEEP_LAST = (("metrics.select", "last"),)
 STRATEGIES = ("of", "tf", "th", "ths")
 HALVED = ("th", "ths")  # learn alphas and weights on separate halves of each domain
 HANDMADE = "resnet9"
 # Keys that --set may not change: the figures set them, or they have a command-line option.
-OWN = (
+RESERVED_KEYS = (
     *("data.a", "data.b", "data.test_a", "data.test_b", "nets.layout", "nets.width", "nets.width_ab", "nets.width_ba"),
     *("search.strategy", "search.budget", "search.budget_ab", "search.budget_ba", "seed", "kind", "architecture"),
     *("data.split_seed", "metrics.features", "metrics.split", "training.threads", "training.inherit"),
@@ -46,7 +46,7 @@ class Scale:
     widths: tuple[float, ...]  # figure 4
     repeats: int  # trainings per architecture
     evaluations: int  # trainings per architecture in figure 6
-    lots: int  # number of random architectures
+    num_random: int  # number of random architectures
     search: tuple[tuple[str, object], ...] = ()  # config values of searches that override the preset
     train: tuple[tuple[str, object], ...] = ()  # config values of trainings that override the preset
 
@@ -59,7 +59,7 @@ SCALES: Mapping[str, Scale] = {
         widths=(4, 8),
         repeats=2,
         evaluations=2,
-        lots=2,
+        num_random=2,
         search=(("data.resolution", 32), ("training.images", 200), ("nets.width", 4)),
         train=(("data.resolution", 32), ("training.images", 200)),
     ),
@@ -70,10 +70,10 @@ SCALES: Mapping[str, Scale] = {
         widths=(8, 12, 16, 24),
         repeats=3,
         evaluations=3,
-        lots=5,
+        num_random=5,
         train=(("training.images", 4000),),
     ),
-    "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, evaluations=5, lots=5),
+    "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, evaluations=5, num_random=5),
 }
 
 
@@ -85,7 +85,7 @@ class Network:
     digest: str | None
 
 
-NO_NETWORK = Network(None, None)
+NO_FEATURES = Network(None, None)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ class Recipe:
 def _applies(setting: str, kind: str) -> bool:
     """Whether runs of this kind have the key; only trainings can choose their discriminator."""
     key = split_setting(setting)[0]
-    ignored = (*FOREIGN[kind], *(["nets.discriminator"] if kind == "search" else []))
+    ignored = (*IGNORED_KEYS[kind], *(["nets.discriminator"] if kind == "search" else []))
     return not any(key == name or key.startswith(f"{name}.") for name in ignored)
 
 
-class Kitchen:
+class FigureBuilder:
     """Build the jobs of a figure for one data set at one scale."""
 
     def __init__(self, dataset: Dataset, scale: Scale, network: Network, seed: int, settings: Sequence[str]) -> None:
@@ -166,7 +166,7 @@ class Kitchen:
         Seeds count up from the recipe's seed plus `first`.
         """
         fixed_width = (("nets.width", width),) if match is None and width else ()
-        values = (*self._split, *LAST, *self._scale.train, *fixed_width)
+        values = (*self._split, *KEEP_LAST, *self._scale.train, *fixed_width)
         jobs = (
             Job(
                 "train",
@@ -212,42 +212,42 @@ class Kitchen:
                 repeats=1,
                 first=number % self._scale.repeats,
             )
-            for number in range(self._scale.lots)
+            for number in range(self._scale.num_random)
         ]
 
 
 def _found_by(search: Job) -> str:
     """Return the reference to the architecture that a search finds."""
-    return f"{OF_JOB}{search.id}"
+    return f"{JOB_PREFIX}{search.id}"
 
 
-def _fig3(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
+def _fig3(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
     return [
-        kitchen.variant(name.upper(), _found_by(kitchen.search(name)), width=scale.wide, group=name.upper())
+        builder.variant(name.upper(), _found_by(builder.search(name)), width=scale.wide, group=name.upper())
         for name in STRATEGIES
     ]
 
 
-def _fig4(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
-    architecture = _found_by(kitchen.search("of"))
-    hand_made = [kitchen.hand_made(width) for width in scale.widths]
-    return [*hand_made, *(kitchen.variant(f"S{w:g}", architecture, width=w, group="searched") for w in scale.widths)]
+def _fig4(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
+    architecture = _found_by(builder.search("of"))
+    hand_made = [builder.hand_made(width) for width in scale.widths]
+    return [*hand_made, *(builder.variant(f"S{w:g}", architecture, width=w, group="searched") for w in scale.widths)]
 
 
-def _fig5(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
-    pairs = [kind(width) for width in (scale.narrow, scale.wide) for kind in (kitchen.hand_made, kitchen.searched)]
-    return [*pairs, *kitchen.random(scale.wide, layout)]
+def _fig5(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
+    pairs = [kind(width) for width in (scale.narrow, scale.wide) for kind in (builder.hand_made, builder.searched)]
+    return [*pairs, *builder.random(scale.wide, layout)]
 
 
-def _fig6(kitchen: Kitchen, scale: Scale, layout: str) -> list[Variant]:
+def _fig6(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
     wide, repeats = scale.wide, scale.evaluations
-    hand_made, searched = kitchen.hand_made(wide, repeats), kitchen.searched(wide, repeats)
-    size = f"{searched.jobs[0].architecture}{AS_LARGE_AS}{searched.jobs[0].match}"
-    scaled = kitchen.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=repeats)
+    hand_made, searched = builder.hand_made(wide, repeats), builder.searched(wide, repeats)
+    size = f"{searched.jobs[0].architecture}{SIZE_SEPARATOR}{searched.jobs[0].match}"
+    scaled = builder.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=repeats)
     return [hand_made, scaled, searched]
 
 
-FIGURES: Mapping[str, Callable[[Kitchen, Scale, str], list[Variant]]] = {
+FIGURES: Mapping[str, Callable[[FigureBuilder, Scale, str], list[Variant]]] = {
     "fig3": _fig3,
     "fig4": _fig4,
     "fig5": _fig5,
@@ -273,7 +273,7 @@ def recipe(
     scale: str,
     datasets: Sequence[Dataset],
     *,
-    network: Network = NO_NETWORK,
+    network: Network = NO_FEATURES,
     seed: int = 0,
     settings: Sequence[str] = (),  # of --set; each goes to the searches and trainings that have its key
 ) -> Recipe:
@@ -288,7 +288,7 @@ def recipe(
         raise ConfigError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
     for setting in settings:
         key = split_setting(setting)[0]
-        if key in OWN or key.split(".")[0] in OWN:
+        if key in RESERVED_KEYS or key.split(".")[0] in RESERVED_KEYS:
             raise ConfigError(f"--set {key}: {figure} controls this key, leave it out")
     names = [dataset.name for dataset in datasets]
     if duplicate := next((name for name in names if names.count(name) > 1), None):
@@ -298,15 +298,15 @@ def recipe(
     variants: list[Variant] = []
     searches: list[Job] = []
     for dataset in datasets:
-        kitchen = Kitchen(dataset, chosen, network, seed, settings)
-        variants += FIGURES[figure](kitchen, chosen, layout)
-        searches += kitchen.searches.values()
+        builder = FigureBuilder(dataset, chosen, network, seed, settings)
+        variants += FIGURES[figure](builder, chosen, layout)
+        searches += builder.searches.values()
     wide = f"{chosen.wide:g}"
     reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]
     size_reference = chosen.narrow if figure == "fig5" else chosen.wide
     made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
     for job in made.jobs:  # report invalid settings before any job starts
-        config = config_of(job)
+        config = job_config(job)
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
         if config.search and config.search.strategy in HALVED:  # else it would fail after other searches ran

@@ -25,8 +25,8 @@ from ganas.store import Run
 
 JOB = "job.json"
 RUN_AGAIN = "remove its folder, and it is run again"
-OF_JOB = "job:"  # how an architecture that another job finds begins
-AS_LARGE_AS = "@"
+JOB_PREFIX = "job:"  # how an architecture that another job finds begins
+SIZE_SEPARATOR = "@"
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Job:
     def parents(self) -> tuple[str, ...]:
         """Ids of the jobs that have to end first."""
         wanted = (self.architecture, self.match)
-        found = (text.removeprefix(OF_JOB) for text in wanted if text and text.startswith(OF_JOB))
-        return tuple(text.partition(AS_LARGE_AS)[0] for text in found)
+        found = (text.removeprefix(JOB_PREFIX) for text in wanted if text and text.startswith(JOB_PREFIX))
+        return tuple(text.partition(SIZE_SEPARATOR)[0] for text in found)
 
     def to_json(self) -> str:
         """The text of a ``job.json``."""
@@ -106,14 +106,14 @@ def readable_id(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)
 
 
-class Workplace:
+class RecipeFolder:
     """The folder of a recipe; every job has one of its own in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def of(cls, folder: Run) -> "Workplace":
+    def of(cls, folder: Run) -> "RecipeFolder":
         """The one that a job's folder is in."""
         return cls(folder.path.parent.parent)
 

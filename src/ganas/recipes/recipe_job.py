@@ -13,30 +13,30 @@ from ganas.jobs.job import Job
 from ganas.jobs.result import Result, training_of
 from ganas.metrics.cache import Cache
 from ganas.progress import Reporter
-from ganas.recipes.configs import config_of, seeing, training_config
+from ganas.recipes.configs import job_config, seeing, training_config
 from ganas.recipes.jobs import Job as RecipeJob
-from ganas.recipes.jobs import Workplace
+from ganas.recipes.jobs import RecipeFolder
 from ganas.signals import StopSignal
 from ganas.store import default_cache, write_atomically
 
 
 def run_search(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     """Search; its run resumes by itself, and listens to `stop`, which is listening already."""
-    workplace, told = _opened(job, reporter)
-    if not workplace.product(told).exists():  # else it was killed before it could say so
-        search(seeing(config_of(told), job.images), workplace.run(told.id).path)
-    return _done(job, workplace)
+    recipe_folder, told = _opened(job, reporter)
+    if not recipe_folder.product(told).exists():  # else it was killed before it could say so
+        search(seeing(job_config(told), job.images), recipe_folder.run(told.id).path)
+    return _done(job, recipe_folder)
 
 
 def run_training(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     """Train and judge, as `run_search` does; failed where no width comes near the wanted size."""
-    workplace, told = _opened(job, reporter)
-    if not workplace.product(told).exists():
+    recipe_folder, told = _opened(job, reporter)
+    if not recipe_folder.product(told).exists():
         try:
-            config, architecture = training_config(told, lambda name: str(workplace.run(name).path))
+            config, architecture = training_config(told, lambda name: str(recipe_folder.run(name).path))
         except SizeError as error:  # of this architecture; a damaged file would be every other job's trouble, too
             return Result("failed", error=str(error))
-        run = workplace.run(told.id)
+        run = recipe_folder.run(told.id)
         train(seeing(config, job.images), architecture, run.path)
         a, b = told.dataset.part("testA"), told.dataset.part("testB")
         cache, skip = Cache(default_cache()), config.data.skip_bad
@@ -49,16 +49,16 @@ def run_training(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
             "untranslated": {direction: one.untranslated.as_json() for direction, one in judged.items()},
             "translated": {direction: one.translated.as_json() for direction, one in judged.items()},
         }
-        write_atomically(workplace.scores(told.id), (json.dumps(document, indent=1) + "\n").encode())
-    return _done(job, workplace)
+        write_atomically(recipe_folder.scores(told.id), (json.dumps(document, indent=1) + "\n").encode())
+    return _done(job, recipe_folder)
 
 
-def _opened(job: Job, reporter: Reporter) -> tuple[Workplace, RecipeJob]:
+def _opened(job: Job, reporter: Reporter) -> tuple[RecipeFolder, RecipeJob]:
     told = RecipeJob.read(job.folder)
     reporter.say(f"{told.kind} {told.name} on {told.dataset.name}")
-    return Workplace.of(job.folder), told
+    return RecipeFolder.of(job.folder), told
 
 
-def _done(job: Job, workplace: Workplace) -> Result:
-    images, seconds = training_of(workplace.run(job.name))
+def _done(job: Job, recipe_folder: RecipeFolder) -> Result:
+    images, seconds = training_of(recipe_folder.run(job.name))
     return Result("done", images=max(images, job.images), seconds=seconds)  # max: its lines may be gone

@@ -12,7 +12,7 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.size import parameters
 from ganas.metrics.measurement import SPREADS, metric_of
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
-from ganas.recipes.jobs import Workplace, readable_id
+from ganas.recipes.jobs import RecipeFolder, readable_id
 from ganas.store import Run, write_atomically
 
 PREFERRED = ("fid", "kid", "swd")  # the figure shows the first of these that was measured; the paper uses FID
@@ -47,10 +47,10 @@ class Row:
     untranslated_held: float | None = None  # the same metric on untranslated held-out images
 
 
-def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
+def collect(recipe: Recipe, recipe_folder: RecipeFolder) -> list[Row]:
     """Return the rows of all finished trainings; variants without a finished training are left out."""
     size = parameters(find_layout(HANDMADE).generator, (), recipe.size_reference)
-    rows = [row for variant in recipe.variants for row in _rows(variant, workplace, size)]
+    rows = [row for variant in recipe.variants for row in _rows(variant, recipe_folder, size)]
     means = {(row.dataset, row.direction): mean(row.scores) for row in rows if row.variant == recipe.reference}
 
     def share(row: Row) -> float | None:
@@ -60,12 +60,14 @@ def collect(recipe: Recipe, workplace: Workplace) -> list[Row]:
     return [replace(row, share=share(row)) for row in rows]
 
 
-def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
-    jobs = [job for job in variant.jobs if workplace.scores(job.id).is_file()]
-    documents: list[dict[str, Any]] = [json.loads(workplace.scores(job.id).read_text(encoding="utf-8")) for job in jobs]
+def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterable[Row]:
+    jobs = [job for job in variant.jobs if recipe_folder.scores(job.id).is_file()]
+    documents: list[dict[str, Any]] = [
+        json.loads(recipe_folder.scores(job.id).read_text(encoding="utf-8")) for job in jobs
+    ]
     if not documents:
         return
-    runs = [workplace.run(job.id) for job in jobs]
+    runs = [recipe_folder.run(job.id) for job in jobs]
     for direction in DIRECTIONS:
         repeats = [document["translated"][direction]["scores"] for document in documents]
         keys = [key for key in repeats[0] if metric_of(key) not in SPREADS]
@@ -78,7 +80,7 @@ def _rows(variant: Variant, workplace: Workplace, size: int) -> Iterable[Row]:
             group=variant.group,
             direction=direction,
             architecture=documents[0]["architecture"],
-            runs=tuple(str(run.path.relative_to(workplace.path)) for run in runs),
+            runs=tuple(str(run.path.relative_to(recipe_folder.path)) for run in runs),
             seeds=tuple(job.seed for job in jobs),
             width=generator["width"],
             parameters=generator["parameters"],

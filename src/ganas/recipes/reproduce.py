@@ -15,7 +15,7 @@ from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.configs import images_of, portable_config, refuse_changed
 from ganas.recipes.figures import Recipe
-from ganas.recipes.jobs import JOB, Job, Workplace
+from ganas.recipes.jobs import JOB, Job, RecipeFolder
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.signals import StopSignal
 from ganas.store import results_folder
@@ -53,18 +53,18 @@ def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproductio
     Raises `RunError` for trouble that somebody has to mend, or a folder in use; `Stopped` when asked to stop.
     """
     out = as_path(place)
-    workplace, reporter = Workplace(out), Reporter()
+    recipe_folder, reporter = RecipeFolder(out), Reporter()
     with results_folder(out, new=False), StopSignal().listening() as stop:
-        results = _do(recipe, workplace, executor, reporter, stop)
+        results = _do(recipe, recipe_folder, executor, reporter, stop)
         failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
-        rows = collect(recipe, workplace)
+        rows = collect(recipe, recipe_folder)
         if not rows:
             raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
         return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
 
 
 def _do(
-    recipe: Recipe, workplace: Workplace, executor: Executor, reporter: Reporter, stop: StopSignal
+    recipe: Recipe, recipe_folder: RecipeFolder, executor: Executor, reporter: Reporter, stop: StopSignal
 ) -> Mapping[str, Result]:
     jobs = {job.id: job for job in recipe.jobs}
 
@@ -79,12 +79,12 @@ def _do(
 
     queue = Queue(executor, stop, begin=begin, eta=eta)
     for job in recipe.jobs:
-        refuse_changed(job, workplace)
-        folder, product = workplace.job(job.id), workplace.product(job)
-        if not workplace.outcome(job):  # what failed in an earlier call is tried again: its cause may be gone
+        refuse_changed(job, recipe_folder)
+        folder, product = recipe_folder.job(job.id), recipe_folder.product(job)
+        if not recipe_folder.outcome(job):  # what failed in an earlier call is tried again: its cause may be gone
             folder.result.unlink(missing_ok=True)
         queue.add(QueueJob(job.kind, folder.path, images_of(job), job.parents, product))
-    reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {workplace.path / 'jobs'}")
+    reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {recipe_folder.path / 'jobs'}")
     for name in queue.results:  # the driver may have been killed before it did
         queue.release(name)
     with queue.running():
@@ -95,8 +95,8 @@ def _do(
                 took = f"done in {readable_seconds(result.took)}"
                 said = took if result.state == "done" else f"failed: {result.error}"
                 reporter.say(f"{_named(job)}: {said}; {queue.counts()}{queue.eta()}")
-                if job.kind == "train" and (rows := collect(recipe, workplace)):
-                    write_report(recipe, rows, workplace.path)  # of what there is: it grows while one waits
+                if job.kind == "train" and (rows := collect(recipe, recipe_folder)):
+                    write_report(recipe, rows, recipe_folder.path)  # of what there is: it grows while one waits
     return queue.results
 
 

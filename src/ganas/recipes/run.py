@@ -12,10 +12,10 @@ from ganas.jobs.options import ExecutorOptions
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
 from ganas.recipes import reproduce as queue
-from ganas.recipes.configs import config_of
+from ganas.recipes.configs import job_config
 from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-from ganas.recipes.figures import NO_NETWORK, PAPER_DATASETS, Network, Recipe, recipe
-from ganas.recipes.jobs import Dataset, Workplace
+from ganas.recipes.figures import NO_FEATURES, PAPER_DATASETS, Network, Recipe, recipe
+from ganas.recipes.jobs import Dataset, RecipeFolder
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class _Request:
 
     def cost(self, out: Path, workers: int) -> list[str]:
         """What its jobs take that are not done yet, for people; measured here. Nothing is downloaded."""
-        from ganas.recipes.cost import describe_apart
+        from ganas.recipes.cost import describe_in_subprocess
 
         with tempfile.TemporaryDirectory() as folder:
             data = self.config.data
             datasets = [expected_dataset(name, data) for name in self.names] or [demo_dataset(Path(folder))]
-            return describe_apart(self.of(datasets), Workplace(out), workers)
+            return describe_in_subprocess(self.of(datasets), RecipeFolder(out), workers)
 
 
 def reproduce(
@@ -99,12 +99,12 @@ def _request(
 
     stand_in = Dataset("stand-in", "stand-in", 100, 100, "")
     unread = Network(absolute_features(features), None)
-    config = config_of(recipe(figure, scale, [stand_in], network=unread, seed=seed, settings=settings).jobs[0])
+    config = job_config(recipe(figure, scale, [stand_in], network=unread, seed=seed, settings=settings).jobs[0])
     queue.check_jobs_device(executor, config.training.device)
     names = data or (PAPER_DATASETS[figure] if scale == "paper" else ())
     if not names and scale != "tiny":
         raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
-    network = NO_NETWORK
+    network = NO_FEATURES
     if features:
         network = Network(absolute_features(features), load_features(features, device="cpu").digest)
     elif scale != "tiny":
