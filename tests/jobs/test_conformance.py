@@ -332,14 +332,13 @@ def test_cancelled_before_any_worker_was_forked_it_does_not_wait(tmp_path: Path)
 
 
 @linux
-def test_a_server_that_can_only_import_has_no_threads_and_no_cuda(tmp_path: Path) -> None:
-    """A fork of one that computed would wait for threads that it does not have."""
+@pytest.mark.parametrize("kind", ["candidate", "train"])
+def test_what_a_server_imports_starts_no_threads_and_no_cuda_and_is_all_that_takes_long(kind: str) -> None:
+    """A fork of a process that computed would wait for threads that it does not have."""
     script = (
         "import os, sys\n"
         "from ganas.jobs.worker import load_work\n"
-        "from ganas.kinds import KINDS\n"
-        "for kind in KINDS:\n"
-        "    load_work('ganas.kinds', kind)\n"
+        f"load_work('ganas.kinds', {kind!r})\n"
         "import torch\n"
         "assert not torch.cuda.is_initialized() and len(os.listdir('/proc/self/task')) == 1\n"
         "before = set(sys.modules)\n"

@@ -5,8 +5,6 @@ noise; that of a candidate is taken to be in proportion to its multiply-accumula
 steps, the start of a process and two measurements, is measured too.
 """
 
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +20,22 @@ from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import ROUTE, bases, remaining_stages
 from ganas.growing.trainer import Candidate, open_features
+from ganas.jobs.job import Job
+from ganas.jobs.local import Local
+from ganas.jobs.queue import Queue
 from ganas.jobs.result import Result
 from ganas.learning.timing import noise, step_seconds
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork
-from ganas.progress import readable_seconds
+from ganas.progress import Reporter, readable_seconds
+from ganas.signals import StopSignal
 from ganas.store import Run, default_cache
 
 PAPER_COST = (
     "the paper spent 580 GPU-days on about 2,000 candidates for CIFAR-10, and 1,720 on about 1,000 for LSUN bedrooms"
 )
 TRIED = 256  # images that a measurement is tried with
-START = "import torch, ganas.growing.trainer; torch.optim.Adam([torch.zeros(1)])"  # what a worker begins with
+KINDS = {"nothing": "ganas.growing.forecast:nothing"}  # of a worker that has imported what candidates need
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Forecast:
         known = f"the scores of {self.kept} candidates of the ProgGAN route are known from an earlier run"
         return [
             f"a step of the ProgGAN route: {steps}, measured here",
-            f"beside its steps a candidate takes {self.start:.1f} s to start, and twice, to be scored, {scores}",
+            f"beside its steps a candidate takes {self.start:.2g} s to start, and twice, to be scored, {scores}",
             *([known] if self.kept else []),
             *(
                 f"{stage.name:14} {stage.candidates:5} candidates {stage.images:13,} images "
@@ -128,6 +130,18 @@ def _pace(config: GrowConfig, architecture: GrowthArchitecture, network: Feature
 
 
 def _start_seconds() -> float:
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-P", "-c", START], check=True)
-    return time.perf_counter() - began
+    """From when a worker is wanted to when its job is known to be done, where that is nothing; not of the first."""
+    with TemporaryDirectory() as folder:
+        queue = Queue(Local(1, __name__), StopSignal(), begin=lambda job: job.path.mkdir(), eta=lambda: None)
+        with queue.running():
+            for name in ("first", "second"):
+                began = time.perf_counter()
+                queue.add(Job("nothing", Path(folder) / name, images=1))
+                while name not in queue.results:
+                    queue.turn()
+            return time.perf_counter() - began
+
+
+def nothing(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
+    """A job that a worker is done with as soon as it begins."""
+    return Result("done", job.images)

@@ -159,9 +159,9 @@ class _Server:
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                number = next(number for number, process in self._workers.items() if process == found[0])
-                del self._workers[number]
-                _say(number, os.waitstatus_to_exitcode(found[1]))
+                for number in [number for number, process in self._workers.items() if process == found[0]]:
+                    del self._workers[number]
+                    _say(number, os.waitstatus_to_exitcode(found[1]))
 
     def _obey(self, number: int, request: Any) -> None:
         if isinstance(request, dict):

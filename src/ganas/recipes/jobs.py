@@ -5,7 +5,7 @@ OUT/jobs/ID/
   config.yaml    what its run is told, but for places and its size
   run/           the run of ``ganas search`` or ``ganas train``
   scores.json    train: both directions on the test images, and the sizes of the generators
-  result.json    written last: how it ended (`ganas.growing.candidates.Result`)
+  result.json    written last: how it ended (`ganas.jobs.result.Result`)
   log.txt, lock
 """
 
