@@ -1,9 +1,12 @@
-"""Seconds that an executor adds to each candidate: workers that have nothing to do, one after the other.
+"""Seconds that an executor adds to each candidate: until its function starts, and in all, one job after the other.
 
-python benchmarks/executor_overhead.py [--candidates 10] [--rounds 5]
+python benchmarks/executor_overhead.py [--candidates 10] [--rounds 5] [--no-ray]
+
+The jobs do nothing, but import what a candidate of a growing search does.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,13 +15,22 @@ from statistics import median
 
 from contest import machine
 
+import ganas.growing.candidate_job  # noqa: F401  what a warm worker has imported, and a fresh one imports
 from ganas.jobs.executor import Executor
+from ganas.jobs.job import Job
 from ganas.jobs.local import Local
 from ganas.jobs.ray import Ray
 from ganas.jobs.result import Result
+from ganas.progress import Reporter
+from ganas.signals import StopSignal
 
-NOTHING = f"import pathlib, sys; pathlib.Path(sys.argv[1], 'result.json').write_text({Result('done').to_json()!r})"
-COMMAND = ("-S", "-c", NOTHING)
+HERE = Path(__file__)
+KINDS = {"nothing": f"{HERE.stem}:nothing"}
+
+
+def nothing(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
+    """What a worker does."""
+    return Result("done", images=job.images, facts={"started": time.time()})
 
 
 def main() -> None:
@@ -26,40 +38,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
-    makers: dict[str, Callable[[], Executor]] = {
-        "local": lambda: Local(1, COMMAND),
-        "ray": lambda: Ray(1, COMMAND),
+    parser.add_argument("--no-ray", action="store_true")
+    options = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    openers: dict[str, Callable[[], Executor]] = {
+        "local, warm": lambda: Local(1, HERE.stem),
+        "local, fresh": lambda: Local(1, HERE.stem, warm=False),
     }
-    executors, begun = {}, {}
-    for name, make in makers.items():
+    if not options.no_ray:
+        openers["ray"] = lambda: Ray(1, HERE.stem)
+    executors, opening = {}, {}
+    for name, open_executor in openers.items():
         began = time.perf_counter()
-        executors[name] = make()
-        begun[name] = time.perf_counter() - began
-        seconds(executors[name], 2)  # the first ones start what they need
-    taken: dict[str, list[float]] = {name: [] for name in makers}
-    for _ in range(given.rounds):
+        executors[name] = open_executor()
+        seconds(executors[name], 1)  # the first job starts what the others need
+        opening[name] = time.perf_counter() - began
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in openers}
+    for _ in range(options.rounds):
         for name, executor in executors.items():
-            taken[name].append(seconds(executor, given.candidates))
-    print("| executor | to begin, s | a candidate, s |")
-    print("|---|---|---|")
-    for name in makers:
-        print(f"| {name} | {begun[name]:.2f} | {median(taken[name]):.3f} |")
-    print(f"\nmedians of {given.rounds}; {machine(1)}")
+            measured[name].append(seconds(executor, options.candidates))
+    print("| executor | first job, s | until a job's function starts, s | a job, s |")
+    print("|---|---|---|---|")
+    for name, rounds in measured.items():
+        start, total = (median(column) for column in zip(*rounds, strict=True))
+        print(f"| {name} | {opening[name]:.2f} | {start:.3f} | {total:.3f} |")
+    print(f"\nmedians of {options.rounds}; {machine(1)}")
+    for executor in executors.values():
+        executor.cancel()
 
 
-def seconds(executor: Executor, count: int) -> float:
-    """Of each of so many jobs, submitted as soon as the one before it has ended."""
+def seconds(executor: Executor, count: int) -> tuple[float, float]:
+    """Means over `count` jobs, each submitted when the one before it has ended: until it started, until it ended."""
+    starts = []
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         for number in range(count):
-            job = Path(folder) / str(number)
-            job.mkdir()
+            job = Job("nothing", Path(folder) / str(number), 1)
+            job.path.mkdir()
+            submitted = time.time()
             executor.submit(job)
             while not (ended := executor.poll()):
                 time.sleep(0.01)
-            assert not ended[0].error, ended
-        return (time.perf_counter() - began) / count
+            result = job.result()
+            assert result and not ended[0].error, ended
+            starts.append(result.facts["started"] - submitted)
+        return sum(starts) / count, (time.perf_counter() - began) / count
 
 
 if __name__ == "__main__":
