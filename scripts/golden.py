@@ -56,6 +56,8 @@ def runs(data: Path, out: Path) -> dict[str, list[str]]:
     grow = ["grow", "--data", str(data / "trainA"), *GROW]
     gumbel = ["--strategy", "ths", "--set", "search.sampling=gumbel"]
     float32 = ["--set", "training.precision=float32"]
+    scored = ["--set", "metrics.split=test", "--set", "training.evaluate_every=32"]
+    scored += ["--set", f"data.test_a={data / 'testA'}", "--set", f"data.test_b={data / 'testB'}"]
     tests = ["--a", str(data / "testA"), "--b", str(data / "testB")]
     sides = ["--real", str(data / "testB"), "--fake", str(data / "testA")]
     return {
@@ -67,6 +69,8 @@ def runs(data: Path, out: Path) -> dict[str, list[str]]:
         "search-budget": [*search, "--set", "search.budget=params", "--set", "search.budget_ab=60000"],
         "train-found": [*train, str(out / "search-of-softmax"), "--set", "nets.discriminator=searched"],
         "train-handmade": [*train, "resnet6", *float32],
+        "search-scored": [*search, *scored],
+        "train-selected": [*train, "resnet6", *scored],
         "grow": grow,
         "grow-killed": grow,
         "grow-route": [*grow, "--route", "proggan", "--set", "loss.adversarial=hinge", *float32],

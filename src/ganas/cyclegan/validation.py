@@ -141,7 +141,7 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
     """
     machine, features = this_machine(), config.metrics.features
     network = load_features(features, device=machine.device(config.training.device)) if features else None
-    validation = Validation(config, domains, network, cache)
+    validation = Validation(resolve(config, machine, domains.facts), domains, network, cache)
     digests = {"data.digest_test": validation.test_digest(), "metrics.digest": network.digest if network else None}
     facts = replace(domains.facts, digests={**domains.facts.digests, **digests})
     return resolve(config, machine, facts), validation
