@@ -289,12 +289,12 @@ def test_an_unknown_metric_is_named(metric: str, home: Path, refused: Refused) -
     [
         (lambda text: text[: len(text) // 2], "is not complete JSON"),
         (lambda text: "", "is not complete JSON"),
-        (lambda text: "[]", "is not an architecture: it holds a list"),
+        (lambda text: "[]", "is no architecture: it holds a list"),
         (
             lambda text: text.replace('"schema": 1', '"schema": 7'),
             "has schema 7, newer than this ganas knows (1): updat",
         ),
-        (lambda text: text.replace('"cyclegan"', '"growth"'), "has kind 'growth'"),
+        (lambda text: text.replace('"cyclegan"', '"growth"'), "is of kind 'growth'"),
         (lambda text: text.replace('"framed"', '"unet"'), "unknown layout 'unet'"),
         (lambda text: text.replace("conv3", "conv9"), "conv9"),
         (lambda text: _with(text, id="0123456789"), "was edited: its id '0123456789' is not that of its content"),

@@ -90,7 +90,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {  # what takes a path: the c
     "grow --out": ("grow --data {a} --preset tiny --set training.batch=2 --out {}", (*NEW, "a growing search")),
     "sample RUN": ("sample {} {out} -n 1", ("a growing search", "a grown generator")),
     "sample OUTPUT": ("sample {grow} {} -n 1", NEW),
-    "runs RUN": ("runs {}", ("a growing search",)),
+    "runs RUN": ("runs {}", ("a search", "a training", "a growing search")),
     "evaluate RUN": ("evaluate {}", ()),
     "evaluate RUN --a --b": ("evaluate {} --a {a} --b {b}", ("a training",)),
     "evaluate --real": ("evaluate --real {} --fake {b}", ("images",)),

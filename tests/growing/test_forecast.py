@@ -38,7 +38,7 @@ def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights
         expected = route
     if gap is not None:
         shelf = BaselineCache(cache, settings)
-        shelf._of(route[gap]).result.unlink()
+        shelf._entry(route[gap]).result.unlink()
     forecasted = forecast(settings)
     assert forecasted.kept == len(route) - len(expected)
     again = Oracle(2)
