@@ -1,12 +1,39 @@
-"""A measurement with its protocol, and when two measurements may be compared."""
+"""The metrics, a measurement with its protocol, and when two measurements may be compared. No torch.
+
+A config's choices and the help of a command derive from `METRICS`.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from ganas.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Which function measures how well fakes imitate real images, and what that takes."""
+
+    function: str  # module:function of (real: ImageSet, fake: ImageSet, seed) -> Measurement; imported when called
+    needs: Literal["features", "logits", "nothing"]  # of a feature network
+    distance: bool = False  # a single score, lower is better: may select a checkpoint or rank candidates
+
+
+METRICS = {
+    "fid": Metric("ganas.metrics.evaluate:fid", "features", distance=True),  # the papers' number, biased for few images
+    "kid": Metric("ganas.metrics.evaluate:kid", "features", distance=True),  # unbiased, with a standard error
+    "pr": Metric("ganas.metrics.evaluate:pr", "features"),  # how realistic and how varied the fakes are
+    "is": Metric("ganas.metrics.evaluate:isc", "logits"),  # sure of the class, and many classes; sees no real image
+    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", distance=True),
+}
+
+
+def distance_names() -> list[str]:
+    """The metrics that may select a checkpoint or rank candidates."""
+    return [name for name, metric in METRICS.items() if metric.distance]
+
 
 SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
 
