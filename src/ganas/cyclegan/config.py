@@ -23,11 +23,13 @@ from ganas.config import (
     refuse_distance_without_network,
     resolve_sections,
 )
+from ganas.cyclegan.sampling import SAMPLERS
+from ganas.cyclegan.strategies import STRATEGIES
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
+from ganas.metrics.measurement import distance_names
 
 DiscriminatorName = Literal["searched", "patchgan"]
-Sampling = Literal["softmax", "gumbel"]
 
 
 class DataConfig(Section):
@@ -92,8 +94,8 @@ class LossConfig(Section):
 class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
-    strategy: Literal["of", "tf", "th", "ths"] = "of"  # ganas.cyclegan.strategies: which parameters learn when
-    sampling: Sampling = "softmax"
+    strategy: Annotated[str, one_of(lambda: STRATEGIES)] = "of"  # which parameters learn when, from which images
+    sampling: Annotated[str, one_of(lambda: SAMPLERS)] = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
     warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: they learn from the first
@@ -143,7 +145,7 @@ class MetricsConfig(Section):
     """How a checkpoint is selected."""
 
     # auto: kid with a feature network, else swd; last: the last checkpoint, though scores are still recorded
-    select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"
+    select: Annotated[str, one_of(lambda: ["auto", *distance_names(), "last"])] = "auto"
     # feature network, such as squeezenet:weights.safetensors
     features: Annotated[str | None, Located("metrics.digest")] = None
     digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
