@@ -46,7 +46,7 @@ class Validation:
         self._config, self._domains, self._network, self._cache = config, domains, network, cache
         select = config.metrics.select
         scores = ["fid", "kid"] if network and select != "swd" else ["swd"]
-        self._metrics = metrics or [*scores, *({select} & METRICS.keys() - {*scores})]
+        self._metrics = metrics or [*scores, *(name for name in (select,) if name in METRICS and name not in scores)]
         self._held = dict(zip(DIRECTIONS, _held(config, domains), strict=True))
         self._warned = False
 

@@ -1,6 +1,6 @@
-"""The metrics, a measurement with its protocol, and when two measurements may be compared. No torch.
+"""The table of metrics; measurements with their protocol, and when two may be compared. No torch.
 
-A config's choices and the help of a command derive from `METRICS`.
+The choices of configs and the help of commands derive from `METRICS`.
 """
 
 import math
@@ -35,9 +35,9 @@ def distance_names() -> list[str]:
     return [name for name, metric in METRICS.items() if metric.distance]
 
 
-SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
+SPREADS = ("kid_stderr", "is_std")  # uncertainties of scores
 
-# Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
+# Two scores are comparable if these facts of the protocol agree; the other facts are informative.
 IDENTITY = (
     *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
     *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
@@ -46,11 +46,11 @@ IDENTITY = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scores with everything needed to decide whether two of them may be compared.
+    """Scores with all that decides whether they may be compared with other scores.
 
     scores      key (:mod:`ganas.metrics.evaluate`) -> value
-    protocol    facts of this measurement that its keys have no room for; JSON can hold them
-    warnings    one line each: why a score should be read with care
+    protocol    facts of the measurement that are not in its keys, as JSON values
+    warnings    one line each: why a score may mislead
     intervals   key -> (low, high), 95 % bootstrap intervals if requested
     """
 
@@ -60,7 +60,7 @@ class Measurement:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """The measurement as a JSON object."""
         intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
         return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
 
@@ -72,17 +72,17 @@ def metric_of(key: str) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One score over repeats, as the papers' figures show it."""
+    """Statistics of one score over repeats."""
 
     mean: float
     low: float
     high: float
-    standard_error: float  # of the mean; NaN of a single one
+    standard_error: float  # of the mean; NaN for a single value
     repeats: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
-        """Of one value or more."""
+        """Summarize one or more values."""
         finite = len(values) > 1 and all(map(math.isfinite, values))
         spread = stdev(values) / math.sqrt(len(values)) if finite else math.nan
         return cls(mean(values), min(values), max(values), spread, len(values))
@@ -92,7 +92,7 @@ class Summary:
 
 
 def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
-    """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
+    """Mean, range and standard error of every score; raises `ConfigError` if the protocols differ."""
     first = measurements[0]
     for other in measurements[1:]:
         if difference := next(differences(first, other), None):
@@ -105,7 +105,7 @@ def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
 
 
 def differences(one: Measurement, other: Measurement) -> Iterator[str]:
-    """Why two measurements may not be compared, a fact each; nothing where they may."""
+    """Yield each fact in which two measurements differ so that they may not be compared."""
     if one.scores.keys() != other.scores.keys():
         yield f"keys {', '.join(one.scores)} and {', '.join(other.scores)}"
     for fact in IDENTITY:
