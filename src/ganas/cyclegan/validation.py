@@ -142,6 +142,7 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
     """
     machine, features = this_machine(), config.metrics.features
     network = load_features(features, device=machine.device(config.training.device)) if features else None
+    config = resolve(config, machine, domains.facts)
     validation = Validation(config, domains, network, cache)
     digests = {"data.digest_test": validation.test_digest(), "metrics.digest": network.digest if network else None}
     facts = replace(domains.facts, digests={**domains.facts.digests, **digests})
