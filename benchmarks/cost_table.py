@@ -12,7 +12,6 @@ from steps import our_loop, ours
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.cost import measure_cost
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.strategies import joint_phases
 
 RUNS = (  # kind, layout, width, discriminators' width
     *(("search", "framed", width, 64) for width in (8, 16)),
@@ -35,7 +34,7 @@ def main() -> None:
                 torch.set_num_threads(given.threads)
                 config = our_loop(**options).config  # type: ignore[arg-type]
                 architecture = None if kind == "search" else Architecture(layout)
-                dry = measure_cost(config, find_layout(layout), architecture, joint_phases)
+                dry = measure_cost(config, find_layout(layout), architecture)
                 rows.append(
                     (
                         *(kind, layout, width, f"{resolution}²", batch, f"{measured:.2f}", f"{batch / measured:.2g}"),

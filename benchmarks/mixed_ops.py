@@ -14,7 +14,8 @@ from contest import arguments, machine, print_table
 from ganas.cyclegan.build import build, mixture
 from ganas.cyclegan.grouping import WAYS, naive
 from ganas.cyclegan.layout import LAYOUTS
-from ganas.cyclegan.mixed import MixedOp, softmax_weights
+from ganas.cyclegan.mixed import MixedOp
+from ganas.cyclegan.sampling import softmax_weights
 
 SLOTS = (  # layout, network, place among the searched slots
     *(("framed", "generator", place) for place in (0, 1, 2, 20)),

@@ -20,7 +20,6 @@ from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.presets import make_config
-from ganas.cyclegan.strategies import joint_phases
 from ganas.growing.actions import proggan_route
 from ganas.growing.plan import route_specs
 from ganas.growing.presets import make_grow_config
@@ -57,7 +56,7 @@ def our_loop(
     config = make_config(kind, preset="gpu", flags=flags, settings=settings)  # type: ignore[arg-type]
     config = resolve(config, this_machine(), DataFacts({}))
     architecture = None if kind == "search" else Architecture(layout)
-    return trial_loop(config, find_layout(layout), architecture, joint_phases)
+    return trial_loop(config, find_layout(layout), architecture)
 
 
 def ours(**options: Any) -> Step:

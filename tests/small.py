@@ -12,7 +12,7 @@ from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, RunConfig,
 from ganas.cyclegan.layout import LAYOUTS
 from ganas.cyclegan.model import CycleGAN, ImagePool
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.strategies import joint_phases, open_loop
+from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.learning.ema import EMA
 from ganas.learning.loop import Loop
 from ganas.learning.phases import Phase
@@ -45,7 +45,7 @@ def small_gan(config: RunConfig, seed: int = 0) -> CycleGAN:
 def small_loop(
     config: RunConfig,
     seed: int = 0,  # of the networks' initial weights
-    phases: Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]] = joint_phases,
+    phases: Callable[[CycleGAN, dict[str, ImagePool], RunConfig], list[Phase]] = build_phases,
 ) -> tuple[Loop, dict[str, ImagePool]]:
     """Networks with all that trains them."""
     gan = small_gan(config, seed)

@@ -57,11 +57,12 @@ ROOMS = {
 }
 TORCH_FREE = (
     *("__init__", "__main__", "cli", "config", "document", "errors", "jobs", "paths", "progress", "resuming"),
-    *("kinds", "learning.adversarial", "settings", "signals", "store"),
-    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets", "size")),
+    *("kinds", "learning.adversarial", "metrics.measurement", "settings", "signals", "store"),
+    *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets")),
+    *(f"cyclegan.{name}" for name in ("sampling", "size", "strategies")),
     *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
     *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "topk")),
-    "recipes.jobs",
+    *("recipes.figures", "recipes.jobs"),
 )
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path

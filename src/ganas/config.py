@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from ganas.errors import ConfigError, shown
 from ganas.machine import Machine
+from ganas.metrics.measurement import METRICS
 from ganas.paths import expanded
 
 SCHEMA = 1
@@ -98,7 +99,7 @@ class LearningConfig(Section):
 
 
 def refuse_distance_without_network(select: str, features: str | None) -> None:
-    if select in ("fid", "kid") and not features:
+    if select in METRICS and METRICS[select].needs != "nothing" and not features:
         raise ValueError(f"metrics.select={select} needs a feature network: give --features")
 
 

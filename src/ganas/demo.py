@@ -16,7 +16,6 @@ from ganas.cyclegan.find import find_architecture
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.search import search
-from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.cyclegan.train import train
 from ganas.cyclegan.translate import translate
 from ganas.data.demo import DemoData, write_demo_data
@@ -93,10 +92,10 @@ def _seconds(config: RunConfig) -> float:
     """Estimate the time of all training steps from a few of them, with alphas learning."""
     layout = find_layout(config.nets.layout)
     resolved = resolve(config, this_machine(), DataFacts({}))
-    search, batch = resolved.search, resolved.training.batch
-    architecture = None if search else find_architecture(f"random:{layout.name}:0")
-    loop = trial_loop(resolved, layout, architecture, STRATEGIES[search.strategy].phases if search else joint_phases)
+    architecture = None if resolved.search else find_architecture(f"random:{layout.name}:0")
+    loop = trial_loop(resolved, layout, architecture)
     loop.nimg = resolved.total_images // 2  # after search.warmup
+    batch = resolved.training.batch
     images = noise(2, batch, resolved.data.resolution)
     return step_seconds(loop, images, warm_up=1, steps=3) * resolved.total_images / batch
 

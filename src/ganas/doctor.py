@@ -14,7 +14,6 @@ from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
-from ganas.cyclegan.strategies import joint_phases
 from ganas.errors import is_out_of_memory
 from ganas.learning.timing import noise, step_seconds
 from ganas.machine import cores, default_threads, this_machine
@@ -75,7 +74,7 @@ def _measured_speed(preset: str) -> Finding:
         flags = {"data.a": "a", "data.b": "b"} | ({"nets.layout": architecture.layout} if architecture else {})
         config = make_config(kind, preset=preset, flags=flags)  # type: ignore[arg-type]
         config = resolve(config, this_machine(), DataFacts({}))
-        loop = trial_loop(config, find_layout(config.nets.layout), architecture, joint_phases)
+        loop = trial_loop(config, find_layout(config.nets.layout), architecture)
         rates[kind] = 1 / step_seconds(loop, noise(2, config.training.batch, config.data.resolution))
         formats.append(f"{kind} {config.training.memory_format}")
         images.append(f"{kind} {rates[kind] * config.training.batch:.3g}")

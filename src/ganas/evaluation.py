@@ -36,7 +36,7 @@ def evaluate(
     real: StrPath,
     fake: StrPath,
     *,
-    metrics: Sequence[str] | None = None,  # of fid, kid, pr, is, swd; None: all that `features` allows
+    metrics: Sequence[str] | None = None,  # names in METRICS; None: all that `features` allows
     features: str | None = None,  # specification of a feature network, as squeezenet:weights.safetensors
     count: int | None = None,  # draw so many of the fake images; None: all
     bootstrap: int = 0,  # resamples behind 95 % intervals; 0: none

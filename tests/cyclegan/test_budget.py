@@ -20,8 +20,8 @@ from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, find_layout
 from ganas.cyclegan.model import CycleGAN, ImagePool
 from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.cyclegan.size import macs, parameters
-from ganas.cyclegan.strategies import open_loop, two_step_phases
 from ganas.errors import ConfigError, RunError
 from ganas.store import Run
 from tiny import FLAGS, ganas, write_domains
@@ -166,7 +166,7 @@ def test_in_two_steps_the_penalty_is_for_alphas_alone(tmp_path: Path) -> None:
         gan = open_gan(settings, LAYOUT, None)
         budget = budget_of(settings, tmp_path)
         loop = open_loop(
-            gan, two_step_phases(gan, {d: ImagePool(2) for d in "ab"}, settings, budget.terms), None, settings
+            gan, build_phases(gan, {d: ImagePool(2) for d in "ab"}, settings, budget.terms), None, settings
         )
         image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
         loop.step(image, image, image, image)

@@ -14,6 +14,7 @@ from ganas.cyclegan.grouping import Grouping, naive, split, whole
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
 from ganas.cyclegan.mixed import MixedOp, draw, mixtures
 from ganas.cyclegan.model import CycleGAN, inherit
+from ganas.cyclegan.sampling import SAMPLERS
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 every_network = pytest.mark.parametrize("kind", ["generator", "discriminator"])
@@ -271,7 +272,7 @@ def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
         network = build(getattr(layout, kind), 2, mixture(kind, grouping)).double().eval()
         for mixed in mixtures(network):
             nn.init.normal_(mixed.alpha)
-        draw(network, "gumbel", 1.0, torch.Generator().manual_seed(0))
+        draw(network, SAMPLERS["gumbel"], 1.0, torch.Generator().manual_seed(0))
         x = noise(layout.minimum, torch.float64, count=2).requires_grad_()
         y = network(x) + network(x.flip(3)).square()
         y.square().sum().backward()

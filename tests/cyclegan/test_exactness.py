@@ -11,6 +11,7 @@ from ganas.cyclegan.grouping import naive, split, whole
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS
 from ganas.cyclegan.mixed import draw, mixtures
 from ganas.cyclegan.model import CycleGAN, LossWeights, discriminator_loss, generator_loss
+from ganas.cyclegan.sampling import SAMPLERS
 from ganas.learning.loop import Loop
 from small import noise, small_config, small_loop
 
@@ -37,7 +38,7 @@ def gradients(gan: CycleGAN, sampling: str, batch: tuple[Tensor, Tensor]) -> dic
     gan.eval()  # no power iteration: the states are compared as they are
     gan.zero_grad()
     for network in gan.children():
-        draw(network, sampling, 1.0, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+        draw(network, SAMPLERS[sampling], 1.0, torch.Generator().manual_seed(0))
     terms, fakes = generator_loss(gan, *batch, adversarial="lsgan", weights=LossWeights())
     terms |= discriminator_loss(gan, *batch, fakes, adversarial="lsgan")
     torch.stack([term.double() for term in terms.values()]).sum().backward()

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from ganas.cyclegan.build import build, mixture
 from ganas.cyclegan.grouping import whole
 from ganas.cyclegan.layout import LAYOUTS
-from ganas.cyclegan.mixed import MixedOp, Sampling, draw, gumbel_weights, mixtures, use_mean_weights
-
-SAMPLINGS: list[Sampling] = ["softmax", "gumbel"]
+from ganas.cyclegan.mixed import MixedOp, draw, mixtures, use_mean_weights
+from ganas.cyclegan.sampling import SAMPLERS, gumbel_weights
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -36,33 +35,33 @@ def test_a_mixture_is_the_weighted_sum_of_its_ops() -> None:
     assert mixed(torch.tensor([-4.0, 3.0])).tolist() == [-1.0, 6.75]
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("sampling", SAMPLERS)
 @pytest.mark.parametrize("temperature", [5.0, 0.1])
-def test_weights_of_a_slot_are_positive_and_sum_to_one(sampling: Sampling, temperature: float) -> None:
+def test_weights_of_a_slot_are_positive_and_sum_to_one(sampling: str, temperature: float) -> None:
     network = supernet()
-    draw(network, sampling, temperature, seeded())
+    draw(network, SAMPLERS[sampling], temperature, seeded())
     assert (weights(network) >= 0).all()
     torch.testing.assert_close(weights(network).sum(dim=1), torch.ones(4))
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_a_draw_depends_on_its_generator_alone_and_leaves_the_global_one(sampling: Sampling) -> None:
+@pytest.mark.parametrize("sampling", SAMPLERS)
+def test_a_draw_depends_on_its_generator_alone_and_leaves_the_global_one(sampling: str) -> None:
     network = supernet()
-    draw(network, sampling, 1.0, seeded(1))
+    draw(network, SAMPLERS[sampling], 1.0, seeded(1))
     first = weights(network)
     torch.manual_seed(9)
     state = torch.random.get_rng_state()
-    draw(network, sampling, 1.0, seeded(1))
+    draw(network, SAMPLERS[sampling], 1.0, seeded(1))
     assert torch.equal(weights(network), first)
     assert torch.equal(torch.random.get_rng_state(), state)
-    draw(network, sampling, 1.0, seeded(2))
+    draw(network, SAMPLERS[sampling], 1.0, seeded(2))
     assert torch.equal(weights(network), first) == (sampling == "softmax")
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_alphas_learn_from_a_draw_and_not_from_means(sampling: Sampling) -> None:
+@pytest.mark.parametrize("sampling", SAMPLERS)
+def test_alphas_learn_from_a_draw_and_not_from_means(sampling: str) -> None:
     network = supernet()
-    draw(network, sampling, 1.0, seeded())
+    draw(network, SAMPLERS[sampling], 1.0, seeded())
     assert weights(network).requires_grad
     use_mean_weights(network)
     assert not weights(network).requires_grad

@@ -14,6 +14,7 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Layout
 from ganas.cyclegan.mixed import draw
 from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, LossWeights, discriminator_loss, generator_loss
+from ganas.cyclegan.sampling import SAMPLERS
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import reconstruction
 
@@ -86,7 +87,7 @@ def small_gan(layout: Layout) -> tuple[CycleGAN, Tensor, Tensor]:
     torch.manual_seed(0)
     gan = CycleGAN(layout, None, 2, 2).double().eval()
     for network in gan.children():
-        draw(network, "gumbel", 1.0, torch.Generator().manual_seed(1))
+        draw(network, SAMPLERS["gumbel"], 1.0, torch.Generator().manual_seed(1))
     a, b = torch.rand(2, 2, 3, layout.minimum, layout.minimum, dtype=torch.float64) * 2 - 1
     return gan, a, b
 

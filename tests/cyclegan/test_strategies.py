@@ -9,16 +9,21 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ganas.cyclegan import strategies as phases
+from ganas.cyclegan import phases
+from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
-from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, find_layout
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import draw
 from ganas.cyclegan.model import CycleGAN, ImagePool
 from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.phases import alphas_of, assign_roles, build_phases, open_loop, step_sources
+from ganas.cyclegan.sampling import SAMPLERS, Sampler
 from ganas.cyclegan.search import search
-from ganas.cyclegan.strategies import STRATEGIES, alphas_of, open_loop
+from ganas.cyclegan.strategies import STRATEGIES, SearchStrategy
 from ganas.data.loaders import Batches, halves, to_images
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError
@@ -36,7 +41,7 @@ def config(name: str, **search: Any) -> RunConfig:
         seed=3,
         data=DataConfig(a=Path("a"), b=Path("b"), resolution=SIDE, load_scale=1.0, split_seed=5),
         nets=NetsConfig(layout="paper", width=1, discriminator_width=1),
-        search=SearchConfig(strategy=name, **search),  # type: ignore[arg-type]
+        search=SearchConfig(strategy=name, **search),
         training=TrainingConfig(images=EPOCHS * B, device="cpu", precision="float32", threads=1),
     )
 
@@ -101,9 +106,9 @@ def searched(name: str, domains: tuple[ImageSource, ImageSource], monkeypatch: p
 
 def batches(name: str, domains: tuple[ImageSource, ImageSource], nimg: int = 0) -> Iterator[tuple[Tensor, ...]]:
     settings = config(name)
-    sources = STRATEGIES[name].sources(*domains, settings.split_seed)
+    sources = step_sources(*domains, settings)
     walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
-    return STRATEGIES[name].roles(walks.from_image(nimg), nimg, settings)
+    return assign_roles(walks.from_image(nimg), nimg, settings)
 
 
 def images_of(seen: list[Seen], learners: str) -> tuple[set[int], set[int]]:
@@ -165,14 +170,13 @@ def test_under_ths_alphas_learn_from_both_halves_as_long(
 ) -> None:
     """Whatever the warm-up, in which they do not learn."""
     settings = config("ths", warmup=warmup)
-    strategy = STRATEGIES["ths"]
-    sources = strategy.sources(*domains, settings.split_seed)
+    sources = step_sources(*domains, settings)
     walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     total = settings.total_images
     begins = int(warmup * total)
     seen = [
         int(to_images(images[-1])[0, 0, 0, 0])
-        for images in islice(strategy.roles(walks.from_image(0), 0, settings), total)
+        for images in islice(assign_roles(walks.from_image(0), 0, settings), total)
     ]
     halves_of_b = [
         {int(path) + 100 for path in (name.removesuffix(".png") for name in sources[n].names)} for n in (1, 3)
@@ -202,11 +206,11 @@ def test_an_alpha_step_moves_alphas_alone_and_a_weight_step_weights_alone(name: 
     images = tuple(torch.rand(4, 1, 3, SIDE, SIDE, generator=random) * 2 - 1)
     alphas = {id(alpha) for network in NETWORKS for alpha in alphas_of(gan.network(network))}
     learned = []
-    for phase in STRATEGIES[name].phases(gan, {domain: ImagePool(2) for domain in "ab"}, settings):
+    for phase in build_phases(gan, {domain: ImagePool(2) for domain in "ab"}, settings):
         gan.zero_grad()
         phase.freeze_others(gan)
         for network in NETWORKS:
-            draw(gan.network(network), "softmax", 1.0, random)
+            draw(gan.network(network), SAMPLERS["softmax"], 1.0, random)
         torch.stack([*phase.terms(images, random).values()]).sum().backward()
         for label, parameter in gan.named_parameters():
             of_alphas = phase.name.startswith("alpha_")
@@ -222,7 +226,7 @@ def test_alphas_wait_for_the_warm_up(domains: tuple[ImageSource, ImageSource], m
     settings = config("tf", warmup=0.5)
     gan = open_gan(settings, find_layout("paper"), None)
     before = [alpha.clone() for alpha in alphas_of(gan.generator_ab)]
-    loop = open_loop(gan, STRATEGIES["tf"].phases(gan, {d: ImagePool(2) for d in "ab"}, settings), None, settings)
+    loop = open_loop(gan, build_phases(gan, {d: ImagePool(2) for d in "ab"}, settings), None, settings)
     images = tuple(torch.rand(2, 1, 3, SIDE, SIDE) * 2 - 1)
     for _ in range(2):
         loop.step(*images)
@@ -231,6 +235,36 @@ def test_alphas_wait_for_the_warm_up(domains: tuple[ImageSource, ImageSource], m
     loop.nimg = settings.total_images // 2
     loop.step(*images)
     assert not any(map(torch.equal, before, alphas_of(gan.generator_ab)))
+
+
+def test_a_new_strategy_is_one_entry(
+    domains: tuple[ImageSource, ImageSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random search: weights learn with one random op per slot and step, and the result is a random architecture."""
+    sampled = []
+
+    def one_hot(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+        sampled.append(int(torch.randint(len(alpha), (), generator=generator)))
+        return torch.eye(len(alpha))[sampled[-1]]
+
+    def derive(config: RunConfig, layout: Layout, alphas: object, budget: object) -> Architecture:
+        return random_architecture(layout, config.seed)
+
+    with pytest.raises(ValidationError, match="input should be 'of', 'tf', 'th' or 'ths'"):
+        config("random")
+    monkeypatch.setitem(STRATEGIES, "random", SearchStrategy(["weights"], sampling=Sampler(one_hot), derive=derive))
+    settings = config("random")
+    data = settings.data.model_copy(update={"a": domains[0].path, "b": domains[1].path})
+    training = settings.training.model_copy(update={"images": 3})
+    settings = settings.model_copy(update={"data": data, "training": training})
+    layout = find_layout("paper")
+    assert search(settings, tmp_path / "run").architecture == random_architecture(layout, settings.seed)
+    slots = {name: len(layout.network(name).searched) for name in NETWORKS}
+    assert len(sampled) == 3 * sum(slots[name] for names in (NETWORKS, DISCRIMINATORS) for name in names)
+    assert {*sampled} == set(range(8)), "every op is sampled"
+    before, after = open_gan(settings, layout, None).state_dict(), load_file(tmp_path / "run" / "supernet.safetensors")
+    kept = {name for name in after if torch.equal(before[name], after[name])}
+    assert {name for name in after if name.endswith("alpha")} <= kept < after.keys(), "weights alone learn"
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 101])

@@ -8,7 +8,8 @@ from ganas.cyclegan.config import RunConfig, SearchConfig
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS
 from ganas.cyclegan.mixed import draw, mixtures
 from ganas.cyclegan.model import ImagePool
-from ganas.cyclegan.strategies import joint_phases
+from ganas.cyclegan.phases import build_phases
+from ganas.cyclegan.sampling import SAMPLERS
 from ganas.learning.phases import Phase
 from small import noise, small_config, small_gan
 
@@ -28,11 +29,11 @@ def test_every_alpha_and_weight_of_a_phases_networks_has_a_gradient_and_nothing_
     config = config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})})
     gan, random = small_gan(config), torch.Generator().manual_seed(0)
     learned: list[str] = []
-    for phase in joint_phases(gan, pools(config), config):
+    for phase in build_phases(gan, pools(config), config):
         gan.zero_grad()
         phase.freeze_others(gan)
         for name in NETWORKS:
-            draw(gan.network(name), "softmax", 1.0, random)
+            draw(gan.network(name), SAMPLERS["softmax"], 1.0, random)
         torch.stack([*phase.terms(noise(config), random).values()]).sum().backward()
         for name, parameter in gan.named_parameters():
             if name.startswith(phase.networks):
@@ -47,7 +48,7 @@ def test_every_alpha_and_weight_of_a_phases_networks_has_a_gradient_and_nothing_
 @every_config
 def test_every_parameter_has_one_optimiser(config: RunConfig) -> None:
     gan = small_gan(config)
-    phases = joint_phases(gan, pools(config), config)
+    phases = build_phases(gan, pools(config), config)
     for phase in phases:
         theirs = {id(parameter) for name in phase.networks for parameter in gan.network(name).parameters()}
         assert {id(parameter) for parameter in parameters(phase)} == theirs
@@ -65,7 +66,7 @@ def test_alphas_and_weights_share_one_adam_and_alphas_may_have_a_rate_of_their_o
     config = small_config("framed", SearchConfig(alpha_lr=alpha_lr))
     gan = small_gan(config)
     alphas = {id(mixed.alpha) for mixed in mixtures(gan)}
-    for phase in joint_phases(gan, pools(config), config):
+    for phase in build_phases(gan, pools(config), config):
         for group in phase.optimizer.param_groups:
             are_alphas = {id(parameter) in alphas for parameter in group["params"]}
             assert len(are_alphas) == 1

@@ -11,13 +11,15 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from ganas.cyclegan.config import MetricsConfig
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
+from ganas.growing.config import ScoreConfig
 from ganas.metrics.distances import frechet, kernel
-from ganas.metrics.evaluate import METRICS, ImageSet, Metric, Reference, evaluate, fid, possible_metrics
+from ganas.metrics.evaluate import ImageSet, Reference, evaluate, fid, possible_metrics
 from ganas.metrics.features import Activations, PreprocessingName, load_features
-from ganas.metrics.measurement import Measurement, Summary, metric_of, summarize
+from ganas.metrics.measurement import METRICS, Measurement, Metric, Summary, metric_of, summarize
 from ganas.metrics.sliced import sliced_wasserstein
 from noise_images import ListSource, noise
 
@@ -59,12 +61,15 @@ def as_source(images: Tensor) -> ListSource:
     return ListSource([Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images])
 
 
-def test_a_new_metric_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def brightness(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
-        means = (side.resized(4, seed).float().mean().item() for side in (real, fake))
-        return Measurement({"brightness@pixels": abs(next(means) - next(means))})
+def brightness(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
+    """The difference of mean gray levels."""
+    means = (side.resized(4, seed).float().mean().item() for side in (real, fake))
+    return Measurement({"brightness@pixels": abs(next(means) - next(means))})
 
-    monkeypatch.setitem(METRICS, "brightness", Metric("difference of mean gray levels", brightness, "nothing"))
+
+def test_a_new_metric_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "brightness", Metric(f"{__name__}:brightness", "nothing", distance=True))
+    assert {MetricsConfig(select="brightness").select, ScoreConfig(select="brightness").select} == {"brightness"}
     dark, bright = torch.full((3, 3, 4, 4), 10, dtype=torch.uint8), torch.full((2, 3, 4, 4), 30, dtype=torch.uint8)
     assert evaluate(dark, bright, metrics=["brightness"], features=None).scores == {"brightness@pixels": 20}
     measured = Reference(dark, ["brightness"], None).measure(bright, bootstrap=2)

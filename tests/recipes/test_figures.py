@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ganas.cyclegan import search as oneshot
 from ganas.errors import ConfigError, RunError
 from ganas.recipes.configs import job_config
-from ganas.recipes.figures import FIGURES, HALVED, PAPER_DATASETS, SCALES, Network, recipe
+from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, Network, recipe
 from ganas.recipes.jobs import Dataset, Job
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
@@ -141,10 +140,6 @@ def test_all_jobs_hold_out_the_same_images(figure: str, scale: str) -> None:
     configs = [job_config(job) for job in jobs]
     assert {(config.split_seed, config.data.validation) for config in configs} == {(7, configs[0].data.validation)}
     assert len({config.seed for config in configs}) > 1
-
-
-def test_halved_lists_the_strategies_that_halve() -> None:
-    assert set(HALVED) == {name for name, strategy in oneshot.STRATEGIES.items() if strategy.halved}
 
 
 @pytest.mark.parametrize("scale", SCALES)

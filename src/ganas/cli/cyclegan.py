@@ -24,6 +24,7 @@ from ganas.cli.options import (
 )
 from ganas.cli.printing import echo, fresh, print_next
 from ganas.cyclegan.layout import LAYOUTS
+from ganas.cyclegan.strategies import STRATEGIES
 from ganas.errors import ConfigError, counted, shown
 
 SEARCHABLE = ", ".join(name for name, layout in LAYOUTS.items() if layout.size > 1)
@@ -52,7 +53,7 @@ def search(
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option("--strategy", metavar="NAME", help="How alphas and weights learn: of, tf, th or ths. [of]"),
+        typer.Option("--strategy", metavar="NAME", help=f"How alphas and weights learn: {', '.join(STRATEGIES)}. [of]"),
     ] = None,
     budget_params: Annotated[
         str | None,

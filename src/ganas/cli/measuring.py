@@ -9,6 +9,7 @@ import typer
 from ganas.cli.options import AsJson, Features, NoIcc, White, app, data_app, refuse_both
 from ganas.cli.printing import echo, print_table
 from ganas.errors import ConfigError, shown
+from ganas.metrics.measurement import METRICS
 
 
 @app.command()
@@ -24,7 +25,7 @@ def evaluate(
         typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to judge; again for each repeat."),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="NAMES", help="Of fid,kid,pr,is,swd. [those that can be had]")
+        str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
     ] = None,
     features: Features = None,
     images: Annotated[

@@ -23,11 +23,13 @@ from ganas.config import (
     refuse_distance_without_network,
     resolve_sections,
 )
+from ganas.cyclegan.sampling import SAMPLERS
+from ganas.cyclegan.strategies import STRATEGIES
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
+from ganas.metrics.measurement import distance_names
 
 DiscriminatorName = Literal["searched", "patchgan"]
-Sampling = Literal["softmax", "gumbel"]
 
 
 class DataConfig(Section):
@@ -59,15 +61,15 @@ class DataConfig(Section):
 
 
 class NetsConfig(Section):
-    """How large the networks are, and how a supernet mixes its ops."""
+    """The sizes of the networks, and how a supernet mixes its ops."""
 
     layout: str = "framed"
     width: Width = 16.0  # of the generators; their encoders output 4 × width channels
     width_ab: Width | None = None  # of one generator; None: width
     width_ba: Width | None = None
     discriminator_width: Width = 64.0  # channels of the discriminators' first slot
-    discriminator: DiscriminatorName = "searched"  # train: patchgan takes hand-made ones instead
-    # of a supernet's slot: merged shares convolutions among ops, naive computes every op by itself
+    discriminator: DiscriminatorName = "searched"  # train: patchgan uses hand-made ones instead
+    # merged: the ops of a supernet's slot share convolutions; naive: each op is computed by itself
     mixing: Literal["merged", "naive"] = "merged"
 
     def width_of(self, network: str) -> float:
@@ -92,8 +94,8 @@ class LossConfig(Section):
 class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
-    strategy: Literal["of", "tf", "th", "ths"] = "of"  # ganas.cyclegan.strategies: which parameters learn when
-    sampling: Sampling = "softmax"
+    strategy: Annotated[str, one_of(lambda: STRATEGIES)] = "of"  # which parameters learn when, from which images
+    sampling: Annotated[str, one_of(lambda: SAMPLERS)] = "softmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
     warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: they learn from the first
@@ -114,11 +116,11 @@ class SearchConfig(Section):
 
 
 class TrainingConfig(LearningConfig):
-    """How long and how the networks of a CycleGAN train. Images are pairs here."""
+    """How long and how the networks of a CycleGAN train. Images are counted in pairs."""
 
     images: Positive | None = None  # pairs in total; a resumed run may raise it; None: from `epochs`
     epochs: Positive | None = None  # of max(|A|, |B|) pairs; converted to images once
-    # recompute the generators' cells in the backward pass, bit for bit: less memory, more time
+    # recompute the generators' cells in the backward pass, bit-identical: less memory, more time
     checkpointing: Annotated[bool, FREE] = False
     compile: bool = False  # torch.compile the generators' training step; takes a minute at the start: docs/speed.md
     # of weights and activations; auto: the faster one on this machine
@@ -143,7 +145,7 @@ class MetricsConfig(Section):
     """How a checkpoint is selected."""
 
     # auto: kid with a feature network, else swd; last: the last checkpoint, though scores are still recorded
-    select: Literal["auto", "fid", "kid", "swd", "last"] = "auto"
+    select: Annotated[str, one_of(lambda: ["auto", *distance_names(), "last"])] = "auto"
     # feature network, such as squeezenet:weights.safetensors
     features: Annotated[str | None, Located("metrics.digest")] = None
     digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
@@ -171,7 +173,7 @@ class RunConfig(Config):
 
     @classmethod
     def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        """Runs were channels-last before there was a choice."""
+        """Runs stored without a memory format were channels-last."""
         training = document.get("training")
         if not isinstance(training, dict):
             return document

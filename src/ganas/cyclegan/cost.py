@@ -15,7 +15,7 @@ from ganas.cyclegan.find import NetworkSize, describe_sizes
 from ganas.cyclegan.layout import NETWORKS, Layout
 from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.strategies import PhaseBuilder, no_penalty, open_loop
+from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise, step_seconds
 from ganas.progress import readable_seconds
@@ -34,10 +34,10 @@ class Cost:
     total_seconds: float  # steps alone
 
 
-def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None, phases: PhaseBuilder) -> Cost:
+def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Cost:
     """Build the run's networks and take a few real steps on noise. `config` is resolved."""
     training, nets = config.training, config.nets
-    loop = trial_loop(config, layout, architecture, phases)
+    loop = trial_loop(config, layout, architecture)
     gan = loop.gan
     networks = [
         _measured_size(name, gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
@@ -58,11 +58,11 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     )
 
 
-def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None, phases: PhaseBuilder) -> Loop:
+def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
     """The loop of a run that is not there: its networks, fresh, and nothing written. `config` is resolved."""
     gan = open_gan(config, layout, architecture)
     pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
-    return open_loop(gan, phases(gan, pools, config, no_penalty), None, config)
+    return open_loop(gan, build_phases(gan, pools, config), None, config)
 
 
 def _measured_size(name: str, network: nn.Module, width: float, resolution: int) -> NetworkSize:

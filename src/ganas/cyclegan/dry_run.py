@@ -5,7 +5,6 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.cost import describe, measure_cost
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.search import open_search
-from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.cyclegan.train import open_training
 from ganas.paths import StrPath
 from ganas.store import Run
@@ -21,12 +20,10 @@ def dry_run(
     """The config as it would be resolved, and what the run would cost, a line each; nothing is written."""
     if config.search:
         resolved, *_ = open_search(config, Run(out))
-        phases = STRATEGIES[config.search.strategy].phases
     else:
         assert architecture, "a training has an architecture"
         resolved, *_ = open_training(config, architecture, Run(out))
-        phases = joint_phases
-    lines = describe(measure_cost(resolved, find_layout(resolved.nets.layout), architecture, phases), repeats)
+    lines = describe(measure_cost(resolved, find_layout(resolved.nets.layout), architecture), repeats)
     if config.search and config.search.budget == "ms":
         lines.append("budget           in milliseconds: the search measures them first, and then says whether it fits")
     return resolved, lines

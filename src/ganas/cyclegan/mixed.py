@@ -1,7 +1,7 @@
 """The mixed operation of a supernet: a weighted sum of every op a slot may hold (section 3.2).
 
-The weights are drawn once per network and optimizer step by `draw`, and shared by every forward pass until the
-next draw: by softmax over alpha (the paper) or Gumbel-softmax over softmax(alpha) (the authors' released code).
+`draw` samples the weights once per network and optimizer step (`ganas.cyclegan.sampling`); every forward pass until the
+next draw shares them.
 
 A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. `Groups` lists the ops that
 share one. Each draw sums their kernels, and all forward passes until the next draw compute a slot by few convolutions.
@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ganas.cyclegan.config import Sampling
 from ganas.cyclegan.merging import SharedConvolution, form_of, forms_of
+from ganas.cyclegan.sampling import Sampler, softmax_weights
 
 Groups = Sequence[Sequence[str]]  # ops that share a convolution; what is in none is left alone
 
@@ -72,39 +72,19 @@ class MixedOp(nn.Module):
         return total
 
 
-# ── draws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def softmax_weights(alpha: Tensor) -> Tensor:
-    """β = softmax(α), [ops] -> [ops] (section 3.2)."""
-    return torch.softmax(alpha, dim=0)
-
-
-def gumbel_weights(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """A relaxed one-hot sample, softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1); [ops] -> [ops].
-
-    As in the released code, the noise is added to the softmaxed alphas, not to the alphas.
-    """
-    exponential = torch.empty(alpha.shape).exponential_(generator=generator).to(alpha)
-    return torch.softmax((torch.softmax(alpha, dim=0) - exponential.log()) / temperature, dim=0)
-
-
 def mixtures(network: nn.Module) -> Iterator[MixedOp]:
     """Yield the mixed ops of a network from input to output; a final network has none."""
     return (module for module in network.modules() if isinstance(module, MixedOp))
 
 
-def draw(network: nn.Module, sampling: Sampling, temperature: float, generator: torch.Generator) -> None:
-    """Draw the weights of every mixed op of a supernet for one optimizer step; does nothing to a final network.
+def draw(network: nn.Module, sampler: Sampler, temperature: float, generator: torch.Generator) -> None:
+    """Sample the weights of every mixed op of a supernet for one optimizer step; does nothing to a final network.
 
     Call it under autocast if the step uses autocast. A draw runs one power iteration of the spectral norms; ops that
     are not merged run theirs at each access, except within `parametrize.cached()`.
     """
     for mixed in mixtures(network):
-        if sampling == "gumbel":
-            mixed.use(gumbel_weights(mixed.alpha, temperature, generator))
-        else:
-            mixed.use(softmax_weights(mixed.alpha))
+        mixed.use(sampler.weights(mixed.alpha, temperature, generator))
 
 
 @torch.no_grad()

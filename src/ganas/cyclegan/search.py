@@ -8,12 +8,13 @@ from safetensors.torch import save
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.budget import open_budget
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.derive import Choice, derive, overruled, read_choices, records, summarize
+from ganas.cyclegan.derive import Choice, overruled, read_choices, records, summarize
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.longer import describe_stretch
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.strategies import STRATEGIES, no_penalty
+from ganas.cyclegan.phases import no_penalty
+from ganas.cyclegan.strategies import STRATEGIES, find_strategy
 from ganas.cyclegan.trainer import introduce, open_trainer
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.data.sources import check_halves
@@ -54,8 +55,6 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
     Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
     """
-    assert config.search is not None, "a search has a search section"
-    strategy = STRATEGIES[config.search.strategy]
     layout = find_layout(config.nets.layout)
     run = Run(out)
     config, domains, validation = open_search(config, run)
@@ -79,13 +78,13 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             summary = summarize(choices())
             return "; {converged} of {slots} slots converged, median entropy {median_entropy:.3f}".format(**summary)
 
-        trainer = open_trainer(run, config, gan, domains, strategy, reporter, stop, penalty, facts=log, words=words)
+        trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, facts=log, words=words)
         trainer.resume()
         events = [_watching(trainer, config, validation)] if validation.ready(reporter) else []
         introduce(trainer, config, domains)
         trainer.train("search", events)
         final = choices()
-        architecture = budget.derive(layout, gan.alphas()) if budget else derive(layout, final)
+        architecture = find_strategy(config).derive(config, layout, gan.alphas(), budget)
         run.write_text(run.architecture, architecture.to_json())
         write_atomically(run.supernet, save({k: v.contiguous() for k, v in gan.state_dict().items()}))
         summary = summarize(final)
@@ -107,14 +106,16 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
 def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
     """Resolve the config and open the data; whatever can be wrong is found before the run's folder is made."""
-    assert config.search is not None, "a search has a search section"
-    layout, strategy = find_layout(config.nets.layout), config.search.strategy
+    layout = find_layout(config.nets.layout)
     config = keep_choices(run, config)
+    assert config.search is not None, "a search has a search section"
     domains = open_domains(config, layout)
-    if STRATEGIES[strategy].halved:
+    if find_strategy(config).halved:
+        whole = " or ".join(name for name, strategy in STRATEGIES.items() if not strategy.halved)
+        way_out = f"add images, or search with --strategy {whole}"
         for name, source in (("A", domains.a), ("B", domains.b)):
-            check_halves(len(source), name, f"--strategy {strategy}", "add images, or search with --strategy of or tf")
-    if config.search and config.search.budget != "ms":  # which has to be measured first
+            check_halves(len(source), name, f"--strategy {config.search.strategy}", way_out)
+    if config.search.budget != "ms":  # which has to be measured first
         open_budget(run, config, layout)
     config, validation = open_validation(config, domains, Cache(default_cache()))
     return config, domains, validation

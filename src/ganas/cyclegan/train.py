@@ -18,7 +18,6 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
 from ganas.cyclegan.longer import describe_stretch
 from ganas.cyclegan.model import inherit
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.strategies import Strategy, joint_phases
 from ganas.cyclegan.trainer import introduce, open_trainer
 from ganas.cyclegan.translate import GeneratorInfo, read_generator_info, save_generator
 from ganas.cyclegan.validation import Validation, open_validation
@@ -91,7 +90,7 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
         run.write_text(run.architecture, architecture.to_json())
         with stop.interruptible():
             gan = open_gan(config, layout, architecture)
-        trainer = open_trainer(run, config, gan, domains, Strategy(joint_phases), reporter, stop)
+        trainer = open_trainer(run, config, gan, domains, reporter, stop)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)
         resumed = trainer.resume()

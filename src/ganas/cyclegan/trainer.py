@@ -15,7 +15,7 @@ from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.mixed import use_mean_weights
 from ganas.cyclegan.model import CycleGAN, ImagePool
-from ganas.cyclegan.strategies import Penalty, Strategy, no_penalty, open_loop
+from ganas.cyclegan.phases import Penalty, assign_roles, build_phases, no_penalty, open_loop, step_sources
 from ganas.cyclegan.translate import Translator
 from ganas.data.loaders import Batches, center_crops
 from ganas.data.sources import ImageSource, notes_of
@@ -34,7 +34,6 @@ def open_trainer(
     config: RunConfig,
     gan: CycleGAN,
     domains: Domains,
-    strategy: Strategy,
     reporter: Reporter,
     stop: StopSignal,
     penalty: Penalty = no_penalty,
@@ -46,7 +45,7 @@ def open_trainer(
     pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
     ema = EMA(gan, half_life=training.ema_half_life, batch=training.batch) if training.ema_half_life else None
     batches = Batches(
-        strategy.sources(domains.a, domains.b, config.split_seed),
+        step_sources(domains.a, domains.b, config),
         resolution=data.resolution,
         load_size=round(data.resolution * data.load_scale),
         flip=data.flip,
@@ -68,13 +67,13 @@ def open_trainer(
 
     return Trainer(
         run,
-        open_loop(gan, strategy.phases(gan, pools, config, penalty), ema, config),
+        open_loop(gan, build_phases(gan, pools, config, penalty), ema, config),
         batches,
         reporter,
         stop,
         sample=sample,
         state=pools,
-        arrange=lambda batches, nimg: strategy.roles(batches, nimg, config),
+        arrange=lambda batches, nimg: assign_roles(batches, nimg, config),
         facts=facts,
         summary=lambda losses: summarize_losses(losses) + words(),
     )

@@ -19,7 +19,7 @@ from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
-from ganas.metrics.measurement import Measurement
+from ganas.metrics.measurement import METRICS, Measurement
 from ganas.progress import Reporter
 
 REFERENCE_IMAGES = 500  # of the target domain, at most, to compare translations with
@@ -44,8 +44,9 @@ class Validation:
     ) -> None:
         self._reporter = reporter
         self._config, self._domains, self._network, self._cache = config, domains, network, cache
-        distances = network and config.metrics.select != "swd"
-        self._metrics = metrics or (["fid", "kid"] if distances else ["swd"])
+        select = config.metrics.select
+        scores = ["fid", "kid"] if network and select != "swd" else ["swd"]
+        self._metrics = metrics or [*scores, *(name for name in (select,) if name in METRICS and name not in scores)]
         self._held = dict(zip(DIRECTIONS, _held(config, domains), strict=True))
         self._warned = False
 

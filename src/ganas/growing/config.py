@@ -27,6 +27,7 @@ from ganas.config import (
 from ganas.growing.topk import RankBy, Survival
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
+from ganas.metrics.measurement import distance_names
 
 
 class ImagesConfig(Section):
@@ -99,7 +100,8 @@ class CandidateConfig(LearningConfig):
 class ScoreConfig(Section):
     """The score of a candidate: the distance of its images from real ones at its resolution; lower is better."""
 
-    select: Literal["auto", "fid", "kid", "swd"] = "auto"  # auto: fid with a feature network, else swd
+    # auto: fid with a feature network, else swd
+    select: Annotated[str, one_of(lambda: ["auto", *distance_names()])] = "auto"
     # feature network, such as squeezenet:weights.safetensors
     features: Annotated[str | None, Located("metrics.digest")] = None
     digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable

@@ -38,7 +38,7 @@ from ganas.machine import keep_freed_memory
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
-from ganas.metrics.measurement import metric_of
+from ganas.metrics.measurement import METRICS, metric_of
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
@@ -93,7 +93,7 @@ class RealImages:
 def open_features(config: GrowConfig) -> FeatureNetwork | None:
     """The network that scores are computed with, where they need one."""
     metrics = config.metrics
-    if metrics.select == "swd" or not metrics.features:
+    if METRICS[metrics.select].needs == "nothing" or not metrics.features:
         return None
     return load_features(metrics.features, device=config.device)
 

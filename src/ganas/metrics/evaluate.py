@@ -18,11 +18,12 @@ or SWD_MOST_IMAGES are fewer than all), nor on batches or threads beyond the rou
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from pkgutil import resolve_name
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -46,7 +47,7 @@ from ganas.metrics.distances import (
     precision_recall,
 )
 from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, load_features, resized_batches
-from ganas.metrics.measurement import SPREADS, Measurement, metric_of
+from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.paths import StrPath
 from ganas.progress import Reporter
@@ -274,24 +275,6 @@ def swd(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     )
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A line of METRICS."""
-
-    summary: str
-    measure: Callable[[ImageSet, ImageSet, int], Measurement]  # real, fake, seed
-    needs: Literal["features", "logits", "nothing"]  # of a feature network
-
-
-METRICS: dict[str, Metric] = {
-    "fid": Metric("Fréchet distance of features: the papers' number, biased for few images", fid, "features"),
-    "kid": Metric("kernel distance of features: unbiased, with a standard error", kid, "features"),
-    "pr": Metric("precision and recall: how believable fakes are, and how varied", pr, "features"),
-    "is": Metric("inception score: sure of the class, and of many classes; sees no real image", isc, "logits"),
-    "swd": Metric("sliced Wasserstein distance of Laplacian patches: no network", swd, "nothing"),
-}
-
-
 class Reference:
     """The real side of a measurement, prepared once for all the fakes that are measured against it.
 
@@ -361,7 +344,7 @@ class Reference:
         results = []
         for name in self._metrics:
             try:
-                results.append(METRICS[name].measure(real, fake, self._seed))
+                results.append(resolve_name(METRICS[name].function)(real, fake, self._seed))
             except DataError as error:
                 if self._requested:
                     raise

@@ -1,16 +1,43 @@
-"""A measurement with its protocol, and when two measurements may be compared."""
+"""The table of metrics; measurements with their protocol, and when two may be compared. No torch.
+
+The choices of configs and the help of commands derive from `METRICS`.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from ganas.errors import ConfigError
 
-SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
 
-# Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
+@dataclass(frozen=True)
+class Metric:
+    """Which function measures how well fakes imitate real images, and what that takes."""
+
+    function: str  # module:function of (real: ImageSet, fake: ImageSet, seed) -> Measurement; imported when called
+    needs: Literal["features", "logits", "nothing"]  # of a feature network
+    distance: bool = False  # a single score, lower is better: may select a checkpoint or rank candidates
+
+
+METRICS = {
+    "fid": Metric("ganas.metrics.evaluate:fid", "features", distance=True),  # the papers' number, biased for few images
+    "kid": Metric("ganas.metrics.evaluate:kid", "features", distance=True),  # unbiased, with a standard error
+    "pr": Metric("ganas.metrics.evaluate:pr", "features"),  # how realistic and how varied the fakes are
+    "is": Metric("ganas.metrics.evaluate:isc", "logits"),  # sure of the class, and many classes; sees no real image
+    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", distance=True),
+}
+
+
+def distance_names() -> list[str]:
+    """The metrics that may select a checkpoint or rank candidates."""
+    return [name for name, metric in METRICS.items() if metric.distance]
+
+
+SPREADS = ("kid_stderr", "is_std")  # uncertainties of scores
+
+# Two scores are comparable if these facts of the protocol agree; the other facts are informative.
 IDENTITY = (
     *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
     *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
@@ -19,11 +46,11 @@ IDENTITY = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scores with everything needed to decide whether two of them may be compared.
+    """Scores with all that decides whether they may be compared with other scores.
 
     scores      key (:mod:`ganas.metrics.evaluate`) -> value
-    protocol    facts of this measurement that its keys have no room for; JSON can hold them
-    warnings    one line each: why a score should be read with care
+    protocol    facts of the measurement that are not in its keys, as JSON values
+    warnings    one line each: why a score may mislead
     intervals   key -> (low, high), 95 % bootstrap intervals if requested
     """
 
@@ -33,7 +60,7 @@ class Measurement:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """The measurement as a JSON object."""
         intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
         return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
 
@@ -45,17 +72,17 @@ def metric_of(key: str) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One score over repeats, as the papers' figures show it."""
+    """Statistics of one score over repeats."""
 
     mean: float
     low: float
     high: float
-    standard_error: float  # of the mean; NaN of a single one
+    standard_error: float  # of the mean; NaN for a single value
     repeats: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
-        """Of one value or more."""
+        """Summarize one or more values."""
         finite = len(values) > 1 and all(map(math.isfinite, values))
         spread = stdev(values) / math.sqrt(len(values)) if finite else math.nan
         return cls(mean(values), min(values), max(values), spread, len(values))
@@ -65,7 +92,7 @@ class Summary:
 
 
 def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
-    """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
+    """Mean, range and standard error of every score; raises `ConfigError` if the protocols differ."""
     first = measurements[0]
     for other in measurements[1:]:
         if difference := next(differences(first, other), None):
@@ -78,7 +105,7 @@ def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
 
 
 def differences(one: Measurement, other: Measurement) -> Iterator[str]:
-    """Why two measurements may not be compared, a fact each; nothing where they may."""
+    """Yield each fact in which two measurements differ so that they may not be compared."""
     if one.scores.keys() != other.scores.keys():
         yield f"keys {', '.join(one.scores)} and {', '.join(other.scores)}"
     for fact in IDENTITY:

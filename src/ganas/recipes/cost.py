@@ -15,7 +15,6 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import measure_cost
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.strategies import STRATEGIES, joint_phases
 from ganas.errors import GanasError
 from ganas.machine import this_machine
 from ganas.progress import readable_seconds
@@ -46,8 +45,7 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
         config = resolve(config, this_machine(), DataFacts({}, max(training_images)))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
         if key not in measured:
-            phases = STRATEGIES[config.search.strategy].phases if config.search else joint_phases
-            measured[key] = measure_cost(config, layout, architecture, phases).step_seconds
+            measured[key] = measure_cost(config, layout, architecture).step_seconds
         seconds = measured[key] * config.total_images / config.training.batch
         yield JobCost(job, config.total_images, measured[key], seconds)
 

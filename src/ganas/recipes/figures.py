@@ -5,7 +5,7 @@ width (C16, N16). C is the hand-made CycleGAN, N the result of the one-step sear
 same search space. N and R have the same total size as the C of the same number. Each generator of C' has the size of
 the corresponding generator of N.
 
-- fig3   section 4.1: the four search strategies at one width
+- fig3   section 4.1: the search strategies at one width
 - fig4   section 4.2: hand-made and searched architectures over a range of widths
 - fig5   section 4.2: hand-made, searched and random architectures at two sizes, the same for all
 - fig6   section 4.3: hand-made, hand-made with the asymmetry of the searched architecture, searched
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import IGNORED_KEYS, make_config
+from ganas.cyclegan.strategies import STRATEGIES, find_strategy
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.recipes.configs import job_config
@@ -25,8 +26,6 @@ from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
 KEEP_LAST = (("metrics.select", "last"),)
-STRATEGIES = ("of", "tf", "th", "ths")
-HALVED = ("th", "ths")  # learn alphas and weights on separate halves of each domain
 HANDMADE = "resnet9"
 # Keys that --set may not change: the figures set them, or they have a command-line option.
 RESERVED_KEYS = (
@@ -309,7 +308,7 @@ def recipe(
         config = job_config(job)
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
-        if config.search and config.search.strategy in HALVED:  # else it would fail after other searches ran
+        if find_strategy(config).halved:  # else it would fail after other searches ran
             for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
                 domain = f"{job.dataset.name}: {part}"
                 check_halves(count - config.data.held_out(count), domain, f"strategy {job.name}", "add images")

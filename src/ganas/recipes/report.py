@@ -10,12 +10,12 @@ from typing import Any
 
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.size import parameters
-from ganas.metrics.measurement import SPREADS, metric_of
+from ganas.metrics.measurement import SPREADS, distance_names, metric_of
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import RecipeFolder, readable_id
 from ganas.store import Run, write_atomically
 
-PREFERRED = ("fid", "kid", "swd")  # the figure shows the first of these that was measured; the paper uses FID
+PREFERRED = distance_names()  # the figure shows the first of these that was measured; the paper uses FID
 
 
 @dataclass(frozen=True)
