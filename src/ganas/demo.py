@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 
 from ganas.config import DataFacts, load_config
+from ganas.cyclegan.architecture import find_architecture
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import trial_loop
-from ganas.cyclegan.find import find_architecture
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.search import search

@@ -25,7 +25,7 @@ from ganas.store import Run
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TranslationScores:
     """One direction: how far images are from the other domain before and after translation."""
 
     untranslated: Measurement
@@ -76,7 +76,7 @@ def evaluate_run(
     skip_bad: bool = False,
     white: float | None = None,  # of test images, as in `open_source`; None: as in the run's own
     icc: bool = True,  # False: neither for test images
-) -> dict[Direction, Judgement]:
+) -> dict[Direction, TranslationScores]:
     """Both directions of a run of `ganas train`.
 
     Test images are translated as they are, A against the images of B and the reverse. Images held out are shrunk to
@@ -101,7 +101,7 @@ def evaluate_run(
             before = validation.untranslated(direction, bootstrap=bootstrap)
             translator = _translator(place, direction, bf16)
             after = validation.measure(direction, translator, bootstrap=bootstrap, chosen_on=chosen_on[direction])
-            judged[direction] = Judgement(before, _warned(after))
+            judged[direction] = TranslationScores(before, _warned(after))
         return judged
     places: dict[Direction, Path] = {"ab": as_path(a), "ba": as_path(b)}
     infos = {direction: read_generator_info(find_generator(place, direction)) for direction in DIRECTIONS}
@@ -131,7 +131,7 @@ def evaluate_run(
             translated = open_source(Path(folder), minimum=2, verify=False)
             facts["chosen_on"] = chosen_on[direction]
             after = reference.measure(translated, bootstrap=bootstrap, facts=facts)
-        judgements[direction] = Judgement(before, _warned(after))
+        judgements[direction] = TranslationScores(before, _warned(after))
     return judgements
 
 

@@ -104,7 +104,7 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
         assert found.discriminator_a == leading.discriminator_a
         for name in GENERATORS:
             spent = size(name, found.ops(name), kind)
-            assert spent <= limit and isclose(budget.use(LAYOUT, found)[name], spent / int(limit))
+            assert spent <= limit and isclose(budget.utilization(LAYOUT, found)[name], spent / int(limit))
             if size(name, leading.ops(name), kind) <= limit:
                 assert found.ops(name) == leading.ops(name)
             else:

@@ -80,7 +80,7 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
-    from ganas.cyclegan.dry_run import dry_run as run_dry
+    from ganas.cyclegan.cost import dry_run as run_dry
     from ganas.cyclegan.layout import GENERATORS
     from ganas.cyclegan.search import search as run_search
     from ganas.presets import make_config
@@ -148,8 +148,9 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.cyclegan.dry_run import dry_run as run_dry
-    from ganas.cyclegan.find import find_architecture, match_widths
+    from ganas.cyclegan.architecture import find_architecture
+    from ganas.cyclegan.cost import dry_run as run_dry
+    from ganas.cyclegan.match_size import match_widths
     from ganas.cyclegan.train import train as run_training
     from ganas.presets import make_config
     from ganas.settings import split_setting

@@ -18,10 +18,10 @@ from torch import Tensor
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.knapsack import best_within
-from ganas.cyclegan.latency import slot_latencies
+from ganas.cyclegan.latency import load_latencies
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, Slot
 from ganas.cyclegan.model import CycleGAN
-from ganas.cyclegan.size import sides, slot_macs, slot_parameters
+from ganas.cyclegan.size import input_sides, slot_macs, slot_parameters
 from ganas.errors import ConfigError
 from ganas.learning.phases import Terms
 from ganas.store import Run
@@ -41,10 +41,10 @@ class Costs:
     @classmethod
     def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "Costs":
         """Compute the cost of every op in every slot."""
-        placed = [*zip(layout.slots, sides(layout, resolution), strict=True)]
+        sized = [*zip(layout.slots, input_sides(layout, resolution), strict=True)]
         return cls(
-            fixed=sum(cost(slot, slot.ops[0], side) for slot, side in placed if not slot.searched),
-            slots=tuple(tuple(cost(slot, op, side) for op in slot.ops) for slot, side in placed if slot.searched),
+            fixed=sum(cost(slot, slot.ops[0], side) for slot, side in sized if not slot.searched),
+            slots=tuple(tuple(cost(slot, op, side) for op in slot.ops) for slot, side in sized if slot.searched),
         )
 
     @property
@@ -110,8 +110,8 @@ class Budget:
                 f"budget_{name.removeprefix('generator_')}": penalty(name, limit) for name, limit in self.limits.items()
             }
 
-    def use(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
-        """The share of its limit that each generator uses."""
+    def utilization(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
+        """Return the cost of each generator as a share of its limit."""
         return {
             name: self.costs[name].total(layout.generator, architecture.ops(name)) / limit
             for name, limit in self.limits.items()
@@ -126,24 +126,24 @@ class Budget:
         scores = [torch.log_softmax(alpha.detach().double().cpu(), 0).tolist() for alpha in alphas]
         if name in self.limits:
             costs = self.costs[name]
-            chosen = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
-            assert chosen is not None, "open_budget refuses limits that nothing fits"
+            indices = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
+            assert indices is not None, "open_budget refuses limits that nothing fits"
         else:
-            chosen = [score.index(max(score)) for score in scores]
-        return tuple(slot.ops[item] for slot, item in zip(slots, chosen, strict=True))
+            indices = [score.index(max(score)) for score in scores]
+        return tuple(slot.ops[index] for slot, index in zip(slots, indices, strict=True))
 
-    def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
-        """Human-readable, one line per limit."""
-        use = self.use(layout, architecture)
+    def describe(self, layout: Layout, architecture: Architecture) -> list[str]:
+        """Return one human-readable line per limit."""
+        used = self.utilization(layout, architecture)
         return [
-            f"{name}: {use[name]:.1%} of {_amount(self.kind, limit)} "
+            f"{name}: {used[name]:.1%} of {_amount(self.kind, limit)} "
             f"{_where(self.kind, self.widths[name], self.resolution)}"
             for name, limit in self.limits.items()
         ]
 
 
 def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
-    """The budget of a search; None without one. Latencies are measured once and stored in the run.
+    """Return the budget of a search, or None. Latencies are measured once and stored in the run.
 
     Raises `ConfigError` if even the cheapest architecture exceeds a limit.
     """
@@ -182,5 +182,5 @@ def _cost(kind: str, width: float, run: Run, config: RunConfig, layout: Layout) 
         return lambda slot, op, side: slot_parameters(slot, op, width)
     if kind == "macs":
         return lambda slot, op, side: slot_macs(slot, op, width, side)
-    latencies = slot_latencies(run, config, layout, width)
+    latencies = load_latencies(run, config, layout, width)
     return lambda slot, op, side: latencies[slot.name][op]

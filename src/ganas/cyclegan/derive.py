@@ -71,7 +71,7 @@ def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     return [asdict(choice) for choice in choices]
 
 
-def overruled(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
+def budget_deviations(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
     """The slots in which an architecture derived under a budget deviates from the leading op, as JSON objects."""
     taken = [op for name in NETWORKS for op in architecture.ops(name)]
     return [

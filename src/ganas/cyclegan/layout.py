@@ -1,8 +1,8 @@
-"""Layouts: which slots the networks of a CycleGAN have, the ops each slot may hold, and the sizes it accepts.
+"""Layouts: the slots of the networks of a CycleGAN, the candidate ops of each slot, and the accepted image sizes.
 
-A network is declared once, as a tuple of cells; `ganas.cyclegan.build` turns the declaration into a supernet or into a
-final network. A slot that may hold one op only is fixed; the others are searched, and their count and choices are
-the search space. No torch here: a search space can be counted, and a file checked, without it.
+A network is declared once, as a tuple of cells; `ganas.cyclegan.build` builds a supernet or a final network from it. A
+slot with one candidate op is fixed, the others are searched. No torch here: counting a search space or checking a file
+needs none.
 
 - ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
 - ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
@@ -29,7 +29,7 @@ ENCODE_REFERENCE = tuple(op for op in ENCODE if op != "conv7")  # the released c
 NETWORKS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 GENERATORS = NETWORKS[:2]
 DISCRIMINATORS = NETWORKS[2:]
-DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # what generators do, and how it is written for people
+DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # with human-readable names
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Channels:
     """A number of channels: a multiple of the network's width, or a fixed count."""
 
     multiple: int = 0  # times the width
-    fixed: int = 0  # RGB and scores, whatever the width
+    fixed: int = 0  # RGB and scores, at any width
 
     def at(self, width: float) -> int:
-        """Channels at a real-valued `width`, rounded and at least one."""
+        """Return the channels at a real-valued `width`, rounded and at least one."""
         return self.fixed or max(1, round(self.multiple * width))
 
 
@@ -50,22 +50,22 @@ SCORE = Channels(fixed=1)
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one op, with what surrounds it: padding before; normalisation and activation after."""
+    """One op to choose, the padding before it, and the normalization and activation after it."""
 
     name: str  # unique within its network, as in "r3.1": residual cell 3, slot 1
-    ops: tuple[str, ...]  # the ops it may hold; one: the slot is fixed
+    ops: tuple[str, ...]  # candidates; a slot with one is fixed
     c_in: Channels
     c_out: Channels
     scale: Scale = "same"  # down: stride 2; up: ×2
     reflect: int = 0  # pixels of reflection padding before the op
-    trim: int = 0  # pixels by which the op's own zero padding is smaller than "same"
+    trim: int = 0  # pixels by which the op's zero padding is smaller than "same"
     norm: bool = True  # instance norm, no affine
     activation: Activation | None = "relu"
     spectral: bool = False  # spectral norm on the op's convolution (never on a pool's 1×1)
 
     @property
     def searched(self) -> bool:
-        """Whether there is a choice to make."""
+        """Whether it has several candidate ops."""
         return len(self.ops) > 1
 
 
@@ -90,7 +90,7 @@ class NetworkLayout:
 
     @property
     def searched(self) -> tuple[Slot, ...]:
-        """The slots an architecture chooses ops for."""
+        """The slots that an architecture chooses ops for."""
         return tuple(slot for slot in self.slots if slot.searched)
 
     @property
@@ -106,11 +106,9 @@ class Layout:
     name: str
     generator: NetworkLayout
     discriminator: NetworkLayout
-    multiple: (
-        int  # height and width are multiples of this in search and training: stride-2 ops then agree on their sizes
-    )
-    minimum: int  # below, a discriminator's map shrinks to nothing, or to the 1×1 that instance norm refuses
-    generator_multiple: int = 4  # all that a generator alone needs: translation pads to it
+    multiple: int  # of height and width in search and training, so that all stride-2 ops have outputs of one size
+    minimum: int  # below it a discriminator's activations shrink to nothing, or to 1×1, which instance norm refuses
+    generator_multiple: int = 4  # of height and width for a generator only: translation pads to it
 
     @property
     def size(self) -> int:
@@ -136,7 +134,7 @@ class Layout:
 
 
 def _residual_cells(count: int, ops: tuple[str, ...], reflect: int) -> tuple[Cell, ...]:
-    """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of reflection instead of as many of zeros."""
+    """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of padding are by reflection instead of zeros."""
     wide = Channels(4)
 
     def cell(number: int) -> Cell:
@@ -248,15 +246,13 @@ def _patch_discriminator(down: tuple[str, ...], flat: tuple[str, ...], trim: int
                     slot("e3", down, Channels(2), Channels(4)),
                 )
             ),
-            Cell(
-                (slot("s1", flat, Channels(4), Channels(8)), slot("s2", flat, Channels(8), SCORE, norm=False)),
-            ),
+            Cell((slot("s1", flat, Channels(4), Channels(8)), slot("s2", flat, Channels(8), SCORE, norm=False))),
         )
     )
 
 
 def _resnet(blocks: int) -> Layout:
-    """The hand-made CycleGAN: nothing to search."""
+    """The hand-made CycleGAN, which has nothing to search."""
     generator = _framed_generator(("conv3",), ("conv3",), ("deconv3",), blocks=blocks, block_reflect=1)
     discriminator = _patch_discriminator(tuple(["conv4"]), tuple(["conv4"]), trim=0, spectral=False)
     return Layout(f"resnet{blocks}", generator, discriminator, multiple=4, minimum=24)
@@ -265,13 +261,7 @@ def _resnet(blocks: int) -> Layout:
 LAYOUTS: Mapping[str, Layout] = {
     layout.name: layout
     for layout in (
-        Layout(
-            "framed",
-            _framed_generator(ENCODE, RESIDUAL, DECODE),
-            _paper_discriminator(),
-            multiple=16,
-            minimum=16,
-        ),
+        Layout("framed", _framed_generator(ENCODE, RESIDUAL, DECODE), _paper_discriminator(), multiple=16, minimum=16),
         Layout("paper", _paper_generator(), _paper_discriminator(), multiple=16, minimum=16),
         Layout(
             "reference",
@@ -287,7 +277,7 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def find_layout(name: str) -> Layout:
-    """The layout of this name; raises `ArchitectureError` that lists the known ones."""
+    """Return the layout of this name; raises `ArchitectureError` that lists the known ones."""
     if name not in LAYOUTS:
         raise ArchitectureError(f"unknown layout {name!r}: choose one of {', '.join(LAYOUTS)}")
     return LAYOUTS[name]

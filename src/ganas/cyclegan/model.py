@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_modules
 from ganas.cyclegan.config import DiscriminatorName
-from ganas.cyclegan.grouping import Grouping, whole
+from ganas.cyclegan.grouping import Grouping, merge_all
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
 from ganas.learning.adversarial import ADVERSARIAL
@@ -37,7 +37,7 @@ class CycleGAN(GAN):
         architecture: Architecture | None,  # the op of every slot; None: supernets
         width: float | Mapping[str, float],  # of both generators, or by name: their encoders output 4 × width channels
         discriminator_width: float,  # the first slot's channels
-        grouping: Grouping = whole,  # of supernets: which ops of a slot share a convolution
+        grouping: Grouping = merge_all,  # of supernets: which ops of a slot share a convolution
         discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones instead of the architecture's
     ) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def _choose(layout: Layout, architecture: Architecture | None, name: str, groupi
     return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(name, grouping)
 
 
-def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
+def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
     """Copy the chosen ops' weights of a supernet into final networks wherever shapes agree: (tensors copied, in all).
 
     `supernet` is the state dict of the supernets of the same layout, of any width.

@@ -34,7 +34,7 @@ from ganas.store import Run, refuse_existing, refuse_used, results_folder, write
 
 BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
 UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
-LONGEST_NAME = 255  # bytes of one part of a path, on all common file systems
+MAX_NAME_BYTES = 255  # bytes of one part of a path, on all common file systems
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def output_names(source: ImageSource) -> list[str]:
         without_suffix = (f"{stem}.png",) if counts[stem] == 1 else ()
         choices = chain(without_suffix, (name + repeats * ".png" for repeats in count(1)))
         written = next(choice for choice in choices if choice not in taken)
-        if len(os.fsencode(PurePosixPath(written).name)) > LONGEST_NAME:
+        if len(os.fsencode(PurePosixPath(written).name)) > MAX_NAME_BYTES:
             raise DataError(f"{shown(name)}: the name is too long to append .png, which keeps it unique: rename it")
         taken.add(written)
         names.append(written)

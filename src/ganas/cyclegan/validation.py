@@ -23,7 +23,7 @@ from ganas.metrics.measurement import Measurement
 from ganas.progress import Reporter
 
 REFERENCE_IMAGES = 500  # of the target domain, at most, to compare translations with
-MINIMUM_HELD = 10  # images of a domain; scores of fewer are too noisy for selection
+MIN_HELD_OUT = 10  # images of a domain; scores of fewer are too noisy for selection
 
 
 class Validation:
@@ -58,7 +58,7 @@ class Validation:
     @property
     def enough(self) -> bool:
         """Whether there are enough images for a score to mean anything."""
-        return min(map(len, self._held.values())) >= MINIMUM_HELD
+        return min(map(len, self._held.values())) >= MIN_HELD_OUT
 
     def ready(self, reporter: Reporter) -> bool:
         """Return `enough`, after reporting notes on test images, or that there are too few images."""
@@ -150,7 +150,7 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
 def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:
     """The images of A and B to score translators on."""
     if config.metrics.split == "validation":
-        return domains.held_a, domains.held_b
+        return domains.held_out_a, domains.held_out_b
     test_a, test_b = config.data.test_a, config.data.test_b
     if test_a is None or test_b is None:
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
@@ -159,7 +159,7 @@ def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource
         open_source(
             path,
             skip_bad=data.skip_bad,
-            minimum=MINIMUM_HELD,
+            minimum=MIN_HELD_OUT,
             white=data.white or learned.reading.level,  # as the training images are read
             icc=data.icc,
         )
