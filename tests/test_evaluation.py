@@ -199,7 +199,7 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     assert info.split == "test"
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "model")
     found = judged(capsys, tmp_path / "model", "--a", home / "test_a", "--b", home / "test_b")
-    assert any("chosen on test images" in warning for warning in found["ab"]["translated"]["warnings"])
+    assert any("selected on test images" in warning for warning in found["ab"]["translated"]["warnings"])
     assert json.loads((tmp_path / "run" / "result.json").read_text())["kept"]["ab"]["split"] == "test"
     again = judged(capsys, tmp_path / "run")["ab"]["translated"]
     assert again["protocol"]["chosen_on"] == "test" and any(
