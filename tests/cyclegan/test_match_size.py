@@ -128,9 +128,9 @@ def test_a_training_as_large_as_another(each: list[str], tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (["--match-size", "resnet9:3", "--width", "3"], "--width cannot be used here, --match-size finds it"),
-        (["--match-size", "resnet9:3"], "--set nets.width cannot be used here, --match-size finds it"),
-        (["--match-each"], "give --match-size with it"),
+        (["--match-size", "resnet9:3", "--width", "3"], "--width cannot be used here, --match-size sets it"),
+        (["--match-size", "resnet9:3"], "--set nets.width cannot be used here, --match-size sets it"),
+        (["--match-each"], "--match-each needs --match-size"),
         (["--set", "nets.layout=paper"], "nets.layout has no meaning for ganas train"),
     ],
 )
