@@ -50,19 +50,8 @@ class _InstanceNorm(torch.autograd.Function):
         scale = x.new_empty(x.shape[0] * x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
         for part, out, part_scale in zip(_folded(x), _folded(normal), scale.chunk(_chunks(x)), strict=True):
             one, zero = torch.ones_like(part_scale), torch.zeros_like(part_scale)
-            torch.ops.aten.native_batch_norm.out(
-                part,
-                one,
-                zero,
-                None,
-                None,
-                True,
-                0.0,
-                INSTANCE_NORM_EPS,
-                out=out,
-                save_mean=zero.new_empty(0),
-                save_invstd=part_scale,
-            )
+            inputs = (part, one, zero, None, None, True, 0.0, INSTANCE_NORM_EPS)  # training, without running statistics
+            torch.ops.aten.native_batch_norm.out(*inputs, out=out, save_mean=zero.new_empty(0), save_invstd=part_scale)
         ctx.save_for_backward(normal, scale)
         return normal
 
@@ -71,22 +60,12 @@ class _InstanceNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         normal, scale = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=_format(normal))
-        parts = [
+        parts = []
+        for g, x, s in zip(_folded(gradient), _folded(normal), scale.chunk(_chunks(normal)), strict=True):
             # the gradient of an input that is normalized already (mean 0, deviation 1), with the scale as weight
-            torch.ops.aten.native_batch_norm_backward(
-                g,
-                x,
-                s,
-                None,
-                None,
-                torch.zeros_like(s),
-                torch.ones_like(s),
-                True,
-                INSTANCE_NORM_EPS,
-                [True, False, False],
-            )[0]
-            for g, x, s in zip(_folded(gradient), _folded(normal), scale.chunk(_chunks(normal)), strict=True)
-        ]
+            zero, one = torch.zeros_like(s), torch.ones_like(s)
+            inputs = (g, x, s, None, None, zero, one, True, INSTANCE_NORM_EPS, [True, False, False])
+            parts.append(torch.ops.aten.native_batch_norm_backward(*inputs)[0])
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(normal.shape)
 
 

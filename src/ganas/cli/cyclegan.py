@@ -67,8 +67,7 @@ def search(
         typer.Option("--budget-ms", metavar="MS[,MS]", help="Milliseconds per image of --resolution, measured here."),
     ] = None,
     budget_width: Annotated[
-        float | None,
-        typer.Option("--budget-width", metavar="W", help="Generator width for the budget. [the search's]"),
+        float | None, typer.Option("--budget-width", metavar="W", help="Generator width for the budget. [the search's]")
     ] = None,
     features: Features = None,
     preset: Preset = None,
@@ -121,8 +120,7 @@ def train(
     b: DomainB,
     out: Out,
     width: Annotated[
-        float | None,
-        typer.Option("--width", metavar="W", help="Generator width; encoders output 4 W channels."),
+        float | None, typer.Option("--width", metavar="W", help="Generator width; encoders output 4 W channels.")
     ] = None,
     match_size: Annotated[
         str | None,

@@ -29,8 +29,7 @@ def grow(
     data: Annotated[Path, typer.Option("--data", metavar="DIR|ZIP", help="Training images.", show_default=False)],
     out: Out,
     route: Annotated[
-        str | None,
-        typer.Option("--route", metavar="proggan|FILE", help="Follow a fixed route instead of searching."),
+        str | None, typer.Option("--route", metavar="proggan|FILE", help="Follow a fixed route instead of searching.")
     ] = None,
     workers: Workers = None,
     executor: ExecutorName = "local",

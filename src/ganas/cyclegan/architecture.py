@@ -111,8 +111,7 @@ def random_architecture(layout: Layout, seed: int) -> Architecture:
         return slot.ops[int.from_bytes(digest[:8], "big") % len(slot.ops)]
 
     return Architecture(
-        layout.name,
-        **{name: tuple(draw(name, slot) for slot in layout.network(name).searched) for name in NETWORKS},
+        layout.name, **{name: tuple(draw(name, slot) for slot in layout.network(name).searched) for name in NETWORKS}
     )
 
 

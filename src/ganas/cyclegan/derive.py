@@ -51,8 +51,7 @@ def _choice(network: str, slot: str, ops: Sequence[str], alpha: Tensor) -> Choic
 def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
     """Return the architecture of the leading ops."""
     return Architecture(
-        layout.name,
-        **{name: tuple(choice.op for choice in choices if choice.network == name) for name in NETWORKS},
+        layout.name, **{name: tuple(choice.op for choice in choices if choice.network == name) for name in NETWORKS}
     )
 
 

@@ -57,11 +57,7 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
     check_device(config.training.device)
     a, b = (
         open_source(
-            path,
-            skip_bad=config.data.skip_bad,
-            minimum=MINIMUM_IMAGES,
-            white=config.data.white,
-            icc=config.data.icc,
+            path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES, white=config.data.white, icc=config.data.icc
         )
         for path in (config.data.a, config.data.b)
     )

@@ -133,28 +133,18 @@ class Layout:
             )
 
 
+W1, W2, W4, W8 = map(Channels, (1, 2, 4, 8))
+
+
 def _residual_cells(count: int, ops: tuple[str, ...], reflect: int) -> tuple[Cell, ...]:
     """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of padding are by reflection instead of zeros."""
-    wide = Channels(4)
 
     def cell(number: int) -> Cell:
-        return Cell(
-            (
-                Slot(f"r{number}.1", ops, wide, wide, reflect=reflect, trim=reflect),
-                Slot(f"r{number}.2", ops, wide, wide, reflect=reflect, trim=reflect, activation=None),
-            ),
-            residual=True,
-        )
+        first = Slot(f"r{number}.1", ops, W4, W4, reflect=reflect, trim=reflect)
+        second = Slot(f"r{number}.2", ops, W4, W4, reflect=reflect, trim=reflect, activation=None)
+        return Cell((first, second), residual=True)
 
     return tuple(cell(number) for number in range(1, count + 1))
-
-
-def _stem(ops: tuple[str, ...], reflect: int) -> Cell:
-    return Cell((Slot("stem", ops, RGB, Channels(1), reflect=reflect, trim=reflect),))
-
-
-def _output(ops: tuple[str, ...], reflect: int) -> Cell:
-    return Cell((Slot("out", ops, Channels(1), RGB, reflect=reflect, trim=reflect, norm=False, activation="tanh"),))
 
 
 def _framed_generator(
@@ -167,94 +157,47 @@ def _framed_generator(
     block_reflect: int = 0,
 ) -> NetworkLayout:
     """3 → w, w → 2w → 4w, residual cells at 4w, 4w → 2w → w, w → 3."""
-    down = Cell(
-        (
-            Slot("e1.1", encode, Channels(1), Channels(2), "down"),
-            Slot("e1.2", encode, Channels(2), Channels(4), "down"),
-        )
-    )
-    up = Cell(
-        (Slot("d1.1", decode, Channels(4), Channels(2), "up"), Slot("d1.2", decode, Channels(2), Channels(1), "up"))
-    )
-    return NetworkLayout(
-        (
-            _stem(frame, frame_reflect),
-            down,
-            *_residual_cells(blocks, residual, block_reflect),
-            up,
-            _output(frame, frame_reflect),
-        )
-    )
+    pad = frame_reflect
+    stem = Cell((Slot("stem", frame, RGB, W1, reflect=pad, trim=pad),))
+    down = Cell((Slot("e1.1", encode, W1, W2, "down"), Slot("e1.2", encode, W2, W4, "down")))
+    up = Cell((Slot("d1.1", decode, W4, W2, "up"), Slot("d1.2", decode, W2, W1, "up")))
+    output = Cell((Slot("out", frame, W1, RGB, reflect=pad, trim=pad, norm=False, activation="tanh"),))
+    return NetworkLayout((stem, down, *_residual_cells(blocks, residual, block_reflect), up, output))
 
 
 def _paper_generator() -> NetworkLayout:
     """Section 3.2: N = 11 cells, 3 → 2w → 4w, nine residual cells at 4w, 4w → 2w → 3."""
-    down = Cell(
-        (Slot("e1.1", ENCODE, RGB, Channels(2), "down"), Slot("e1.2", ENCODE, Channels(2), Channels(4), "down"))
-    )
-    up = Cell(
-        (
-            Slot("d1.1", DECODE, Channels(4), Channels(2), "up"),
-            Slot("d1.2", DECODE, Channels(2), RGB, "up", norm=False, activation="tanh"),
-        )
-    )
+    down = Cell((Slot("e1.1", ENCODE, RGB, W2, "down"), Slot("e1.2", ENCODE, W2, W4, "down")))
+    output = Slot("d1.2", DECODE, W2, RGB, "up", norm=False, activation="tanh")
+    up = Cell((Slot("d1.1", DECODE, W4, W2, "up"), output))
     return NetworkLayout((down, *_residual_cells(9, RESIDUAL, 0), up))
 
 
 def _paper_discriminator() -> NetworkLayout:
     """Section 3.2: two encoding cells, 3 → w → 2w → 4w → 1; 256² gives a 16×16 map of raw scores."""
-    return NetworkLayout(
-        (
-            Cell(
-                (
-                    Slot("e1.1", ENCODE, RGB, Channels(1), "down", norm=False, activation="leaky_relu"),
-                    Slot("e1.2", ENCODE, Channels(1), Channels(2), "down", activation="leaky_relu"),
-                )
-            ),
-            Cell(
-                (
-                    Slot("e2.1", ENCODE, Channels(2), Channels(4), "down", activation="leaky_relu"),
-                    Slot("e2.2", ENCODE, Channels(4), SCORE, "down", norm=False, activation=None),
-                )
-            ),
-        )
-    )
+    first = Slot("e1.1", ENCODE, RGB, W1, "down", norm=False, activation="leaky_relu")
+    second = Slot("e1.2", ENCODE, W1, W2, "down", activation="leaky_relu")
+    third = Slot("e2.1", ENCODE, W2, W4, "down", activation="leaky_relu")
+    fourth = Slot("e2.2", ENCODE, W4, SCORE, "down", norm=False, activation=None)
+    return NetworkLayout((Cell((first, second)), Cell((third, fourth))))
 
 
 def _patch_discriminator(down: tuple[str, ...], flat: tuple[str, ...], trim: int, spectral: bool) -> NetworkLayout:
     """3 → w → 2w → 4w by stride 2, → 8w → 1 by stride 1."""
 
-    def slot(name: str, ops: tuple[str, ...], c_in: Channels, c_out: Channels, *, norm: bool = True) -> Slot:
-        return Slot(
-            name,
-            ops,
-            c_in,
-            c_out,
-            scale="down" if ops is down else "same",
-            trim=0 if ops is down else trim,
-            norm=norm,
-            activation=None if c_out is SCORE else "leaky_relu",
-            spectral=spectral,
-        )
+    def strided(name: str, c_in: Channels, c_out: Channels, *, norm: bool = True) -> Slot:
+        return Slot(name, down, c_in, c_out, "down", norm=norm, activation="leaky_relu", spectral=spectral)
 
-    return NetworkLayout(
-        (
-            Cell(
-                (
-                    slot("e1", down, RGB, Channels(1), norm=False),
-                    slot("e2", down, Channels(1), Channels(2)),
-                    slot("e3", down, Channels(2), Channels(4)),
-                )
-            ),
-            Cell((slot("s1", flat, Channels(4), Channels(8)), slot("s2", flat, Channels(8), SCORE, norm=False))),
-        )
-    )
+    strides = (strided("e1", RGB, W1, norm=False), strided("e2", W1, W2), strided("e3", W2, W4))
+    hidden = Slot("s1", flat, W4, W8, trim=trim, activation="leaky_relu", spectral=spectral)
+    output = Slot("s2", flat, W8, SCORE, trim=trim, norm=False, activation=None, spectral=spectral)
+    return NetworkLayout((Cell(strides), Cell((hidden, output))))
 
 
 def _resnet(blocks: int) -> Layout:
     """The hand-made CycleGAN, which has nothing to search."""
     generator = _framed_generator(("conv3",), ("conv3",), ("deconv3",), blocks=blocks, block_reflect=1)
-    discriminator = _patch_discriminator(tuple(["conv4"]), tuple(["conv4"]), trim=0, spectral=False)
+    discriminator = _patch_discriminator(("conv4",), ("conv4",), trim=0, spectral=False)
     return Layout(f"resnet{blocks}", generator, discriminator, multiple=4, minimum=24)
 
 

@@ -232,12 +232,7 @@ class Selection:
                 self._save(direction, nimg, metric=key, score=score, split=self._split)
 
     def _save(
-        self,
-        direction: str,
-        nimg: int,
-        metric: str | None = None,
-        score: float | None = None,
-        split: str | None = None,
+        self, direction: str, nimg: int, metric: str | None = None, score: float | None = None, split: str | None = None
     ) -> None:
         name, architecture, data = f"generator_{direction}", self._architecture, self._config.data
         info = GeneratorInfo(
