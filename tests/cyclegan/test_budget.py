@@ -92,7 +92,7 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
     Not in each case: the next better choice may be one large kernel more, and above.
     """
     cheapest = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
-    limit = cheapest.least + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.least)
+    limit = cheapest.minimum + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.minimum)
     budget = budget_of(config(kind, budget_ab=limit, budget_ba=limit), tmp_path)
     random, uses = torch.Generator().manual_seed(1), []
     for _ in range(20):

@@ -29,11 +29,11 @@ class Domains:
 def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
     """Hold out up to `data.validation` images per domain, at most a tenth of it."""
 
-    def halves(source: ImageSource) -> tuple[ImageSource, ImageSource]:
+    def split_source(source: ImageSource) -> tuple[ImageSource, ImageSource]:
         training, held_out = split(len(source), config.data.held_out(len(source)), config.split_seed)
         return source.subset(training), source.subset(held_out)
 
-    (train_a, held_out_a), (train_b, held_out_b) = halves(a), halves(b)
+    (train_a, held_out_a), (train_b, held_out_b) = split_source(a), split_source(b)
     digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
     facts = DataFacts(digests, epoch_images=max(len(train_a), len(train_b)))
     return Domains(train_a, train_b, held_out_a, held_out_b, facts)

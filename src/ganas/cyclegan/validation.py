@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from torch import Tensor
 
@@ -140,7 +141,7 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
     """
     machine, features = this_machine(), config.metrics.features
     network = load_features(features, device=machine.device(config.training.device)) if features else None
-    validation = Validation(config, domains, network, cache)
+    validation = Validation(resolve(config, machine, domains.facts), domains, network, cache)
     digests = {"data.digest_test": validation.test_digest(), "metrics.digest": network.digest if network else None}
     facts = replace(domains.facts, digests={**domains.facts.digests, **digests})
     return resolve(config, machine, facts), validation
@@ -154,20 +155,15 @@ def _scored_images(config: RunConfig, domains: Domains) -> tuple[ImageSource, Im
     if test_a is None or test_b is None:
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
     data = config.data
-    a, b = (
-        open_source(
-            path,
-            skip_bad=data.skip_bad,
-            minimum=MIN_HELD_OUT,
-            white=data.white or learned.reading.level,  # as the training images are read
-            icc=data.icc,
-        )
-        for path, learned in ((test_a, domains.a), (test_b, domains.b))
-    )
-    for test, learned in ((a, domains.a), (b, domains.b)):
-        if shared := len(test.files & learned.files):
+
+    def open_test_images(path: Path, training: ImageSource) -> ImageSource:
+        white = data.white or training.reading.level
+        test = open_source(path, skip_bad=data.skip_bad, minimum=MIN_HELD_OUT, white=white, icc=data.icc)
+        if shared := len(test.files & training.files):
             raise DataError(
                 f"{shared} of the test images in {str(test.path)!r} are also training images in "
-                f"{str(learned.path)!r}: keep them apart"
+                f"{str(training.path)!r}: keep them apart"
             )
-    return a, b
+        return test
+
+    return open_test_images(test_a, domains.a), open_test_images(test_b, domains.b)
