@@ -2,7 +2,7 @@
 
 python benchmarks/mixed_ops.py [--resolutions 256 64] [--width 16] [--rounds 9] [--threads 2]
 
-What the weights of `ganas.cyclegan.grouping` (MOVE, CALL) were set by.
+What the weights of `ganas.cyclegan.grouping` (MOVE_COST, CALL_COST) were set by.
 """
 
 import time
@@ -12,7 +12,7 @@ import torch
 from contest import arguments, machine, print_table
 
 from ganas.cyclegan.build import build, mixture
-from ganas.cyclegan.grouping import WAYS, naive
+from ganas.cyclegan.grouping import GROUPINGS, naive
 from ganas.cyclegan.layout import LAYOUTS
 from ganas.cyclegan.mixed import MixedOp
 from ganas.cyclegan.sampling import softmax_weights
@@ -28,7 +28,7 @@ def step(mixed: MixedOp, side: int, precision: str) -> None:
     """Two passes with one draw: of translations and identities, and of reconstructions."""
     c_in = mixed.ops["nearest"][1].in_channels if "nearest" in mixed.ops else mixed.ops["conv3"].in_channels
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-        mixed.use(softmax_weights(mixed.alpha))
+        mixed.set_weights(softmax_weights(mixed.alpha))
         batches = [torch.ones(n, c_in, side, side).to(memory_format=torch.channels_last) for n in (2, 1)]
         outputs = [mixed(batch.requires_grad_()) for batch in batches]
     torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
@@ -39,7 +39,7 @@ def main() -> None:
     """Measure and print."""
     given = arguments(__doc__, resolutions=[256, 64], width=16.0)
     torch.set_num_threads(given.threads)
-    ways = {**WAYS, "naive": naive}
+    ways = {**GROUPINGS, "naive": naive}
     rows = []
     for resolution in given.resolutions:
         for layout, kind, place in SLOTS:

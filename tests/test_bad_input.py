@@ -160,7 +160,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
         (["--layout", "resnet9"], "'resnet9'"),  # 16 pixels do not fit, and there is nothing to search
         (
             ["--layout", "resnet9", "--resolution", "32"],
-            "layout 'resnet9' leaves nothing to search: choose one of fram",
+            "layout 'resnet9' has nothing to search: choose one of fram",
         ),
         (["--strategy", "annealing"], "search.strategy: input should be 'of', 'tf', 'th' or 'ths', got 'annealing'"),
         (["--set", "search.budget_width=4"], "search.budget_width needs a budget: give search.budget and a limit"),
@@ -229,7 +229,7 @@ def test_weights_of_another_layout_are_not_inherited(
     """An architecture of another layout than the search whose supernet it is to begin with."""
     inherit = ("--set", f"training.inherit={home / 'search'}", "--out", tmp_path / "run")
     line = refused("train", "random:paper:1", *domains, *FLAGS, *inherit)
-    assert "searched layout 'framed', and weights of 'paper' are wanted" in line
+    assert "searched layout 'framed', but the architecture has layout 'paper'" in line
 
 
 @pytest.mark.parametrize("command", ["search", "train"])
@@ -332,7 +332,7 @@ def test_a_place_without_architecture_is_named(
     cases = {
         "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search run, random:SEED, ",
         str(home / "a"): "holds no architecture.json; it is no run",
-        str(begun): "its search has not ended yet: run the same ganas search again",
+        str(begun): "its search is not finished: run the same ganas search again",
         str(image): "it is not text",
     }
     for place, said in cases.items():

@@ -149,8 +149,17 @@ def test_dry_run_prints_config_and_cost_and_does_nothing(tmp_path: Path, capsys:
         config, _, cost = out.partition("\n\n")
         document = yaml.safe_load(config)
         assert document["kind"] == arguments[0] and document["training"]["images"] == 4
-        assert document["data"]["digest_a"], "it is what the run would be told, resolved"
-        for word in ("generator_ab", "discriminator_b", "parameters", "GMACs", " MB", "a step", "measured", "4 pairs"):
+        assert document["data"]["digest_a"], "the config is resolved"
+        for word in (
+            "generator_ab",
+            "discriminator_b",
+            "parameters",
+            "GMACs",
+            " MB",
+            "one step",
+            "measured",
+            "4 pairs",
+        ):
             assert word in cost
         sizes = dict(re.findall(r"(\w+) .*?([\d,]+) parameters", cost))
         ab, ba, both = (int(sizes[name].replace(",", "")) for name in ("generator_ab", "generator_ba", "generators"))

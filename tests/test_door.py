@@ -19,9 +19,9 @@ PAGE = SOURCE.parents[1] / "docs" / "python.md"
 PUBLIC = {
     *("make_config", "RunConfig", "GrowConfig", "ExecutorOptions"),
     *("search", "SearchResult", "train", "TrainResult", "translate", "grow", "GrowResult", "sample"),
-    *("evaluate", "evaluate_run", "Measurement", "Judgement", "reproduce", "Reproduction", "read_run", "RunRecord"),
+    *("evaluate", "evaluate_run", "Measurement", "TranslationScores", "reproduce", "Reproduction"),
     *("Architecture", "GrowthArchitecture", "find_architecture", "load_architecture", "open_source", "ImageSource"),
-    *("GanasError", "UserError", "NonFiniteError", "Stopped"),
+    *("read_run", "RunRecord", "GanasError", "UserError", "NonFiniteError", "Stopped"),
 }
 
 

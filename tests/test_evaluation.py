@@ -190,7 +190,7 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     assert "give --set data.test_a=DIR and data.test_b=DIR" in capsys.readouterr().err
     train += ["--set", "metrics.split=test", "--set", f"data.test_a={tests[0]}", "--set", f"data.test_b={tests[1]}"]
     assert ganas(*train, "--out", tmp_path / "run") == 0
-    assert "on test images, by which it was chosen" in capsys.readouterr().out
+    assert "on test images, which selected it" in capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     scored = [line for line in lines if "scores" in line]
     assert [line["nimg"] for line in scored] == [2, 4]
@@ -199,7 +199,7 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     assert info.split == "test"
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "model")
     found = judged(capsys, tmp_path / "model", "--a", home / "test_a", "--b", home / "test_b")
-    assert any("chosen on test images" in warning for warning in found["ab"]["translated"]["warnings"])
+    assert any("selected on test images" in warning for warning in found["ab"]["translated"]["warnings"])
     assert json.loads((tmp_path / "run" / "result.json").read_text())["kept"]["ab"]["split"] == "test"
     again = judged(capsys, tmp_path / "run")["ab"]["translated"]
     assert again["protocol"]["chosen_on"] == "test" and any(

@@ -96,7 +96,7 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
             place = command.index(option) + 1
             command[place] = shutil.copytree(command[place], tmp_path / f"moved images {option}")
     assert ganas(*command) == 0
-    assert f"going on after {saved} images" in capsys.readouterr().err
+    assert f"resuming after {saved} images" in capsys.readouterr().err
     assert set(differences(run, wholes[kind].run)) <= ({"config.yaml"} if kind == "search" else set())
 
 
@@ -300,7 +300,7 @@ def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
     assert ganas(*begin, *set_to(images=24), "--out", run) == 0
     said = capsys.readouterr().err
     assert "training.images: 12 → 24; schedules stretch, after 12 images the learning rate stays 0.0006\n" in said
-    assert "going on after 12 images" in said and (run / "result.json").read_bytes() != before
+    assert "resuming after 12 images" in said and (run / "result.json").read_bytes() != before
     assert not differences(run, tmp_path / "whole")
     assert ganas(*begin, *set_to(images=12), "--out", run) == 2, "what was learned is not unlearned"
 

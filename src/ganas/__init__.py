@@ -4,7 +4,7 @@
     config = ganas.make_config("search", preset="tiny", flags={"data.a": "paintings", "data.b": "photos"})
     found = ganas.search(config, "runs/search")
 
-Everything public is in ``__all__`` and is imported when it is first used: ``import ganas`` itself imports no torch.
+Everything public is in ``__all__`` and imported when it is first used; ``import ganas`` does not import torch.
 docs/python.md has an example of each function.
 """
 
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ganas.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ganas.cyclegan.architecture import Architecture, load_architecture
+    from ganas.cyclegan.architecture import Architecture, find_architecture, load_architecture
     from ganas.cyclegan.config import RunConfig
-    from ganas.cyclegan.find import find_architecture
     from ganas.cyclegan.search import SearchResult, search
     from ganas.cyclegan.train import TrainResult, train
     from ganas.cyclegan.translate import translate
     from ganas.data.sources import ImageSource, open_source
     from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
-    from ganas.evaluation import Judgement, evaluate, evaluate_run
+    from ganas.evaluation import TranslationScores, evaluate, evaluate_run
     from ganas.growing.architecture import GrowthArchitecture
     from ganas.growing.config import GrowConfig
     from ganas.growing.run import grow
@@ -43,7 +42,6 @@ __all__ = [
     "GrowResult",
     "GrowthArchitecture",
     "ImageSource",
-    "Judgement",
     "Measurement",
     "NonFiniteError",
     "Reproduction",
@@ -52,6 +50,7 @@ __all__ = [
     "SearchResult",
     "Stopped",
     "TrainResult",
+    "TranslationScores",
     "UserError",
     "evaluate",
     "evaluate_run",
@@ -68,37 +67,15 @@ __all__ = [
     "translate",
 ]
 
-_HOMES = {
-    "ganas.cyclegan.architecture": (
-        "Architecture",
-        "load_architecture",
-    ),
+_MODULES = {
+    "ganas.cyclegan.architecture": ("Architecture", "find_architecture", "load_architecture"),
     "ganas.cyclegan.config": ("RunConfig",),
-    "ganas.cyclegan.find": ("find_architecture",),
-    "ganas.cyclegan.search": (
-        "SearchResult",
-        "search",
-    ),
-    "ganas.cyclegan.train": (
-        "TrainResult",
-        "train",
-    ),
+    "ganas.cyclegan.search": ("SearchResult", "search"),
+    "ganas.cyclegan.train": ("TrainResult", "train"),
     "ganas.cyclegan.translate": ("translate",),
-    "ganas.data.sources": (
-        "ImageSource",
-        "open_source",
-    ),
-    "ganas.errors": (
-        "GanasError",
-        "NonFiniteError",
-        "Stopped",
-        "UserError",
-    ),
-    "ganas.evaluation": (
-        "Judgement",
-        "evaluate",
-        "evaluate_run",
-    ),
+    "ganas.data.sources": ("ImageSource", "open_source"),
+    "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
+    "ganas.evaluation": ("TranslationScores", "evaluate", "evaluate_run"),
     "ganas.growing.architecture": ("GrowthArchitecture",),
     "ganas.growing.config": ("GrowConfig",),
     "ganas.growing.run": ("grow",),
@@ -109,16 +86,13 @@ _HOMES = {
     "ganas.presets": ("make_config",),
     "ganas.recipes.reproduce": ("Reproduction",),
     "ganas.recipes.run": ("reproduce",),
-    "ganas.records": (
-        "RunRecord",
-        "read_run",
-    ),
+    "ganas.records": ("RunRecord", "read_run"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """A public name out of its module, imported now (PEP 562)."""
-    for module, names in _HOMES.items():
+    """Import a public name when it is first used (PEP 562)."""
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'ganas' has no attribute {name!r}")

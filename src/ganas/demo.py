@@ -1,6 +1,6 @@
-"""`ganas demo`: a search, a training, a translation and its measurement, on photographs that are already installed.
+"""`ganas demo`: search, train, translate and evaluate on photographs from an installed package.
 
-A few steps are measured first, and the lengths of search and training chosen so that all of it takes four minutes.
+A few steps are timed first, and search and training are shortened so that the demo takes about four minutes.
 """
 
 import time
@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 
 from ganas.config import DataFacts, load_config
+from ganas.cyclegan.architecture import find_architecture
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import trial_loop
-from ganas.cyclegan.find import find_architecture
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.search import search
@@ -21,75 +21,74 @@ from ganas.cyclegan.translate import translate
 from ganas.data.demo import DemoData, write_demo_data
 from ganas.data.loaders import center_crops
 from ganas.data.sources import open_source
+from ganas.evaluation import evaluate
 from ganas.learning.timing import noise, step_seconds
 from ganas.machine import this_machine
-from ganas.metrics.evaluate import evaluate_folders
 from ganas.paths import StrPath, as_path, visible
 from ganas.pictures import png, tile
 from ganas.progress import Reporter, readable_seconds
 from ganas.store import Run, results_folder, write_atomically
 
-SHOWN = 8  # photographs in the final picture
-RESOLUTION = 96  # pixels a side of the photographs in it
-SECONDS = 240.0  # that all of it should take
-REST = 20.0  # of these beside steps: images to look at, checkpoints, translating, measuring
-SHORTEST = 0.3  # of the full lengths: shorter trainings leave photographs nearly as they were
+PICTURE_COLUMNS = 8  # photographs in the final picture
+PICTURE_RESOLUTION = 96  # pixels
+TARGET_SECONDS = 240.0  # of the whole demo
+OVERHEAD_SECONDS = 20.0  # of these, for all but training steps: samples, checkpoints, translation, scores
+MIN_LENGTH = 0.3  # share of the full lengths: after shorter trainings the translations hardly differ
 
 
 def run_demo(out: StrPath) -> str:
-    """Run the whole story under `out`; the same call again resumes it. Returns the path of the picture to look at."""
+    """Run the demo under `out`, or resume it; returns a line with the path of the final picture."""
     folder = as_path(out)
     with results_folder(folder, new=False):
         return _run(folder, Reporter())
 
 
 def _run(out: Path, reporter: Reporter) -> str:
-    began = time.monotonic()
+    start = time.monotonic()
     data = write_demo_data(out / "data")
     reporter.say(data.story)
-    length = _length(out, data, began, reporter)
+    length = _length(out, data, start, reporter)
     reporter.say("1/4 searching two generators and two discriminators …")
     found = search(_config("search", data, length), out / "search")
     reporter.say(f"    {found.architecture}")
     reporter.say(f"    {found.verdict}")
-    reporter.say("2/4 training what was found, at twice the width …")
+    reporter.say("2/4 training the result at twice the width …")
     trained = train(_config("train", data, length), found.architecture, out / "train")
     for line in trained.lines():
         reporter.say(f"    {line}")
-    reporter.say("3/4 translating photographs that were held out …")
+    reporter.say("3/4 translating held-out photographs …")
     translated = out / "translated"
     if not translated.is_dir() or not visible(translated):
         translate(out / "train", data.test_a, translated, direction="ab")
-    reporter.say("4/4 measuring: how far from domain B, before and after …")
+    reporter.say("4/4 measuring the distance to domain B, before and after …")
     for name, folder in (("before", data.test_a), ("after", translated)):
-        (measurement,) = evaluate_folders(data.test_b, [folder], metrics=["swd"], features=None)
-        for key, value in measurement.scores.items():
+        for key, value in evaluate(data.test_b, folder, metrics=["swd"]).scores.items():
             reporter.say(f"    {name:7} {key} {value:.4f}")
     picture = out / "demo.png"
     write_atomically(picture, png(_picture(data.test_a, translated)))
     return f"{picture}: photographs above, their translations below"
 
 
-def _length(out: Path, data: DemoData, began: float, reporter: Reporter) -> float:
-    """The share of the full lengths that fits this machine; of a demo that goes on, the one it was begun with."""
-    whole = _config("search", data, 1.0)
+def _length(out: Path, data: DemoData, start: float, reporter: Reporter) -> float:
+    """Return the share of the full lengths that fits this machine; a resumed demo keeps its own."""
+    full_search, full_training = _config("search", data, 1.0), _config("train", data, 1.0)
     stored = Run(out / "search").config
     if stored.is_file():
-        return load_config(RunConfig, stored.read_bytes(), str(stored)).total_images / _images(whole)
-    searching, training = _seconds(whole), _seconds(_config("train", data, 1.0))
+        return load_config(RunConfig, stored.read_bytes(), str(stored)).total_images / _images(full_search)
+    searching, training = _estimate_seconds(full_search), _estimate_seconds(full_training)
     full = searching + training
-    left = SECONDS - REST - (time.monotonic() - began)
-    length = min(1.0, max(SHORTEST, left / full))
+    left = TARGET_SECONDS - OVERHEAD_SECONDS - (time.monotonic() - start)
+    length = min(1.0, max(MIN_LENGTH, left / full))
     reporter.say(
         f"measured: a full search would take {readable_seconds(searching)} here, and a full training "
-        f"{readable_seconds(training)}; they are cut to {length:.0%}, so that all takes about "
-        f"{readable_seconds(SECONDS - left + length * full)}"
+        f"{readable_seconds(training)}; they are cut to {length:.0%}, so that the demo takes about "
+        f"{readable_seconds(TARGET_SECONDS - left + length * full)}"
     )
     return length
 
 
-def _seconds(config: RunConfig) -> float:
-    """Estimate the time of all training steps from a few of them, with alphas learning."""
+def _estimate_seconds(config: RunConfig) -> float:
+    """Estimate the seconds of all steps from a few of them, with alphas learning."""
     layout = find_layout(config.nets.layout)
     resolved = resolve(config, this_machine(), DataFacts({}))
     architecture = None if resolved.search else find_architecture(f"random:{layout.name}:0")
@@ -101,7 +100,7 @@ def _seconds(config: RunConfig) -> float:
 
 
 def _config(kind: Literal["search", "train"], data: DemoData, length: float) -> RunConfig:
-    """Of preset tiny, `length` times as long."""
+    """Return the config of preset tiny with `length` times its images."""
     config = make_config(kind, preset="tiny", flags={"data.a": data.a, "data.b": data.b})
     batch = config.training.batch
     images = max(1, round(length * _images(config) / batch)) * batch
@@ -109,13 +108,13 @@ def _config(kind: Literal["search", "train"], data: DemoData, length: float) -> 
 
 
 def _images(config: RunConfig) -> int:
-    assert config.training.images is not None, "the preset's"
+    assert config.training.images is not None, "the preset sets it"
     return config.training.images
 
 
 def _picture(before: Path, after: Path) -> torch.Tensor:
     originals, translations = open_source(before), open_source(after)
-    count = min(SHOWN, len(originals))
+    count = min(PICTURE_COLUMNS, len(originals))
     step = len(originals) // count
-    chosen = range(0, step * count, step)
-    return tile(tuple(center_crops(source.subset(chosen), RESOLUTION) for source in (originals, translations)))
+    shown = range(0, step * count, step)
+    return tile(tuple(center_crops(source.subset(shown), PICTURE_RESOLUTION) for source in (originals, translations)))

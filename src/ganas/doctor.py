@@ -1,4 +1,4 @@
-"""Describe this machine and what it means for a run."""
+"""Describe this machine, and what it means for a run."""
 
 import platform
 import shutil
@@ -19,7 +19,7 @@ from ganas.learning.timing import noise, step_seconds
 from ganas.machine import cores, default_threads, this_machine
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
-ENOUGH_DISK = 5 << 30  # bytes: a run at 256² with its checkpoints and samples
+ENOUGH_DISK = 5 << 30  # bytes of a run at 256² with checkpoints and samples
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Device, threads, bf16, speed, libraries, free disk."""
+    """Return findings on device, threads, bf16, speed, libraries and free disk space."""
     return [_device(), _threads(), _bf16(), _speed(), _libraries(), _disk()]
 
 
@@ -47,18 +47,18 @@ def _device() -> Finding:
 
 def _threads() -> Finding:
     value = f"{default_threads()} of {cores()} cores"
-    return Finding("threads", value, "training.threads: stored in the run; a resume uses the same number")
+    return Finding("threads", value, "training.threads: stored in the run, also for resuming")
 
 
 def _bf16() -> Finding:
     machine = this_machine()
     if machine.precision(machine.device()) == "bf16":
-        return Finding("bf16", "fast", "training.precision=auto takes bf16 in the networks, float32 in the losses")
-    return Finding("bf16", "slow or missing", "training.precision=auto takes float32")
+        return Finding("bf16", "fast", "training.precision=auto is bf16 in the networks, float32 in the losses")
+    return Finding("bf16", "slow or missing", "training.precision=auto is float32")
 
 
 def _speed() -> Finding:
-    """Measure real steps of the default preset."""
+    """Time real steps of the default preset."""
     preset = "gpu" if torch.cuda.is_available() else "small"
     try:
         return _measured_speed(preset)
@@ -81,18 +81,18 @@ def _measured_speed(preset: str) -> Finding:
     value = f"{rates['search']:.2g} search, {rates['train']:.2g} training steps/s"
     side = config.data.resolution
     return Finding(
-        "speed", value, f"preset {preset}, {side}×{side}; in pairs a second: {', '.join(images)}; {', '.join(formats)}"
+        "speed", value, f"preset {preset}, {side}×{side}; pairs per second: {', '.join(images)}; {', '.join(formats)}"
     )
 
 
 def _libraries() -> Finding:
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return Finding(
-        "libraries", f"Python {platform.python_version()}, {versions}", "runs resume bit for bit on the same versions"
+        "libraries", f"Python {platform.python_version()}, {versions}", "runs resume bit for bit with the same versions"
     )
 
 
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free
-    enough = "enough for any run" if free > ENOUGH_DISK else "little: write runs elsewhere with --out"
+    enough = "enough for any run" if free > ENOUGH_DISK else "low: write runs elsewhere with --out"
     return Finding("free disk", f"{free / 2**30:.0f} GiB here", enough)

@@ -1,4 +1,4 @@
-"""Layers of both searches: instance norm, spectral norm, up- and downsampling."""
+"""Layers of both methods: instance norm, spectral norm, up- and downsampling."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -10,15 +10,15 @@ from torch.nn import functional
 from torch.nn.functional import normalize
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
-INSTANCE_NORM_EPS = 1e-5  # of instance norm
-WARM_UP = 15  # power iterations at the start, as torch's own spectral norm has
+INSTANCE_NORM_EPS = 1e-5
+WARM_UP = 15  # power iterations at the start, as in torch's own spectral norm
 
 
 # ── instance norm ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class InstanceNorm(nn.Module):
-    """(x - mean) / √(variance + 1e-5) of each channel of each image, no affine: [n, c, h, w] -> the same.
+    """(x - mean) / √(variance + 1e-5) per channel and image, not affine: [n, c, h, w] -> [n, c, h, w].
 
     Raises `ValueError` for 1×1 maps, whose output would be all zeros.
     """
@@ -37,32 +37,21 @@ def _exporting() -> bool:
 
 
 class _InstanceNorm(torch.autograd.Function):
-    """Batch norm in which every channel of every image is a channel, which torch computes well in either memory format.
+    """Batch norm with every channel of every image as a channel, which is fast in both memory formats.
 
-    For its backward pass the output is enough, with a scale a channel: the input is not kept.
+    The backward pass needs the output and a scale per channel only, so the input is not stored.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=_format(x))  # of other strides torch makes wrong numbers in silence
+        x = x.contiguous(memory_format=_format(x))  # torch computes silently wrong results with other strides
         normal = torch.empty_like(x)
-        # parameters of float32 make the statistics of bf16 maps float32
+        # float32 parameters make the statistics of bf16 activations float32
         scale = x.new_empty(x.shape[0] * x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
-        for maps, out, of_maps in zip(_folded(x), _folded(normal), scale.chunk(_chunks(x)), strict=True):
-            one, zero = torch.ones_like(of_maps), torch.zeros_like(of_maps)
-            torch.ops.aten.native_batch_norm.out(
-                maps,
-                one,
-                zero,
-                None,
-                None,
-                True,
-                0.0,
-                INSTANCE_NORM_EPS,
-                out=out,
-                save_mean=zero.new_empty(0),
-                save_invstd=of_maps,
-            )
+        for part, out, part_scale in zip(_folded(x), _folded(normal), scale.chunk(_chunks(x)), strict=True):
+            one, zero = torch.ones_like(part_scale), torch.zeros_like(part_scale)
+            inputs = (part, one, zero, None, None, True, 0.0, INSTANCE_NORM_EPS)  # training, without running statistics
+            torch.ops.aten.native_batch_norm.out(*inputs, out=out, save_mean=zero.new_empty(0), save_invstd=part_scale)
         ctx.save_for_backward(normal, scale)
         return normal
 
@@ -71,30 +60,20 @@ class _InstanceNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         normal, scale = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=_format(normal))
-        parts = [
-            # as of an input that is normal already: mean 0, deviation 1, and the scale as its weight
-            torch.ops.aten.native_batch_norm_backward(
-                g,
-                x,
-                s,
-                None,
-                None,
-                torch.zeros_like(s),
-                torch.ones_like(s),
-                True,
-                INSTANCE_NORM_EPS,
-                [True, False, False],
-            )[0]
-            for g, x, s in zip(_folded(gradient), _folded(normal), scale.chunk(_chunks(normal)), strict=True)
-        ]
+        parts = []
+        for g, x, s in zip(_folded(gradient), _folded(normal), scale.chunk(_chunks(normal)), strict=True):
+            # the gradient of an input that is normalized already (mean 0, deviation 1), with the scale as weight
+            zero, one = torch.zeros_like(s), torch.ones_like(s)
+            inputs = (g, x, s, None, None, zero, one, True, INSTANCE_NORM_EPS, [True, False, False])
+            parts.append(torch.ops.aten.native_batch_norm_backward(*inputs)[0])
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(normal.shape)
 
 
 def _chunks(x: Tensor) -> int:
-    """How many batch norms it takes: one in NCHW, one an image in channels-last memory.
+    """Return the number of batch norms: one in NCHW memory, one per image in channels-last memory.
 
-    Channels-last images cannot share one without a copy. Group norm, which could, takes 1.6 times as long in float32
-    and ten times in bf16 (LOG.md, 2026-11-28).
+    Channels-last images cannot share one without a copy. Group norm could, but takes 1.6 times as long in float32 and
+    ten times in bf16 (LOG.md, 2026-11-28).
     """
     return 1 if x.is_contiguous() else len(x)
 
@@ -115,7 +94,7 @@ def _format(x: Tensor) -> torch.memory_format:
 class SpectralNorm(nn.Module):
     """W / σ(W), σ the largest singular value of W as [c_out, everything else] (Miyato et al. 2018, algorithm 1).
 
-    In training mode each access runs one power iteration; the singular vectors are treated as constants.
+    In training mode each access runs one power iteration; gradients treat the singular vectors as constants.
     """
 
     u: Tensor  # [c_out]
@@ -139,7 +118,7 @@ class SpectralNorm(nn.Module):
         with _full_precision(weight.device.type):
             if self.training:
                 self._iterate(matrix)
-            return self.u.clone() @ (matrix @ self.v.clone())  # the buffers will change before a backward pass is over
+            return self.u.clone() @ (matrix @ self.v.clone())  # clones: the buffers may change before the backward pass
 
     @torch.no_grad()
     def _iterate(self, matrix: Tensor) -> None:

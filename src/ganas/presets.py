@@ -1,4 +1,4 @@
-"""The config of any kind of run out of defaults, a preset, flags and ``--set``. No torch at import."""
+"""Build the config of any kind of run from defaults, a preset, flags and ``--set``. No torch at import."""
 
 from collections.abc import Iterable
 from typing import Literal, overload
@@ -27,10 +27,10 @@ def make_config(
     kind: Literal["search", "train", "grow"],
     *,
     preset: str | None = None,  # tiny, small, gpu, paper; search and train also reference. None: `default_preset`
-    flags: Values,  # "section.key" -> value; None: not given
-    settings: Iterable[str] = (),  # of --set, "section.key=value"
+    flags: Values,  # "section.key" -> value; None: not set
+    settings: Iterable[str] = (),  # "section.key=value", as after --set
 ) -> RunConfig | GrowConfig:
-    """The config of a run, checked; raises `ConfigError` in one line that names the value."""
+    """Build and validate the config of a run; raises `ConfigError`, one line that names the value."""
     preset = preset or default_preset()
     if kind == "grow":
         return make_grow_config(preset=preset, flags=flags, settings=settings)
@@ -40,7 +40,7 @@ def make_config(
 
 
 def default_preset() -> str:
-    """What suits the machine: gpu with one, else small."""
+    """Return the preset that fits the machine: gpu if there is one, else small."""
     import torch
 
     return "gpu" if torch.cuda.is_available() else "small"

@@ -92,7 +92,7 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
     Not in each case: the next better choice may be one large kernel more, and above.
     """
     cheapest = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
-    limit = cheapest.least + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.least)
+    limit = cheapest.minimum + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.minimum)
     budget = budget_of(config(kind, budget_ab=limit, budget_ba=limit), tmp_path)
     random, uses = torch.Generator().manual_seed(1), []
     for _ in range(20):
@@ -104,7 +104,7 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
         assert found.discriminator_a == leading.discriminator_a
         for name in GENERATORS:
             spent = size(name, found.ops(name), kind)
-            assert spent <= limit and isclose(budget.use(LAYOUT, found)[name], spent / int(limit))
+            assert spent <= limit and isclose(budget.utilization(LAYOUT, found)[name], spent / int(limit))
             if size(name, leading.ops(name), kind) <= limit:
                 assert found.ops(name) == leading.ops(name)
             else:
@@ -248,10 +248,10 @@ def test_a_budget_of_time(
     "flags, words",
     [
         (["--budget-params", "1M", "--budget-ms", "3"], "give one budget, not --budget-params and --budget-ms"),
-        (["--budget-width", "3"], "--budget-width is of a budget"),
-        (["--budget-macs", "lots"], "--budget-macs 'lots': give a number as 2.5M"),
-        (["--budget-params", "1,2,3"], "give a number as 2.5M, or two"),
-        (["--budget-ms", "3M"], "give a number as 12.5, or two"),
+        (["--budget-width", "3"], "--budget-width needs a budget"),
+        (["--budget-macs", "lots"], "--budget-macs 'lots': give a number such as 2.5M"),
+        (["--budget-params", "1,2,3"], "give a number such as 2.5M, or two"),
+        (["--budget-ms", "3M"], "give a number such as 12.5, or two"),
         (["--budget-params", "10", "--dry-run"], "the budget of generator_ab is 10 parameters, but the cheapest"),
         (["--budget-params", "10"], "the budget of generator_ab is 10 parameters, but the cheapest"),
         (["--budget-ms", "0.02"], "the budget of generator_ab is 0.02 ms, but the cheapest architecture"),

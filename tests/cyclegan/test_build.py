@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Network, build, mixture, one_op, slot_modules
-from ganas.cyclegan.grouping import Grouping, naive, split, whole
+from ganas.cyclegan.grouping import Grouping, merge_all, naive, split_dilated
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
 from ganas.cyclegan.mixed import MixedOp, draw, mixtures
 from ganas.cyclegan.model import CycleGAN, inherit
@@ -114,7 +114,7 @@ def test_a_generator_alone_takes_any_multiple_of_its_own(layout: Layout) -> None
 def test_a_generator_puts_out_images_and_a_discriminator_raw_scores(layout: Layout) -> None:
     torch.manual_seed(0)
     generator, discriminator = (
-        build(n, 2, mixture("generator_ab", whole)) for n in (layout.generator, layout.discriminator)
+        build(n, 2, mixture("generator_ab", merge_all)) for n in (layout.generator, layout.discriminator)
     )
     for network in (generator, discriminator):
         for parameter in network.parameters():  # weights so large that tanh saturates and scores leave [-1, 1]
@@ -192,7 +192,7 @@ def test_with_its_weights_a_hand_made_network_is_the_same(
 def test_weights_start_as_zhu_et_al_s(layout: Layout, kind: str) -> None:
     """N(0, 0.02), and biases at zero."""
     torch.manual_seed(0)
-    network = build(getattr(layout, kind), 4, mixture("generator_ab", whole))
+    network = build(getattr(layout, kind), 4, mixture("generator_ab", merge_all))
     weights = torch.cat([p.flatten() for name, p in network.named_parameters() if p.ndim > 1])
     assert weights.std().item() == pytest.approx(0.02, rel=0.05)
     assert not any(p.any() for name, p in network.named_parameters() if name.endswith("bias"))
@@ -203,7 +203,7 @@ def test_weights_start_as_zhu_et_al_s(layout: Layout, kind: str) -> None:
 
 def use_one_hot(network: Network, ops: tuple[str, ...]) -> None:
     for mixed, op in zip(mixtures(network), ops, strict=True):
-        mixed.use(torch.tensor([float(name == op) for name in mixed.ops], dtype=mixed.alpha.dtype))
+        mixed.set_weights(torch.tensor([float(name == op) for name in mixed.ops], dtype=mixed.alpha.dtype))
 
 
 def gradients(network: Network, ndim: int) -> dict[str, Tensor]:
@@ -230,7 +230,7 @@ def all_of(tensors: dict[str, Tensor]) -> Tensor:
 
 @every_layout
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("grouping, seed", [(naive, 0), (whole, 1), (split, 2)])
+@pytest.mark.parametrize("grouping, seed", [(naive, 0), (merge_all, 1), (split_dilated, 2)])
 def test_a_one_hot_mixture_is_the_final_network(
     layout: Layout, dtype: torch.dtype, grouping: Grouping, seed: int
 ) -> None:
@@ -267,7 +267,7 @@ def test_a_one_hot_mixture_is_the_final_network(
 def test_a_merged_mixture_is_the_naive_one(layout: Layout, kind: str) -> None:
     """Outputs, and gradients of the image, the alphas and the weights of every op; twice with one draw."""
     results = []
-    for grouping in (naive, whole, split):
+    for grouping in (naive, merge_all, split_dilated):
         torch.manual_seed(0)
         network = build(getattr(layout, kind), 2, mixture(kind, grouping)).double().eval()
         for mixed in mixtures(network):
@@ -303,7 +303,7 @@ def test_networks_are_drawn_from_the_global_seed(layout: Layout) -> None:
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(build(layout.discriminator, 2, mixture("generator_ab", whole)).state_dict())
+        states.append(build(layout.discriminator, 2, mixture("generator_ab", merge_all)).state_dict())
     first, same, other = states
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -319,7 +319,7 @@ def convolutions(network: nn.Module) -> Iterator[nn.Conv2d]:
 @every_layout
 def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(layout: Layout) -> None:
     generator, discriminator = (
-        build(n, 2, mixture("generator_ab", whole)) for n in (layout.generator, layout.discriminator)
+        build(n, 2, mixture("generator_ab", merge_all)) for n in (layout.generator, layout.discriminator)
     )
     assert not any(map(parametrize.is_parametrized, convolutions(generator)))
     if layout.name != "reference":
@@ -337,7 +337,7 @@ def test_spectral_norm_is_on_the_reference_discriminators_convolutions_alone(lay
 
 def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
     torch.manual_seed(0)
-    discriminator = build(LAYOUTS["reference"].discriminator, 4, mixture("generator_ab", whole))
+    discriminator = build(LAYOUTS["reference"].discriminator, 4, mixture("generator_ab", merge_all))
     with torch.no_grad():
         for _ in range(100):  # an iteration for each reading in training mode
             weights = [conv.weight for conv in convolutions(discriminator) if parametrize.is_parametrized(conv)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganas.cyclegan.config import RunConfig, SearchConfig
-from ganas.cyclegan.grouping import naive, split, whole
+from ganas.cyclegan.grouping import merge_all, naive, split_dilated
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS
 from ganas.cyclegan.mixed import draw, mixtures
 from ganas.cyclegan.model import CycleGAN, LossWeights, discriminator_loss, generator_loss
@@ -55,7 +55,7 @@ def gradients(gan: CycleGAN, sampling: str, batch: tuple[Tensor, Tensor]) -> dic
 @every_search
 def test_outputs_and_gradients_agree_at_states_along_a_naive_search(layout: str, sampling: str) -> None:
     loop = double_loop(layout, sampling, "naive")
-    others = [CycleGAN(LAYOUTS[layout], None, 2, 2, grouping).double() for grouping in (whole, split)]
+    others = [CycleGAN(LAYOUTS[layout], None, 2, 2, grouping).double() for grouping in (merge_all, split_dilated)]
     for number in range(STATES):
         a, b = (domain.double() for domain in noise(loop.config, number))
         reference = deepcopy(loop.gan.state_dict())

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from ganas.cyclegan.build import build_op
 from ganas.cyclegan.config import SearchConfig
-from ganas.cyclegan.grouping import MOVE, Counted, Grouping, naive, split, whole
+from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, Grouping, merge_all, naive, split_dilated
 from ganas.cyclegan.layout import LAYOUTS, Channels, Slot
 from ganas.cyclegan.merging import form_of
 from ganas.cyclegan.mixed import MixedOp, mixtures
@@ -26,8 +26,8 @@ KINDS = {
     for slot in network.searched
 }
 WAYS = {
-    "whole": whole,
-    "split": split,
+    "merge_all": merge_all,
+    "split_dilated": split_dilated,
     "each": lambda _, __, ops: [[name] for name in ops],
 }
 
@@ -53,7 +53,7 @@ def outcome(mixed: MixedOp, size: tuple[int, int], dtype: torch.dtype) -> Iterat
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
     with parametrize.cached():
-        mixed.use(torch.softmax(mixed.alpha, dim=0))
+        mixed.set_weights(torch.softmax(mixed.alpha, dim=0))
         y = mixed(x) * 2 + mixed(x.flip(3))
     y.backward(torch.randn(y.shape, generator=generator, dtype=torch.float64).to(dtype))
     yield "output", y.detach()
@@ -93,7 +93,7 @@ def test_a_count_takes_kernels_apart_where_they_and_their_maps_are_large(
     precision: str, side: int, expected: list[int]
 ) -> None:
     slot = LAYOUTS["framed"].generator.searched[2]
-    counted = Counted({("generator_ab", slot.name): side * side}, MOVE[precision])
+    counted = CheapestGrouping({("generator_ab", slot.name): side * side}, MOVE_COST[precision])
     ops = [{name: build_op(name, channels, channels, slot) for name in slot.ops} for channels in (8, 64, 128)]
     assert [len(counted("generator_ab", slot, each)) for each in ops] == expected
 
@@ -104,24 +104,24 @@ def test_a_depthwise_op_is_computed_by_itself_and_refused_in_a_shared_convolutio
     monkeypatch.setitem(OPS, "separable", Op(3, depthwise=True))  # type: ignore[arg-type]
     slot = replace(LAYOUTS["framed"].generator.searched[2], ops=("conv3", "separable", "conv5"))
     expected = dict(outcome(mixed_op(slot, naive, torch.float64), (8, 8), torch.float64))
-    merged = mixed_op(slot, whole, torch.float64)
+    merged = mixed_op(slot, merge_all, torch.float64)
     assert [shared.names for shared in merged._shared] == [("conv3", "conv5")]
     for name, tensor in outcome(merged, (8, 8), torch.float64):
         torch.testing.assert_close(tensor, expected[name], rtol=1e-10, atol=1e-10)
-    with pytest.raises(ValueError, match="op 'separable' cannot share a convolution with others: its depthwise kernel"):
+    with pytest.raises(ValueError, match="'separable' cannot share a convolution with others: its kernel is depthwise"):
         mixed_op(slot, lambda *_: [["conv3", "separable"]], torch.float64)
 
 
 def test_kernels_are_summed_once_a_draw() -> None:
     slot = LAYOUTS["framed"].generator.searched[2]
-    mixed = mixed_op(slot, whole, torch.float32)
-    mixed.use(torch.softmax(mixed.alpha, dim=0))
-    (_, kernel), *_ = mixed._drawn
+    mixed = mixed_op(slot, merge_all, torch.float32)
+    mixed.set_weights(torch.softmax(mixed.alpha, dim=0))
+    (_, kernel), *_ = mixed._kernels
     x = torch.randn(1, 3, 8, 8)
     mixed(x), mixed(x)
-    assert mixed._drawn[0][1] is kernel
-    mixed.use(torch.softmax(mixed.alpha, dim=0))
-    assert mixed._drawn[0][1] is not kernel
+    assert mixed._kernels[0][1] is kernel
+    mixed.set_weights(torch.softmax(mixed.alpha, dim=0))
+    assert mixed._kernels[0][1] is not kernel
 
 
 @pytest.mark.parametrize("mixing", ["naive", "merged"])

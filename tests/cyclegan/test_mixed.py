@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ganas.cyclegan.build import build, mixture
-from ganas.cyclegan.grouping import whole
+from ganas.cyclegan.grouping import merge_all
 from ganas.cyclegan.layout import LAYOUTS
 from ganas.cyclegan.mixed import MixedOp, draw, mixtures, use_mean_weights
 from ganas.cyclegan.sampling import SAMPLERS, gumbel_weights
@@ -17,7 +17,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def supernet() -> nn.Module:
     torch.manual_seed(0)
-    network = build(LAYOUTS["framed"].discriminator, 1, mixture("generator_ab", whole))
+    network = build(LAYOUTS["framed"].discriminator, 1, mixture("generator_ab", merge_all))
     with torch.no_grad():
         for mixed in mixtures(network):
             mixed.alpha.normal_()
@@ -31,7 +31,7 @@ def weights(network: nn.Module) -> Tensor:
 
 def test_a_mixture_is_the_weighted_sum_of_its_ops() -> None:
     mixed = MixedOp({"identity": nn.Identity(), "relu": nn.ReLU()})
-    mixed.use(torch.tensor([0.25, 2.0]))
+    mixed.set_weights(torch.tensor([0.25, 2.0]))
     assert mixed(torch.tensor([-4.0, 3.0])).tolist() == [-1.0, 6.75]
 
 

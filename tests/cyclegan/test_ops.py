@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.cyclegan.build import build, build_op, mixture, one_op, slot_modules
 from ganas.cyclegan.derive import derive, read_choices
-from ganas.cyclegan.grouping import naive, whole
+from ganas.cyclegan.grouping import merge_all, naive
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Cell, Channels, Layout, NetworkLayout, Slot
 from ganas.cyclegan.mixed import mixtures
 from ganas.cyclegan.ops import OPS, Op
@@ -32,7 +32,7 @@ every_kind = pytest.mark.parametrize("slot", sorted(KINDS, key=repr), ids=lambda
 
 def test_every_op_is_tried_and_none_is_built_where_it_does_not_fit() -> None:
     assert {slot.ops[0] for slot in KINDS} == set(OPS)
-    with pytest.raises(ValueError, match=r"op 'maxpool' does not fit slot 'r1\.1', of scale same"):
+    with pytest.raises(ValueError, match=r"op 'maxpool' does not fit slot 'r1\.1' of scale same"):
         build_op("maxpool", 3, 5, LAYOUTS["framed"].generator.searched[2])
 
 
@@ -42,7 +42,7 @@ def test_an_op_halves_keeps_or_doubles_even_sizes_as_its_slot_says(slot: Slot, s
     x = torch.randn(2, 3, *size)
     y = build_op(slot.ops[0], 3, 5, slot)(functional.pad(x, [slot.reflect] * 4, mode="reflect"))
     lost = 2 * (slot.trim - slot.reflect)  # the reference discriminator's last slots trim what nothing has padded
-    kernel_4 = OPS[slot.ops[0]].kernel % 2 == 0 and slot.scale == "same"  # an even kernel loses a pixel more
+    kernel_4 = OPS[slot.ops[0]].kernel_size % 2 == 0 and slot.scale == "same"  # an even kernel loses a pixel more
     expected = [int(side * SCALES[slot.scale]) - lost - kernel_4 for side in size]
     assert list(y.shape) == [2, 5, *expected]
 
@@ -51,7 +51,7 @@ def test_an_op_halves_keeps_or_doubles_even_sizes_as_its_slot_says(slot: Slot, s
 def test_an_op_has_biases_and_as_many_parameters_as_it_says(slot: Slot) -> None:
     op = build_op(slot.ops[0], 3, 5, slot)
     assert all(m.bias is not None for m in op.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
-    assert sum(parameter.numel() for parameter in op.parameters()) == OPS[slot.ops[0]].parameters(3, 5)
+    assert sum(parameter.numel() for parameter in op.parameters()) == OPS[slot.ops[0]].num_parameters(3, 5)
 
 
 @every_kind
@@ -86,13 +86,13 @@ def test_an_op_is_added_by_one_entry(op: Op, monkeypatch: pytest.MonkeyPatch) ->
     layout = NetworkLayout((Cell((slot, replace(slot, name="r1.2")), residual=True),))
     monkeypatch.setitem(LAYOUTS, "trial", Layout("trial", layout, layout, 1, 1))  # type: ignore[arg-type]
     x = torch.randn(1, 8, 12, 12, dtype=torch.float64)
-    for grouping in (naive, whole):
+    for grouping in (naive, merge_all):
         supernet = build(layout, 2, mixture("", grouping)).double()
         assert [name for m in mixtures(supernet) for name in m.ops] == 2 * list(slot.ops)
         final = build(layout, 2, one_op(layout, ("new", "new"))).double()
         for (name, weight), mixed in zip(slot_modules(layout, ("new", "new")), mixtures(supernet), strict=True):
             final.get_submodule(name).load_state_dict(mixed.ops[weight].state_dict())
-            mixed.use(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
+            mixed.set_weights(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
         torch.testing.assert_close(supernet(x), final(x), rtol=1e-10, atol=1e-10)
     assert parameters(layout, ("new", "new"), 2) == sum(p.numel() for p in final.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

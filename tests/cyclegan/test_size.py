@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.cyclegan.architecture import random_architecture
 from ganas.cyclegan.build import build, one_op
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, find_layout
-from ganas.cyclegan.size import macs, matching_width, parameters
+from ganas.cyclegan.size import macs, parameters, width_of_size
 from ganas.errors import ArchitectureError
 
 HANDMADE = find_layout("resnet9").generator
@@ -51,7 +51,7 @@ def test_fifty_random_architectures_match_a_hand_made_pair(layout: str, width: f
         def size(width: float, ops: tuple[tuple[str, ...], ...] = tuple(map(architecture.ops, GENERATORS))) -> int:
             return sum(parameters(generator, one, width) for one in ops)
 
-        found = matching_width(generator, size, wanted)
+        found = width_of_size(generator, size, wanted)
         off = abs(size(found) - wanted)
         assert off <= allowed * wanted
         others = [found * factor for factor in (0.5, 0.9, 0.99, 0.999, 1.001, 1.01, 1.1, 2)]
@@ -64,13 +64,13 @@ def test_the_width_of_a_size_has_that_size(width: float, seed: int) -> None:
     layout = find_layout("framed").generator
     ops = random_architecture(find_layout("framed"), seed).generator_ab
     wanted = parameters(layout, ops, width)
-    found = matching_width(layout, lambda width: parameters(layout, ops, width), wanted)
+    found = width_of_size(layout, lambda width: parameters(layout, ops, width), wanted)
     assert parameters(layout, ops, found) == wanted
 
 
 def test_a_size_that_is_too_small_is_refused() -> None:
     with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits 10 parameters: the nearest network has"):
-        matching_width(HANDMADE, lambda width: parameters(HANDMADE, (), width), 10)
+        width_of_size(HANDMADE, lambda width: parameters(HANDMADE, (), width), 10)
 
 
 def test_architectures_drawn_by_lot_are_uniform() -> None:

@@ -435,8 +435,8 @@ def test_check_source_of_nothing_usable(tmp_path: Path) -> None:
         ((2, 5), "{a} is the smaller domain: 2 images to 5 of {b}, 2.5 times as many; an epoch is 5 pairs"),
         ((4, 2), "{b} is the smaller domain: 2 images to 4 of {a}, 2 times as many; an epoch is 4 pairs"),
         ((3, 3), "both domains have 3 images: an epoch is 3 pairs"),
-        ((0, 3), "{a} has no usable image: two domains are needed to learn from"),
-        ((0, 0), "{a} has no usable image: two domains are needed to learn from"),
+        ((0, 3), "{a} has no usable image: training needs two domains"),
+        ((0, 0), "{a} has no usable image: training needs two domains"),
     ],
 )
 def test_data_check_says_which_domain_is_smaller(

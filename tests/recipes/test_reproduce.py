@@ -280,7 +280,7 @@ def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
     out, err = capsys.readouterr()
     assert "| C8 |" in out and "written: " in out
     assert err.count("\nfailed: ") == 5 and err.endswith(
-        "ganas: jobs that failed: 5; the same command tries them again\n"
+        "ganas: jobs that failed: 5; run the same command again to retry them\n"
     )
 
 

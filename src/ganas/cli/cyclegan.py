@@ -1,4 +1,4 @@
-"""``ganas demo``, ``search``, ``train`` and ``translate``: the CycleGAN's half."""
+"""``ganas demo``, ``search``, ``train`` and ``translate``: the commands of the CycleGAN."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from ganas.cli.options import (
     app,
     refuse_both,
 )
-from ganas.cli.printing import echo, fresh, print_next
+from ganas.cli.printing import echo, fresh, print_next, print_table
 from ganas.cyclegan.layout import LAYOUTS
 from ganas.cyclegan.strategies import STRATEGIES
 from ganas.errors import ConfigError, counted, shown
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put it.")] = Path("ganas-demo"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for its results.")] = Path("ganas-demo"),
 ) -> None:
-    """The whole story on built-in photographs, in about four minutes: search, train, translate, evaluate."""
+    """Search, train, translate and evaluate on built-in photographs, in about four minutes."""
     from ganas.demo import run_demo
 
     echo(run_demo(out))
@@ -57,18 +57,18 @@ def search(
     ] = None,
     budget_params: Annotated[
         str | None,
-        typer.Option("--budget-params", metavar="N[,N]", help="Most parameters of each generator, or of ab,ba: 2.5M."),
+        typer.Option("--budget-params", metavar="N[,N]", help="Limit for each generator, or for ab,ba: 2.5M."),
     ] = None,
     budget_macs: Annotated[
         str | None,
-        typer.Option("--budget-macs", metavar="N[,N]", help="Of multiply-accumulates an image of --resolution: 10G."),
+        typer.Option("--budget-macs", metavar="N[,N]", help="Multiply-accumulates per image of --resolution: 10G."),
     ] = None,
     budget_ms: Annotated[
         str | None,
-        typer.Option("--budget-ms", metavar="MS[,MS]", help="Of milliseconds an image of --resolution, measured here."),
+        typer.Option("--budget-ms", metavar="MS[,MS]", help="Milliseconds per image of --resolution, measured here."),
     ] = None,
     budget_width: Annotated[
-        float | None, typer.Option("--budget-width", metavar="W", help="At which the budget holds. [the search's]")
+        float | None, typer.Option("--budget-width", metavar="W", help="Generator width for the budget. [the search's]")
     ] = None,
     features: Features = None,
     preset: Preset = None,
@@ -81,34 +81,31 @@ def search(
 
     Example: ganas search --a paintings --b photos --out runs/search
     """
-    from ganas.cyclegan.dry_run import dry_run as run_dry
+    from ganas.cyclegan.cost import dry_run as run_dry
     from ganas.cyclegan.layout import GENERATORS
     from ganas.cyclegan.search import search as run_search
     from ganas.presets import make_config
 
-    flags = _flags(a, b, resolution, seed) | {"nets.layout": layout, "search.strategy": strategy}
-    flags["metrics.features"] = features
-    flags |= _budget({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
+    flags = _flags(a, b, resolution, seed, features) | {"nets.layout": layout, "search.strategy": strategy}
+    flags |= _budget_flags({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
-        _print_cost(*run_dry(config, out))
-        return
+        resolved, lines = run_dry(config, out)
+        return echo("\n".join([resolved.to_yaml(), *lines]))
     result = run_search(config, out)
-    _print_choices(result.architecture)
+    print_table(("slot", "A→B / D_A", "B→A / D_B"), result.architecture.table())
     echo(result.architecture)
     echo(result.verdict)
     for line in result.spent:
         echo(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features, "--seed": seed or None}
-    again = [word for option, value in given.items() if value is not None for word in (option, value)]
-    again += [word for setting in _carried(config, preset, settings or ()) for word in ("--set", setting)]
-    if result.spent:  # as wide as the budget was meant for
-        ab, ba = (
-            f"{(config.search and config.search.budget_width) or config.nets.width_of(name):g}" for name in GENERATORS
-        )
-        both = ("--width", ab), ("--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}")
-        again += both[ab != ba]
-    print_next("train", out, "--a", a, "--b", b, "--out", fresh(out, "-train"), *again)
+    options = [part for option, value in given.items() if value is not None for part in (option, value)]
+    options += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
+    if config.search and config.search.budget:  # train at the width of the budget
+        ab, ba = (f"{config.search.budget_width or config.nets.width_of(name):g}" for name in GENERATORS)
+        both = ["--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}"]
+        options += ["--width", ab] if ab == ba else both
+    print_next("train", out, "--a", a, "--b", b, "--out", fresh(out, "-train"), *options)
 
 
 @app.command()
@@ -117,27 +114,27 @@ def train(
         str,
         typer.Argument(
             metavar="ARCH|RUN|resnet9|random:SEED",
-            help="An architecture.json, a search's run, a hand-made network, or one drawn by lot.",
+            help="An architecture.json, the run of a search, a hand-made network, or a random architecture.",
         ),
     ],
     a: DomainA,
     b: DomainB,
     out: Out,
     width: Annotated[
-        float | None, typer.Option("--width", metavar="W", help="Of the generators; encoders put out 4 W channels.")
+        float | None, typer.Option("--width", metavar="W", help="Generator width; encoders output 4 W channels.")
     ] = None,
     match_size: Annotated[
         str | None,
         typer.Option(
             "--match-size",
             metavar="ARCH[:W]|BYTES[,BYTES]",
-            help="The width at which both generators are as large, in total.",
+            help="Use the width at which both generators together have this size.",
         ),
     ] = None,
     match_each: Annotated[
-        bool, typer.Option("--match-each", help="With --match-size: each generator as large as its counterpart.")
+        bool, typer.Option("--match-each", help="With --match-size: match each generator by itself.")
     ] = False,
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train N times, seed after seed.")] = 1,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train with N consecutive seeds.")] = 1,
     features: Features = None,
     preset: Preset = None,
     resolution: Resolution = None,
@@ -149,25 +146,25 @@ def train(
 
     Example: ganas train runs/search --a paintings --b photos --out runs/train
     """
-    from ganas.cyclegan.dry_run import dry_run as run_dry
-    from ganas.cyclegan.find import find_architecture, match_widths
+    from ganas.cyclegan.architecture import find_architecture
+    from ganas.cyclegan.cost import dry_run as run_dry
+    from ganas.cyclegan.match_size import match_widths
     from ganas.cyclegan.train import train as run_training
     from ganas.presets import make_config
     from ganas.settings import split_setting
 
     found = find_architecture(architecture)
-    flags = _flags(a, b, resolution, seed) | {"nets.width": width, "metrics.features": features}
-    flags["nets.layout"] = found.layout
+    flags = _flags(a, b, resolution, seed, features) | {"nets.width": width, "nets.layout": found.layout}
     if match_size is not None:
         widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
-        refuse_both({"--width": width} | widths, "--match-size finds it")
+        refuse_both({"--width": width} | widths, "--match-size sets it")
         flags |= match_widths(found, match_size, each=match_each)
     elif match_each:
-        raise ConfigError("--match-each says how to match: give --match-size with it")
+        raise ConfigError("--match-each needs --match-size: give both")
     config = make_config("train", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
-        _print_cost(*run_dry(config, out, found, repeats=repeats))
-        return
+        resolved, lines = run_dry(config, out, found, repeats=repeats)
+        return echo("\n".join([resolved.to_yaml(), *lines]))
     result = run_training(config, found, out, repeats=repeats)
     for line in result.lines():
         echo(line)
@@ -180,12 +177,12 @@ def translate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of ganas train, or its model folder.")],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="An image, a folder or a zip.")],
     output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="A new folder: one PNG per image. Of one image also a file.")
+        Path, typer.Argument(metavar="OUTPUT", help="A new folder, one PNG per image; for one image also a file.")
     ],
     direction: Annotated[
         str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
     ],
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that cannot be read.")] = False,
     white: White = None,
     no_icc: NoIcc = False,
 ) -> None:
@@ -197,59 +194,42 @@ def translate(
     echo(f"{counted(done, 'image')} in {shown(output)}")
 
 
-def _flags(a: Path, b: Path, resolution: int | None, seed: int) -> dict[str, Any]:
-    return {"data.a": a, "data.b": b, "data.resolution": resolution, "seed": seed}
+def _flags(a: Path, b: Path, resolution: int | None, seed: int, features: str | None) -> dict[str, Any]:
+    return {"data.a": a, "data.b": b, "data.resolution": resolution, "seed": seed, "metrics.features": features}
 
 
-CARRIED = ("data.", "loss.", "metrics.", "training.device", "training.precision", "training.threads")
+SHARED_SETTINGS = ("data.", "loss.", "metrics.", "training.device", "training.precision", "training.threads")
 
 
-def _carried(config: "RunConfig", preset: str | None, settings: Sequence[str]) -> list[str]:
-    """What a training is told by --set after a search that was told `settings`: all that does not concern it alone."""
+def _training_settings(config: "RunConfig", preset: str | None, settings: Sequence[str]) -> list[str]:
+    """Return the settings of a search that its training needs too."""
     from ganas.cyclegan.layout import find_layout
     from ganas.presets import make_config
     from ganas.settings import split_setting
 
-    carried = [setting for setting in settings if split_setting(setting)[0].startswith(CARRIED)]
-    flags = {"data.a": config.data.a, "data.b": config.data.b, "metrics.features": config.metrics.features}
-    training = make_config("train", preset=preset, flags=flags, settings=carried)
+    kept = [setting for setting in settings if split_setting(setting)[0].startswith(SHARED_SETTINGS)]
+    flags = _flags(config.data.a, config.data.b, None, config.seed, config.metrics.features)
+    training = make_config("train", preset=preset, flags=flags, settings=kept)
     if training.nets.discriminator == "patchgan" and not find_layout("resnet9").fits(config.data.resolution):
-        carried.append("nets.discriminator=searched")
-    return carried
+        kept.append("nets.discriminator=searched")
+    return kept
 
 
-def _budget(given: dict[str, str | None], width: float | None) -> dict[str, Any]:
-    """The values of the one --budget option that was given: 2.5M for both generators, 2M,4M for A→B and B→A."""
-    found = {kind: text for kind, text in given.items() if text is not None}
-    if len(found) > 1:
-        raise ConfigError(f"give one budget, not {' and '.join(f'--budget-{kind}' for kind in found)}")
-    if not found:
+def _budget_flags(options: dict[str, str | None], width: float | None) -> dict[str, Any]:
+    """Parse the --budget option: 2.5M for both generators, 2M,4M for A→B and B→A."""
+    budgets = [(kind, text) for kind, text in options.items() if text is not None]
+    if len(budgets) > 1:
+        raise ConfigError(f"give one budget, not {' and '.join(f'--budget-{kind}' for kind, _ in budgets)}")
+    if not budgets:
         if width is not None:
-            raise ConfigError(
-                "--budget-width is of a budget: give --budget-params, --budget-macs or --budget-ms with it"
-            )
+            raise ConfigError("--budget-width needs a budget: give --budget-params, --budget-macs or --budget-ms too")
         return {}
-    ((kind, text),) = found.items()
+    ((kind, text),) = budgets
     example, unit = ("12.5", "") if kind == "ms" else ("2.5M", "[KMG]?")
     number = re.compile(rf"([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?) ?({unit})", re.IGNORECASE)
     parts = [number.fullmatch(part.strip()) for part in text.split(",")]
     if len(parts) > 2 or not all(parts):
-        raise ConfigError(f"--budget-{kind} {text!r}: give a number as {example}, or two with a comma between, ab,ba")
+        raise ConfigError(f"--budget-{kind} {text!r}: give a number such as {example}, or two, for ab,ba")
     amounts = [float(part[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[part[2].upper()] for part in parts if part]
     ab, ba = amounts if len(amounts) == 2 else 2 * amounts
     return {"search.budget": kind, "search.budget_ab": ab, "search.budget_ba": ba, "search.budget_width": width}
-
-
-def _print_choices(architecture: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("slot", "A→B / D_A", "B→A / D_B", box=None)
-    for row in architecture.table():
-        table.add_row(*row)
-    Console(highlight=False).print(table)
-
-
-def _print_cost(config: "RunConfig", lines: list[str]) -> None:
-    echo(config.to_yaml())
-    echo("\n".join(lines))

@@ -1,4 +1,4 @@
-"""``ganas grow``, ``sample`` and ``runs``: a GAN that is grown."""
+"""``ganas grow``, ``sample`` and ``runs``."""
 
 import json
 from pathlib import Path
@@ -26,13 +26,10 @@ from ganas.errors import counted, shown
 
 @app.command()
 def grow(
-    data: Annotated[
-        Path, typer.Option("--data", metavar="DIR|ZIP", help="Images to learn to make.", show_default=False)
-    ],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR|ZIP", help="Training images.", show_default=False)],
     out: Out,
     route: Annotated[
-        str | None,
-        typer.Option("--route", metavar="proggan|FILE", help="Follow a route instead of searching one."),
+        str | None, typer.Option("--route", metavar="proggan|FILE", help="Follow a fixed route instead of searching.")
     ] = None,
     workers: Workers = None,
     executor: ExecutorName = "local",
@@ -47,7 +44,7 @@ def grow(
     settings: Settings = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Find a GAN for a folder of images by growing it while it trains.
+    """Search a GAN for a folder of images by growing it during training.
 
     Example: ganas grow --data photos --out runs/grow --workers 2
     """
@@ -61,9 +58,7 @@ def grow(
     options = ExecutorOptions(executor, workers, address, gpu_share)
     if dry_run:
         resolved, lines = run_dry(config, route=route, workers=workers)
-        echo(resolved.to_yaml())
-        echo("\n".join(lines))
-        return
+        return echo("\n".join([resolved.to_yaml(), *lines]))
     for line in run_growth(config, out, route=route, executor=options).lines():
         echo(line)
     print_next("sample", out, fresh(out, "-samples.png"), "-n", "64", "--grid")
@@ -75,13 +70,13 @@ def sample(
     output: Annotated[
         Path, typer.Argument(metavar="OUTPUT", help="A new folder of PNGs, or a file: one image, or a grid.")
     ],
-    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many images.")] = 64,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Number of images.")] = 64,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, max=2**62, help="Of the first; the others count up.")
+        int, typer.Option("--seed", metavar="N", min=0, max=2**62, help="Seed of the first image; it counts up.")
     ] = 0,
-    grid: Annotated[bool, typer.Option("--grid", help="All in one picture, as with a file.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="Write one picture of all images.")] = False,
 ) -> None:
-    """Make images; the same seed gives the same image."""
+    """Generate images; the same seed gives the same image."""
     from ganas.growing.sample import sample as run_sampling
 
     made = run_sampling(run, output, count=count, seed=seed, as_grid=grid)
@@ -89,8 +84,8 @@ def sample(
 
 
 @app.command()
-def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Of any kind.")], as_json: AsJson = False) -> None:
-    """What a run came to: its state and scores; of a growing search every candidate, of a recipe every job."""
+def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")], as_json: AsJson = False) -> None:
+    """Show the state and scores of a run, with every candidate of a growing search and every job of a recipe."""
     from ganas.records import read_run
 
     record = read_run(run)
@@ -103,28 +98,31 @@ def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Of any kind.")
     echo(f"{record.kind}: {record.state}, {record.images:,} images seen{found}")
     if verdict := record.result.get("verdict"):
         echo(verdict)
-    parts: list[tuple[str, str, Any]] = [(one.path.name, one.state, one.scores) for one in record.repeats]
-    parts += [(one.job.id, f"failed: {one.error}" if one.error else one.state, one.scores) for one in record.jobs]
-    if parts:
-        rows: list[tuple[str, ...]] = [(name, state, "; ".join(map(str, scores))) for name, state, scores in parts]
+    rows: list[tuple[str, ...]] = [
+        (one.path.name, one.state, "; ".join(map(str, one.scores))) for one in record.repeats
+    ]
+    for one in record.jobs:
+        state = f"failed: {one.error}" if one.error else one.state
+        rows.append((one.job.id, state, "; ".join(map(str, one.scores))))
+    if rows:
         print_table(("seed" if record.repeats else "job", "state", "scores"), rows)
     for score in record.scores:
         echo(score)
 
 
 def _print_history(history: Any) -> None:
-    """Candidates, beams, and how the best came about."""
+    """Print the candidates, the beams, and the lineage of the best."""
     header = ("generation", "id", "parent", "action", "size", "G", "D", "start", "end", "÷ ProgGAN", "s", "state")
     print_table(header, [_candidate_row(record) for record in history.records])
     for number, beam in enumerate(history.beams):
-        echo(f"beam {number}: {' '.join(beam) or 'nobody'}")
+        echo(f"beam {number}: {' '.join(beam) or 'empty'}")
     for name in history.lineage:
         record = history.record(name)
         echo(f"best: {_grown(record)} → {record.spec.architecture}")
 
 
 def _candidate_row(record: Any) -> tuple[str, ...]:
-    """One candidate for people; an asterisk marks those that were kept."""
+    """Format one candidate; an asterisk marks those that were kept in a beam."""
     from ganas.growing.candidates import score_of
 
     spec, result = record.spec, record.result
@@ -133,9 +131,9 @@ def _candidate_row(record: Any) -> tuple[str, ...]:
     numbers = (result and result.facts.get("start"), result and score_of(result), record.normalized)
     scores = ("" if number is None else f"{number:.4g}" for number in numbers)
     seconds = f"{result.seconds:.0f}" if result else ""
-    place = str(spec.generation) if record.role == "search" else record.role
+    generation = str(spec.generation) if record.role == "search" else record.role
     return (
-        *(place, spec.id, spec.parent or "", _grown(record), f"{layers.resolution}²"),
+        *(generation, spec.id, spec.parent or "", _grown(record), f"{layers.resolution}²"),
         *(*parameters, *scores, seconds, state),
     )
 

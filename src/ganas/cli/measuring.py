@@ -1,4 +1,4 @@
-"""``ganas evaluate``, ``doctor`` and ``data check``: what there is, and how good it is."""
+"""``ganas evaluate``, ``doctor`` and ``data check``."""
 
 import json
 from pathlib import Path
@@ -15,34 +15,32 @@ from ganas.metrics.measurement import METRICS
 @app.command()
 def evaluate(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, to be measured both ways.")
+        Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, evaluated in both directions.")
     ] = None,
     a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="With RUN: test images of domain A.")] = None,
     b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="With RUN: test images of domain B.")] = None,
     real: Annotated[Path | None, typer.Option("--real", metavar="DIR|ZIP", help="Without RUN: real images.")] = None,
     fake: Annotated[
         list[Path] | None,
-        typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to judge; again for each repeat."),
+        typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to evaluate; once per repeat."),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
     ] = None,
     features: Features = None,
     images: Annotated[
-        int | None, typer.Option("--images", metavar="N", min=2, help="Draw N of the images to judge. [all]")
+        int | None, typer.Option("--images", metavar="N", min=2, help="Evaluate a random sample of N images. [all]")
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples behind 95 % intervals.")
+        int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples for 95 % intervals.")
     ] = 0,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that cannot be read.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that cannot be read.")] = False,
     white: White = None,
     no_icc: NoIcc = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Neither use nor keep statistics of real images.")
-    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure images, or both directions of a run; each key names its protocol.
+    """Evaluate images, or both directions of a run; the key of a score names its protocol.
 
     Examples: ganas evaluate --real paintings --fake translated --features squeezenet:weights.safetensors
     ganas evaluate runs/train --a test/paintings --b test/photos
@@ -65,12 +63,10 @@ def evaluate(
     if run is not None:
         refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
         if (a is None) != (b is None):
-            raise ConfigError("give both --a and --b, or neither to measure what the run held out")
+            raise ConfigError("give both --a and --b, or neither to evaluate on the run's held-out images")
         if a is None:
-            refuse_both(
-                {"--white": white, "--no-icc": no_icc or None}, "what a run held out is read as the run read it"
-            )
-        _print_judgements(evaluate_run(run, a=a, b=b, **common), as_json)
+            refuse_both({"--white": white, "--no-icc": no_icc or None}, "held-out images are read as in the run")
+        _print_directions(evaluate_run(run, a=a, b=b, **common), as_json)
         return
     refuse_both({"--a": a, "--b": b}, "it needs a RUN: use --real and --fake for folders")
     if real is None or not fake:
@@ -81,7 +77,7 @@ def evaluate(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """What this machine has, and what that means for a run."""
+    """Describe this machine, and what it means for a run."""
     from ganas.doctor import examine
 
     findings = examine()
@@ -94,30 +90,28 @@ def doctor(as_json: AsJson = False) -> None:
 
 @data_app.command("check")
 def data_check(
-    places: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
     white: White = None,
     no_icc: NoIcc = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count images, find broken files, and say how unequal two domains are."""
+    """Count images, find broken files, and compare the sizes of two domains."""
     from ganas.data.sources import check_source
 
-    reports = [check_source(place, white=white, icc=not no_icc) for place in places]
+    reports = [check_source(path, white=white, icc=not no_icc) for path in paths]
     if as_json:
         print(json.dumps({"sources": [report.as_json() for report in reports]}))
     else:
-        for report in reports:
-            echo(report)
+        echo("\n".join(map(str, reports)))
         if len(reports) == 2:
-            echo(_balance(*reports))
+            echo(_compare_sizes(*reports))
 
 
-def _balance(a: Any, b: Any) -> str:
-    """How two reports compare."""
+def _compare_sizes(a: Any, b: Any) -> str:
     small, large = sorted((a, b), key=lambda report: report.count)
     name, count = shown(small.path), large.count
     if not small.count:
-        return f"{name} has no usable image: two domains are needed to learn from"
+        return f"{name} has no usable image: training needs two domains"
     if small.count == count:
         return f"both domains have {count} images: an epoch is {count} pairs"
     ratio = f"{count / small.count:.1f}".removesuffix(".0")
@@ -127,26 +121,25 @@ def _balance(a: Any, b: Any) -> str:
     )
 
 
-def _print_judgements(judgements: Any, as_json: bool) -> None:
-    """Both directions of a run, before and after."""
+def _print_directions(scores: Any, as_json: bool) -> None:
+    """Print both directions of a run, before and after translation."""
     if as_json:
         document = {
-            direction: {"untranslated": judged.untranslated.as_json(), "translated": judged.translated.as_json()}
-            for direction, judged in judgements.items()
+            direction: {name: measured.as_json() for name, measured in vars(both).items()}
+            for direction, both in scores.items()
         }
         print(json.dumps(document))
         return
     rows: list[tuple[str, ...]] = []
-    for direction, judged in judgements.items():
-        _note_warnings(judged.translated, f"{direction}: ")
-        split = judged.translated.protocol["split"]
-        for label, *values in _score_rows(judged.untranslated, judged.translated):
-            rows.append((direction, split, label, *values))
+    for direction, both in scores.items():
+        _note_warnings(both.translated, f"{direction}: ")
+        split = both.translated.protocol["split"]
+        rows += [(direction, split, *row) for row in _score_rows(both.untranslated, both.translated)]
     print_table(("", "split", "score", "untranslated", "translated"), rows)
 
 
 def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None:
-    """One measurement a folder, and a summary of several."""
+    """Print one measurement per folder, and a summary of several."""
     from ganas.metrics.measurement import summarize
 
     summaries = summarize(measured) if len(measured) > 1 else {}
@@ -166,7 +159,7 @@ def _print_measurements(fakes: list[Path], measured: Any, as_json: bool) -> None
 
 
 def _score_rows(*measurements: Any) -> list[tuple[str, ...]]:
-    """A row a score, its label first; below the sliced Wasserstein distance its levels, as the papers' tables."""
+    """Return a row per score, its key first; the levels of the sliced Wasserstein distance follow it."""
     first, rows = measurements[0], []
     for key in first.scores:
         rows.append((key, *(_score(one, key) for one in measurements)))

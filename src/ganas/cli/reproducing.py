@@ -14,14 +14,14 @@ def reproduce(
     figure: Annotated[str, typer.Argument(metavar="fig3|fig4|fig5|fig6", help="A figure of CycleGANAS.")],
     out: Out,
     scale: Annotated[
-        str, typer.Option("--scale", metavar="tiny|small|paper", help="How large, how long and how often.")
+        str, typer.Option("--scale", metavar="tiny|small|paper", help="Size, length and number of the runs.")
     ] = "tiny",
     data: Annotated[
         list[str] | None,
         typer.Option(
             "--data",
             metavar="DIR|NAME",
-            help="With trainA, trainB, testA and testB, or one of the paper's; may be repeated. "
+            help="A folder with trainA, trainB, testA and testB, or a data set of the paper; may be repeated. "
             "[tiny: built-in photographs; paper: those of the figure]",
         ),
     ] = None,
@@ -34,7 +34,7 @@ def reproduce(
     settings: Settings = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Make a figure of the paper: every search and training of it, a table, and the drawing.
+    """Reproduce a figure of the paper: all its searches and trainings, a table, and the plot.
 
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
@@ -42,17 +42,17 @@ def reproduce(
     from ganas.recipes.run import dry_run as run_dry
     from ganas.recipes.run import reproduce as run_recipe
 
-    given: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
-    given |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
+    options: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
+    options |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
     if dry_run:
-        echo("\n".join(run_dry(figure, out, **given)))
+        echo("\n".join(run_dry(figure, out, **options)))
         return
-    found = run_recipe(figure, out, **given)
-    echo(found.table)
-    echo(f"written: {', '.join(map(str, found.files))}")
-    if not any(file.suffix == ".png" for file in found.files):
-        echo("for the drawing: pip install matplotlib, and give the same command again")
-    for line in found.failed:
+    result = run_recipe(figure, out, **options)
+    echo(result.table)
+    echo(f"written: {', '.join(map(str, result.files))}")
+    if not any(file.suffix == ".png" for file in result.files):
+        echo("for the plot: pip install matplotlib, and run the same command again")
+    for line in result.failed:
         echo(f"failed: {line}", err=True)
-    if found.failed:
-        raise GanasError(f"jobs that failed: {len(found.failed)}; the same command tries them again")
+    if result.failed:
+        raise GanasError(f"jobs that failed: {len(result.failed)}; run the same command again to retry them")

@@ -4,18 +4,19 @@
      "generator_ab": ["conv4", "conv7", ...], "generator_ba": [...], "discriminator_a": [...], "discriminator_b": [...]}
 
 An architecture has no width: the search uses narrow networks, the training wide ones (hidden-dimension reduction,
-section 3.2).
-No torch here.
+section 3.2). No torch here.
 """
 
 import hashlib
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Self
 
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
 from ganas.document import check_id, content_id, parsing, read_document, write_document
-from ganas.errors import ArchitectureError
+from ganas.errors import ArchitectureError, RunError
 from ganas.paths import StrPath, as_path
+from ganas.store import Run
 
 KIND = "cyclegan"
 
@@ -65,7 +66,7 @@ class Architecture:
         return architecture
 
     def __str__(self) -> str:
-        """One readable line: runs of the same op are counted, as in ``5×conv3``."""
+        """One human-readable line; a repeated op is counted, as in ``5×conv3``."""
         networks = " | ".join(
             f"{name.removeprefix('generator_').replace('discriminator_', 'd_')} {_condense(self.ops(name))}"
             for name in NETWORKS
@@ -74,7 +75,7 @@ class Architecture:
         return f"{self.layout}:{self.id} {networks}".rstrip()
 
     def table(self) -> list[tuple[str, ...]]:
-        """Rows (slot, op of A→B, op of B→A), then those of the discriminators; for printing."""
+        """Rows (slot, op of A→B, op of B→A) of the generators, then of the discriminators, to print."""
         layout = find_layout(self.layout)
         rows: list[tuple[str, ...]] = []
         for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS)):
@@ -98,13 +99,8 @@ def _check_ops(layout: Layout, network: str, ops: Ops) -> None:
 
 
 def _condense(ops: Ops) -> str:
-    words: list[list[Any]] = []
-    for op in ops:
-        if words and words[-1][1] == op:
-            words[-1][0] += 1
-        else:
-            words.append([1, op])
-    return " ".join(op if count == 1 else f"{count}×{op}" for count, op in words)
+    counts = ((op, len(list(group))) for op, group in groupby(ops))
+    return " ".join(op if count == 1 else f"{count}×{op}" for op, count in counts)
 
 
 def random_architecture(layout: Layout, seed: int) -> Architecture:
@@ -115,13 +111,12 @@ def random_architecture(layout: Layout, seed: int) -> Architecture:
         return slot.ops[int.from_bytes(digest[:8], "big") % len(slot.ops)]
 
     return Architecture(
-        layout.name,
-        **{name: tuple(draw(name, slot) for slot in layout.network(name).searched) for name in NETWORKS},
+        layout.name, **{name: tuple(draw(name, slot) for slot in layout.network(name).searched) for name in NETWORKS}
     )
 
 
 def handmade() -> tuple[str, ...]:
-    """Names of the layouts without searched slots: each is an architecture by itself."""
+    """Return the names of the layouts without searched slots, each an architecture by itself."""
     return tuple(name for name, layout in LAYOUTS.items() if layout.size == 1)
 
 
@@ -134,3 +129,35 @@ def load_architecture(file: StrPath) -> Architecture:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ArchitectureError(f"cannot read the architecture {str(path)!r}: {reason}") from None
     return Architecture.from_json(text, origin=str(path))
+
+
+def find_architecture(text: str) -> Architecture:
+    """Find an architecture by a hand-made network's name, ``random:SEED``, an ``architecture.json`` or a run folder."""
+    if text in handmade():
+        return Architecture(text)
+    if text.startswith("random:"):
+        return _parse_random_architecture(text)
+    path = as_path(text)
+    if path.is_dir():
+        run = Run(path)
+        if run.architecture.is_file():
+            return load_architecture(run.architecture)
+        unfinished = "its search is not finished: run the same ganas search again"
+        raise RunError(f"{text!r} holds no architecture.json; {unfinished if run.config.is_file() else 'it is no run'}")
+    if not path.exists():
+        raise ArchitectureError(
+            f"there is no architecture {text!r}: give an architecture.json, a search run, random:SEED, "
+            f"or {' or '.join(handmade())}"
+        )
+    return load_architecture(path)
+
+
+def _parse_random_architecture(text: str) -> Architecture:
+    """``random:SEED`` or ``random:LAYOUT:SEED``: sampled uniformly from a layout's search space, framed by default.
+
+    The baseline that every search must beat (Li and Talwalkar 2019).
+    """
+    _, *layout, seed = text.split(":")
+    if len(layout) > 1 or not seed.isdecimal():
+        raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
+    return random_architecture(find_layout(layout[0] if layout else "framed"), int(seed))

@@ -18,10 +18,10 @@ from torch import Tensor
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.knapsack import best_within
-from ganas.cyclegan.latency import slot_latencies
+from ganas.cyclegan.latency import load_latencies
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, Slot
 from ganas.cyclegan.model import CycleGAN
-from ganas.cyclegan.size import sides, slot_macs, slot_parameters
+from ganas.cyclegan.size import input_sides, slot_macs, slot_parameters
 from ganas.errors import ConfigError
 from ganas.learning.phases import Terms
 from ganas.store import Run
@@ -33,7 +33,7 @@ SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input
 
 @dataclass(frozen=True)
 class Costs:
-    """The costs of one generator's ops, in whole units."""
+    """The costs of one generator's ops, in integer units."""
 
     fixed: int  # of the slots with a single op
     slots: tuple[tuple[int, ...], ...]  # of the ops of each searched slot
@@ -41,37 +41,35 @@ class Costs:
     @classmethod
     def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "Costs":
         """Compute the cost of every op in every slot."""
-        placed = [*zip(layout.slots, sides(layout, resolution), strict=True)]
-        return cls(
-            fixed=sum(cost(slot, slot.ops[0], side) for slot, side in placed if not slot.searched),
-            slots=tuple(tuple(cost(slot, op, side) for op in slot.ops) for slot, side in placed if slot.searched),
-        )
+        sides = zip(layout.slots, input_sides(layout, resolution), strict=True)
+        costs = [(slot.searched, tuple(cost(slot, op, side) for op in slot.ops)) for slot, side in sides]
+        fixed = sum(slot[0] for searched, slot in costs if not searched)
+        return cls(fixed, tuple(slot for searched, slot in costs if searched))
 
     @property
-    def least(self) -> int:
+    def minimum(self) -> int:
         """The cost of the cheapest network."""
         return self.fixed + sum(map(min, self.slots))
 
     def total(self, layout: NetworkLayout, ops: Sequence[str]) -> int:
-        """The cost of a final network."""
+        """Return the cost of a final network."""
         chosen = zip(layout.searched, ops, self.slots, strict=True)
         return self.fixed + sum(costs[slot.ops.index(op)] for slot, op, costs in chosen)
 
     def expected(self, alphas: Sequence[Tensor]) -> Tensor:
-        """The expected cost of a supernet, a scalar: fixed + Σ softmax(α) · costs."""
+        """Return the expected cost of a supernet, a scalar: fixed + Σ softmax(α) · costs."""
         means = [torch.softmax(alpha, 0) @ costs for alpha, costs in self._with_costs(alphas)]
         return torch.stack(means).sum() + self.fixed
 
     def leading(self, alphas: Sequence[Tensor]) -> Tensor:
-        """The cost of the network of the leading ops, a scalar without gradient."""
+        """Return the cost of the network of the leading ops, a scalar without gradient."""
         # index_select: indexing by [] would synchronize with the GPU in every slot
         chosen = [costs.index_select(0, alpha.argmax(0, keepdim=True)) for alpha, costs in self._with_costs(alphas)]
         return torch.cat(chosen).sum() + self.fixed
 
     def _with_costs(self, alphas: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the alphas of each slot with its ops' costs, a tensor of the same dtype and device."""
-        for alpha, costs in zip(alphas, self.slots, strict=True):
-            yield alpha, _tensor(costs, alpha.dtype, alpha.device)
+        return ((a, _tensor(costs, a.dtype, a.device)) for a, costs in zip(alphas, self.slots, strict=True))
 
 
 @cache
@@ -85,14 +83,14 @@ class Budget:
     """Cost limits of the generators; one without a limit is unconstrained."""
 
     kind: str  # params, macs or ms
-    limits: Mapping[str, int]  # by generator, in whole units: parameters, multiply-accumulates, µs
+    limits: Mapping[str, int]  # by generator, in integer units: parameters, multiply-accumulates, µs
     costs: Mapping[str, Costs]
     weight: float  # λ of the penalty
     widths: Mapping[str, float]  # by generator: the width at which its limit holds
     resolution: int  # at which multiply-accumulates and milliseconds are counted
 
     def terms(self, gan: CycleGAN) -> Terms:
-        """The penalty of each generator: λ · max(0, cost of the leading ops / limit - 1).
+        """Return the penalty of each generator: λ · max(0, cost of the leading ops / limit - 1).
 
         Its gradient is that of λ · expected cost / limit wherever it is not zero.
         """
@@ -110,8 +108,8 @@ class Budget:
                 f"budget_{name.removeprefix('generator_')}": penalty(name, limit) for name, limit in self.limits.items()
             }
 
-    def use(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
-        """The share of its limit that each generator uses."""
+    def utilization(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
+        """Return the cost of each generator as a share of its limit."""
         return {
             name: self.costs[name].total(layout.generator, architecture.ops(name)) / limit
             for name, limit in self.limits.items()
@@ -126,24 +124,24 @@ class Budget:
         scores = [torch.log_softmax(alpha.detach().double().cpu(), 0).tolist() for alpha in alphas]
         if name in self.limits:
             costs = self.costs[name]
-            chosen = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
-            assert chosen is not None, "open_budget refuses limits that nothing fits"
+            indices = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
+            assert indices is not None, "open_budget refuses limits that nothing fits"
         else:
-            chosen = [score.index(max(score)) for score in scores]
-        return tuple(slot.ops[item] for slot, item in zip(slots, chosen, strict=True))
+            indices = [score.index(max(score)) for score in scores]
+        return tuple(slot.ops[index] for slot, index in zip(slots, indices, strict=True))
 
-    def lines(self, layout: Layout, architecture: Architecture) -> list[str]:
-        """Human-readable, one line per limit."""
-        use = self.use(layout, architecture)
+    def describe(self, layout: Layout, architecture: Architecture) -> list[str]:
+        """Return one human-readable line per limit."""
+        used = self.utilization(layout, architecture)
         return [
-            f"{name}: {use[name]:.1%} of {_amount(self.kind, limit)} "
+            f"{name}: {used[name]:.1%} of {_amount(self.kind, limit)} "
             f"{_where(self.kind, self.widths[name], self.resolution)}"
             for name, limit in self.limits.items()
         ]
 
 
 def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
-    """The budget of a search; None without one. Latencies are measured once and stored in the run.
+    """Return the budget of a search, or None. Latencies are measured once and stored in the run.
 
     Raises `ConfigError` if even the cheapest architecture exceeds a limit.
     """
@@ -158,22 +156,22 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
         widths[name] = width
         limits[name] = int(limit * 1000) if search.budget == "ms" else int(limit)
         costs[name] = Costs.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
-        if costs[name].least > limits[name]:
+        if costs[name].minimum > limits[name]:
             raise ConfigError(
                 f"the budget of {name} is {_amount(search.budget, limits[name])}, but the cheapest architecture of "
-                f"layout {layout.name!r} takes {_amount(search.budget, costs[name].least)} "
+                f"layout {layout.name!r} takes {_amount(search.budget, costs[name].minimum)} "
                 f"{_where(search.budget, width, resolution)}: raise it, or lower the width"
             )
     return Budget(search.budget, limits, costs, search.budget_weight, widths, resolution)
 
 
 def _amount(kind: str, units: int) -> str:
-    """A cost in the user's unit: milliseconds are counted in microseconds."""
+    """Format a cost in the user's unit; milliseconds are counted in microseconds."""
     return f"{units / 1000:,g} ms" if kind == "ms" else f"{units:,} {NOUNS[kind]}"
 
 
 def _where(kind: str, width: float, resolution: int) -> str:
-    """What a cost depends on besides the ops."""
+    """Name what a cost depends on besides the ops."""
     return f"at width {width:g}" + ("" if kind == "params" else f", {resolution}×{resolution}")
 
 
@@ -182,5 +180,5 @@ def _cost(kind: str, width: float, run: Run, config: RunConfig, layout: Layout) 
         return lambda slot, op, side: slot_parameters(slot, op, width)
     if kind == "macs":
         return lambda slot, op, side: slot_macs(slot, op, width, side)
-    latencies = slot_latencies(run, config, layout, width)
+    latencies = load_latencies(run, config, layout, width)
     return lambda slot, op, side: latencies[slot.name][op]

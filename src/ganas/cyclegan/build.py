@@ -1,7 +1,7 @@
 """One builder for supernets and final networks: `build(layout, width, choose)`.
 
-`choose` fills each slot: with a `MixedOp` it makes a supernet (`mixture`), with one op a final network (`one_op`).
-There are no twin classes: a supernet whose weights are one-hot is the final network.
+`choose` returns the module of each slot: a `MixedOp` for a supernet (`mixture`), one op for a final network (`one_op`).
+A supernet whose weights are one-hot computes the same as the final network.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +18,19 @@ from ganas.cyclegan.mixed import MixedOp
 from ganas.cyclegan.ops import OPS, POOLS
 from ganas.layers import InstanceNorm, normalize_spectrally
 
-Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> what the slot holds
+Choose = Callable[[Slot, int, int], nn.Module]  # slot, c_in, c_out -> the slot's op
 
 LEAKY_SLOPE = 0.2
 WEIGHT_STD = 0.02  # N(0, 0.02), bias 0 (Zhu et al. 2017)
 
 
 def build_op(name: str, c_in: int, c_out: int, slot: Slot) -> nn.Module:
-    """The module of an op of `OPS` in a slot; raises `ValueError` where it does not fit."""
+    """Build an op of `OPS` for a slot; raises `ValueError` if it does not fit."""
     op = OPS[name]
     if not op.fits(slot):
         raise ValueError(
-            f"op {name!r} does not fit slot {slot.name!r}, of scale {slot.scale} and trim {slot.trim}: it takes scale "
-            f"{' or '.join(op.scales)}, and trim up to {op.reach}"
+            f"op {name!r} does not fit slot {slot.name!r} of scale {slot.scale} and trim {slot.trim}: it fits scale "
+            f"{' or '.join(op.scales)} and trim up to {op.reach}"
         )
     if op.resampling in POOLS:
         pool = nn.MaxPool2d(2) if op.resampling == "maxpool" else nn.AvgPool2d(2)
@@ -39,30 +39,30 @@ def build_op(name: str, c_in: int, c_out: int, slot: Slot) -> nn.Module:
         corners = None if op.resampling == "nearest" else False
         return Resize(nn.Upsample(scale_factor=2, mode=op.resampling, align_corners=corners), nn.Conv2d(c_in, c_out, 1))
     if op.transposed:
-        return nn.ConvTranspose2d(c_in, c_out, op.kernel, stride=2, padding=op.kernel // 2, output_padding=1)
-    # zeros, so that the slot's reflection padding and its own add up to "same" less trim
+        return nn.ConvTranspose2d(c_in, c_out, op.kernel_size, stride=2, padding=op.kernel_size // 2, output_padding=1)
+    # zero padding; with the slot's reflection padding it amounts to "same" less trim
     padding = op.reach - slot.trim
     stride = 2 if slot.scale == "down" else 1
     if op.depthwise:
         return nn.Sequential(
-            nn.Conv2d(c_in, c_in, op.kernel, stride, padding, op.dilation, groups=c_in), nn.Conv2d(c_in, c_out, 1)
+            nn.Conv2d(c_in, c_in, op.kernel_size, stride, padding, op.dilation, groups=c_in), nn.Conv2d(c_in, c_out, 1)
         )
-    return nn.Conv2d(c_in, c_out, op.kernel, stride, padding, op.dilation)
+    return nn.Conv2d(c_in, c_out, op.kernel_size, stride, padding, op.dilation)
 
 
 class Resize(nn.Sequential):
-    """Interpolation and 1×1 convolution, computed the other way round: a quarter of the work, the same result.
+    """Interpolation followed by a 1×1 convolution, computed in reverse order: a quarter of the work, the same result.
 
-    Interpolation sees each channel by itself and keeps constants, so the two can change places.
+    They commute because interpolation is linear, works per channel and keeps constants.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        resize, point = self
-        return resize(point(x))  # type: ignore[no-any-return]
+        resize, conv = self
+        return resize(conv(x))  # type: ignore[no-any-return]
 
 
 def mixture(network: str, grouping: Grouping) -> Choose:
-    """Every op a slot may hold, mixed; a fixed slot holds its one op."""
+    """Choose a mixture of all ops of a slot; a fixed slot has its only op."""
 
     def choose(slot: Slot, c_in: int, c_out: int) -> nn.Module:
         ops = {op: build_op(op, c_in, c_out, slot) for op in slot.ops}
@@ -72,29 +72,29 @@ def mixture(network: str, grouping: Grouping) -> Choose:
 
 
 def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:
-    """One op per searched slot, in order; fixed slots hold their own."""
-    chosen = dict(zip((slot.name for slot in layout.searched), ops, strict=True))
-    return lambda slot, c_in, c_out: build_op(chosen.get(slot.name, slot.ops[0]), c_in, c_out, slot)
+    """Choose the given ops, one per searched slot in order; a fixed slot has its only op."""
+    by_slot = dict(zip((slot.name for slot in layout.searched), ops, strict=True))
+    return lambda slot, c_in, c_out: build_op(by_slot.get(slot.name, slot.ops[0]), c_in, c_out, slot)
 
 
 def slot_modules(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """For every searched slot: the name, within a network, of the module that holds its op; and the op chosen."""
-    chosen = iter(ops)
+    """Yield, for every searched slot, the name of its op's module within the network, and the op."""
+    remaining = iter(ops)
     for number, cell in enumerate(layout.cells):
         for slot in cell.slots:
             if slot.searched:
-                yield f"cells.{number}.slots.{_key(slot)}.op", next(chosen)
+                yield f"cells.{number}.slots.{_module_name(slot)}.op", next(remaining)
 
 
-def _key(slot: Slot) -> str:
-    return slot.name.replace(".", "_")  # "." separates modules in torch's names
+def _module_name(slot: Slot) -> str:
+    return slot.name.replace(".", "_")  # torch separates modules by "."
 
 
 def build(layout: NetworkLayout, width: float, choose: Choose) -> "Network":
-    """A network with every slot filled by `choose`, its weights drawn from torch's global generator."""
+    """Build a network whose slots are filled by `choose`, with initial weights from torch's global generator."""
     network = Network(layout, width, choose)
     network.apply(_initialize)
-    return network.apply(_normalize)  # last: its power iteration starts from the initial weights
+    return network.apply(_normalize)  # last: power iteration starts from the initial weights
 
 
 class Network(nn.Module):
@@ -102,32 +102,32 @@ class Network(nn.Module):
 
     def __init__(self, layout: NetworkLayout, width: float, choose: Choose) -> None:
         super().__init__()
-        self.cells = nn.Sequential(*(_FilledCell(cell, width, choose) for cell in layout.cells))
-        self.memory_format = torch.channels_last  # of maps
-        self.checkpointing = False  # keep what enters a cell alone, and compute the rest again in the backward pass
+        self.cells = nn.Sequential(*(_CellModule(cell, width, choose) for cell in layout.cells))
+        self.memory_format = torch.channels_last  # of activations
+        self.checkpointing = False  # store only the cells' inputs and recompute the rest in the backward pass
 
-    def lay_out(self, memory_format: torch.memory_format) -> Self:
-        """Convert the weights to a memory format, and maps from now on."""
+    def to_memory_format(self, memory_format: torch.memory_format) -> Self:
+        """Convert the weights to a memory format, which activations will have too."""
         self.memory_format = memory_format
         return self.to(memory_format=memory_format)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=self.memory_format)  # every op keeps it
+        x = x.contiguous(memory_format=self.memory_format)  # every op preserves it
         if torch.is_grad_enabled() and not self.checkpointing:
             return self.cells(x)  # type: ignore[no-any-return]
         for cell in self.cells:
             if torch.is_grad_enabled():
                 x = checkpoint(cell, x, use_reentrant=False, preserve_rng_state=False)
-            else:  # one by one, so that cells which were compiled for training are not compiled for other batches too
+            else:  # not self.cells(x): if compiled for training, it would be recompiled for other batch sizes
                 x = cell(x)
         return x
 
 
-class _FilledCell(nn.Module):
+class _CellModule(nn.Module):
     def __init__(self, cell: Cell, width: float, choose: Choose) -> None:
         super().__init__()
         self.residual = cell.residual
-        self.slots = nn.ModuleDict({_key(slot): FilledSlot(slot, width, choose) for slot in cell.slots})
+        self.slots = nn.ModuleDict({_module_name(slot): SlotModule(slot, width, choose) for slot in cell.slots})
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -136,8 +136,8 @@ class _FilledCell(nn.Module):
         return x + y if self.residual else y
 
 
-class FilledSlot(nn.Module):
-    """Reflection padding, op, instance norm, activation; each as far as the slot asks for it."""
+class SlotModule(nn.Module):
+    """Reflection padding, op, instance norm and activation, as the slot declares."""
 
     def __init__(self, slot: Slot, width: float, choose: Choose) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class FilledSlot(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect:
-            with torch.autocast("cpu", enabled=False):  # which would make float32 of bf16 here, without need
+            with torch.autocast("cpu", enabled=False):  # it would convert bf16 to float32
                 x = functional.pad(x, [self.reflect] * 4, mode="reflect")
         return _activate(self.norm(self.op(x)), self.activation)
 
@@ -171,8 +171,8 @@ def _initialize(module: nn.Module) -> None:
 
 
 def _normalize(module: nn.Module) -> None:
-    """Spectral norm on the convolutions of a slot that asks for it, but not on the 1×1 behind a pool."""
-    if isinstance(module, FilledSlot) and module.spectral:
+    """Apply spectral norm to the convolutions of a slot that declares it, but not to the 1×1 behind a pool."""
+    if isinstance(module, SlotModule) and module.spectral:
         for conv in list(module.op.modules()):
             if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
                 normalize_spectrally(conv)

@@ -1,4 +1,4 @@
-"""What a run would cost, measured on this machine: parameters, MACs, memory, seconds a step, total time."""
+"""Estimate the cost of a run on this machine: parameters, MACs, memory, seconds per step, total time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,31 +11,35 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.find import NetworkSize, describe_sizes
-from ganas.cyclegan.layout import NETWORKS, Layout
+from ganas.cyclegan.layout import NETWORKS, Layout, find_layout
 from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.phases import build_phases, open_loop
+from ganas.cyclegan.search import open_search
+from ganas.cyclegan.size import NetworkSize, describe_sizes
+from ganas.cyclegan.train import open_training
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise, step_seconds
+from ganas.paths import StrPath
 from ganas.progress import readable_seconds
+from ganas.store import Run
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run needs."""
+    """The cost of one run."""
 
     networks: Sequence[NetworkSize]  # generators first
-    # an estimate: weights, gradients, Adam's moments and what the backward pass needs, but for the one cell that
-    # training.checkpointing computes again at a time
+    # weights, gradients, Adam's moments and stored activations, without those of the cell that training.checkpointing
+    # recomputes
     memory_bytes: int
     step_seconds: float  # median on this machine
-    images: int  # pairs in all
-    total_seconds: float  # steps alone
+    images: int  # pairs in total
+    total_seconds: float  # of steps only
 
 
 def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Cost:
-    """Build the run's networks and take a few real steps on noise. `config` is resolved."""
+    """Build the run's networks and time a few real steps on noise. `config` is resolved."""
     training, nets = config.training, config.nets
     loop = trial_loop(config, layout, architecture)
     gan = loop.gan
@@ -44,8 +48,8 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     ]
     images, warmup = noise(2, training.batch, config.data.resolution), config.search.warmup if config.search else 0.0
     early = step_seconds(loop, images) if not all(phase.begun(0) for phase in loop.phases) else 0.0
-    loop.nimg = ceil(warmup * config.total_images)  # from here on everything learns
-    activations = _saved_bytes(lambda: loop.step(*images))
+    loop.nimg = ceil(warmup * config.total_images)  # from here on all parameters learn
+    activations = _activation_bytes(lambda: loop.step(*images))
     late = step_seconds(loop, images)
     seconds = warmup * early + (1 - warmup) * late if early else late
     weights = sum(network.bytes for network in networks)
@@ -59,7 +63,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
 
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
-    """The loop of a run that is not there: its networks, fresh, and nothing written. `config` is resolved."""
+    """Build the training loop of a config without a run folder, to time its steps. `config` is resolved."""
     gan = open_gan(config, layout, architecture)
     pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
     return open_loop(gan, build_phases(gan, pools, config), None, config)
@@ -78,8 +82,8 @@ def _measured_size(name: str, network: nn.Module, width: float, resolution: int)
     )
 
 
-def _saved_bytes(step: Callable[[], None]) -> int:
-    """Bytes of the distinct tensors that autograd keeps for the backward passes of a step, all phases together."""
+def _activation_bytes(step: Callable[[], None]) -> int:
+    """Return the bytes of the distinct tensors that autograd stores for backward in a step, all phases together."""
     storages: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -95,12 +99,28 @@ def _saved_bytes(step: Callable[[], None]) -> int:
     return sum(storages.values())
 
 
-def describe(cost: Cost, repeats: int = 1) -> list[str]:
-    """For people, a line a fact."""
-    return [
+def dry_run(
+    config: RunConfig,
+    out: StrPath,
+    architecture: Architecture | None = None,  # None: a search
+    *,
+    repeats: int = 1,  # of a training
+) -> tuple[RunConfig, list[str]]:
+    """Return the resolved config of a run and its cost in human-readable lines, without writing anything."""
+    if config.search:
+        config, *_ = open_search(config, Run(out))
+    else:
+        assert architecture, "a training has an architecture"
+        config, *_ = open_training(config, architecture, Run(out))
+    cost = measure_cost(config, find_layout(config.nets.layout), architecture)
+    lines = [
         *describe_sizes(cost.networks),
         f"memory           about {cost.memory_bytes / 10**6:,.0f} MB",
-        f"a step           {cost.step_seconds:.2f} s, measured here",
-        f"in all           {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
-        *([f"{repeats} repeats       {readable_seconds(repeats * cost.total_seconds)}"] if repeats > 1 else []),
+        f"one step         {cost.step_seconds:.2f} s, measured here",
+        f"in total         {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
     ]
+    if repeats > 1:
+        lines.append(f"{repeats} repeats       {readable_seconds(repeats * cost.total_seconds)}")
+    if config.search and config.search.budget == "ms":
+        lines.append("budget           in milliseconds: the search measures latencies first, then checks that it fits")
+    return config, lines

@@ -1,4 +1,4 @@
-"""From alphas to an architecture: the leading op of every slot, and how clearly it leads."""
+"""Derive an architecture from alphas: the leading op of every slot, and by what margin it leads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ class Choice:
     op: str  # the leading op: argmax (section 3.2)
     weight: float  # its weight, in (0, 1)
     margin: float  # its weight minus the second's
-    entropy: float  # of all weights, relative to that of a uniform choice: 1 at the start, 0 when decided
+    entropy: float  # of the weights, relative to uniform ones: about 1 at the start, 0 when decided
 
     @property
     def converged(self) -> bool:
@@ -33,7 +33,7 @@ class Choice:
 
 
 def read_choices(layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> list[Choice]:
-    """Read the choice of every searched slot of all four networks; `alphas` by network, one [ops] tensor per slot."""
+    """Return the choice in every searched slot of all four networks; `alphas` has one [ops] tensor per slot."""
     return [
         _choice(network, slot.name, slot.ops, alpha)
         for network in NETWORKS
@@ -49,15 +49,14 @@ def _choice(network: str, slot: str, ops: Sequence[str], alpha: Tensor) -> Choic
 
 
 def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
-    """The architecture of the leading ops."""
+    """Return the architecture of the leading ops."""
     return Architecture(
-        layout.name,
-        **{name: tuple(choice.op for choice in choices if choice.network == name) for name in NETWORKS},
+        layout.name, **{name: tuple(choice.op for choice in choices if choice.network == name) for name in NETWORKS}
     )
 
 
 def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
-    """How far the search has converged: the number of converged slots, and the median entropy and margin."""
+    """Return how far the search has converged: converged slots, median entropy and median margin."""
     return {
         "converged": sum(choice.converged for choice in choices),
         "slots": len(choices),
@@ -67,15 +66,15 @@ def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
 
 
 def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    """The choices as JSON objects."""
+    """Return the choices as JSON objects."""
     return [asdict(choice) for choice in choices]
 
 
-def overruled(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
-    """The slots in which an architecture derived under a budget deviates from the leading op, as JSON objects."""
-    taken = [op for name in NETWORKS for op in architecture.ops(name)]
+def budget_deviations(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
+    """Return the slots in which an architecture derived under a budget deviates from the leading op, for JSON."""
+    derived = [op for name in NETWORKS for op in architecture.ops(name)]
     return [
         {"network": choice.network, "slot": choice.slot, "op": op, "instead_of": choice.op}
-        for choice, op in zip(choices, taken, strict=True)
+        for choice, op in zip(choices, derived, strict=True)
         if op != choice.op
     ]

@@ -1,4 +1,4 @@
-"""The two domains of a run: found, checked, and split into images to learn from and images to look at."""
+"""Open the two domains of a run, check them, and split them into training and held-out images."""
 
 from dataclasses import dataclass, replace
 
@@ -13,39 +13,39 @@ from ganas.machine import check_device
 
 @dataclass(frozen=True)
 class Domains:
-    """Both domains, each split into images to learn from and images to look at."""
+    """Training and held-out images of both domains."""
 
     a: ImageSource
     b: ImageSource
-    held_a: ImageSource
-    held_b: ImageSource
+    held_out_a: ImageSource
+    held_out_b: ImageSource
     facts: DataFacts  # of all images, held out or not
 
     def of(self, letter: str) -> ImageSource:
-        """The images to learn from of domain ``a`` or ``b``."""
+        """Return the training images of domain ``a`` or ``b``."""
         return {"a": self.a, "b": self.b}[letter]
 
 
 def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
-    """Hold out up to `data.validation` images a domain, at most a tenth of it."""
+    """Hold out up to `data.validation` images per domain, at most a tenth of it."""
 
-    def halves(source: ImageSource) -> tuple[ImageSource, ImageSource]:
-        learn, hold = split(len(source), config.data.held_out(len(source)), config.split_seed)
-        return source.subset(learn), source.subset(hold)
+    def split_source(source: ImageSource) -> tuple[ImageSource, ImageSource]:
+        training, held_out = split(len(source), config.data.held_out(len(source)), config.split_seed)
+        return source.subset(training), source.subset(held_out)
 
-    (train_a, held_a), (train_b, held_b) = halves(a), halves(b)
+    (train_a, held_out_a), (train_b, held_out_b) = split_source(a), split_source(b)
     digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
     facts = DataFacts(digests, epoch_images=max(len(train_a), len(train_b)))
-    return Domains(train_a, train_b, held_a, held_b, facts)
+    return Domains(train_a, train_b, held_out_a, held_out_b, facts)
 
 
 def open_domains(config: RunConfig, layout: Layout) -> Domains:
-    """Check resolution, device and every image."""
+    """Open and split both domains; raises `UserError` for a resolution, device or image that cannot be used."""
     layout.check_resolution(config.data.resolution)
     if config.nets.discriminator == "patchgan":
         if config.kind == "search":
             raise ConfigError(
-                "nets.discriminator=patchgan is for ganas train: a search finds its discriminators itself"
+                "nets.discriminator=patchgan is for ganas train: a search also searches the discriminators"
             )
         try:
             find_layout("resnet9").check_resolution(config.data.resolution)
@@ -53,22 +53,14 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
             raise ConfigError(f"nets.discriminator=patchgan: {error}, or --set nets.discriminator=searched") from None
     if config.kind == "search" and layout.size == 1:
         choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
-        raise ArchitectureError(
-            f"layout {layout.name!r} leaves nothing to search: choose one of {choices}, or train it"
-        )
+        raise ArchitectureError(f"layout {layout.name!r} has nothing to search: choose one of {choices}, or train it")
     check_device(config.training.device)
     a, b = (
         open_source(
-            path,
-            skip_bad=config.data.skip_bad,
-            minimum=MINIMUM_IMAGES,
-            white=config.data.white,
-            icc=config.data.icc,
+            path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES, white=config.data.white, icc=config.data.icc
         )
         for path in (config.data.a, config.data.b)
     )
     if check_apart(a, b) or a.digest() == b.digest():
-        b = replace(
-            b, notes=(*b.notes, "the same images as the other domain has: there is nothing to learn between them")
-        )
+        b = replace(b, notes=(*b.notes, "A and B are the same images, so there is nothing to learn"))
     return split_domains(a, b, config)

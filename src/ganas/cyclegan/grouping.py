@@ -1,8 +1,8 @@
-"""Which ops of a slot share a convolution, once they are merged: a decision about speed that changes no result.
+"""Which ops of a slot share a merged convolution: a choice that changes speed, never results.
 
-The 5×5 kernel of dilation 2 stretches the footprint of all to 9×9: 81 taps where the ops have 65 different ones. So
-two ways are worth weighing: all ops that can share a convolution do (`whole`); or those with a dilated kernel keep one
-of their own, 7×7 and 5×5 taps (`split`).
+The 5×5 kernel of dilation 2 stretches the merged kernel to 9×9: 81 taps, where the ops have 65 different ones. So two
+groupings are worth comparing: all ops that can share a convolution do (`merge_all`), or those with a dilated kernel
+share one of their own, of 7×7 and 5×5 taps (`split_dilated`).
 """
 
 from collections.abc import Callable, Mapping
@@ -16,24 +16,24 @@ from ganas.cyclegan.mixed import Groups
 
 Grouping = Callable[[str, Slot, Mapping[str, nn.Module]], Groups]  # network's name, slot and its ops -> groups
 
-# What a count weighs, in multiply-accumulates: moving one number more, and calling one convolution more. Of two
-# AVX-512 cores with bf16 at twice the rate of float32 (benchmarks/mixed_ops.py).
-MOVE = {"float32": 60, "bf16": 190}
-CALL = 20_000_000
+# Costs in multiply-accumulates, of moving one more number and of calling one more convolution. Measured on two AVX-512
+# cores with bf16 at twice the rate of float32 (benchmarks/mixed_ops.py).
+MOVE_COST = {"float32": 60, "bf16": 190}
+CALL_COST = 20_000_000
 
 
 def naive(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
-    """None: the mixture is literally the sum of weight times op."""
+    """Merge nothing: the mixture is literally the sum of weight times op."""
     return ()
 
 
-def whole(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
-    """All that can share a convolution do."""
+def merge_all(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
+    """Merge all ops that can share a convolution."""
     return mergeable(forms_of(ops.items()))
 
 
-def split(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
-    """As `whole`, but dilated kernels do not share one with the others."""
+def split_dilated(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
+    """Merge like `merge_all`, but dilated kernels apart from dense ones."""
     forms = forms_of(ops.items())
     groups = []
     for names in mergeable(forms):
@@ -42,30 +42,31 @@ def split(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
     return groups
 
 
-WAYS: Mapping[str, Grouping] = {"whole": whole, "split": split}
+GROUPINGS: Mapping[str, Grouping] = {"merge_all": merge_all, "split_dilated": split_dilated}
 
 
 @dataclass(frozen=True)
-class Counted:
-    """The way of `WAYS` that costs least by count: the same on every machine."""
+class CheapestGrouping:
+    """The grouping of `GROUPINGS` with the lowest estimated cost, which is the same on every machine."""
 
-    pixels: Mapping[tuple[str, str], float]  # (network, slot) -> how many one forward pass puts out
-    move: float  # multiply-accumulates in whose time a number is moved
+    pixels: Mapping[tuple[str, str], float]  # (network, slot) -> output pixels of one forward pass
+    move_cost: float  # multiply-accumulates in the time that moving a number takes
 
     def __call__(self, network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
-        """The groups of one slot."""
-        candidates = [way(network, slot, ops) for way in WAYS.values()]
+        """Return the groups of one slot."""
+        candidates = [grouping(network, slot, ops) for grouping in GROUPINGS.values()]
         return min(candidates, key=lambda groups: self._cost(self.pixels[network, slot.name], ops, groups))
 
     def _cost(self, pixels: float, ops: Mapping[str, nn.Module], groups: Groups) -> float:
-        """Of a forward pass: arithmetic, numbers read and written, calls."""
+        """Estimate the cost of a forward pass: arithmetic, memory traffic, calls."""
         total, forms = 0.0, forms_of(ops.items())
         for names in groups:
             convolution = SharedConvolution(names, [forms[name] for name in names])
-            one, other = forms[names[0]].kernel.shape[:2]
-            c_in, c_out = (one, other) if convolution.transposed else (other, one)
-            area = convolution.stride ** (-2 if convolution.transposed else 2)  # inputs to an output
-            arithmetic = convolution.taps**2 * c_in * c_out * min(area, 1)
-            moved = c_in * area + 3 * c_out  # written, then read and written by a sum
-            total += pixels * (arithmetic + self.move * moved) + CALL
+            c_out, c_in = forms[names[0]].kernel.shape[:2]
+            if convolution.transposed:
+                c_in, c_out = c_out, c_in
+            area = convolution.stride ** (-2 if convolution.transposed else 2)  # input pixels per output pixel
+            arithmetic = convolution.kernel_size**2 * c_in * c_out * min(area, 1)
+            moved = c_in * area + 3 * c_out  # the output is written, then read and written by the sum
+            total += pixels * (arithmetic + self.move_cost * moved) + CALL_COST
         return total

@@ -1,8 +1,8 @@
-"""Layouts: which slots the networks of a CycleGAN have, the ops each slot may hold, and the sizes it accepts.
+"""Layouts: the slots of the networks of a CycleGAN, the candidate ops of each slot, and the accepted image sizes.
 
-A network is declared once, as a tuple of cells; `ganas.cyclegan.build` turns the declaration into a supernet or into a
-final network. A slot that may hold one op only is fixed; the others are searched, and their count and choices are
-the search space. No torch here: a search space can be counted, and a file checked, without it.
+A network is declared once, as a tuple of cells; `ganas.cyclegan.build` builds a supernet or a final network from it. A
+slot with one candidate op is fixed, the others are searched. No torch here: counting a search space or checking a file
+needs none.
 
 - ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
 - ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
@@ -29,7 +29,7 @@ ENCODE_REFERENCE = tuple(op for op in ENCODE if op != "conv7")  # the released c
 NETWORKS = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 GENERATORS = NETWORKS[:2]
 DISCRIMINATORS = NETWORKS[2:]
-DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # what generators do, and how it is written for people
+DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # with human-readable names
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Channels:
     """A number of channels: a multiple of the network's width, or a fixed count."""
 
     multiple: int = 0  # times the width
-    fixed: int = 0  # RGB and scores, whatever the width
+    fixed: int = 0  # RGB and scores, at any width
 
     def at(self, width: float) -> int:
-        """Channels at a real-valued `width`, rounded and at least one."""
+        """Return the channels at a real-valued `width`, rounded and at least one."""
         return self.fixed or max(1, round(self.multiple * width))
 
 
@@ -50,22 +50,22 @@ SCORE = Channels(fixed=1)
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one op, with what surrounds it: padding before; normalisation and activation after."""
+    """One op to choose, the padding before it, and the normalization and activation after it."""
 
     name: str  # unique within its network, as in "r3.1": residual cell 3, slot 1
-    ops: tuple[str, ...]  # the ops it may hold; one: the slot is fixed
+    ops: tuple[str, ...]  # candidates; a slot with one is fixed
     c_in: Channels
     c_out: Channels
     scale: Scale = "same"  # down: stride 2; up: ×2
     reflect: int = 0  # pixels of reflection padding before the op
-    trim: int = 0  # pixels by which the op's own zero padding is smaller than "same"
+    trim: int = 0  # pixels by which the op's zero padding is smaller than "same"
     norm: bool = True  # instance norm, no affine
     activation: Activation | None = "relu"
     spectral: bool = False  # spectral norm on the op's convolution (never on a pool's 1×1)
 
     @property
     def searched(self) -> bool:
-        """Whether there is a choice to make."""
+        """Whether it has several candidate ops."""
         return len(self.ops) > 1
 
 
@@ -90,7 +90,7 @@ class NetworkLayout:
 
     @property
     def searched(self) -> tuple[Slot, ...]:
-        """The slots an architecture chooses ops for."""
+        """The slots that an architecture chooses ops for."""
         return tuple(slot for slot in self.slots if slot.searched)
 
     @property
@@ -106,11 +106,9 @@ class Layout:
     name: str
     generator: NetworkLayout
     discriminator: NetworkLayout
-    multiple: (
-        int  # height and width are multiples of this in search and training: stride-2 ops then agree on their sizes
-    )
-    minimum: int  # below, a discriminator's map shrinks to nothing, or to the 1×1 that instance norm refuses
-    generator_multiple: int = 4  # all that a generator alone needs: translation pads to it
+    multiple: int  # of height and width in search and training, so that all stride-2 ops have outputs of one size
+    minimum: int  # below it a discriminator's activations shrink to nothing, or to 1×1, which instance norm refuses
+    generator_multiple: int = 4  # of height and width for a generator only: translation pads to it
 
     @property
     def size(self) -> int:
@@ -135,28 +133,18 @@ class Layout:
             )
 
 
+W1, W2, W4, W8 = map(Channels, (1, 2, 4, 8))
+
+
 def _residual_cells(count: int, ops: tuple[str, ...], reflect: int) -> tuple[Cell, ...]:
-    """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of reflection instead of as many of zeros."""
-    wide = Channels(4)
+    """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of padding are by reflection instead of zeros."""
 
     def cell(number: int) -> Cell:
-        return Cell(
-            (
-                Slot(f"r{number}.1", ops, wide, wide, reflect=reflect, trim=reflect),
-                Slot(f"r{number}.2", ops, wide, wide, reflect=reflect, trim=reflect, activation=None),
-            ),
-            residual=True,
-        )
+        first = Slot(f"r{number}.1", ops, W4, W4, reflect=reflect, trim=reflect)
+        second = Slot(f"r{number}.2", ops, W4, W4, reflect=reflect, trim=reflect, activation=None)
+        return Cell((first, second), residual=True)
 
     return tuple(cell(number) for number in range(1, count + 1))
-
-
-def _stem(ops: tuple[str, ...], reflect: int) -> Cell:
-    return Cell((Slot("stem", ops, RGB, Channels(1), reflect=reflect, trim=reflect),))
-
-
-def _output(ops: tuple[str, ...], reflect: int) -> Cell:
-    return Cell((Slot("out", ops, Channels(1), RGB, reflect=reflect, trim=reflect, norm=False, activation="tanh"),))
 
 
 def _framed_generator(
@@ -169,109 +157,54 @@ def _framed_generator(
     block_reflect: int = 0,
 ) -> NetworkLayout:
     """3 → w, w → 2w → 4w, residual cells at 4w, 4w → 2w → w, w → 3."""
-    down = Cell(
-        (
-            Slot("e1.1", encode, Channels(1), Channels(2), "down"),
-            Slot("e1.2", encode, Channels(2), Channels(4), "down"),
-        )
-    )
-    up = Cell(
-        (Slot("d1.1", decode, Channels(4), Channels(2), "up"), Slot("d1.2", decode, Channels(2), Channels(1), "up"))
-    )
-    return NetworkLayout(
-        (
-            _stem(frame, frame_reflect),
-            down,
-            *_residual_cells(blocks, residual, block_reflect),
-            up,
-            _output(frame, frame_reflect),
-        )
-    )
+    pad = frame_reflect
+    stem = Cell((Slot("stem", frame, RGB, W1, reflect=pad, trim=pad),))
+    down = Cell((Slot("e1.1", encode, W1, W2, "down"), Slot("e1.2", encode, W2, W4, "down")))
+    up = Cell((Slot("d1.1", decode, W4, W2, "up"), Slot("d1.2", decode, W2, W1, "up")))
+    output = Cell((Slot("out", frame, W1, RGB, reflect=pad, trim=pad, norm=False, activation="tanh"),))
+    return NetworkLayout((stem, down, *_residual_cells(blocks, residual, block_reflect), up, output))
 
 
 def _paper_generator() -> NetworkLayout:
     """Section 3.2: N = 11 cells, 3 → 2w → 4w, nine residual cells at 4w, 4w → 2w → 3."""
-    down = Cell(
-        (Slot("e1.1", ENCODE, RGB, Channels(2), "down"), Slot("e1.2", ENCODE, Channels(2), Channels(4), "down"))
-    )
-    up = Cell(
-        (
-            Slot("d1.1", DECODE, Channels(4), Channels(2), "up"),
-            Slot("d1.2", DECODE, Channels(2), RGB, "up", norm=False, activation="tanh"),
-        )
-    )
+    down = Cell((Slot("e1.1", ENCODE, RGB, W2, "down"), Slot("e1.2", ENCODE, W2, W4, "down")))
+    output = Slot("d1.2", DECODE, W2, RGB, "up", norm=False, activation="tanh")
+    up = Cell((Slot("d1.1", DECODE, W4, W2, "up"), output))
     return NetworkLayout((down, *_residual_cells(9, RESIDUAL, 0), up))
 
 
 def _paper_discriminator() -> NetworkLayout:
     """Section 3.2: two encoding cells, 3 → w → 2w → 4w → 1; 256² gives a 16×16 map of raw scores."""
-    return NetworkLayout(
-        (
-            Cell(
-                (
-                    Slot("e1.1", ENCODE, RGB, Channels(1), "down", norm=False, activation="leaky_relu"),
-                    Slot("e1.2", ENCODE, Channels(1), Channels(2), "down", activation="leaky_relu"),
-                )
-            ),
-            Cell(
-                (
-                    Slot("e2.1", ENCODE, Channels(2), Channels(4), "down", activation="leaky_relu"),
-                    Slot("e2.2", ENCODE, Channels(4), SCORE, "down", norm=False, activation=None),
-                )
-            ),
-        )
-    )
+    first = Slot("e1.1", ENCODE, RGB, W1, "down", norm=False, activation="leaky_relu")
+    second = Slot("e1.2", ENCODE, W1, W2, "down", activation="leaky_relu")
+    third = Slot("e2.1", ENCODE, W2, W4, "down", activation="leaky_relu")
+    fourth = Slot("e2.2", ENCODE, W4, SCORE, "down", norm=False, activation=None)
+    return NetworkLayout((Cell((first, second)), Cell((third, fourth))))
 
 
 def _patch_discriminator(down: tuple[str, ...], flat: tuple[str, ...], trim: int, spectral: bool) -> NetworkLayout:
     """3 → w → 2w → 4w by stride 2, → 8w → 1 by stride 1."""
 
-    def slot(name: str, ops: tuple[str, ...], c_in: Channels, c_out: Channels, *, norm: bool = True) -> Slot:
-        return Slot(
-            name,
-            ops,
-            c_in,
-            c_out,
-            scale="down" if ops is down else "same",
-            trim=0 if ops is down else trim,
-            norm=norm,
-            activation=None if c_out is SCORE else "leaky_relu",
-            spectral=spectral,
-        )
+    def strided(name: str, c_in: Channels, c_out: Channels, *, norm: bool = True) -> Slot:
+        return Slot(name, down, c_in, c_out, "down", norm=norm, activation="leaky_relu", spectral=spectral)
 
-    return NetworkLayout(
-        (
-            Cell(
-                (
-                    slot("e1", down, RGB, Channels(1), norm=False),
-                    slot("e2", down, Channels(1), Channels(2)),
-                    slot("e3", down, Channels(2), Channels(4)),
-                )
-            ),
-            Cell(
-                (slot("s1", flat, Channels(4), Channels(8)), slot("s2", flat, Channels(8), SCORE, norm=False)),
-            ),
-        )
-    )
+    strides = (strided("e1", RGB, W1, norm=False), strided("e2", W1, W2), strided("e3", W2, W4))
+    hidden = Slot("s1", flat, W4, W8, trim=trim, activation="leaky_relu", spectral=spectral)
+    output = Slot("s2", flat, W8, SCORE, trim=trim, norm=False, activation=None, spectral=spectral)
+    return NetworkLayout((Cell(strides), Cell((hidden, output))))
 
 
 def _resnet(blocks: int) -> Layout:
-    """The hand-made CycleGAN: nothing to search."""
+    """The hand-made CycleGAN, which has nothing to search."""
     generator = _framed_generator(("conv3",), ("conv3",), ("deconv3",), blocks=blocks, block_reflect=1)
-    discriminator = _patch_discriminator(tuple(["conv4"]), tuple(["conv4"]), trim=0, spectral=False)
+    discriminator = _patch_discriminator(("conv4",), ("conv4",), trim=0, spectral=False)
     return Layout(f"resnet{blocks}", generator, discriminator, multiple=4, minimum=24)
 
 
 LAYOUTS: Mapping[str, Layout] = {
     layout.name: layout
     for layout in (
-        Layout(
-            "framed",
-            _framed_generator(ENCODE, RESIDUAL, DECODE),
-            _paper_discriminator(),
-            multiple=16,
-            minimum=16,
-        ),
+        Layout("framed", _framed_generator(ENCODE, RESIDUAL, DECODE), _paper_discriminator(), multiple=16, minimum=16),
         Layout("paper", _paper_generator(), _paper_discriminator(), multiple=16, minimum=16),
         Layout(
             "reference",
@@ -287,7 +220,7 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def find_layout(name: str) -> Layout:
-    """The layout of this name; raises `ArchitectureError` that lists the known ones."""
+    """Return the layout of this name; raises `ArchitectureError` that lists the known ones."""
     if name not in LAYOUTS:
         raise ArchitectureError(f"unknown layout {name!r}: choose one of {', '.join(LAYOUTS)}")
     return LAYOUTS[name]

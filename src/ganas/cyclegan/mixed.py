@@ -4,10 +4,10 @@
 next draw shares them.
 
 A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. `Groups` lists the ops that
-share one. Each draw sums their kernels, and all forward passes until the next draw compute a slot by few convolutions.
-An op alone in its group also has its weight multiplied into its kernel, so that its output need not be kept for the
-gradient of the weight. Alphas, kernels and biases keep their exact gradients. Without groups the mixture is naive:
-literally the sum of weight times op, the definition that tests compare with.
+share one. Each draw sums their kernels, so that forward passes need few convolutions per slot. In a group of one op the
+weight is multiplied into the kernel, which saves storing the op's output for the gradient of the weight. Gradients of
+alphas, kernels and biases are exact. Without groups the mixture is naive: literally the sum of weight times op, the
+definition that tests compare with.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ganas.cyclegan.merging import SharedConvolution, form_of, forms_of
 from ganas.cyclegan.sampling import Sampler, softmax_weights
 
-Groups = Sequence[Sequence[str]]  # ops that share a convolution; what is in none is left alone
+Groups = Sequence[Sequence[str]]  # ops that share a convolution; ops in no group are not merged
 
 ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ties broken
 
@@ -26,7 +26,7 @@ ALPHA_STD = 1e-3  # the released code's initial alphas: near-uniform weights, ti
 class MixedOp(nn.Module):
     """Σ weights[i] · op_i(x), [n, c_in, h, w] -> [n, c_out, h', w'].
 
-    `alpha` [ops] is learned; `weights` [ops] is the current draw, set by `use`.
+    `alpha` [ops] is learned; `weights` [ops] is the current draw, set by `set_weights`.
     """
 
     def __init__(self, ops: Mapping[str, nn.Module], groups: Groups = ()) -> None:
@@ -35,37 +35,37 @@ class MixedOp(nn.Module):
         self.alpha = nn.Parameter(ALPHA_STD * torch.randn(len(ops)))
         self.weights = softmax_weights(self.alpha.detach())
         self._shared = [SharedConvolution(names, [form_of(name, ops[name]) for name in names]) for names in groups]
-        self._alone = [op for op in ops if op not in {name for names in groups for name in names}]
-        self._drawn: list[tuple[SharedConvolution, Tensor]] = []  # with the kernel of the current draw
+        self._unmerged = [op for op in ops if op not in {name for names in groups for name in names}]
+        self._kernels: list[tuple[SharedConvolution, Tensor]] = []  # of the current draw
         self._bias: Tensor | None = None
 
-    def use(self, weights: Tensor) -> None:
-        """Mix by these weights [ops] until the next call; sums the kernels once for all forward passes."""
+    def set_weights(self, weights: Tensor) -> None:
+        """Mix by these weights [ops] until the next call, with kernels summed once for all forward passes."""
         self.weights = weights
         if not self._shared:
             return
         device = weights.device.type
-        # cast here, once: in each forward pass autocast would cast a kernel again that is not a parameter
+        # cast once: autocast caches the casts of parameters only, and would cast in every forward pass
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.alpha.dtype
         by_name = dict(zip(self.ops, weights.unbind(), strict=True))
         forms = forms_of(self.ops.items())
-        self._drawn, biases = [], []
+        self._kernels, biases = [], []
         for shared in self._shared:
-            named = [forms[name] for name in shared.names]
+            members = [forms[name] for name in shared.names]
             shares = [by_name[name] for name in shared.names]
-            scaled = [w if form.scale is None else w * form.scale for w, form in zip(shares, named, strict=True)]
-            self._drawn.append((shared, shared.kernel(scaled, named).to(dtype)))
-            biases += [w * form.bias for w, form in zip(shares, named, strict=True)]
+            scaled = [w if form.scale is None else w * form.scale for w, form in zip(shares, members, strict=True)]
+            self._kernels.append((shared, shared.kernel(scaled, members).to(dtype)))
+            biases += [w * form.bias for w, form in zip(shares, members, strict=True)]
         self._bias = torch.stack(biases).sum(0).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._shared and not self._drawn:
-            self.use(self.weights.to(self.alpha))
+        if self._shared and not self._kernels:
+            self.set_weights(self.weights.to(self.alpha))
         terms = [  # the first convolution adds the bias of all
-            shared(x, kernel, None if number else self._bias) for number, (shared, kernel) in enumerate(self._drawn)
+            shared(x, kernel, None if number else self._bias) for number, (shared, kernel) in enumerate(self._kernels)
         ]
-        weights = dict(zip(self.ops, self.weights.unbind(), strict=True)) if self._alone else {}
-        terms += [weights[name] * self.ops[name](x) for name in self._alone]
+        weights = dict(zip(self.ops, self.weights.unbind(), strict=True)) if self._unmerged else {}
+        terms += [weights[name] * self.ops[name](x) for name in self._unmerged]
         total = terms[0]
         for term in terms[1:]:
             total = total + term
@@ -84,11 +84,11 @@ def draw(network: nn.Module, sampler: Sampler, temperature: float, generator: to
     are not merged run theirs at each access, except within `parametrize.cached()`.
     """
     for mixed in mixtures(network):
-        mixed.use(sampler.weights(mixed.alpha, temperature, generator))
+        mixed.set_weights(sampler.weights(mixed.alpha, temperature, generator))
 
 
 @torch.no_grad()
 def use_mean_weights(network: nn.Module) -> None:
     """Set every mixed op to the softmax of its alphas, without noise or gradient, for evaluation."""
     for mixed in mixtures(network):
-        mixed.use(softmax_weights(mixed.alpha))
+        mixed.set_weights(softmax_weights(mixed.alpha))

@@ -1,7 +1,7 @@
 """The four networks of a CycleGAN, their image pools, and the generator and discriminator losses on one batch.
 
-Generators are named by their direction, discriminators by their domain. Images are float [n, 3, h, w] in
-[-1, 1]; n pairs are a batch, a and b unpaired.
+Generators are named by direction, discriminators by domain. Images are float [n, 3, h, w] in [-1, 1]; a batch is n
+unpaired images of a and n of b.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_modules
 from ganas.cyclegan.config import DiscriminatorName
-from ganas.cyclegan.grouping import Grouping, whole
+from ganas.cyclegan.grouping import Grouping, merge_all
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
 from ganas.learning.adversarial import ADVERSARIAL
@@ -35,15 +35,15 @@ class CycleGAN(GAN):
         self,
         layout: Layout,  # structure of the four networks
         architecture: Architecture | None,  # the op of every slot; None: supernets
-        width: float | Mapping[str, float],  # of both generators, or by name: their encoders output 4 × width channels
-        discriminator_width: float,  # the first slot's channels
-        grouping: Grouping = whole,  # of supernets: which ops of a slot share a convolution
+        width: float | Mapping[str, float],  # of both generators, or by name: encoders output 4 × width channels
+        discriminator_width: float,  # channels of the first slot's output
+        grouping: Grouping = merge_all,  # of supernets: which ops share a convolution
         discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones instead of the architecture's
     ) -> None:
         super().__init__()
         for name in GENERATORS:
-            own = width[name] if isinstance(width, Mapping) else width
-            setattr(self, name, build(layout.generator, own, _choose(layout, architecture, name, grouping)))
+            w = width[name] if isinstance(width, Mapping) else width
+            setattr(self, name, build(layout.generator, w, _choose(layout, architecture, name, grouping)))
         for name in DISCRIMINATORS:
             if discriminator == "patchgan":
                 network, choose = PATCHGAN, one_op(PATCHGAN, ())
@@ -57,11 +57,11 @@ class CycleGAN(GAN):
 
     @property
     def generators(self) -> dict[str, Network]:
-        """The networks that make images, by name."""
+        """The generators by name."""
         return {name: self.network(name) for name in GENERATORS}
 
     def alphas(self) -> dict[str, list[nn.Parameter]]:
-        """Architecture weights by network, from input to output: one [ops] parameter per searched slot."""
+        """Return the alphas by network, from input to output: one [ops] parameter per searched slot."""
         return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}
 
 
@@ -69,10 +69,10 @@ def _choose(layout: Layout, architecture: Architecture | None, name: str, groupi
     return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(name, grouping)
 
 
-def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Copy the chosen ops' weights of a supernet into final networks wherever shapes agree: (tensors copied, in all).
+def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Copy a supernet's weights of the chosen ops into final networks where shapes match: (tensors copied, total).
 
-    `supernet` is the state dict of the supernets of the same layout, of any width.
+    `supernet` is a state dict of supernets of the same layout, of any width.
     """
     chosen = {
         f"{network}.{path}": op
@@ -93,7 +93,7 @@ def inherit(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Te
 class ImagePool:
     """A history of the fakes shown to a discriminator (Shrivastava et al. 2017; 50 per domain in Zhu et al. 2017).
 
-    It first fills up and returns its input; then each image is swapped for a stored one with probability ½.
+    Until it is full it returns its input; then each image is swapped for a stored one with probability ½.
     """
 
     def __init__(self, size: int) -> None:
@@ -101,7 +101,7 @@ class ImagePool:
         self.images: list[Tensor] = []  # each [3, h, w]
 
     def exchange(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images [n, 3, h, w] -> the same number, some of them older."""
+        """Store images [n, 3, h, w] and return as many, some of them older."""
         if self.size == 0:
             return images
         # the images of a resumed pool are on the CPU
@@ -111,15 +111,15 @@ class ImagePool:
         if len(self.images) < self.size:
             self.images.append(image)
             return image
-        keep, index = torch.rand(2, generator=generator).tolist()
-        if keep < 0.5:
+        probability, index = torch.rand(2, generator=generator).tolist()
+        if probability < 0.5:
             return image
         slot = int(index * self.size)
         older, self.images[slot] = self.images[slot], image
         return older
 
     def state_dict(self) -> dict[str, Any]:
-        """The stored images, [n, 3, h, w], or an empty tensor."""
+        """Return the stored images, [n, 3, h, w], or an empty tensor."""
         return {"images": torch.stack(self.images) if self.images else torch.empty(0)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -145,29 +145,24 @@ class Fakes(NamedTuple):
 
 
 def generator_loss(
-    gan: CycleGAN,
-    a: Tensor,
-    b: Tensor,
-    *,
-    adversarial: str,
-    weights: LossWeights,
+    gan: CycleGAN, a: Tensor, b: Tensor, *, adversarial: str, weights: LossWeights
 ) -> tuple[Terms, Fakes]:
-    """The generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
+    """Return the generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
 
-    Each generator processes translation and identity inputs as one batch: instance norm makes that exact.
+    Each generator processes translation and identity inputs as one batch, which is exact with instance norm.
     """
     fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
     fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
     loss = ADVERSARIAL[adversarial]
 
-    def fool(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
-        of_fake = at_least_float32(discriminator(fake))
-        of_real = at_least_float32(discriminator(real)) if loss.needs_real else of_fake.new_empty(0)
-        return loss.generator(of_real, of_fake)
+    def adversarial_term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
+        fake_scores = at_least_float32(discriminator(fake))
+        real_scores = at_least_float32(discriminator(real)) if loss.needs_real else fake_scores.new_empty(0)
+        return loss.generator(real_scores, fake_scores)
 
     terms = {
-        "adversarial_ab": weights.adversarial_ab * fool(gan.discriminator_b, b, fake_b),
-        "adversarial_ba": weights.adversarial_ba * fool(gan.discriminator_a, a, fake_a),
+        "adversarial_ab": weights.adversarial_ab * adversarial_term(gan.discriminator_b, b, fake_b),
+        "adversarial_ba": weights.adversarial_ba * adversarial_term(gan.discriminator_a, a, fake_a),
     }
     if weights.cycle > 0:
         terms["cycle_a"] = weights.cycle * reconstruction(at_least_float32(gan.generator_ba(fake_b)), a)
@@ -180,27 +175,20 @@ def generator_loss(
 
 
 def _translate(generator: Network, source: Tensor, target: Tensor, *, identity: bool) -> tuple[Tensor, Tensor | None]:
-    """The translated source and, for the identity loss, the target sent through the same generator."""
+    """Return the translated source and, for the identity loss, the target through the same generator."""
     if not identity:
         return generator(source), None
     fake, same = generator(torch.cat((source, target))).split((len(source), len(target)))
     return fake, same
 
 
-def discriminator_loss(
-    gan: CycleGAN,
-    a: Tensor,
-    b: Tensor,
-    fakes: Fakes,
-    *,
-    adversarial: str,
-) -> Terms:
-    """The discriminators' terms of equation 1: real images of their domain against fakes, both [n, 3, h, w]."""
-    judge = ADVERSARIAL[adversarial].discriminator
+def discriminator_loss(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, *, adversarial: str) -> Terms:
+    """Return the discriminators' terms of equation 1: real images of their domain against fakes, both [n, 3, h, w]."""
+    loss = ADVERSARIAL[adversarial]
 
     def term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         scores = at_least_float32(discriminator(torch.cat((real, fake.to(real)))))
-        return judge(*torch.split(scores, [len(real), len(fake)]))
+        return loss.discriminator(*torch.split(scores, [len(real), len(fake)]))
 
     return {
         "discriminator_a": term(gan.discriminator_a, a, fakes.a),

@@ -8,14 +8,13 @@ from safetensors.torch import save
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.budget import open_budget
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.derive import Choice, overruled, read_choices, records, summarize
+from ganas.cyclegan.derive import Choice, budget_deviations, read_choices, records, summarize
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.longer import describe_stretch
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.phases import no_penalty
 from ganas.cyclegan.strategies import STRATEGIES, find_strategy
-from ganas.cyclegan.trainer import introduce, open_trainer
+from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.data.sources import check_halves
 from ganas.learning.loop import Event
@@ -60,7 +59,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
     config, domains, validation = open_search(config, run)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
-        for line in claim(run, config, describe_stretch):
+        for line in claim(run, config, describe_stretched_schedules):
             reporter.say(line)
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
@@ -81,7 +80,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
         trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, facts=log, words=words)
         trainer.resume()
         events = [_watching(trainer, config, validation)] if validation.ready(reporter) else []
-        introduce(trainer, config, domains)
+        log_run_facts(trainer, config, domains)
         trainer.train("search", events)
         final = choices()
         architecture = find_strategy(config).derive(config, layout, gan.alphas(), budget)
@@ -91,11 +90,11 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
         document: dict[str, Any] = {"architecture": architecture.id}
         spent: list[str] = []
         if budget:
-            spent = budget.lines(layout, architecture)
-            changed = overruled(final, architecture)
+            spent = budget.describe(layout, architecture)
+            changed = budget_deviations(final, architecture)
             searched = 2 * len(layout.generator.searched)
             spent.append(f"in {len(changed)} of the generators' {searched} slots it overruled the leading op")
-            document |= {"budget": budget.use(layout, architecture), "budget_width": dict(budget.widths)}
+            document |= {"budget": budget.utilization(layout, architecture), "budget_width": dict(budget.widths)}
             document["overruled"] = changed
         converged, entropy = summary["converged"], summary["median_entropy"]
         result = SearchResult(architecture, converged, len(final), entropy, trainer.loop.nimg, tuple(spent))

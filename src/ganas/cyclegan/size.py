@@ -1,43 +1,46 @@
-"""How large a final network is, counted without building it; and the width at which it has a given size. No torch here.
+"""Parameters and multiply-accumulates of final networks, counted without building them, and the width of a given size.
 
-All learned numbers are those of the slots' ops (`ganas.cyclegan.ops`).
+No torch here.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from ganas.cyclegan.layout import NetworkLayout, Slot
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.config import NetsConfig
+from ganas.cyclegan.layout import GENERATORS, NetworkLayout, Slot, find_layout
 from ganas.cyclegan.ops import OPS
 from ganas.errors import SizeError
 
-BYTES = 4  # of a parameter in float32
-NARROWEST, WIDEST = 1.0, 1024.0  # widths that a config takes
+BYTES_PER_PARAMETER = 4  # float32
+MIN_WIDTH, MAX_WIDTH = 1.0, 1024.0  # as in a config
 
 
 def slot_parameters(slot: Slot, op: str, width: float) -> int:
-    """Weights and biases of an op in a slot."""
-    return OPS[op].parameters(slot.c_in.at(width), slot.c_out.at(width))
+    """Return the weights and biases of an op in a slot."""
+    return OPS[op].num_parameters(slot.c_in.at(width), slot.c_out.at(width))
 
 
 def slot_macs(slot: Slot, op: str, width: float, side: int) -> int:
-    """Multiply-accumulates of an op in a slot whose input has `side` pixels a side.
+    """Return the multiply-accumulates of an op in a slot whose input is [c_in, side, side].
 
-    Pools shrink before their 1×1 and interpolations enlarge after it; a transposed convolution works at its input.
+    Pools come before their 1×1 and interpolations after it; a transposed convolution works at its input.
     """
     pixels = (side // 2) ** 2 if slot.scale == "down" else side**2
-    return pixels * OPS[op].weights(slot.c_in.at(width), slot.c_out.at(width))
+    return pixels * OPS[op].num_weights(slot.c_in.at(width), slot.c_out.at(width))
 
 
-def filled(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[Slot, str]]:
-    """Every slot with its op, fixed ones included; `ops` has one a searched slot."""
-    chosen = iter(ops)
+def slot_ops(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[Slot, str]]:
+    """Yield every slot with its op, including fixed ones; `ops` has one per searched slot."""
+    searched = iter(ops)
     for slot in layout.slots:
-        yield slot, next(chosen) if slot.searched else slot.ops[0]
+        yield slot, next(searched) if slot.searched else slot.ops[0]
 
 
-def sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
-    """The side of every slot's input, in pixels, for an image of `resolution`."""
+def input_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
+    """Yield the side in pixels of every slot's input, for a square image of `resolution`."""
     side = resolution
     for slot in layout.slots:
         yield side
@@ -45,37 +48,75 @@ def sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
 
 
 def parameters(layout: NetworkLayout, ops: Sequence[str], width: float) -> int:
-    """Learned numbers of a final network."""
-    return sum(slot_parameters(slot, op, width) for slot, op in filled(layout, ops))
+    """Return the parameters of a final network."""
+    return sum(slot_parameters(slot, op, width) for slot, op in slot_ops(layout, ops))
 
 
 def macs(layout: NetworkLayout, ops: Sequence[str], width: float, resolution: int) -> int:
-    """Multiply-accumulates of one image through a generator, or a discriminator whose slots lose no pixels."""
+    """Return the multiply-accumulates of one image through a generator, or a discriminator that pads every slot."""
     return sum(
         slot_macs(slot, op, width, side)
-        for (slot, op), side in zip(filled(layout, ops), sides(layout, resolution), strict=True)
+        for (slot, op), side in zip(slot_ops(layout, ops), input_sides(layout, resolution), strict=True)
     )
 
 
-def matching_width(layout: NetworkLayout, size: Callable[[float], int], wanted: int) -> float:
-    """The width at which `size`, which grows with the width of networks of this layout, comes nearest to `wanted`.
+@dataclass(frozen=True)
+class NetworkSize:
+    """Size and compute of one network at a width."""
 
-    Channels are rounded, so sizes come in steps; the width given lies in the middle of its step. Of two steps that are
-    as near, the smaller. Raises `SizeError` where none comes within a factor of two.
+    network: str
+    width: float
+    parameters: int
+    macs: int  # multiply-accumulates of one image at the run's resolution
+
+    @property
+    def bytes(self) -> int:
+        """Size in float32."""
+        return BYTES_PER_PARAMETER * self.parameters
+
+
+def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: int) -> list[NetworkSize]:
+    """Return the sizes of both generators under a run's config."""
+    layout, sizes = find_layout(architecture.layout).generator, []
+    for name in GENERATORS:
+        ops, width = architecture.ops(name), nets.width_of(name)
+        sizes.append(NetworkSize(name, width, parameters(layout, ops, width), macs(layout, ops, width, resolution)))
+    return sizes
+
+
+def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
+    """Describe every network, and how unequal the two generators are, in human-readable lines."""
+    ab, ba = (size for size in sizes if size.network in GENERATORS)
+    return [
+        *(
+            f"{size.network:16} width {size.width:g}, {size.parameters:,} parameters, {size.bytes / 10**6:.2f} MB, "
+            f"{size.macs / 1e9:.2f} GMACs per image"
+            for size in sizes
+        ),
+        f"generators       {ab.parameters + ba.parameters:,} parameters, {(ab.bytes + ba.bytes) / 10**6:.2f} MB; "
+        f"ab is {ab.parameters / ba.parameters:.2f} times as large as ba",
+    ]
+
+
+def width_of_size(layout: NetworkLayout, size: Callable[[float], int], target: int) -> float:
+    """Return the width at which `size(width)`, which must be monotonic, is closest to `target`; ties go to the smaller.
+
+    Channels are rounded, so sizes come in steps; the width returned is in the middle of its step. Raises `SizeError`
+    if no size is within a factor of two.
     """
-    widths = _steps(layout)
-    place = bisect_left(widths, wanted, key=size)
-    nearest = min(widths[max(0, place - 1) : place + 1], key=lambda width: (abs(size(width) - wanted), width))
-    if not wanted / 2 <= size(nearest) <= 2 * wanted:
+    widths = _distinct_widths(layout)
+    index = bisect_left(widths, target, key=size)
+    nearest = min(widths[max(0, index - 1) : index + 1], key=lambda width: (abs(size(width) - target), width))
+    if not target / 2 <= size(nearest) <= 2 * target:
         raise SizeError(
-            f"no width from {NARROWEST:g} to {WIDEST:g} fits {wanted:,} parameters: the nearest network has "
+            f"no width from {MIN_WIDTH:g} to {MAX_WIDTH:g} fits {target:,} parameters: the nearest network has "
             f"{size(nearest):,}; give another size"
         )
     return nearest
 
 
-def _steps(layout: NetworkLayout) -> list[float]:
-    """A width of every step: between two neighbours no number of channels changes."""
+def _distinct_widths(layout: NetworkLayout) -> list[float]:
+    """Return one width per distinct combination of channel counts."""
     multiples = {c.multiple for slot in layout.slots for c in (slot.c_in, slot.c_out) if c.multiple}
-    edges = {(k + 0.5) / m for m in multiples for k in range(int(WIDEST * m))}
-    return [middle for low, high in pairwise(sorted(edges)) if (middle := round((low + high) / 2, 4)) >= NARROWEST]
+    edges = {(k + 0.5) / m for m in multiples for k in range(int(MAX_WIDTH * m))}
+    return [middle for low, high in pairwise(sorted(edges)) if (middle := round((low + high) / 2, 4)) >= MIN_WIDTH]

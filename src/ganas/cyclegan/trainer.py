@@ -1,8 +1,4 @@
-"""The trainer of a CycleGAN, its final networks or its supernets, put together out of a run's config.
-
-`search` and `train` have the same one with different networks; `ganas.cyclegan.search` and `ganas.cyclegan.train` say
-in what they differ.
-"""
+"""Build the trainer of a CycleGAN, its final networks or its supernets, from a run's config."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,17 +12,19 @@ from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.mixed import use_mean_weights
 from ganas.cyclegan.model import CycleGAN, ImagePool
 from ganas.cyclegan.phases import Penalty, assign_roles, build_phases, no_penalty, open_loop, step_sources
+from ganas.cyclegan.strategies import alphas_begin, find_sampler, find_strategy, swap_at
 from ganas.cyclegan.translate import Translator
 from ganas.data.loaders import Batches, center_crops
 from ganas.data.sources import ImageSource, notes_of
 from ganas.learning.ema import EMA, averaged_or_current
+from ganas.learning.schedules import learning_rate_factor, temperature
 from ganas.learning.trainer import Trainer
 from ganas.pictures import tile
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
 
-SAMPLES = 6  # images a domain in a sample grid
+SAMPLES = 6  # images per domain in a sample grid
 
 
 def open_trainer(
@@ -37,10 +35,10 @@ def open_trainer(
     reporter: Reporter,
     stop: StopSignal,
     penalty: Penalty = no_penalty,
-    facts: Callable[[], Mapping[str, Any]] = dict,  # what a log line holds beside the losses
-    words: Callable[[], str] = str,  # the same for people
+    facts: Callable[[], Mapping[str, Any]] = dict,  # fields of a log line beside the losses
+    words: Callable[[], str] = str,  # the same, human-readable
 ) -> Trainer:
-    """The data, the loop and the records of a run; reads a few images to look at."""
+    """Build the data, the loop and the trainer of a run; reads a few images for samples."""
     data, training = config.data, config.training
     pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
     ema = EMA(gan, half_life=training.ema_half_life, batch=training.batch) if training.ema_half_life else None
@@ -57,8 +55,8 @@ def open_trainer(
     )
     with stop.interruptible():
         images_a, images_b = (
-            _first_images(held if len(held) >= SAMPLES else learned, data.resolution)
-            for held, learned in ((domains.held_a, domains.a), (domains.held_b, domains.b))
+            _first_images(held_out if len(held_out) >= SAMPLES else learned, data.resolution)
+            for held_out, learned in ((domains.held_out_a, domains.a), (domains.held_out_b, domains.b))
         )
 
     def sample() -> Tensor:
@@ -83,25 +81,25 @@ def _first_images(source: ImageSource, resolution: int) -> Tensor:
     return center_crops(source.subset(range(min(SAMPLES, len(source)))), resolution)
 
 
-def introduce(trainer: Trainer, config: RunConfig, domains: Domains) -> None:
-    """Say what is about to happen: images, epochs, machine."""
+def log_run_facts(trainer: Trainer, config: RunConfig, domains: Domains) -> None:
+    """Report the images, epochs, machine and precision of a run before it starts."""
     training, reporter, nimg = config.training, trainer.reporter, trainer.loop.nimg
     reporter.note(notes_of(domains.a, domains.b))
     epoch = max(len(domains.a), len(domains.b))
     reporter.say(
-        f"A has {len(domains.a)} images and B {len(domains.b)}, with {len(domains.held_a)} and "
-        f"{len(domains.held_b)} more held out; an epoch is {epoch} pairs, the run "
+        f"A has {len(domains.a)} images and B {len(domains.b)}, with {len(domains.held_out_a)} and "
+        f"{len(domains.held_out_b)} more held out; an epoch is {epoch} pairs, the run "
         f"{config.total_images} pairs or {config.total_images / epoch:.1f} epochs"
     )
     reporter.say(
         f"{training.device}, {training.precision}, {training.threads} threads, batch {training.batch}, "
         f"{config.data.resolution}×{config.data.resolution} pixels"
-        + (f"; going on after {nimg} images" if nimg else "")
+        + (f"; resuming after {nimg} images" if nimg else "")
     )
 
 
 def open_translators(generators: Mapping[str, Network], config: RunConfig) -> dict[str, Translator]:
-    """The generators by direction, ready for uint8 images; a supernet's mixtures without noise."""
+    """Return a translator per direction; a supernet's mixtures are without noise."""
     multiple, training = find_layout(config.nets.layout).generator_multiple, config.training
     for generator in generators.values():
         use_mean_weights(generator)
@@ -114,7 +112,7 @@ def open_translators(generators: Mapping[str, Network], config: RunConfig) -> di
 
 
 def summarize_losses(losses: Mapping[str, float]) -> str:
-    """Terms whose names begin alike, added up; the alphas' are left out."""
+    """Sum the losses by the first word of their names, without those of the alphas."""
     return ", ".join(
         f"{name} {sum(value for term, value in losses.items() if term.startswith(name)):.3f}"
         for name in ("adversarial", "cycle", "identity", "discriminator")
@@ -122,7 +120,27 @@ def summarize_losses(losses: Mapping[str, float]) -> str:
 
 
 def sample_grid(images_a: Tensor, images_b: Tensor, ab: Translator, ba: Translator) -> Tensor:
-    """uint8 [3, H, W]: columns are images, rows A, A→B, A→B→A, then B, B→A, B→A→B; inputs uint8 [n, 3, r, r]."""
+    """Tile uint8 [n, 3, r, r] images to [3, H, W]: a column per image; rows A, A→B, A→B→A, B, B→A, B→A→B."""
     fake_b, fake_a = ab(images_a), ba(images_b)
     rows = (images_a, fake_b, ba(fake_b), images_b, fake_a, ab(fake_a))
     return tile(rows)
+
+
+def describe_stretched_schedules(before: RunConfig, after: RunConfig, nimg: int) -> str:
+    """Describe how the schedules change for a run that has seen `nimg` images, in one human-readable line."""
+    search = after.search
+
+    def learning_rate(run: RunConfig) -> float:
+        return run.training.lr * learning_rate_factor(nimg, total=run.total_images, decay=run.training.decay)
+
+    schedules: dict[str, Callable[[RunConfig], float]] = {"the learning rate": learning_rate}
+    if search and find_sampler(search).uses_temperature:
+        start, end = search.temperature_start, search.temperature_end
+        schedules["the temperature"] = lambda run: temperature(nimg, total=run.total_images, start=start, end=end)
+    if search and search.warmup:
+        schedules["the image from which alphas learn"] = alphas_begin
+    if find_strategy(after).images == "swapped":
+        schedules["the image at which the halves swap roles"] = swap_at
+    values = ((name, f"{at(before):.4g}", f"{at(after):.4g}") for name, at in schedules.items())
+    texts = (f"{name} goes from {old} to {new}" if old != new else f"{name} stays {new}" for name, old, new in values)
+    return f"schedules stretch, after {nimg} images {', '.join(texts)}"

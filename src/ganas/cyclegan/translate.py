@@ -32,9 +32,9 @@ from ganas.pictures import check_suffix, encoded, names_image, png
 from ganas.progress import Reporter
 from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
 
-BATCH_PIXELS = 1 << 20  # images go through a generator together up to about this many pixels
-UNFINISHED = ".ganas-unfinished"  # holds a translation until all is there; within the output, which may be a mount
-LONGEST_NAME = 255  # bytes of one part of a path, on all common file systems
+BATCH_PIXELS = 1 << 20  # of a batch, approximately
+UNFINISHED = ".ganas-unfinished"  # holds PNGs until all are written; inside the output, which may be a mount
+MAX_NAME_BYTES = 255  # bytes of one part of a path, on all common file systems
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class GeneratorInfo:
     architecture: str  # id
     metric: str | None = None  # key of its score; None: not scored
     score: float | None = None  # None: not a number
-    split: str | None = None  # that it was selected on: validation (held out) or test; None: the last checkpoint
+    split: str | None = None  # it was selected on, validation (held out) or test; None: the last checkpoint
     white: float | None = None  # white level of its training images, if they had more than 8 bits
     icc: bool = True  # whether their color profiles were converted
 
@@ -66,9 +66,9 @@ def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
     write_model(path, network, {"schema": SCHEMA, **asdict(info)})
 
 
-def load_generator(place: StrPath) -> tuple[Network, GeneratorInfo]:
-    """Load one generator in evaluation mode; raises `RunError` that names the file if it is damaged or foreign."""
-    path = as_path(place)
+def load_generator(file: StrPath) -> tuple[Network, GeneratorInfo]:
+    """Load one generator in evaluation mode; raises `RunError` for a damaged or foreign file."""
+    path = as_path(file)
     content = path.read_bytes()
     with intact(path, "generator"):
         info = _read_info(content)
@@ -91,18 +91,16 @@ def _read_info(content: bytes) -> GeneratorInfo:
     return GeneratorInfo(**{**document, "ops": tuple(document["ops"])})
 
 
-def find_generator(place: Path, direction: Direction) -> Path:
-    """The generator file of a run, of a model folder copied elsewhere, or the file itself."""
-    if place.is_file():
-        return place
-    in_run = Run(place).generator(direction)
+def find_generator(path: Path, direction: Direction) -> Path:
+    """Find the generator file in a run or in a copied model folder; `path` may also be the file itself."""
+    in_run = Run(path).generator(direction)
     name = in_run.name
-    for candidate in (in_run, place / name):
-        if candidate.is_file():
-            return candidate
-    if not place.exists():
-        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas train wrote")
-    raise RunError(f"{str(place)!r} holds no {name}: give a run of ganas train that has a checkpoint")
+    for file in (path, in_run, path / name):
+        if file.is_file():
+            return file
+    if not path.exists():
+        raise RunError(f"there is no run {str(path)!r}: give the folder that ganas train wrote")
+    raise RunError(f"{str(path)!r} holds no {name}: give a run of ganas train that has a checkpoint")
 
 
 class Translator:
@@ -111,7 +109,7 @@ class Translator:
     def __init__(self, network: Network, multiple: int, *, device: str = "cpu", bf16: bool = False) -> None:
         memory_format = getattr(network, "memory_format", torch.channels_last)  # a run's generators keep theirs
         self.network = network.to(device).to(memory_format=memory_format)
-        self.multiple = multiple  # that the network needs as image sides
+        self.multiple = multiple  # of image sides, which the network needs
         self.device = device
         self.bf16 = bf16
 
@@ -153,7 +151,7 @@ def output_names(source: ImageSource) -> list[str]:
         without_suffix = (f"{stem}.png",) if counts[stem] == 1 else ()
         choices = chain(without_suffix, (name + repeats * ".png" for repeats in count(1)))
         written = next(choice for choice in choices if choice not in taken)
-        if len(os.fsencode(PurePosixPath(written).name)) > LONGEST_NAME:
+        if len(os.fsencode(PurePosixPath(written).name)) > MAX_NAME_BYTES:
             raise DataError(f"{shown(name)}: the name is too long to append .png, which keeps it unique: rename it")
         taken.add(written)
         names.append(written)
@@ -161,29 +159,29 @@ def output_names(source: ImageSource) -> list[str]:
 
 
 def translate(
-    place: StrPath,
+    run: StrPath,  # of `ganas train`, or its model folder or generator file
     source: StrPath,
     output: StrPath,
     *,
     direction: Direction,
-    device: str | None = None,  # None: cuda when there is one
+    device: str | None = None,  # None: cuda if available
     bf16: bool = False,
     skip_bad: bool = False,
-    white: float | None = None,  # as in `open_source`; None: as for the generator's training images
-    icc: bool = True,  # False: ignore color profiles, as always if training ignored them
+    white: float | None = None,  # as in `open_source`; None: that of the generator's training images
+    icc: bool = True,  # False: ignore color profiles; ignored too if training ignored them
 ) -> int:
-    """Translate every image of a folder or zip into `output`, a folder with one PNG each; returns their number.
+    """Translate every image of a folder or zip into the folder `output`, one PNG each; returns their number.
 
     For a single image, `output` may also be a file, in the format of its suffix.
 
-    Raises `RunError` without a generator, `DataError` for bad images or an output that exists already.
+    Raises `RunError` without a generator, `DataError` for bad images or an existing output.
     """
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
-    place, source, output = as_path(place), as_path(source), as_path(output)
-    generator, info = load_generator(find_generator(place, direction))
+    path, source, output = as_path(run), as_path(source), as_path(output)
+    generator, info = load_generator(find_generator(path, direction))
     if info.network != f"generator_{direction}":
-        raise RunError(f"{str(place)!r} is a {info.network}: it only translates --direction {info.network[-2:]}")
+        raise RunError(f"{str(path)!r} is a {info.network}: it only translates --direction {info.network[-2:]}")
     white, icc = white or info.white, icc and info.icc
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     translator = Translator(generator, find_layout(info.layout).generator_multiple, device=device, bf16=bf16)
@@ -205,7 +203,7 @@ def translate(
 
 
 def _translate_all(translator: Translator, images: ImageSource, output: Path) -> int:
-    """Write one PNG each, and move all of them into `output` at the end; returns their number."""
+    """Write all PNGs, then move them into `output` together; returns their number."""
     names, reporter = output_names(images), Reporter()
     reporter.note(notes_of(images))
     unfinished = output / UNFINISHED

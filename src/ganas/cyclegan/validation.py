@@ -1,8 +1,9 @@
-"""Score the translators of a run on images they are not trained on."""
+"""Score the generators of a run on images that they are not trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from torch import Tensor
 
@@ -22,8 +23,8 @@ from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, Measurement
 from ganas.progress import Reporter
 
-REFERENCE_IMAGES = 500  # of the target domain, at most, to compare translations with
-MINIMUM_HELD = 10  # images of a domain; scores of fewer are too noisy for selection
+REFERENCE_IMAGES = 500  # at most, of the target domain, to compare translations with
+MIN_HELD_OUT = 10  # images per domain; scores of fewer are too noisy for selection
 
 
 class Validation:
@@ -39,7 +40,7 @@ class Validation:
         domains: Domains,
         network: FeatureNetwork | None,
         cache: Cache | None,
-        metrics: Sequence[str] | None = None,  # None: those that select a checkpoint
+        metrics: Sequence[str] | None = None,  # None: those that select a generator
         reporter: Reporter | None = None,  # shows progress
     ) -> None:
         self._reporter = reporter
@@ -47,61 +48,60 @@ class Validation:
         select = config.metrics.select
         scores = ["fid", "kid"] if network and select != "swd" else ["swd"]
         self._metrics = metrics or [*scores, *(name for name in (select,) if name in METRICS and name not in scores)]
-        self._held = dict(zip(DIRECTIONS, _held(config, domains), strict=True))
+        self._sources = dict(zip(DIRECTIONS, _scored_images(config, domains), strict=True))
         self._warned = False
 
     def test_digest(self) -> str | None:
-        """The digest of the test images; None without metrics.split=test."""
+        """Return the digest of the test images; None without metrics.split=test."""
         if self._config.metrics.split == "validation":
             return None
-        return "-".join(source.digest() for source in self._held.values())
+        return "-".join(source.digest() for source in self._sources.values())
 
     @property
     def enough(self) -> bool:
         """Whether there are enough images for a score to mean anything."""
-        return min(map(len, self._held.values())) >= MINIMUM_HELD
+        return min(map(len, self._sources.values())) >= MIN_HELD_OUT
 
     def ready(self, reporter: Reporter) -> bool:
-        """Return `enough`, after reporting notes on test images, or that there are too few images."""
+        """Return `enough`, after reporting notes on test images or that there are too few images."""
         if self._config.metrics.split == "test":
-            reporter.note(notes_of(*self._held.values()))
+            reporter.note(notes_of(*self._sources.values()))
         if not self.enough:
-            count = min(map(len, self._held.values()))
+            count = min(map(len, self._sources.values()))
             reporter.say(f"{count} held-out images are too few for a score")
         return self.enough
 
     @cached_property
     def _images(self) -> Mapping[str, Tensor]:
-        return {direction: self._look(source) for direction, source in self._held.items()}
+        return {direction: self._crops(source) for direction, source in self._sources.items()}
 
     @cached_property
     def _references(self) -> Mapping[str, Reference]:
         targets = {"ab": self._domains.b, "ba": self._domains.a}
-        chosen = self._config.metrics.split
         return {
             direction: Reference(
-                self._look(self._some(target)),
+                self._crops(self._sample(target)),
                 self._metrics,
                 self._network,
                 cache=self._cache,
-                split=chosen,
+                split=self._config.metrics.split,
                 reporter=self._reporter,
             )
             for direction, target in targets.items()
         }
 
-    def _some(self, source: ImageSource) -> ImageSource:
-        """At most REFERENCE_IMAGES of a domain, at random: the first ones by name might all be of one kind."""
-        left = len(source) - REFERENCE_IMAGES
-        return source if left <= 0 else source.subset(split(len(source), left, self._config.split_seed)[0])
+    def _sample(self, source: ImageSource) -> ImageSource:
+        """Return up to REFERENCE_IMAGES of a domain, at random: the first names might all be of one kind."""
+        surplus = len(source) - REFERENCE_IMAGES
+        return source if surplus <= 0 else source.subset(split(len(source), surplus, self._config.split_seed)[0])
 
-    def _look(self, source: ImageSource) -> Tensor:
+    def _crops(self, source: ImageSource) -> Tensor:
         return center_crops(source, self._config.data.resolution)
 
     @cached_property
     def _facts(self) -> Mapping[str, dict[str, str]]:
         """Facts on the source images, for the protocol."""
-        return {direction: {"source_digest": source.digest()} for direction, source in self._held.items()}
+        return {direction: {"source_digest": source.digest()} for direction, source in self._sources.items()}
 
     def measure(
         self, direction: str, translator: Translator, *, bootstrap: int = 0, chosen_on: str | None = None
@@ -138,7 +138,7 @@ class Validation:
 def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) -> tuple[RunConfig, Validation]:
     """Load the feature network, if any, open the images to measure on, and resolve the config.
 
-    Raises `ConfigError` if test images are needed, but not given.
+    Raises `ConfigError` if test images are needed but missing.
     """
     machine, features = this_machine(), config.metrics.features
     network = load_features(features, device=machine.device(config.training.device)) if features else None
@@ -148,28 +148,23 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
     return resolve(config, machine, facts), validation
 
 
-def _held(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:
-    """The images of A and B to score translators on."""
+def _scored_images(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:
+    """Return the images of A and B to score on: held out, or test images."""
     if config.metrics.split == "validation":
-        return domains.held_a, domains.held_b
+        return domains.held_out_a, domains.held_out_b
     test_a, test_b = config.data.test_a, config.data.test_b
     if test_a is None or test_b is None:
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
     data = config.data
-    a, b = (
-        open_source(
-            path,
-            skip_bad=data.skip_bad,
-            minimum=MINIMUM_HELD,
-            white=data.white or learned.reading.level,  # as the training images are read
-            icc=data.icc,
-        )
-        for path, learned in ((test_a, domains.a), (test_b, domains.b))
-    )
-    for test, learned in ((a, domains.a), (b, domains.b)):
-        if shared := len(test.files & learned.files):
+
+    def open_test_images(path: Path, training: ImageSource) -> ImageSource:
+        white = data.white or training.reading.level
+        test = open_source(path, skip_bad=data.skip_bad, minimum=MIN_HELD_OUT, white=white, icc=data.icc)
+        if shared := len(test.files & training.files):
             raise DataError(
                 f"{shared} of the test images in {str(test.path)!r} are also training images in "
-                f"{str(learned.path)!r}: keep them apart"
+                f"{str(training.path)!r}: keep them apart"
             )
-    return a, b
+        return test
+
+    return open_test_images(test_a, domains.a), open_test_images(test_b, domains.b)

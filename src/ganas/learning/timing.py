@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ganas.learning.loop import Loop
 
-WARM_UP, STEPS = 3, 5  # before, and while it is timed: memory is asked for in the first ones
-PATIENCE = 20.0  # seconds after which fewer have to do
+WARM_UP, STEPS = 3, 5  # the first steps allocate memory
+TIME_LIMIT = 20.0  # seconds after which fewer steps have to do
 
 
 def noise(domains: int, batch: int, resolution: int) -> tuple[Tensor, ...]:
@@ -20,18 +20,19 @@ def noise(domains: int, batch: int, resolution: int) -> tuple[Tensor, ...]:
 
 
 def step_seconds(loop: Loop, images: tuple[Tensor, ...], *, warm_up: int = WARM_UP, steps: int = STEPS) -> float:
-    """Median seconds of `steps` steps after `warm_up` others; fewer if they are slow."""
+    """Return the median seconds of `steps` training steps after `warm_up` others; of fewer if they are slow."""
+    return median_seconds(lambda: loop.step(*images), loop.config.device, warm_up, steps)
+
+
+def median_seconds(call: Callable[[], object], device: str, warm_up: int, repeats: int) -> float:
+    """Return the median seconds of `repeats` calls after `warm_up` others; of fewer if they are slow."""
     seconds: list[float] = []
-    for number in range(warm_up + steps):
-        if number > 1 and sum(seconds) > PATIENCE:
+    for number in range(warm_up + repeats):
+        if number > 1 and sum(seconds) > TIME_LIMIT:
             break
-        seconds.append(_seconds(lambda: loop.step(*images), loop.config.device))
+        start = time.perf_counter()
+        call()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
     return median(seconds[min(warm_up, len(seconds) - 1) :])
-
-
-def _seconds(step: Callable[[], None], device: str) -> float:
-    began = time.perf_counter()
-    step()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter() - began

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ganas.config import adjustable, load_config, network_of
-from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.architecture import Architecture, find_architecture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.find import find_architecture, match_widths
+from ganas.cyclegan.match_size import match_widths
 from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError, shown
 from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Job, RecipeFolder

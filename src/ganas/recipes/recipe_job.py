@@ -4,8 +4,8 @@ import json
 
 import torch._dynamo  # noqa: F401  the first optimiser imports it: a second that a forked worker need not wait
 
-from ganas.cyclegan.find import generator_sizes
 from ganas.cyclegan.search import search
+from ganas.cyclegan.size import generator_sizes
 from ganas.cyclegan.train import train
 from ganas.errors import SizeError
 from ganas.evaluation import evaluate_run

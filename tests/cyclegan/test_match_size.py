@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ganas.cyclegan.architecture import Architecture, random_architecture
+from ganas.cyclegan.architecture import Architecture, find_architecture, random_architecture
 from ganas.cyclegan.config import NetsConfig
-from ganas.cyclegan.find import describe_sizes, find_architecture, generator_sizes, match_widths
 from ganas.cyclegan.layout import GENERATORS, find_layout
+from ganas.cyclegan.match_size import match_widths
 from ganas.cyclegan.presets import make_config
-from ganas.cyclegan.size import parameters
+from ganas.cyclegan.size import describe_sizes, generator_sizes, parameters
 from ganas.errors import ArchitectureError, ConfigError
 from tiny import FLAGS, ganas, write_domains
 
@@ -128,9 +128,9 @@ def test_a_training_as_large_as_another(each: list[str], tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (["--match-size", "resnet9:3", "--width", "3"], "--width cannot be used here, --match-size finds it"),
-        (["--match-size", "resnet9:3"], "--set nets.width cannot be used here, --match-size finds it"),
-        (["--match-each"], "give --match-size with it"),
+        (["--match-size", "resnet9:3", "--width", "3"], "--width cannot be used here, --match-size sets it"),
+        (["--match-size", "resnet9:3"], "--set nets.width cannot be used here, --match-size sets it"),
+        (["--match-each"], "--match-each needs --match-size"),
         (["--set", "nets.layout=paper"], "nets.layout has no meaning for ganas train"),
     ],
 )
