@@ -60,7 +60,7 @@ TORCH_FREE = (
     *("kinds", "learning.adversarial", "settings", "signals", "store"),
     *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets", "size")),
     *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
-    *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "topk")),
+    *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "strategy", "topk")),
     "recipes.jobs",
 )
 MODULES = {

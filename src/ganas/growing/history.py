@@ -12,12 +12,12 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.plan import (
     baseline_route,
     candidate_spec,
-    open_search_state,
+    open_strategy,
     parse_route,
     route_specs,
     tell_finished,
 )
-from ganas.growing.topk import TopK
+from ganas.growing.strategy import GrowingStrategy
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
 from ganas.store import Run
@@ -88,10 +88,10 @@ def read_history(place: StrPath) -> History:
     results = {name: result for name, (_, result) in found.items() if result}
     if config.growth.route is not None:
         return _of_route(run, [*route_specs(config, parse_route(config.growth.route))], found)
-    search, route = open_search_state(config), baseline_route(config)
+    search, route = open_strategy(config), baseline_route(config)
     while tell_finished(search, results, route):
         pass
-    for candidate in search.ask():
+    for candidate, _ in search.ask():
         found.setdefault(candidate.id, (candidate_spec(config, candidate), None))
     kept = {name for beam in search.beams for name in beam}
     on_route = {spec.id for spec in route}
@@ -149,12 +149,12 @@ def _state(run: Run, spec: Spec, result: Result | None) -> State:
     return "running" if run.candidate(spec.id).is_locked else "pending"
 
 
-def _normalized(search: TopK, name: str) -> float | None:
+def _normalized(search: GrowingStrategy, name: str) -> float | None:
     score = search.scores.get(name)
     return score.value / score.baseline if score and score.baseline else None
 
 
-def _line(search: TopK, name: str | None) -> Iterator[str]:
+def _line(search: GrowingStrategy, name: str | None) -> Iterator[str]:
     while name:
         yield name
         name = search.candidates[name].parent
