@@ -16,12 +16,11 @@ from ganas.growing.config import STRATEGIES, GrowConfig
 from ganas.growing.history import read_history
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import grow
-from ganas.growing.strategy import Candidate, GrowingStrategy, Score
+from ganas.growing.strategy import Candidate, Score
 from ganas.growing.topk import child_id
 from ganas.jobs.executor import InProcess
 from ganas.jobs.job import Job
 from kill_and_resume import write_images
-
 
 OPENED: list["Halving"] = []
 
@@ -159,8 +158,3 @@ def test_a_search_with_several_targets_is_replayed_exactly(config: GrowConfig, t
 def test_partial_trainings_have_no_baseline(config: GrowConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"growth\.survival=halving compares.*after 8 images.*growth\.rank_by=raw"):
         grow(choosing(config, survival="halving", rank_by="normalized"), tmp_path / "run", executor=InProcess())
-
-
-def test_halving_is_a_growing_strategy() -> None:
-    strategy: type[GrowingStrategy] = Halving  # checked by mypy
-    assert "halving" not in STRATEGIES and strategy

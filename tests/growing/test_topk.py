@@ -200,7 +200,7 @@ def test_several_initial_candidates_are_a_generation() -> None:
 
 
 def test_top_k_is_a_growing_strategy() -> None:
-    strategy: GrowingStrategy = top_k(keep=1, probability=1, seed=0)  # checked by mypy
+    strategy: GrowingStrategy = top_k(keep=1, probability=1, seed=0)
     assert not {name for name in dir(GrowingStrategy) if name[0] != "_"} - {*dir(strategy)}
     assert strategy.ask() == [(Candidate(BASE.id, BASE), 32)] and not strategy.may_continue(BASE.id)
 

@@ -11,6 +11,7 @@ from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.trainer import open_translators
 from ganas.cyclegan.translate import Translator
+from ganas.data.images import Images
 from ganas.data.loaders import center_crops, split
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
@@ -89,12 +90,12 @@ class Validation:
             for direction, target in targets.items()
         }
 
-    def _some(self, source: ImageSource) -> ImageSource:
+    def _some(self, source: Images) -> Images:
         """At most REFERENCE_IMAGES of a domain, at random: the first ones by name might all be of one kind."""
         left = len(source) - REFERENCE_IMAGES
         return source if left <= 0 else source.subset(split(len(source), left, self._config.split_seed)[0])
 
-    def _look(self, source: ImageSource) -> Tensor:
+    def _look(self, source: Images) -> Tensor:
         return center_crops(source, self._config.data.resolution)
 
     @cached_property
