@@ -138,9 +138,8 @@ class Growth:
         for spec in self._route:
             known = spec.id in self._queue.results
             folder = self._run.candidate(spec.id)
-            if (
-                spec.parent and spec.id not in self._specs and read_result(folder) is None
-            ):  # the base is needed with its weights
+            # the cache holds no weights, and the base needs its own
+            if spec.parent and spec.id not in self._specs and read_result(folder) is None:
                 if kept := self._cache.read(spec):
                     folder.write_text(folder.spec, spec.to_json())
                     folder.write_text(folder.result, kept.to_json())
