@@ -120,7 +120,7 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
     growth = config.growth
 
     def left(name: str, specs: Iterable[Spec]) -> tuple[str, list[Spec]]:
-        return name, [spec for spec in specs if not _has_reached(results.get(spec.id), spec.images)]
+        return name, [spec for spec in specs if spec.id not in results]
 
     if growth.route is not None:
         specs = [*route_specs(config, parse_route(growth.route))]
@@ -128,15 +128,14 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
         last = specs[-1]
     else:
         search, route = open_strategy(config), baseline_route(config)
-        trained: dict[str, int] = {}
+        reached = {name: result.images for name, result in results.items()}
         while asked := search.ask():
             if tell_finished(search, results, route):
                 continue
-            specs = [(replace(candidate_spec(config, one), images=images)) for one, images in asked]
-            name, specs = left(f"generation {len(search.beams)}", specs)
-            yield name, [replace(spec, images=spec.images - trained.get(spec.id, 0)) for spec in specs]
+            ahead = [(candidate_spec(config, one), n - reached.get(one.id, 0)) for one, n in asked]
+            yield f"generation {len(search.beams)}", [replace(spec, images=n) for spec, n in ahead if n > 0]
             for candidate, images in asked:
-                trained[candidate.id] = images
+                reached[candidate.id] = images
                 search.tell(candidate.id, images, Score(0.5 + uniform("unfold", candidate.id), 1.0))
         yield left(ROUTE, (spec for spec in route if spec.id not in search.candidates))
         winner = search.winner()
@@ -157,17 +156,13 @@ def tell_finished(search: GrowingStrategy, results: Mapping[str, Result], route:
     known = False
     for candidate, images in search.ask():
         result = results.get(candidate.id)
-        if result is None or not _has_reached(result, images):
+        if result is None or (result.state == "done" and result.images < images):
             continue
         baseline, score = baselines.get(_stage(search, candidate)), score_of(result, images)
         if baseline is not None or not route or score is None:
             search.tell(candidate.id, images, None if score is None else Score(score, baseline))
             known = True
     return known
-
-
-def _has_reached(result: Result | None, images: int) -> bool:
-    return result is not None and (result.state == "failed" or result.images >= images)
 
 
 def _baselines(results: Mapping[str, Result], route: Sequence[Spec]) -> dict[tuple[int, int], float]:
