@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ganas.data.images import Images
 from ganas.data.sources import ImageSource, open_source
 from ganas.metrics.evaluate import Reference, possible_metrics
-from ganas.metrics.features import Images, load_features
+from ganas.metrics.features import load_features
 from ganas.metrics.measurement import metric_of
 
 Damage = Callable[[Image.Image, float, np.random.Generator], Image.Image]
@@ -51,7 +52,7 @@ DAMAGES: dict[str, tuple[Damage, Sequence[float], str]] = {
 DROPPED = (0, 2, 5, 8)  # classes of ten
 
 
-class Damaged:
+class Damaged(Images):
     """Images of a source, each damaged alike whenever it is read."""
 
     def __init__(self, source: Images, damage: Damage, level: float) -> None:

@@ -4,8 +4,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganas.data.images import Images
 
-class ListSource:
+
+class ListSource(Images):
     """Images of a list, as an image source."""
 
     def __init__(self, images: list[Image.Image]) -> None:
@@ -14,7 +16,7 @@ class ListSource:
     def __len__(self) -> int:
         return len(self.images)
 
-    def read(self, index: int) -> Image.Image:
+    def read(self, index: int, /) -> Image.Image:
         return self.images[index]
 
 

@@ -61,7 +61,7 @@ TORCH_FREE = (
     *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets")),
     *(f"cyclegan.{name}" for name in ("sampling", "size", "strategies")),
     *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
-    *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "topk")),
+    *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "strategy", "topk")),
     *("recipes.figures", "recipes.jobs"),
 )
 MODULES = {

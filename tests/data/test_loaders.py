@@ -20,10 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 from ganas.data.center_crops import map_center_crops, write_center_crops
+from ganas.data.images import Images
 from ganas.data.loaders import Batches, center_crops, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError, Stopped
+from ganas.metrics.evaluate import evaluate
 from ganas.signals import StopSignal
+from noise_images import ListSource
 
 SIZES = ((40, 40), (40, 52), (64, 40), (33, 90))  # width, height
 
@@ -61,8 +64,8 @@ def numbers(images: Tensor) -> list[int]:
 
 
 def batches(
-    a: ImageSource,
-    b: ImageSource,
+    a: Images,
+    b: Images,
     *,
     batch: int = 4,
     seed: int = 7,
@@ -250,6 +253,17 @@ def test_workers_and_cache_change_nothing(noise_a: ImageSource, noise_b: ImageSo
     expected = take(batches(noise_a, noise_b), 24, start)
     assert equal(take(batches(noise_a, noise_b, cache_bytes=0), 24, start), expected)
     assert equal(take(batches(noise_a, noise_b, cache_bytes=0, workers=2), 24, start), expected)
+
+
+def test_a_source_of_two_methods_is_batched_and_measured(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    a, b = (ListSource([source.read(index) for index in range(len(source))]) for source in (noise_a, noise_b))
+    expected = take(batches(noise_a, noise_b), 24)
+    for settings in ({}, {"cache_bytes": 0}):
+        assert equal(take(batches(a, b, **settings), 24), expected)
+    assert torch.equal(center_crops(a.subset([3, 1]), 16), center_crops(noise_a.subset([3, 1]), 16))
+    assert a.digest() == a.subset(range(5)).digest() != a.subset(range(4)).digest()
+    in_memory = evaluate(a, b, metrics=["swd"], features=None)
+    assert in_memory.scores == evaluate(noise_a, noise_b, metrics=["swd"], features=None).scores
 
 
 def test_the_cache_is_used_only_within_its_size(noise_a: ImageSource, noise_b: ImageSource) -> None:

@@ -235,17 +235,3 @@ def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_pat
     one.train(Reporter(quiet=True), StopSignal())
     after = (one.images(64).float().std() - reference.std()).abs()
     assert after < before
-
-
-def test_a_candidate_given_more_images_is_one_that_got_them_at_once(config: GrowConfig, tmp_path: Path) -> None:
-    finals = []
-    for name in ("whole", "parts"):
-        run = Run(tmp_path / name)
-        parent = spec("parent")
-        train(run, config, parent)
-        child = spec("child", parent, "fade")
-        if name == "parts":
-            assert candidate(run, config, child).train(Reporter(quiet=True), StopSignal(), until=8).images == 8
-        train(run, config, child)
-        finals.append((load_final(run.candidate("child")), run.candidate("child").read_metrics()[-1]["scores"]))
-    assert same(finals[0][0], finals[1][0]) and finals[0][1] == finals[1][1]

@@ -106,35 +106,16 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
     document = json.loads(capsys.readouterr().out)
     assert document["lineage"][-1] == document["best"] and (document["kind"], document["state"]) == ("grow", "finished")
     for one in document["candidates"]:
-        assert {
-            "id",
-            "parent",
-            "action",
-            "generation",
-            "seed",
-            "resolution",
-            "state",
-            "normalized",
-            "role",
-        } <= one.keys()
-        assert (
-            one["resolution"]
-            == 8 * 2 ** one["generator"].count("double")
-            == 8 * 2 ** one["discriminator"].count("double")
-        )
-        architecture = GrowthArchitecture(
-            4, 4, tuple(map(parse_layer, one["generator"])), tuple(map(parse_layer, one["discriminator"]))
-        )
-        assert (
-            one["cost"] == cost(architecture)
-            and one["cost"]["generator"]["macs"] > one["cost"]["generator"]["parameters"] > 0
-        )
+        keys = {"id", "parent", "action", "generation", "seed", "resolution", "state", "normalized", "role"}
+        assert keys <= one.keys()
+        for side in ("generator", "discriminator"):
+            assert one["resolution"] == 8 * 2 ** one[side].count("double")
+        layers = (tuple(map(parse_layer, one[side])) for side in ("generator", "discriminator"))
+        costs = cost(GrowthArchitecture(4, 4, *layers))
+        assert one["cost"] == costs and costs["generator"]["macs"] > costs["generator"]["parameters"] > 0
         result = one["result"]
-        assert (
-            result["state"] == "done"
-            and result["images"] == one["images"]
-            and result["elapsed"] >= result["seconds"] > 0
-        )
+        assert result["state"] == "done" and result["images"] == one["images"]
+        assert result["elapsed"] >= result["seconds"] > 0
         assert result["facts"]["start"] > 0 and min(result["scores"].values()) > 0
     log = (whole / "log.txt").read_text()
     assert " done, 0 failed, 0 running, " in log and "; best " in log and " left\n" in log

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from ganas.growing.actions import FADE, Space, growing_actions, parse_action
 from ganas.growing.architecture import Conv, GrowthArchitecture
-from ganas.growing.topk import Candidate, Score, TopK, training_seed, uniform
+from ganas.growing.strategy import Candidate, GrowingStrategy, Score
+from ganas.growing.topk import TopK, training_seed, uniform
 
 BASE = GrowthArchitecture(latent=4, channels=8)
 SPACE = Space(growing_actions((3, 7), (4, 16)), depth=4, resolution=32)
@@ -23,12 +25,16 @@ def score_of(candidate: str, resolution: int, failing: float = 0.1) -> Score | N
     return Score(uniform("score", candidate) * resolution, BASELINES[resolution])
 
 
+def top_k(initial: Sequence[GrowthArchitecture] = (BASE,), **settings: Any) -> TopK:
+    return TopK(initial, SPACE, images=32, **settings)
+
+
 def run(search: TopK, shuffle: int = 0, failing: float = 0.1) -> TopK:
     """To its end, results told in a random order."""
     while asked := search.ask():
         random.Random(shuffle).shuffle(asked)
-        for candidate in asked:
-            search.tell(candidate.id, score_of(candidate.id, candidate.architecture.resolution, failing))
+        for candidate, images in asked:
+            search.tell(candidate.id, images, score_of(candidate.id, candidate.architecture.resolution, failing))
     return search
 
 
@@ -100,39 +106,36 @@ def algorithm_1(keep: int, probability: float, seed: int, by: str) -> list[list[
     st.sampled_from(("normalized", "raw", "per_resolution", "chance")),
 )
 def test_beams_are_those_of_algorithm_1(keep: int, probability: float, seed: int, by: str) -> None:
-    kind = {"survival": "random"} if by == "chance" else {"rank_by": by}
-    search = run(TopK([BASE], SPACE, keep=keep, probability=probability, seed=seed, **kind), shuffle=seed)  # type: ignore[arg-type]
+    kind: dict[str, Any] = {"random": True} if by == "chance" else {"rank_by": by}
+    search = run(top_k(keep=keep, probability=probability, seed=seed, **kind), shuffle=seed)
     expected = algorithm_1(keep, probability, seed, by)
     while len(expected) < len(search.beams):
         expected.append([])
     assert search.beams == expected[: len(search.beams)] and not any(expected[len(search.beams) :])
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from(("best", "random")))
-def test_the_order_of_results_changes_nothing(one: int, other: int, survival: str) -> None:
-    searches = [
-        run(TopK([BASE], SPACE, keep=3, probability=0.5, seed=1, survival=survival), shuffle=shuffle)  # type: ignore[arg-type]
-        for shuffle in (one, other)
-    ]
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_the_order_of_results_changes_nothing(one: int, other: int, chance: bool) -> None:
+    searches = [run(top_k(keep=3, probability=0.5, seed=1, random=chance), shuffle=shuffle) for shuffle in (one, other)]
     assert searches[0].beams == searches[1].beams and set(searches[0].candidates) == set(searches[1].candidates)
     assert searches[0].winner() == searches[1].winner()
 
 
 def test_told_again_a_search_stands_where_it_stood() -> None:
-    first = TopK([BASE], SPACE, keep=2, probability=0.5, seed=3)
+    first = top_k(keep=2, probability=0.5, seed=3)
     for _ in range(12):
-        candidate = first.ask()[0]
-        first.tell(candidate.id, score_of(candidate.id, candidate.architecture.resolution))
-    again = TopK([BASE], SPACE, keep=2, probability=0.5, seed=3)
-    while known := [candidate for candidate in again.ask() if candidate.id in first.scores]:
+        candidate, _ = first.ask()[0]
+        first.tell(candidate.id, 32, score_of(candidate.id, candidate.architecture.resolution))
+    again = top_k(keep=2, probability=0.5, seed=3)
+    while known := [candidate for candidate, _ in again.ask() if candidate.id in first.scores]:
         for candidate in known:
-            again.tell(candidate.id, first.scores[candidate.id])
+            again.tell(candidate.id, 32, first.scores[candidate.id])
     assert again.ask() == first.ask() and again.beams == first.beams and again.scores == first.scores
 
 
 @given(st.integers(0, 10**6), st.floats(0.05, 1))
 def test_the_winner_is_the_best_at_the_final_resolution(seed: int, probability: float) -> None:
-    search = run(TopK([BASE], SPACE, keep=2, probability=probability, seed=seed), failing=0)
+    search = run(top_k(keep=2, probability=probability, seed=seed), failing=0)
     winner = search.winner()
     assert winner and winner.architecture.resolution == 32
     final = [c for c in search.candidates.values() if c.architecture.resolution == 32]
@@ -140,66 +143,72 @@ def test_the_winner_is_the_best_at_the_final_resolution(seed: int, probability: 
 
 
 def test_a_random_search_trains_as_many_and_does_not_look_at_scores() -> None:
-    best, drawn = (
-        run(TopK([BASE], SPACE, keep=3, probability=1, seed=5, survival=s), failing=0) for s in ("best", "random")
-    )  # type: ignore[arg-type]
+    best, drawn = (run(top_k(keep=3, probability=1, seed=5, random=chance), failing=0) for chance in (False, True))
     assert [len(beam) for beam in best.beams] == [len(beam) for beam in drawn.beams]
     assert best.beams != drawn.beams
-    other = TopK([BASE], SPACE, keep=3, probability=1, seed=5, survival="random")
+    other = top_k(keep=3, probability=1, seed=5, random=True)
     while asked := other.ask():
-        for candidate in asked:
-            other.tell(candidate.id, Score(uniform("otherwise", candidate.id), 1.0))
+        for candidate, images in asked:
+            other.tell(candidate.id, images, Score(uniform("otherwise", candidate.id), 1.0))
     assert other.beams == drawn.beams
 
 
 def test_per_resolution_keeps_the_best_of_each() -> None:
-    search = TopK([BASE], SPACE, keep=2, probability=1, seed=0, rank_by="per_resolution")
-    search.tell(BASE.id, Score(1.0))
-    children = search.ask()
+    search = top_k(keep=2, probability=1, seed=0, rank_by="per_resolution")
+    search.tell(BASE.id, 32, Score(1.0))
+    children = [child for child, _ in search.ask()]
     for number, child in enumerate(children):
-        search.tell(child.id, Score(100.0 if child.action == "fade" else float(number)))
+        search.tell(child.id, 32, Score(100.0 if child.action == "fade" else float(number)))
     fade = next(child.id for child in children if child.action == "fade")
     assert search.beams[1] == [fade, children[0].id]
 
 
 @pytest.mark.parametrize("bad", [None, Score(float("nan"), 1.0), Score(float("inf"), 1.0)])
 def test_all_failed_ends_the_search_with_the_best_so_far(bad: Score | None) -> None:
-    search = TopK([BASE], SPACE, keep=2, probability=1, seed=0)
-    search.tell(BASE.id, Score(1.0, 1.0))
-    for child in search.ask():
-        search.tell(child.id, bad)
+    search = top_k(keep=2, probability=1, seed=0)
+    search.tell(BASE.id, 32, Score(1.0, 1.0))
+    for child, _ in search.ask():
+        search.tell(child.id, 32, bad)
     assert not search.ask() and search.winner() == Candidate(BASE.id, BASE)
 
 
 def test_fewer_survivors_than_k_is_fewer_parents() -> None:
-    search = TopK([BASE], SPACE, keep=20, probability=1, seed=0)
-    search.tell(BASE.id, Score(1.0, 1.0))
-    children = search.ask()
+    search = top_k(keep=20, probability=1, seed=0)
+    search.tell(BASE.id, 32, Score(1.0, 1.0))
+    children = [child for child, _ in search.ask()]
     for child in children:
-        search.tell(child.id, Score(1.0, 1.0) if child in children[:2] else None)
+        search.tell(child.id, 32, Score(1.0, 1.0) if child in children[:2] else None)
     assert set(search.beams[-1]) == {child.id for child in children[:2]}
-    assert all(child.parent in search.beams[-1] for child in search.ask())
+    assert all(child.parent in search.beams[-1] for child, _ in search.ask())
 
 
 @pytest.mark.parametrize("probability", [0.01, 1e-12])
 def test_an_empty_draw_is_drawn_again(probability: float) -> None:
     for seed in range(10):
-        search = TopK([BASE], SPACE, keep=1, probability=probability, seed=seed)
-        search.tell(BASE.id, Score(1.0, 1.0))
+        search = top_k(keep=1, probability=probability, seed=seed)
+        search.tell(BASE.id, 32, Score(1.0, 1.0))
         assert search.ask()
 
 
 def test_several_initial_candidates_are_a_generation() -> None:
     other = GrowthArchitecture(latent=4, channels=16)
-    search = TopK([BASE, other], SPACE, keep=1, probability=1, seed=0)
-    search.tell(other.id, Score(1.0, 1.0))
-    assert search.generation == 0
-    search.tell(BASE.id, Score(2.0, 1.0))
-    assert search.generation == 1 and {child.parent for child in search.ask()} == {BASE.id, other.id}, "all of them"
+    search = top_k([BASE, other], keep=1, probability=1, seed=0)
+    search.tell(other.id, 32, Score(1.0, 1.0))
+    assert not search.beams
+    search.tell(BASE.id, 32, Score(2.0, 1.0))
+    assert len(search.beams) == 1 and {child.parent for child, _ in search.ask()} == {BASE.id, other.id}, "all of them"
+
+
+def test_top_k_is_a_growing_strategy() -> None:
+    strategy: GrowingStrategy = top_k(keep=1, probability=1, seed=0)
+    assert not {name for name in dir(GrowingStrategy) if name[0] != "_"} - {*dir(strategy)}
+    assert strategy.ask() == [(Candidate(BASE.id, BASE), 32)] and not strategy.may_continue(BASE.id)
 
 
 def test_the_same_architecture_from_another_parent_is_another_candidate() -> None:
-    search = run(TopK([BASE], Space(growing_actions((3,), (4,)), 4, 16), keep=20, probability=1, seed=0), failing=0)
+    search = run(
+        TopK([BASE], Space(growing_actions((3,), (4,)), 4, 16), images=32, keep=20, probability=1, seed=0), failing=0
+    )
     wanted = BASE.grown("generator", Conv(3, 4)).grown("discriminator", Conv(3, 4)).doubled()
     same = [candidate for candidate in search.candidates.values() if candidate.architecture == wanted]
     assert len(same) == 2 and len({candidate.id for candidate in same}) == 2
@@ -209,22 +218,24 @@ def test_the_same_architecture_from_another_parent_is_another_candidate() -> Non
 @pytest.mark.parametrize("keep, probability", [(0, 0.5), (-1, 0.5), (1, 0.0), (1, 1.1), (1, float("nan"))])
 def test_impossible_settings_are_refused(keep: int, probability: float) -> None:
     with pytest.raises(ValueError, match="keep must be at least 1"):
-        TopK([BASE], SPACE, keep=keep, probability=probability, seed=0)
+        top_k(keep=keep, probability=probability, seed=0)
 
 
 def test_what_was_not_asked_for_is_not_told() -> None:
-    search = TopK([BASE], SPACE, keep=1, probability=1, seed=0)
-    with pytest.raises(ValueError, match="not waited for"):
-        search.tell("nobody", Score(1.0, 1.0))
-    search.tell(BASE.id, Score(1.0, 1.0))
-    with pytest.raises(ValueError, match="not waited for"):
-        search.tell(BASE.id, Score(1.0, 1.0))
+    search = top_k(keep=1, probability=1, seed=0)
+    with pytest.raises(ValueError, match="is expected"):
+        search.tell("nobody", 32, Score(1.0, 1.0))
+    with pytest.raises(ValueError, match="is expected"):
+        search.tell(BASE.id, 16, Score(1.0, 1.0))
+    search.tell(BASE.id, 32, Score(1.0, 1.0))
+    with pytest.raises(ValueError, match="is expected"):
+        search.tell(BASE.id, 32, Score(1.0, 1.0))
 
 
 def test_normalising_needs_a_positive_baseline() -> None:
-    search = TopK([BASE], SPACE, keep=1, probability=1, seed=0)
+    search = top_k(keep=1, probability=1, seed=0)
     with pytest.raises(ValueError, match="positive baseline"):
-        search.tell(BASE.id, Score(1.0, None))
+        search.tell(BASE.id, 32, Score(1.0, None))
 
 
 def test_fading_is_what_is_left_when_the_actions_are_few() -> None:

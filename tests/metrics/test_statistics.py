@@ -107,8 +107,7 @@ def test_float32_survives(cache: Cache) -> None:
     reference = Reference(random_images(60, 4, 0), METRICS, network, cache=cache)
     reference.measure(random_images(60, 4, 1))  # which fits a Gaussian to the real side, and keeps it
     side = reference._real
-    assert side.digest is not None
-    kept = cache.read(side.digest, network)
+    kept = cache.read(side.digest(), network)
     assert kept and kept.activations.features.equal(side.statistics.activations.features)
     assert kept.gaussian and side.gaussian
     for one, other in zip(kept.gaussian, side.gaussian, strict=True):

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from ganas.cyclegan.build import Network, build, one_op
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
+from ganas.data.images import Images
 from ganas.data.listing import is_image_name
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
@@ -233,7 +234,7 @@ def _fits_memory(name: str, pixels: Tensor) -> Iterator[None]:
         raise DataError(f"{name!r} ({size} pixels) does not fit into this machine's memory: shrink it first") from None
 
 
-def _batches_of_one_size(images: ImageSource) -> Iterator[tuple[Sequence[int], Tensor]]:
+def _batches_of_one_size(images: Images) -> Iterator[tuple[Sequence[int], Tensor]]:
     """Batch consecutive images of equal size: (indices, uint8 [n, 3, h, w])."""
     indices: list[int] = []
     pending: list[Tensor] = []
@@ -248,5 +249,5 @@ def _batches_of_one_size(images: ImageSource) -> Iterator[tuple[Sequence[int], T
         yield indices, torch.stack(pending)
 
 
-def _tensor(images: ImageSource, index: int) -> Tensor:
+def _tensor(images: Images, index: int) -> Tensor:
     return torch.from_numpy(np.array(images.read(index), dtype=np.uint8)).permute(2, 0, 1)

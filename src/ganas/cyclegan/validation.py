@@ -12,6 +12,7 @@ from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.trainer import open_translators
 from ganas.cyclegan.translate import Translator
+from ganas.data.images import Images
 from ganas.data.loaders import center_crops, split
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
@@ -90,12 +91,12 @@ class Validation:
             for direction, target in targets.items()
         }
 
-    def _sample(self, source: ImageSource) -> ImageSource:
+    def _sample(self, source: Images) -> Images:
         """Return up to REFERENCE_IMAGES of a domain, at random: the first names might all be of one kind."""
         surplus = len(source) - REFERENCE_IMAGES
         return source if surplus <= 0 else source.subset(split(len(source), surplus, self._config.split_seed)[0])
 
-    def _crops(self, source: ImageSource) -> Tensor:
+    def _crops(self, source: Images) -> Tensor:
         return center_crops(source, self._config.data.resolution)
 
     @cached_property

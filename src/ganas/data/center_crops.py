@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ganas.data.images import Images
 from ganas.data.loaders import iter_center_crops
-from ganas.data.sources import ImageSource
 from ganas.data.unpaired import Pixels
 from ganas.errors import RunError
 from ganas.store import atomic_file
 
 
-def write_center_crops(path: Path, source: ImageSource, resolution: int) -> None:
+def write_center_crops(path: Path, source: Images, resolution: int) -> None:
     """Write all images, in order, as one .npy array: uint8 [n, 3, resolution, resolution].
 
     An interrupted write leaves no file behind.

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganas.data.images import Images
 from ganas.data.processes import processes
-from ganas.data.sources import ImageSource, in_threads
+from ganas.data.sources import in_threads
 from ganas.data.threads import Threads
 from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, Unpaired, random_words, resized
 from ganas.errors import DataError
@@ -63,7 +64,7 @@ def _divided(count: int, validation: int, seed: int, stream: int) -> tuple[tuple
     return tuple(sorted(order[validation:])), tuple(sorted(order[:validation]))
 
 
-def center_crops(source: ImageSource, resolution: int) -> Tensor:
+def center_crops(source: Images, resolution: int) -> Tensor:
     """All images of ``source`` as uint8 [n, 3, resolution, resolution]: its :func:`iter_center_crops`."""
     images = np.empty((len(source), 3, resolution, resolution), np.uint8)
     for index, pixels in enumerate(iter_center_crops(source, resolution)):
@@ -71,7 +72,7 @@ def center_crops(source: ImageSource, resolution: int) -> Tensor:
     return torch.from_numpy(images)
 
 
-def iter_center_crops(source: ImageSource, resolution: int) -> Iterator[Pixels]:
+def iter_center_crops(source: Images, resolution: int) -> Iterator[Pixels]:
     """All images of ``source`` in order, each as uint8 [3, resolution, resolution].
 
     The shorter side is resized to ``resolution`` (bicubic, antialiased), then the center is cut out. No randomness:
@@ -98,7 +99,7 @@ class Batches:
 
     def __init__(
         self,
-        sources: Sequence[ImageSource | Pixels],  # one a domain
+        sources: Sequence[Images | Pixels],  # one a domain
         *,
         resolution: int,  # side of the squares handed out, in pixels
         load_size: int,  # shorter side before the crop, in pixels, at least resolution
@@ -164,14 +165,14 @@ class Batches:
     @functools.cached_property
     def _cached(self) -> list[Sequence[Pixels]] | None:
         """The resized images of every domain, or None if they are too many bytes."""
-        encoded = [domain for domain in self._domains if isinstance(domain.source, ImageSource)]
+        encoded = [domain for domain in self._domains if not isinstance(domain.source, np.ndarray)]
         squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in encoded)
         if squares > self._cache_bytes:  # exact if all images are squares, too little for others
             return None
         cached: list[Sequence[Pixels]] = []
         left = self._cache_bytes
         for domain in self._domains:
-            if not isinstance(domain.source, ImageSource):
+            if isinstance(domain.source, np.ndarray):
                 cached.append(cast(Sequence[Pixels], domain.source))  # wherever it is, in memory or on a disk
                 continue
             images = domain.all_images(left)

@@ -26,6 +26,7 @@ from PIL import Image
 
 from ganas.data.audit import AuditedFile, decide, listed
 from ganas.data.decode import decoded, inspect, reason_of
+from ganas.data.images import Images
 from ganas.data.levels import DEFAULT_READING, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
@@ -40,7 +41,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class ImageSource(Images):
     """Images by index, from a folder, a zip or a single file.
 
     Made by :func:`open_source`. May be read from several threads at once, and pickled into worker processes: each
@@ -62,7 +63,7 @@ class ImageSource:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _handles=threading.local())
 
-    def read(self, index: int) -> Image.Image:
+    def read(self, index: int, /) -> Image.Image:
         """Image number ``index``, decoded, upright, in mode RGB: 8 bits, any size.
 
         EXIF orientation is applied. Of an animation or a stack of pages it is the first. Modes become RGB so:
@@ -79,7 +80,7 @@ class ImageSource:
             return image
 
     @contextmanager
-    def opened(self, index: int) -> Iterator[Image.Image]:
+    def opened(self, index: int, /) -> Iterator[Image.Image]:
         """As `read`, for what becomes smaller in the block: until its end, other threads do not fill the memory."""
         name = self.names[index]
         with ExitStack() as stack:

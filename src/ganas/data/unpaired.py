@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ganas.data.images import Images
 from ganas.data.limits import LONGEST
-from ganas.data.sources import ImageSource, in_threads
+from ganas.data.sources import in_threads
 
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
@@ -27,7 +28,7 @@ _CROPS, _ORDER, SPLIT, HALVES = 0, 1, 4, 5
 class Domain:
     """One domain's endless walk. Position p is image p % len of permutation number p // len."""
 
-    source: ImageSource | Pixels
+    source: Images | Pixels
     seed: int
     number: int  # which domain it is
     resolution: int
@@ -35,10 +36,10 @@ class Domain:
     flip: bool
 
     def image(self, index: int) -> Pixels:
-        if isinstance(self.source, ImageSource):
-            with self.source.opened(index) as image:
-                return resized(image, self.load_size)
-        return self.source[index]  # type: ignore[no-any-return]
+        if isinstance(self.source, np.ndarray):
+            return self.source[index]  # type: ignore[no-any-return]
+        with self.source.opened(index) as image:
+            return resized(image, self.load_size)
 
     def all_images(self, limit: int) -> list[Pixels] | None:
         """Every image resized, or None as soon as they exceed ``limit`` bytes."""

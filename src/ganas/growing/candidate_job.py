@@ -1,7 +1,5 @@
 """The job of kind ``candidate``: train one candidate of a growing search, in RUN/candidates/ID."""
 
-from dataclasses import replace
-
 import torch._dynamo  # noqa: F401  the first optimiser imports it: a second that a forked worker need not wait
 
 from ganas.config import load_config
@@ -16,12 +14,12 @@ from ganas.store import Run
 
 
 def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
-    """From its parent's weights or its last checkpoint to the job's images."""
+    """Train from the parent's weights, or from the last checkpoint, to the job's target in images."""
     run = Run(job.path.parent.parent)
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
-    spec = replace(read_spec(job.folder), images=job.images)
+    spec = read_spec(job.folder)
     parent = run.candidate(spec.parent) if spec.parent else None
     candidate = Candidate(job.folder, spec, config, parent, RealImages(open_center_crops(run, config), config))
-    result = candidate.train(reporter, stop)
+    result = candidate.train(reporter, stop, until=job.images)
     candidate.save_final()
     return result

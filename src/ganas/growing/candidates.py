@@ -30,7 +30,7 @@ class Spec:
     action: str | None  # that grew it from its parent; None: a base, or its parent trained further
     generation: int  # actions since the base
     seed: int  # of all randomness in its training
-    images: int  # to train on
+    images: int  # of the whole training: what schedules follow, wherever a job stops
 
     @property
     def fades(self) -> bool:
@@ -63,9 +63,10 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
             yield read_spec(candidate), read_result(candidate)
 
 
-def score_of(result: Result) -> float | None:
-    """Of the averaged generator after the last step; None where the training failed."""
-    return next(iter(result.scores.values()), None)
+def score_of(result: Result, images: int | None = None) -> float | None:
+    """The score of the EMA generator at the end, or at an earlier target in images; None if the training failed."""
+    scores = result.facts.get("earlier", {}).get(str(images), result.scores)
+    return next(iter(scores.values()), None)
 
 
 def work(spec: Spec) -> int:

@@ -1,6 +1,8 @@
 """The config of ``ganas grow``."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Annotated, Any, Literal, Self
 
@@ -24,10 +26,14 @@ from ganas.config import (
     refuse_distance_without_network,
     resolve_sections,
 )
-from ganas.growing.topk import RankBy, Survival
+from ganas.growing.strategy import GrowingStrategy
+from ganas.growing.topk import RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 from ganas.metrics.measurement import distance_names
+
+# called with initial architectures and space, and with images, keep, probability, seed and rank_by by name
+STRATEGIES: Mapping[str, Callable[..., GrowingStrategy]] = {"best": TopK, "random": partial(TopK, random=True)}
 
 
 class ImagesConfig(Section):
@@ -61,7 +67,8 @@ class GrowthConfig(Section):
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
     # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself
     rank_by: RankBy = "normalized"
-    survival: Survival = "best"  # random: random parents, the baseline every search needs
+    # which candidates become parents; random: the baseline every search needs
+    survival: Annotated[str, one_of(lambda: STRATEGIES)] = "best"
     fade_images: Positive | None = None  # over which a doubling is faded in; None: half of a candidate's images
     inherit_moments: bool = False  # Adam's moments, with their weights; measured: no clear difference
     inherit_average: bool = True  # continue the parent's EMA

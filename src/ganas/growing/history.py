@@ -1,7 +1,7 @@
-"""What a growing search has done so far, read from its folder: for people and for analysis. No torch here."""
+"""The history of a growing search, read from its folder. No torch here."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,12 +12,12 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.plan import (
     baseline_route,
     candidate_spec,
-    open_search_state,
+    open_strategy,
     parse_route,
     route_specs,
     tell_finished,
 )
-from ganas.growing.topk import TopK
+from ganas.growing.strategy import GrowingStrategy
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
 from ganas.store import Run
@@ -25,21 +25,21 @@ from ganas.store import Run
 
 @dataclass(frozen=True)
 class Record:
-    """One candidate, all that is known of it."""
+    """One candidate and its state."""
 
     spec: Spec
     result: Result | None
     state: State
     normalized: float | None  # score over that of the ProgGAN route at the same stage
-    kept: bool  # whether it had children, or may have
-    role: str  # search, route (of the baseline), or longer (the winner, trained on)
+    kept: bool  # whether it has children, or may have
+    role: str  # search, route (of the baseline), or longer (the longer training of the winner)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        told = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
+        fields = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
         layers = self.spec.architecture
         return {
-            **told,
+            **fields,
             "resolution": layers.resolution,
             "generator": [str(layer) for layer in layers.generator],
             "discriminator": [str(layer) for layer in layers.discriminator],
@@ -54,12 +54,12 @@ class Record:
 
 @dataclass(frozen=True)
 class History:
-    """A search as far as it has come."""
+    """A search so far."""
 
-    records: tuple[Record, ...]  # by generation and score; the route's after them
-    beams: tuple[tuple[str, ...], ...]  # of the generations that are over, the best first
+    records: tuple[Record, ...]  # by generation and score, the route last
+    beams: tuple[tuple[str, ...], ...]  # the parents of each finished generation, the best first
     best: str | None  # id
-    lineage: tuple[str, ...]  # of the best: from the base on
+    lineage: tuple[str, ...]  # ids from the base to the best
 
     def record(self, name: str) -> Record:
         """By id."""
@@ -75,86 +75,63 @@ class History:
         }
 
 
-def read_history(place: StrPath) -> History:
-    """What lies in a run's folder; raises `RunError` where that is no run of ``ganas grow``."""
-    run = Run(place)
+def read_history(folder: StrPath) -> History:
+    """Read the folder of a run; raises `RunError` if it is no run of ``ganas grow``."""
+    run = Run(folder)
     if not run.config.is_file():
-        raise RunError(f"{str(place)!r} is no run: give the folder that ganas grow wrote")
+        raise RunError(f"{str(folder)!r} is no run: give the folder that ganas grow wrote")
     try:
         config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     except ConfigError as error:
-        raise RunError(f"{str(place)!r} is no run of ganas grow ({error})") from None
+        raise RunError(f"{str(folder)!r} is no run of ganas grow ({error})") from None
     found = {spec.id: (spec, result) for spec, result in candidates(run)}
     results = {name: result for name, (_, result) in found.items() if result}
-    if config.growth.route is not None:
-        return _of_route(run, [*route_specs(config, parse_route(config.growth.route))], found)
-    search, route = open_search_state(config), baseline_route(config)
-    while tell_finished(search, results, route):
-        pass
-    for candidate in search.ask():
-        found.setdefault(candidate.id, (candidate_spec(config, candidate), None))
-    kept = {name for beam in search.beams for name in beam}
+    search = open_strategy(config)
+    if config.growth.route is not None:  # the strategy gets no scores
+        route = planned = [*route_specs(config, parse_route(config.growth.route))]
+        kept = {spec.id for spec in route}
+        searched: Collection[str] = ()
+        lineage = [spec.id for spec in route if (result := results.get(spec.id)) and result.state == "done"]
+    else:
+        route = baseline_route(config)
+        while tell_finished(search, results, route):
+            pass
+        planned = [candidate_spec(config, candidate) for candidate, _ in search.ask()]
+        kept = {name for beam in search.beams for name in beam}
+        searched = search.candidates.keys()
+        lineage = _lineage(search)
     on_route = {spec.id for spec in route}
     records = [
         Record(
             spec,
             result,
-            _state(run, spec, result),
-            _normalized(search, spec.id),
-            spec.id in kept,
-            "search" if spec.id in search.candidates else "route" if spec.id in on_route else "longer",
+            state=result.state if result else "running" if run.candidate(name).is_locked else "pending",
+            normalized=score.value / score.baseline if (score := search.scores.get(name)) and score.baseline else None,
+            kept=name in kept,
+            role="search" if name in searched else "route" if name in on_route else "longer",
         )
-        for spec, result in found.values()
+        for name, (spec, result) in ({spec.id: (spec, None) for spec in planned} | found).items()
     ]
-    best = search.winner()
     return History(
-        records=tuple(sorted(records, key=_place)),
+        records=tuple(sorted(records, key=_rank if searched else lambda record: record.spec.generation)),
         beams=tuple(map(tuple, search.beams)),
-        best=best.id if best else None,
-        lineage=tuple(_line(search, best.id))[::-1] if best else (),
+        best=lineage[-1] if lineage else None,
+        lineage=tuple(lineage),
     )
 
 
-def _place(record: Record) -> tuple[int, int, bool, float, str]:
-    """The search, the winner trained on, the route; in a generation by score, those that have none yet behind."""
+def _rank(record: Record) -> tuple[int, int, bool, float, str]:
+    """The search, the longer training, the route; by generation and score, candidates without a score last."""
     score = score_of(record.result) if record.result else None
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
-    place = ("search", "longer", "route").index(record.role)
-    return place, record.spec.generation, record.normalized is None, rank, record.spec.id
+    role = ("search", "longer", "route").index(record.role)
+    return role, record.spec.generation, record.normalized is None, rank, record.spec.id
 
 
-def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:
-    """A route by itself: all of it is kept, and the last that is done is the best."""
-    known = {spec.id for spec in route}
-    for spec in route:
-        found.setdefault(spec.id, (spec, None))
-    records = [
-        Record(
-            spec, result, _state(run, spec, result), None, spec.id in known, "route" if spec.id in known else "longer"
-        )
-        for spec, result in found.values()
-    ]
-    done = [spec.id for spec in route if (result := found[spec.id][1]) and result.state == "done"]
-    return History(
-        records=tuple(sorted(records, key=lambda record: (record.spec.generation, record.spec.id))),
-        beams=(),
-        best=done[-1] if done else None,
-        lineage=tuple(done),
-    )
-
-
-def _state(run: Run, spec: Spec, result: Result | None) -> State:
-    if result:
-        return result.state
-    return "running" if run.candidate(spec.id).is_locked else "pending"
-
-
-def _normalized(search: TopK, name: str) -> float | None:
-    score = search.scores.get(name)
-    return score.value / score.baseline if score and score.baseline else None
-
-
-def _line(search: TopK, name: str | None) -> Iterator[str]:
-    while name:
-        yield name
-        name = search.candidates[name].parent
+def _lineage(search: GrowingStrategy) -> list[str]:
+    """The ids of the winner's ancestors, from the base on, and its own."""
+    line, candidate = list[str](), search.winner()
+    while candidate:
+        line.insert(0, candidate.id)
+        candidate = search.candidates[candidate.parent] if candidate.parent else None
+    return line

@@ -1,8 +1,8 @@
-"""What a growing search does next: its candidates, the ProgGAN route beside it, and what results say. No torch here.
+"""The plan of a growing search: its candidates, the ProgGAN route, and the scores told to its strategy. No torch.
 
-Which candidates there are follows from the config and their scores alone, so a search that was stopped, or killed, is
-repeated from the results that lie in its folder. The ProgGAN route that scores are normalised by consists of fade-ins,
-and of as much training at each resolution as a candidate can have had there.
+The candidates follow from the config and their scores, so a stopped or killed search is replayed from the results in
+its folder. Scores are normalized by the ProgGAN route: fade-ins, with as much training at each resolution as any
+candidate can have had there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,17 +12,18 @@ from ganas.errors import ConfigError
 from ganas.growing.actions import FADE, Action, Limits, Space, growing_actions, parse_action
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
-from ganas.growing.config import GrowConfig
-from ganas.growing.topk import Candidate, Score, TopK, child_id, training_seed, uniform
+from ganas.growing.config import STRATEGIES, GrowConfig
+from ganas.growing.strategy import Candidate, GrowingStrategy, Score
+from ganas.growing.topk import child_id, training_seed, uniform
 from ganas.jobs.result import Result
 
-Step = Action | None  # of a route; None: train on as it is
-CONTINUE = "on"  # its name
-ROUTE = "ProgGAN route"  # the stage of its candidates
+Step = Action | None  # of a route; None: train further without growing
+CONTINUE = "on"  # the name of such a step
+ROUTE = "ProgGAN route"  # the name of its stage
 
 
 def growth_space(config: GrowConfig) -> Space:
-    """What the config lets a search grow; raises `ConfigError` where there is no way to the final resolution."""
+    """The search space; raises `ConfigError` if it cannot reach the final resolution."""
     growth, resolution = config.growth, config.data.resolution
     needed = doublings(resolution)
     if growth.depth < needed:
@@ -45,22 +46,22 @@ def bases(config: GrowConfig) -> list[GrowthArchitecture]:
     return [GrowthArchitecture(config.base.latent, channels) for channels in dict.fromkeys(config.base.channels)]
 
 
-def open_search_state(config: GrowConfig) -> TopK:
-    """The search that a config asks for, nothing told yet."""
+def open_strategy(config: GrowConfig) -> GrowingStrategy:
+    """The strategy of a config, before any score."""
     growth = config.growth
-    return TopK(
+    return STRATEGIES[growth.survival](
         bases(config),
         growth_space(config),
+        images=config.training.images,
         keep=growth.keep,
         probability=growth.probability,
         seed=config.seed,
         rank_by=growth.rank_by,
-        survival=growth.survival,
     )
 
 
 def candidate_spec(config: GrowConfig, candidate: Candidate) -> Spec:
-    """What the worker of a candidate is told."""
+    """The spec of a candidate of this run, with the images of its whole training."""
     return Spec(
         id=candidate.id,
         architecture=candidate.architecture,
@@ -73,7 +74,7 @@ def candidate_spec(config: GrowConfig, candidate: Candidate) -> Spec:
 
 
 def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
-    """The winner trained on, where the config asks for it."""
+    """The spec of the longer training of the winner; None if the config has none."""
     images = config.training.final_images
     if not images:
         return None
@@ -86,14 +87,14 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 
 
 def proggan_steps(config: GrowConfig) -> list[Step]:
-    """Fade-ins alone, with as much training at each resolution as any candidate can have had there."""
+    """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
     needed = doublings(config.data.resolution)
     on: list[Step] = [None] * (config.growth.depth - needed)
     return on + [step for _ in range(needed) for step in (FADE, *on)]
 
 
 def parse_route(texts: Sequence[str]) -> list[Step]:
-    """Actions by name, ``on`` for a stretch of training without growing."""
+    """Parse actions by name; ``on`` trains further without growing."""
     return [None if text == CONTINUE else parse_action(text) for text in texts]
 
 
@@ -110,12 +111,12 @@ def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
 
 
 def baseline_route(config: GrowConfig) -> list[Spec]:
-    """The candidates whose scores others are normalised by; none where that is not asked for."""
+    """The candidates that normalize scores; empty unless ``growth.rank_by=normalized``."""
     return [*route_specs(config, proggan_steps(config))] if config.growth.rank_by == "normalized" else []
 
 
 def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[str, list[Spec]]]:
-    """The stages that a run has yet to go through, each with its name, as if unknown scores were drawn by lot."""
+    """The stages left of a run, by name, each with the training left of its candidates. Unknown scores are random."""
     growth = config.growth
 
     def left(name: str, specs: Iterable[Spec]) -> tuple[str, list[Spec]]:
@@ -126,16 +127,19 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
         yield left("route", specs)
         last = specs[-1]
     else:
-        search, route = open_search_state(config), baseline_route(config)
+        search, route = open_strategy(config), baseline_route(config)
+        reached = {name: result.images for name, result in results.items()}
         while asked := search.ask():
             if tell_finished(search, results, route):
                 continue
-            yield left(f"generation {search.generation}", (candidate_spec(config, candidate) for candidate in asked))
-            for candidate in asked:
-                search.tell(candidate.id, Score(0.5 + uniform("unfold", candidate.id), 1.0))
+            ahead = [(candidate_spec(config, one), n - reached.get(one.id, 0)) for one, n in asked]
+            yield f"generation {len(search.beams)}", [replace(spec, images=n) for spec, n in ahead if n > 0]
+            for candidate, images in asked:
+                reached[candidate.id] = images
+                search.tell(candidate.id, images, Score(0.5 + uniform("unfold", candidate.id), 1.0))
         yield left(ROUTE, (spec for spec in route if spec.id not in search.candidates))
         winner = search.winner()
-        if winner is None:  # all have failed
+        if winner is None:  # all candidates failed
             return
         last = candidate_spec(config, winner)
     longer = final_training_spec(config, last)
@@ -143,41 +147,42 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
         yield left("winner, longer", [longer])
 
 
-# ── what results say ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── scores ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tell_finished(search: TopK, results: Mapping[str, Result], route: Sequence[Spec]) -> bool:
-    """Tell a search the results of what it asked for, as far as there are; whether there were any."""
+def tell_finished(search: GrowingStrategy, results: Mapping[str, Result], route: Sequence[Spec]) -> bool:
+    """Tell a strategy the scores it waits for, as far as they are known; return whether there were any."""
     baselines = _baselines(results, route)
-    told = False
-    for candidate in search.ask():
+    known = False
+    for candidate, images in search.ask():
         result = results.get(candidate.id)
-        baseline = baselines.get(_stage(search, candidate))
-        score = score_of(result) if result else None
-        if result and (baseline is not None or not route or score is None):
-            search.tell(candidate.id, None if score is None else Score(score, baseline))
-            told = True
-    return told
+        if result is None or (result.state == "done" and result.images < images):
+            continue
+        baseline, score = baselines.get(_stage(search, candidate)), score_of(result, images)
+        if baseline is not None or not route or score is None:
+            search.tell(candidate.id, images, None if score is None else Score(score, baseline))
+            known = True
+    return known
 
 
 def _baselines(results: Mapping[str, Result], route: Sequence[Spec]) -> dict[tuple[int, int], float]:
-    """The route's scores by resolution and the stretches of training there, as far as it has come."""
+    """The route's scores so far, by resolution and number of trainings at it."""
     scores: dict[tuple[int, int], float] = {}
-    stretches: dict[int, int] = {}
+    trainings: dict[int, int] = {}
     for spec in route:
         result = results.get(spec.id)
         if result is None or (score := score_of(result)) is None:
             break
         resolution = spec.architecture.resolution
-        stretches[resolution] = stretches.get(resolution, 0) + 1
-        scores[resolution, stretches[resolution]] = score
+        trainings[resolution] = trainings.get(resolution, 0) + 1
+        scores[resolution, trainings[resolution]] = score
     return scores
 
 
-def _stage(search: TopK, candidate: Candidate) -> tuple[int, int]:
-    """A candidate's resolution, and how many stretches of training its line had there."""
-    resolution, stretches = candidate.architecture.resolution, 1
+def _stage(search: GrowingStrategy, candidate: Candidate) -> tuple[int, int]:
+    """A candidate's resolution, and the number of trainings of its lineage at it."""
+    resolution, trainings = candidate.architecture.resolution, 1
     while candidate.parent and search.candidates[candidate.parent].architecture.resolution == resolution:
         candidate = search.candidates[candidate.parent]
-        stretches += 1
-    return resolution, stretches
+        trainings += 1
+    return resolution, trainings

@@ -1,12 +1,12 @@
-"""A growing search from begin to end: ask, submit, poll, tell (DGGAN, algorithm 1). No torch here.
+"""Run a growing search: ask the strategy, train, tell it the scores. No torch here.
 
-The ProgGAN route that scores are normalised by is trained beside it, by the same workers.
+The same workers train the ProgGAN route that normalizes scores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from ganas.errors import GanasError
+from ganas.errors import ConfigError, GanasError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, score_of, work
@@ -16,13 +16,12 @@ from ganas.growing.plan import (
     baseline_route,
     candidate_spec,
     final_training_spec,
-    open_search_state,
+    open_strategy,
     parse_route,
     remaining_stages,
     route_specs,
     tell_finished,
 )
-from ganas.growing.topk import Candidate, TopK
 from ganas.jobs.executor import Executor
 from ganas.jobs.job import Job
 from ganas.jobs.queue import Queue
@@ -33,22 +32,22 @@ from ganas.store import Run, default_cache
 
 
 class SearchFailedError(GanasError):
-    """There is no candidate to go on with."""
+    """No candidate is left to continue with."""
 
 
 @dataclass(frozen=True)
 class GrowResult:
-    """What a search, or a route, ended with."""
+    """The result of a search or a route."""
 
     architecture: GrowthArchitecture
     winner: str  # id of the candidate that was trained longer
     metric: str
-    score: float  # after that
-    candidates: int  # tried; those of the route that scores are normalised by do not count
+    score: float  # after the longer training
+    candidates: int  # trained, without those of the route that normalizes scores
     failed: int
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Human-readable lines."""
         return [
             f"{self.candidates} candidates tried, {self.failed} of them failed",
             f"winner {self.winner}: {self.architecture}",
@@ -57,7 +56,7 @@ class GrowResult:
 
 
 class Growth:
-    """One run of ``ganas grow``: a search with the route beside it, or a route alone."""
+    """One run of ``ganas grow``: a search with its ProgGAN route, or a route alone."""
 
     def __init__(
         self,
@@ -66,23 +65,24 @@ class Growth:
         executor: Executor,
         reporter: Reporter,
         stop: StopSignal,
-        prepare: Callable[[], None] = lambda: None,  # what workers need; called before each begins
+        prepare: Callable[[], None] = lambda: None,  # called before each job starts
     ) -> None:
         self._run, self._config, self._reporter, self._prepare = run, config, reporter, prepare
         self._queue = Queue(executor, stop, begin=self._begin, eta=self._seconds_left)
-        self._specs: dict[str, Spec] = {}  # of all that were wanted
-        self._searched: Mapping[str, Candidate] = {}  # all that the search has asked for
-        self._kept = BaselineCache(default_cache(), config)
-        self._route: set[str] = set()  # ids of what scores are normalised by
+        self._specs: dict[str, Spec] = {}  # of all jobs
+        self._unreleased: set[str] = set()  # jobs that may still have checkpoints
+        self._search = open_strategy(config)
+        self._route = [] if config.growth.route else baseline_route(config)
+        self._cache = BaselineCache(default_cache(), config)
 
     def run(self) -> GrowResult:
-        """To the end: search or follow the route, then train the winner longer."""
+        """Search or follow the route, then train the winner longer."""
         with self._queue.running():
             return self._grow()
 
     def _grow(self) -> GrowResult:
         if self._config.growth.route is None:
-            winner, tried = self._search()
+            winner, tried = self._find()
             reached = winner.architecture.resolution
             if reached < self._config.data.resolution:
                 self._reporter.say(
@@ -98,28 +98,27 @@ class Growth:
         return self._result(self._longer(winner) or winner, tried)
 
     def _result(self, last: Spec, tried: Sequence[Spec]) -> GrowResult:
-        """What is told in the end, and the weights of the last there."""
-        self._finish(last)  # they may have been removed
+        """The result, once the weights of the last candidate are there."""
+        self._finish(last)  # its weights may have been removed
+        self._release()
         ((metric, score),) = self._queue.results[last.id].scores.items()
         failed = sum(self._queue.results[spec.id].state == "failed" for spec in tried)
         return GrowResult(last.architecture, last.id, metric, score, len(tried), failed)
 
-    def _search(self) -> tuple[Spec, list[Spec]]:
-        """Top-K greedy pruning: the winner, and all that were tried."""
-        search, route = open_search_state(self._config), baseline_route(self._config)
-        self._route = {spec.id for spec in route}
-        self._searched = search.candidates
+    def _find(self) -> tuple[Spec, list[Spec]]:
+        """Search: the winner, and all candidates of the strategy."""
+        search = self._search
         while asked := search.ask():
-            new = [candidate_spec(self._config, candidate) for candidate in asked if candidate.id not in self._specs]
-            for spec in sorted(new, key=work, reverse=True):  # the largest first: all wait for the last that ends
-                self._want(spec)
-            generation = search.generation
-            known = tell_finished(search, self._queue.results, route)  # first: a finished search begins nothing
-            if search.generation > generation:
-                self._forget(search, route)
+            new = [(candidate_spec(self._config, one), images) for one, images in asked if self._is_new(one.id, images)]
+            for spec, images in sorted(new, key=lambda pair: work(pair[0]), reverse=True):  # all wait for the last
+                self._add(spec, images)
+            generation = len(search.beams)
+            known = tell_finished(search, self._queue.results, self._route)  # first: a finished search trains nothing
+            if len(search.beams) > generation:
+                self._remove_weights()
             if not known:
-                stuck = any(candidate.id in self._queue.results for candidate in asked)
-                if not self._follow(route, stuck):
+                stuck = any(candidate.id in self._queue.results for candidate, _ in asked)
+                if not self._follow_route(stuck):
                     self._turn()
         winner = search.winner()
         if winner is None:
@@ -131,25 +130,26 @@ class Growth:
             candidate_spec(self._config, one) for one in search.candidates.values()
         ]
 
-    def _follow(self, route: Sequence[Spec], stuck: bool) -> bool:
-        """Have the next candidate of the route trained; whether more of it is known than before.
+    def _follow_route(self, stuck: bool) -> bool:
+        """Train the next candidate of the ProgGAN route; return whether its score became known.
 
-        stuck: there are candidates that wait for its score and for nothing else
+        stuck: some candidates wait for nothing but its score
         """
-        for spec in route:
+        for spec in self._route:
             known = spec.id in self._queue.results
             folder = self._run.candidate(spec.id)
-            if spec.parent and spec.id not in self._specs and read_result(folder) is None:  # the base is needed whole
-                if kept := self._kept.read(spec):
+            # the cache holds no weights, and the base needs its own
+            if spec.parent and spec.id not in self._specs and read_result(folder) is None:
+                if kept := self._cache.read(spec):
                     folder.write_text(folder.spec, spec.to_json())
                     folder.write_text(folder.result, kept.to_json())
-            self._want(spec, soon=True)
+            self._add(spec, first=True)
             result = self._queue.results.get(spec.id)
             if result is None or (result.state == "failed" and not stuck):
                 return False
             if result.state == "failed":
                 raise SearchFailedError(
-                    f"the ProgGAN route failed, which scores are normalised by ({result.error}): remove "
+                    f"the ProgGAN route failed, which scores are normalized by ({result.error}): remove "
                     f"{str(self._run.candidate(spec.id).path)!r} to try again, or search without it, by --set "
                     f"growth.rank_by=raw and another --out"
                 )
@@ -158,7 +158,7 @@ class Growth:
         return False
 
     def _longer(self, winner: Spec) -> Spec | None:
-        """Train the winner on; None where that is not asked for, or fails: then it stays as it is."""
+        """Train the winner longer; None if the config has no longer training, or it fails."""
         longer = final_training_spec(self._config, winner)
         if longer is None:
             return None
@@ -170,67 +170,87 @@ class Growth:
         return longer
 
     def _finish(self, spec: Spec) -> None:
-        """Have one candidate trained, and wait for it."""
-        self._want(spec, soon=True)
+        """Train one candidate and wait for it."""
+        self._add(spec, first=True)
         self._queue.redo(spec.id)
         while spec.id not in self._queue.results:
             self._turn()
         if self._queue.results[spec.id].state == "failed":
             raise SearchFailedError(f"candidate {spec.id} failed: {self._queue.results[spec.id].error}")
 
-    def _want(self, spec: Spec, *, soon: bool = False) -> None:
-        """Train a candidate, unless it was or is; `soon`: before the others."""
-        if spec.id not in self._specs:
-            self._specs[spec.id] = spec
-            folder = self._run.candidate(spec.id)
-            after = (spec.parent,) if spec.parent else ()
-            self._queue.add(Job("candidate", folder.path, spec.images, after, folder.final), first=soon)
-            if spec.id in self._queue.results:  # the driver may have been killed before it did
-                self._queue.release(spec.id)
+    def _add(self, spec: Spec, images: int | None = None, *, first: bool = False) -> None:
+        """Queue the training of a candidate to its end, or to an earlier target in images."""
+        target = images or spec.images
+        if not self._is_new(spec.id, target):
+            return
+        if target < spec.images and self._route:
+            raise ConfigError(
+                f"growth.survival={self._config.growth.survival} compares candidates after {target} images, where the "
+                f"ProgGAN route has no scores: give growth.rank_by=raw"
+            )
+        self._specs[spec.id] = spec
+        folder = self._run.candidate(spec.id)
+        after = (spec.parent,) if spec.parent else ()
+        self._queue.add(Job("candidate", folder.path, target, after, folder.final), first=first)
+        if spec.id in self._queue.results:  # the driver may have been killed before the release
+            self._unreleased.add(spec.id)
+
+    def _is_new(self, name: str, images: int) -> bool:
+        return name not in self._queue.jobs or self._queue.jobs[name].images < images
+
+    def _release(self) -> None:
+        """Remove the checkpoints of finished candidates that need no more training."""
+        for name in self._unreleased & self._queue.results.keys():
+            if name not in self._search.candidates or not self._search.may_continue(name):
+                self._queue.release(name)
+                self._unreleased.remove(name)
 
     def _begin(self, job: Job) -> None:
+        self._unreleased.add(job.name)
         job.folder.write_text(job.folder.spec, self._specs[job.name].to_json())
         self._prepare()
 
     def _turn(self) -> None:
-        """Let the queue go on, and say what ended."""
+        """Take a turn of the queue and log each candidate that ended."""
         for job in self._queue.turn():
             spec, result = self._specs[job.name], self._queue.results[job.name]
             if result.state == "failed" and job.name in self._queue.redone:
                 raise SearchFailedError(
                     f"the weights of candidate {job.name} are gone, and cannot be made again: {result.error}"
                 )
-            self._queue.release(job.name)
-            if job.name in self._route:
-                self._kept.write(spec, result)
+            if spec in self._route:
+                self._cache.write(spec, result)
             left = f"{self._queue.counts()}{self._best()}{self._queue.eta()}"
             self._reporter.say(f"{_outcome(spec, result)}; {left}")
+        self._release()
 
     def _best(self) -> str:
-        """The best so far: at the highest resolution that was reached."""
-        alone = self._route - self._searched.keys()  # the baseline's own are no finds
+        """The best score at the highest resolution so far, as text."""
+        route_only = {spec.id for spec in self._route} - self._search.candidates.keys()
         done = [
             (-self._specs[name].architecture.resolution, score)
             for name, result in self._queue.results.items()
-            if name not in alone and (score := score_of(result)) is not None
+            if name not in route_only and (score := score_of(result)) is not None
         ]
         if not done:
             return ""
-        resolution, end = min(done)
-        return f"; best {end:.4g} at {-resolution}×{-resolution}"
+        resolution, score = min(done)
+        return f"; best {score:.4g} at {-resolution}×{-resolution}"
 
     def _seconds_left(self) -> float | None:
-        """Seconds that the run will go on."""
-        done = {name: (self._specs[name], result) for name, result in self._queue.results.items()}
-        ahead = [spec for _, specs in remaining_stages(self._config, self._queue.results) for spec in specs]
+        """Estimate the seconds until the end of the run."""
+        results = self._queue.results
+        done = {name: (replace(self._specs[name], images=result.images), result) for name, result in results.items()}
+        ahead = [spec for _, specs in remaining_stages(self._config, results) for spec in specs]
         return seconds_left(ahead, done, self._queue.capacity)
 
-    def _forget(self, search: TopK, route: Sequence[Spec]) -> None:
+    def _remove_weights(self) -> None:
         """Remove the weights of candidates that will have no children."""
-        winner = search.winner()
-        needed = {*search.beams[-1], *(spec.id for spec in route), *([winner.id] if winner else [])}
+        search, winner = self._search, self._search.winner()
+        needed = {*search.beams[-1], *(spec.id for spec in self._route), *([winner.id] if winner else [])}
         for name in search.scores.keys() - needed:
-            self._run.candidate(name).final.unlink(missing_ok=True)
+            if not search.may_continue(name):
+                self._run.candidate(name).final.unlink(missing_ok=True)
 
 
 def _outcome(spec: Spec, result: Result) -> str:

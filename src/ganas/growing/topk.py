@@ -1,88 +1,64 @@
-"""Top-K greedy pruning (DGGAN, algorithm 1): which candidates to train, and which of them may have children.
+"""Top-K greedy pruning (DGGAN, algorithm 1): which candidates to train, and which of them become parents.
 
-`TopK.ask` names the candidates of a generation, `TopK.tell` takes their scores in any order; once all are told, the K
-best are the parents of the next generation. Everything random is a hash of (seed, parent, action): nothing depends on
-the order in which candidates end, and told again what was told, a new `TopK` stands where the old one stood.
-No torch, no files.
+Once every candidate of a generation has a score, the K best are the parents of the next generation. All randomness is
+a hash of (seed, parent, action), so nothing depends on the order in which candidates finish. No torch, no files.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
 from ganas.growing.actions import Action, Space
 from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.strategy import Candidate, Score
 
 RankBy = Literal["normalized", "per_resolution", "raw"]
-DRAWS = 1000  # as often an empty draw is drawn again
-
-Survival = Literal["best", "random"]  # random: parents are drawn, not chosen; the baseline that every search needs
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An architecture with the weights it inherits: the same architecture from another parent is another candidate."""
-
-    id: str  # ten hex digits; equal whenever base, actions and their order are
-    architecture: GrowthArchitecture
-    parent: str | None = None  # id; None: an initial candidate
-    action: str | None = None
-    generation: int = 0  # actions taken since the initial candidate
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a trained candidate is worth, the lower the better."""
-
-    value: float
-    baseline: float | None = None  # the ProgGAN route's at the same resolution, after as many images at it
+MAX_SAMPLES = 1000  # attempts to sample at least one action
 
 
 class TopK:
-    """One search: ask, tell, until nothing is asked."""
+    """The search as a `GrowingStrategy`; every candidate is trained once, for all its images."""
 
     def __init__(
         self,
         initial: Sequence[GrowthArchitecture],
         space: Space,
         *,
-        keep: int,  # K: parents a generation
-        probability: float,  # p: that a parent's action is tried
+        images: int,  # training images of every candidate
+        keep: int,  # K: parents per generation
+        probability: float,  # p: probability that a parent's action is tried
         seed: int,
         rank_by: RankBy = "normalized",
-        survival: Survival = "best",
+        random: bool = False,  # random parents instead of the best: the baseline every search needs
     ) -> None:
         if keep < 1 or not 0 < probability <= 1:
             raise ValueError(f"keep must be at least 1 and probability in (0, 1], got {keep=}, {probability=}")
-        self._space, self._keep, self._probability, self._seed = space, keep, probability, seed
-        self._rank_by, self._survival = rank_by, survival
-        self.candidates: dict[str, Candidate] = {}  # all that were ever asked for
-        self.scores: dict[str, Score | None] = {}  # of those told; None: it failed
-        self.beams: list[list[str]] = []  # the parents of each generation that is over, the best first
-        self._asked = [Candidate(architecture.id, architecture) for architecture in initial]
-        self._know()
+        self._space, self._images, self._keep, self._probability = space, images, keep, probability
+        self._seed, self._rank_by, self._random = seed, rank_by, random
+        self._asked = [Candidate(architecture.id, architecture) for architecture in initial]  # this generation
+        self.candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self._asked}
+        self.scores: dict[str, Score | None] = {}
+        self.beams: list[list[str]] = []
 
-    def ask(self) -> list[Candidate]:
-        """The candidates of this generation that were not told yet; none: the search is over."""
-        return [candidate for candidate in self._asked if candidate.id not in self.scores]
+    def ask(self) -> list[tuple[Candidate, int]]:
+        """The candidates of this generation without a score; none: the search is over."""
+        return [(candidate, self._images) for candidate in self._asked if candidate.id not in self.scores]
 
-    def tell(self, candidate: str, score: Score | None) -> None:
-        """The score of one that was asked for; None, or one that is no number: it failed."""
-        if candidate not in self.candidates or candidate in self.scores:
-            raise ValueError(f"candidate {candidate!r} is not waited for")
+    def tell(self, candidate: str, images: int, score: Score | None) -> None:
+        """Record a score; the last of a generation starts the next one."""
+        if candidate not in self.candidates or candidate in self.scores or images != self._images:
+            raise ValueError(f"no score of candidate {candidate!r} after {images} images is expected")
         self.scores[candidate] = score if score and isfinite(score.value) else None
         if not self.ask():
             self._next_generation()
 
-    @property
-    def generation(self) -> int:
-        """Actions that the candidates asked for have taken."""
-        return len(self.beams)
+    def may_continue(self, candidate: str) -> bool:
+        """Never: every candidate is trained for all its images at once."""
+        return False
 
     def winner(self) -> Candidate | None:
-        """The best at the final resolution; before there is one, at the highest there is."""
+        """The best at the final resolution, or at the highest reached so far."""
         alive = [(self.candidates[name], score) for name, score in self.scores.items() if score]
         if not alive:
             return None
@@ -92,36 +68,33 @@ class TopK:
 
     # ── a generation ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _know(self) -> None:
-        self.candidates.update({candidate.id: candidate for candidate in self._asked})
-
     def _next_generation(self) -> None:
         beam = self._survivors()
         self.beams.append(beam)
         self._asked = self._children([self.candidates[name] for name in beam])
-        self._know()
+        self.candidates |= {candidate.id: candidate for candidate in self._asked}
 
     def _survivors(self) -> list[str]:
-        """The K best of the generation just told, or K drawn of it; of the initial candidates all."""
+        """The K best of this generation, or K random ones; all of the initial candidates."""
         alive = [candidate.id for candidate in self._asked if self.scores[candidate.id]]
         if not self.beams:
             return self.ranked(alive)
-        if self._survival == "random":
+        if self._random:
             return sorted(alive, key=lambda name: uniform(self._seed, "survival", name))[: self._keep]
         return self.ranked(alive)[: self._keep]
 
     def ranked(self, names: Sequence[str]) -> list[str]:
-        """Candidates that did not fail, the best first; equal ones by id."""
+        """Sort candidates that did not fail, the best first; equal scores by id."""
         ordered = sorted(names, key=lambda name: (self._key(name), name))
         if self._rank_by != "per_resolution":
             return ordered
-        place: dict[str, int] = {}
+        rank: dict[str, int] = {}  # within its resolution
         seen: dict[int, int] = {}
         for name in ordered:
             resolution = self.candidates[name].architecture.resolution
-            place[name] = seen[resolution] = seen.get(resolution, -1) + 1
-        # the best of each resolution, the highest first, then the second ones
-        return sorted(ordered, key=lambda name: (place[name], -self.candidates[name].architecture.resolution))
+            rank[name] = seen[resolution] = seen.get(resolution, -1) + 1
+        # the best of each resolution, the highest resolution first, then the second best
+        return sorted(ordered, key=lambda name: (rank[name], -self.candidates[name].architecture.resolution))
 
     def _key(self, name: str) -> float:
         score = self.scores[name]
@@ -129,26 +102,26 @@ class TopK:
         if self._rank_by != "normalized":
             return score.value
         if score.baseline is None or score.baseline <= 0:
-            raise ValueError(f"a score can be normalised by a positive baseline alone, got {score.baseline}")
+            raise ValueError(f"only a positive baseline can normalize a score, got {score.baseline}")
         return score.value / score.baseline
 
     def _children(self, parents: Sequence[Candidate]) -> list[Candidate]:
-        """Each parent's legal actions, each with the probability p; an empty draw is drawn again.
+        """Sample each parent's legal actions with probability p, again until there is at least one.
 
-        The only action of a parent is always tried: which parents are kept is for their scores to say, not for a lot.
+        A parent's only action is always tried: scores decide which parents survive, not chance.
         """
         legal = {p.id: [*self._space.legal(p.architecture, p.generation)] for p in parents}
         pairs = [(p, str(action), action) for p in parents for action in legal[p.id]]
-        for attempt in range(DRAWS if pairs else 0):
+        for attempt in range(MAX_SAMPLES if pairs else 0):
             luck = [uniform(self._seed, f"draw {attempt}", parent.id, name) for parent, name, _ in pairs]
-            drawn = [
+            sampled = [
                 _child(*pair)
                 for pair, number in zip(pairs, luck, strict=True)
                 if number < self._probability or len(legal[pair[0].id]) == 1
             ]
-            if drawn:
-                return drawn
-        return [_child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0: one at least
+            if sampled:
+                return sampled
+        return [_child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0
 
 
 def _child(parent: Candidate, name: str, action: Action) -> Candidate:
@@ -157,17 +130,17 @@ def _child(parent: Candidate, name: str, action: Action) -> Candidate:
 
 
 def child_id(parent: str, action: str) -> str:
-    """Ten hex digits for what an action makes of a candidate."""
+    """The id of a candidate's child by an action, ten hex digits."""
     return _digest(parent, action).hex()[:10]
 
 
 def training_seed(seed: int, candidate: Candidate) -> int:
-    """Of everything random in the training of a candidate."""
+    """The seed of everything random in the training of a candidate."""
     return int.from_bytes(_digest(seed, "training", candidate.parent, candidate.action or candidate.id)[:8], "big") >> 1
 
 
 def uniform(*parts: object) -> float:
-    """A number in [0, 1) that depends on the parts alone."""
+    """A number in [0, 1), a hash of the parts."""
     return int.from_bytes(_digest(*parts)[:8], "big") / 2**64
 
 

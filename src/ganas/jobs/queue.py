@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ganas.errors import RunError, Stopped
 from ganas.jobs.executor import Executor
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result, failure
+from ganas.jobs.result import Result, failure, write_result
 from ganas.progress import readable_seconds
 from ganas.signals import StopSignal
 
@@ -98,7 +98,7 @@ class Queue:
             if ended.trouble:
                 raise RunError(f"{job.kind} {job.name} cannot go on: {ended.error}")
             if ended.error:
-                job.folder.write_text(job.folder.result, failure(job.folder, ended.error).to_json())
+                write_result(job.folder, failure(job.folder, ended.error))
             if result := job.result():
                 self.results[job.name] = result
                 done.append(job)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ganas.errors import RunError
@@ -31,6 +31,14 @@ class Result:
     def to_json(self) -> str:
         """The text of a ``result.json``."""
         return json.dumps({"schema": SCHEMA} | asdict(self), indent=1) + "\n"
+
+
+def write_result(folder: Run, result: Result) -> None:
+    """Write how a job ended; its scores at smaller targets stay among the facts, as ``earlier``, by images."""
+    if before := read_result(folder):
+        earlier = {**before.facts.get("earlier", {}), str(before.images): before.scores}
+        result = replace(result, facts={**result.facts, "earlier": earlier})
+    folder.write_text(folder.result, result.to_json())
 
 
 def failure(folder: Run, error: str) -> Result:

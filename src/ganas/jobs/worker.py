@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ganas.errors import GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result, failure
+from ganas.jobs.result import Result, failure, write_result
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -49,8 +49,8 @@ def finish(job: Job, stop: StopSignal, work: Work) -> None:
     with locked(job.folder, stop):
         job.folder.remove_partial_files()
         if job.result() is None:
-            result = replace(_result(job, stop, work), elapsed=round(time.monotonic() - began, 3))
-            job.folder.write_text(job.folder.result, result.to_json())
+            result = _result(job, stop, work)
+            write_result(job.folder, replace(result, elapsed=round(time.monotonic() - began, 3)))
 
 
 @contextmanager

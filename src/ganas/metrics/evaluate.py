@@ -20,11 +20,10 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pkgutil import resolve_name
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganas.data.images import Images
 from ganas.data.sources import check_apart, notes_of, open_source
 from ganas.errors import ConfigError, DataError, shown
 from ganas.metrics.cache import Cache, Statistics
@@ -46,7 +46,7 @@ from ganas.metrics.distances import (
     kernel_subset_size,
     precision_recall,
 )
-from ganas.metrics.features import FeatureNetwork, Images, TensorImages, extract, load_features, resized_batches
+from ganas.metrics.features import FeatureNetwork, TensorImages, extract, load_features, resized_batches
 from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.paths import StrPath
@@ -62,12 +62,7 @@ CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a n
 Split = Literal["given", "training", "validation", "test"]
 
 
-@runtime_checkable
-class _Digestible(Protocol):
-    def digest(self) -> str: ...
-
-
-class ImageSet:
+class ImageSet(Images):
     """One side of a measurement: images that are read and passed through the network once for all metrics.
 
     images     an image source, or uint8 [n, 3, h, w]
@@ -107,9 +102,12 @@ class ImageSet:
         return image
 
     @cached_property
-    def digest(self) -> str | None:
-        """Digest of the images, if their source provides one."""
-        return self._images.digest() if isinstance(self._images, _Digestible) else None
+    def _digest(self) -> str:
+        return self._images.digest()
+
+    def digest(self) -> str:
+        """The digest of the images, computed once."""
+        return self._digest
 
     @property
     def network(self) -> FeatureNetwork:
@@ -120,7 +118,7 @@ class ImageSet:
     @cached_property
     def statistics(self) -> Statistics:
         """Statistics from the cache, or computed and cached."""
-        cached = self._cache.read(self.digest, self.network) if self._cache and self.digest else None
+        cached = self._cache.read(self.digest(), self.network) if self._cache else None
         if cached and len(cached.activations.features) == len(self):
             return cached
         if self._reporter:
@@ -131,8 +129,8 @@ class ImageSet:
         return self._kept(Statistics(activations, self._measured_lengths()))
 
     def _kept(self, statistics: Statistics) -> Statistics:
-        if self._cache and self.digest:
-            self._cache.write(self.digest, self.network, statistics)
+        if self._cache:
+            self._cache.write(self.digest(), self.network, statistics)
         return statistics
 
     @cached_property
@@ -177,7 +175,7 @@ class ImageSet:
         """uint8 [n or SWD_MOST_IMAGES, 3, size, size], rounded, in an order of their own; which are drawn of more."""
         if self._resized is None or self._resized[0] != size:
             indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MOST_IMAGES]
-            chosen = Subset(self, sorted(indices.tolist()))
+            chosen = self.subset(sorted(indices.tolist()))
             batches = [images.round().to(torch.uint8) for images in resized_batches(chosen, size, BATCH)]
             images = torch.cat(batches)
             order = sorted(
@@ -200,21 +198,6 @@ class ImageSet:
             size, images = self._resized
             other._resized = size, images[torch.from_numpy(generator.integers(len(images), size=len(images)))]
         return other
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some images of a set."""
-
-    images: Images
-    indices: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` of the subset as PIL RGB."""
-        return self.images.read(self.indices[index])
 
 
 def fid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
@@ -381,7 +364,7 @@ class Reference:
             "fake_images": len(fake),
             "real_pixels": list(self._real.lengths),  # shortest and longest edge
             "fake_pixels": list(fake.lengths),
-            "real_digest": self._real.digest,
+            "real_digest": self._real.digest(),
             "network_digest": None if self._network is None else self._network.digest,
             "seed": self._seed,
             "versions": {"ganas": __version__, "torch": torch.__version__}
@@ -396,7 +379,7 @@ def _choose(images: Images | Tensor, count: int | None, seed: int) -> Images | T
     if not 2 <= count <= len(images):
         raise DataError(f"cannot draw {count} of {len(images)} images: give a number from 2 to {len(images)}")
     indices = sorted(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
-    return images[indices] if isinstance(images, Tensor) else Subset(images, indices)
+    return images[indices] if isinstance(images, Tensor) else images.subset(indices)
 
 
 def _counted(key: str, count: int | None) -> str:

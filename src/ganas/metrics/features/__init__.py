@@ -20,7 +20,6 @@ from ganas.metrics.features import classifiers, inception, squeezenet
 from ganas.metrics.features.base import Activations, FeatureNetwork, Parts, assemble, extract
 from ganas.metrics.features.images import (
     PREPROCESSING,
-    Images,
     PreprocessingName,
     TensorImages,
     clean_resize,
@@ -34,7 +33,6 @@ __all__ = [
     "PREPROCESSING",
     "Activations",
     "FeatureNetwork",
-    "Images",
     "Network",
     "PreprocessingName",
     "TensorImages",

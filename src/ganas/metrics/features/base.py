@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from ganas.data.images import Images
 from ganas.errors import FeatureError
-from ganas.metrics.features.images import Images, PreprocessingName, TensorImages, resized_batches
+from ganas.metrics.features.images import PreprocessingName, TensorImages, resized_batches
 from ganas.metrics.features.weights import digest_of
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganas.data.images import Images
 from ganas.data.threads import Threads
 
 PreprocessingName = Literal["clean", "legacy"]
 
 
-class Images(Protocol):
-    """A set of images that are read one at a time, as :class:`ganas.data.sources.ImageSource` does."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` as PIL RGB."""
-        ...
-
-
-class TensorImages:
+class TensorImages(Images):
     """A tensor as :class:`Images`.
 
     images    uint8 [n, 3, h, w]; ValueError otherwise, so that images in [-1, 1] are never scored by mistake
