@@ -34,7 +34,7 @@ def test_checkpointing_changes_no_bit(layout: str, search: SearchConfig | None) 
     assert all(map(torch.equal, plain, checkpointed))
 
 
-@every_kind
+@pytest.mark.parametrize("layout, search", [("framed", SEARCH), ("resnet6", None)])
 def test_checkpointing_keeps_less_for_the_backward_pass(layout: str, search: SearchConfig | None) -> None:
     kept = []
     for on in (False, True):
