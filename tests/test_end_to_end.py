@@ -156,7 +156,7 @@ def test_the_demo_fits_four_minutes_and_keeps_its_lengths(
     assert chosen() == length
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs real images in ../shared/data")
 @pytest.mark.parametrize("name", ["monet2photo", "cat2dog"])
 def test_on_real_images(name: str, tmp_path: Path, capsys: Capture) -> None:

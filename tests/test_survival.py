@@ -140,7 +140,7 @@ def uncached(wholes: dict[str, Whole], tmp_path_factory: pytest.TempPathFactory)
     "how, code, words",
     [
         ("a worker is killed", 2, DIED),
-        ("the workers do not answer", 130, "ganas: stopped by SIGINT after"),
+        pytest.param("the workers do not answer", 130, "ganas: stopped by SIGINT after", marks=pytest.mark.slow),
         ("a read hangs", 130, "ganas: stopped by SIGINT after"),
     ],
 )
@@ -197,6 +197,7 @@ class Killed(BaseException):
     """Instead of SIGKILL, in this process."""
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_write_costs_nothing(
     wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,7 +306,7 @@ def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
     assert ganas(*begin, *set_to(images=12), "--out", run) == 2, "what was learned is not unlearned"
 
 
-@pytest.mark.parametrize("kind", ["search", "train"])
+@pytest.mark.parametrize("kind", [pytest.param("search", marks=pytest.mark.slow), "train"])
 def test_schedules_stretch_with_a_run_that_is_made_longer(
     kind: str, wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,13 +403,13 @@ def _finite(value: Any) -> bool:
 
 @pytest.mark.slow
 def test_kills_at_random_moments_change_nothing() -> None:
-    done = subprocess.run([sys.executable, SCRIPT, "--kills", "4"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, SCRIPT, "--kills", "3"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("4 kills") == 2 and done.stdout.count("the same in every byte") == 2
+    assert done.stdout.count("3 kills") == 2 and done.stdout.count("the same in every byte") == 2
 
 
 @pytest.mark.slow
 def test_kills_change_nothing_in_a_search_whose_halves_change_roles() -> None:
-    command = [sys.executable, SCRIPT, "--kills", "4", "--only", "search", "--strategy", "ths"]
+    command = [sys.executable, SCRIPT, "--kills", "2", "--only", "search", "--strategy", "ths"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "the same in every byte" in done.stdout, done.stdout + done.stderr

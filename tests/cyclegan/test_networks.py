@@ -34,7 +34,7 @@ def test_checkpointing_changes_no_bit(layout: str, search: SearchConfig | None) 
     assert all(map(torch.equal, plain, checkpointed))
 
 
-@every_kind
+@pytest.mark.parametrize("layout, search", [("framed", SEARCH), ("resnet6", None)])
 def test_checkpointing_keeps_less_for_the_backward_pass(layout: str, search: SearchConfig | None) -> None:
     kept = []
     for on in (False, True):
@@ -55,7 +55,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass(layout: str, search: Sea
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout, search", [("framed", SEARCH), ("resnet6", None)])
+@pytest.mark.parametrize("layout, search", [("framed", SEARCH), pytest.param("resnet6", None, marks=pytest.mark.long)])
 def test_a_compiled_step_has_the_same_gradients(layout: str, search: SearchConfig | None) -> None:
     """Of the generators; not the weights after it, since Adam's first step is as long for a gradient of 1e-9."""
     gradients = []
@@ -70,7 +70,6 @@ def test_a_compiled_step_has_the_same_gradients(layout: str, search: SearchConfi
         assert torch.allclose(plain, compiled, rtol=0, atol=1e-10 * largest)
 
 
-@pytest.mark.slow
 def test_compiled_generators_are_drawn_from_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of other sizes and numbers, without gradients, neither compile anew nor differ by a bit."""
     plain, compiled = (small_loop(small_config("resnet6", compile=on))[0].gan.generator_ab for on in (False, True))

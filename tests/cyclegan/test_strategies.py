@@ -1,7 +1,8 @@
 """Strategies: which images weights and alphas see over a whole search, and how many steps that takes (paper 4.1)."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,13 @@ class Seen(NamedTuple):
     step: int
 
 
-def searched(name: str, domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+@pytest.fixture(scope="module")
+def searched(domains: tuple[ImageSource, ImageSource]) -> Callable[[str], list[Seen]]:
+    """The search of each strategy, run once."""
+    return cache(lambda name: watch_search(name, domains))
+
+
+def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Seen]:
     """A whole search, and what its losses were called with; their values are not those of the images."""
     settings = config(name)
     data = settings.data.model_copy(update={"a": domains[0].path, "b": domains[1].path})
@@ -96,7 +103,7 @@ def searched(name: str, domains: tuple[ImageSource, ImageSource], monkeypatch: p
         return told
 
     one_step = Loop.step
-    with monkeypatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
         patched.setattr(phases, "generator_loss", generators)
         patched.setattr(phases, "discriminator_loss", discriminators)
         patched.setattr(Loop, "step", step)
@@ -116,10 +123,8 @@ def images_of(seen: list[Seen], learners: str) -> tuple[set[int], set[int]]:
 
 
 @every_strategy
-def test_optimiser_steps_for_each_pair_that_weights_see(
-    name: str, domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = searched(name, domains, monkeypatch)
+def test_optimiser_steps_for_each_pair_that_weights_see(name: str, searched: Callable[[str], list[Seen]]) -> None:
+    seen = searched(name)
     expected = {
         "of": [("generators", "alphas and weights"), ("discriminators", "alphas and weights")],
     }.get(name, [(loss, learners) for learners in ("weights", "alphas") for loss in ("generators", "discriminators")])
@@ -128,16 +133,14 @@ def test_optimiser_steps_for_each_pair_that_weights_see(
 
 
 @pytest.mark.parametrize("name", ["of", "tf"])
-def test_on_everything_alphas_and_weights_see_the_same_pairs(
-    name: str, domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = searched(name, domains, monkeypatch)
+def test_on_everything_alphas_and_weights_see_the_same_pairs(name: str, searched: Callable[[str], list[Seen]]) -> None:
+    seen = searched(name)
     assert all(len({(one.a, one.b) for one in seen if one.step == step}) == 1 for step in range(EPOCHS * B))
     assert images_of(seen, "weights") == images_of(seen, "alphas") == (set(range(A)), set(range(100, 100 + B)))
 
 
-def test_th_has_exclusive_halves(domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = searched("th", domains, monkeypatch)
+def test_th_has_exclusive_halves(searched: Callable[[str], list[Seen]]) -> None:
+    seen = searched("th")
     for ours, theirs, everything in zip(
         images_of(seen, "weights"), images_of(seen, "alphas"), (range(A), range(100, 100 + B)), strict=True
     ):
@@ -151,16 +154,16 @@ def test_th_has_exclusive_halves(domains: tuple[ImageSource, ImageSource], monke
 
 
 def test_under_ths_the_halves_change_roles_and_every_image_is_seen_in_both(
-    domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch
+    searched: Callable[[str], list[Seen]],
 ) -> None:
-    seen = searched("ths", domains, monkeypatch)
+    seen = searched("ths")
     middle = EPOCHS * B // 2
     early, late = [one for one in seen if one.step < middle], [one for one in seen if one.step >= middle]
     assert images_of(early, "weights") == images_of(late, "alphas")
     assert images_of(early, "alphas") == images_of(late, "weights")
     for learners in ("weights", "alphas"):
         assert images_of(seen, learners) == (set(range(A)), set(range(100, 100 + B)))
-    thought = searched("th", domains, monkeypatch)
+    thought = searched("th")
     assert early == [one for one in thought if one.step < middle], "until then it is th"
 
 

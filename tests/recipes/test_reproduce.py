@@ -63,7 +63,7 @@ def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
     return folder
 
 
-@pytest.mark.parametrize("figure", ["fig3", "fig4", "fig5", "fig6"])
+@pytest.mark.parametrize("figure", ["fig6", *(pytest.param(f"fig{n}", marks=pytest.mark.slow) for n in (3, 4, 5))])
 @pytest.mark.usefixtures("_no_waiting")
 def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe(figure, "tiny", [dataset], settings=QUICK)
@@ -171,7 +171,7 @@ def test_two_at_once_would_disturb_each_other(
     assert f"'{tmp_path / 'out'}' is in use by another process" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_on_a_cluster_it_comes_to_the_same(dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     settings = [word for setting in QUICK for word in ("--set", setting)]
