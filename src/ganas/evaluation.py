@@ -13,7 +13,7 @@ from ganas.cyclegan.domains import open_domains
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
-from ganas.data.sources import ImageSource, check_apart, open_source
+from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import RunError
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference, Split, evaluate_folders, load_network, possible_metrics
@@ -115,7 +115,7 @@ def evaluate_run(
         )
         for direction, side in places.items()
     }
-    if check_apart(*sides.values()):
+    if check_overlap(*sides.values()):
         reporter.note(["A and B are the same images"])
     targets: dict[Direction, ImageSource] = {"ab": sides["ba"], "ba": sides["ab"]}
     split = _split(config, [side.digest() for side in sides.values()])

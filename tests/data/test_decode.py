@@ -737,7 +737,7 @@ def test_threads_share_the_pixels_in_memory() -> None:
 
     def hold(pixels: int) -> None:
         for _ in range(20):
-            with limit.hold(pixels):
+            with limit.reserve(pixels):
                 with lock:
                     now[0] += min(pixels, 100)
                     most[0] = max(most[0], now[0])
@@ -754,7 +754,7 @@ def test_threads_share_the_pixels_in_memory() -> None:
 
 
 def test_an_image_is_held_until_it_has_been_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "in_memory", limit := PixelLimit(1000))
+    monkeypatch.setattr(decode, "pixel_budget", limit := PixelLimit(1000))
     source = open_source(folder_of(tmp_path, {"x.png": plain(), "y.jpg": encoded(noise(), "JPEG")[:-2]}))
     for index, free in ((0, 1000 - 48), (1, 0)):
         with source.opened(index):
@@ -768,10 +768,10 @@ def test_an_image_is_held_until_it_has_been_made_smaller(tmp_path: Path, monkeyp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_process_holds_nothing() -> None:
-    with limits.in_memory.hold(limits.MAX_PIXELS):
+    with limits.pixel_budget.reserve(limits.MAX_PIXELS):
         child = os.fork()
         if not child:
-            with limits.in_memory.hold(limits.MAX_PIXELS):
+            with limits.pixel_budget.reserve(limits.MAX_PIXELS):
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
 
@@ -796,7 +796,7 @@ def small(index):
     with source.opened(index) as image:
         return image.resize((16, 16))
 
-limits.in_memory._pixels = limits.in_memory._free = 9_000_000
+limits.pixel_budget._pixels = limits.pixel_budget._free = 9_000_000
 source = open_source({str(tmp_path)!r}, verify=False)
 small(0)
 before = getrusage(RUSAGE_SELF).ru_maxrss

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganas.cyclegan.config import DataConfig, RunConfig, TrainingConfig
 from ganas.data.listing import list_images
-from ganas.data.sources import check_apart, check_source, open_source
+from ganas.data.sources import check_overlap, check_source, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.paths import SYSTEM_NAMES
 from ganas.pictures import encoded, png
@@ -142,13 +142,13 @@ def test_sets_that_share_some_images_are_told_from_equal_and_from_separate_ones(
     part, other = whole / "in", folder_of(tmp_path / "other", {"b.png": photo(8)})
     (tmp_path / "link").symlink_to(whole)
     sources = {path.name: open_source(path) for path in (whole, part, other, tmp_path / "link")}
-    assert not check_apart(sources["in"], sources["other"]), "equal images, but not the same files"
-    assert check_apart(sources["all"], sources["link"])
+    assert not check_overlap(sources["in"], sources["other"]), "equal images, but not the same files"
+    assert check_overlap(sources["all"], sources["link"])
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "c.png").symlink_to(other / "b.png")
-    assert check_apart(open_source(tmp_path / "links"), sources["other"]), "wherever links lead"
+    assert check_overlap(open_source(tmp_path / "links"), sources["other"]), "wherever links lead"
     with pytest.raises(DataError, match=r"all and .*in share 1 image: give sets that share none"):
-        check_apart(sources["all"], sources["in"])
+        check_overlap(sources["all"], sources["in"])
 
 
 def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

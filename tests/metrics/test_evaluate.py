@@ -104,7 +104,7 @@ def test_swd_shrinks_both_sides_to_the_largest_power_of_two_that_enlarges_none(r
 
 
 def test_swd_draws_from_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.metrics.evaluate.SWD_MOST_IMAGES", 6)
+    monkeypatch.setattr("ganas.metrics.evaluate.SWD_MAX_IMAGES", 6)
     images = random_images(10, 8, 0)
     measurement = evaluate(images, images, metrics=["swd"], features=None)
     assert measurement.protocol["swd_images"] == 6

@@ -6,7 +6,7 @@ import typer
 
 from ganas.cli.options import Address, DryRun, ExecutorName, Features, GpuShare, Out, Seed, Settings, Workers, app
 from ganas.cli.printing import echo
-from ganas.errors import GanasError
+from ganas.errors import GanasError, counted
 
 
 @app.command()
@@ -14,15 +14,15 @@ def reproduce(
     figure: Annotated[str, typer.Argument(metavar="fig3|fig4|fig5|fig6", help="A figure of CycleGANAS.")],
     out: Out,
     scale: Annotated[
-        str, typer.Option("--scale", metavar="tiny|small|paper", help="How large, how long and how often.")
+        str, typer.Option("--scale", metavar="tiny|small|paper", help="Model sizes, training lengths and repeats.")
     ] = "tiny",
     data: Annotated[
         list[str] | None,
         typer.Option(
             "--data",
             metavar="DIR|NAME",
-            help="With trainA, trainB, testA and testB, or one of the paper's; may be repeated. "
-            "[tiny: built-in photographs; paper: those of the figure]",
+            help="With trainA, trainB, testA and testB, or a data set of the paper; may be repeated. "
+            "[tiny: built-in photographs; paper: the figure's data sets]",
         ),
     ] = None,
     workers: Workers = None,
@@ -34,25 +34,24 @@ def reproduce(
     settings: Settings = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Make a figure of the paper: every search and training of it, a table, and the drawing.
+    """Reproduce a figure of the paper: run its searches and trainings, then write a table and a plot.
 
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
     from ganas.jobs.options import ExecutorOptions
-    from ganas.recipes.run import dry_run as run_dry
-    from ganas.recipes.run import reproduce as run_recipe
+    from ganas.recipes import reproduce as recipes
 
     given: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
     given |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
     if dry_run:
-        echo("\n".join(run_dry(figure, out, **given)))
+        echo("\n".join(recipes.dry_run(figure, out, **given)))
         return
-    found = run_recipe(figure, out, **given)
+    found = recipes.reproduce(figure, out, **given)
     echo(found.table)
     echo(f"written: {', '.join(map(str, found.files))}")
     if not any(file.suffix == ".png" for file in found.files):
-        echo("for the drawing: pip install matplotlib, and give the same command again")
+        echo("for the plot, run pip install matplotlib and then the same command again")
     for line in found.failed:
         echo(f"failed: {line}", err=True)
     if found.failed:
-        raise GanasError(f"jobs that failed: {len(found.failed)}; the same command tries them again")
+        raise GanasError(f"{counted(len(found.failed), 'job')} failed; the same command retries them")

@@ -1,4 +1,4 @@
-"""A measurement with its protocol, and when two measurements may be compared."""
+"""A measurement with its protocol, and the rules for comparing measurements."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,9 @@ from typing import Any
 
 from ganas.errors import ConfigError
 
-SPREADS = ("kid_stderr", "is_std")  # not scores themselves, but how sure they are
+SPREADS = ("kid_stderr", "is_std")  # uncertainties of scores
 
-# Two scores are comparable where these facts of the protocol agree; other facts say how a score came about.
+# Scores are comparable if these entries of the protocol agree; the other entries are informative.
 IDENTITY = (
     *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
     *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
@@ -22,8 +22,8 @@ class Measurement:
     """Scores with everything needed to decide whether two of them may be compared.
 
     scores      key (:mod:`ganas.metrics.evaluate`) -> value
-    protocol    facts of this measurement that its keys have no room for; JSON can hold them
-    warnings    one line each: why a score should be read with care
+    protocol    facts about this measurement beyond its keys, as JSON values
+    warnings    one line each: reasons to read a score with care
     intervals   key -> (low, high), 95 % bootstrap intervals if requested
     """
 
@@ -33,7 +33,7 @@ class Measurement:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Return a JSON-serializable dict."""
         intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
         return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
 
@@ -45,17 +45,17 @@ def metric_of(key: str) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One score over repeats, as the papers' figures show it."""
+    """Statistics of one score over repeats."""
 
     mean: float
     low: float
     high: float
-    standard_error: float  # of the mean; NaN of a single one
+    standard_error: float  # of the mean; NaN for a single value
     repeats: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
-        """Of one value or more."""
+        """Summarize one or more values."""
         finite = len(values) > 1 and all(map(math.isfinite, values))
         spread = stdev(values) / math.sqrt(len(values)) if finite else math.nan
         return cls(mean(values), min(values), max(values), spread, len(values))
@@ -65,11 +65,11 @@ class Summary:
 
 
 def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
-    """Mean, range and standard error of every score; raises ConfigError where the protocols differ, naming the fact."""
+    """Return mean, range and standard error of every score; raises ConfigError if protocols differ."""
     first = measurements[0]
     for other in measurements[1:]:
         if difference := next(differences(first, other), None):
-            raise ConfigError(f"scores of different protocols cannot be put side by side: {difference}")
+            raise ConfigError(f"scores of different protocols cannot be compared: {difference}")
     return {
         key: Summary.of([measurement.scores[key] for measurement in measurements])
         for key in first.scores
@@ -78,7 +78,7 @@ def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
 
 
 def differences(one: Measurement, other: Measurement) -> Iterator[str]:
-    """Why two measurements may not be compared, a fact each; nothing where they may."""
+    """Yield each reason why two measurements may not be compared."""
     if one.scores.keys() != other.scores.keys():
         yield f"keys {', '.join(one.scores)} and {', '.join(other.scores)}"
     for fact in IDENTITY:
