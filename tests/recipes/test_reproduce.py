@@ -158,7 +158,7 @@ def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: D
 
 def test_halves_that_are_too_small_are_told_before_the_first_search(dataset: Dataset) -> None:
     few = replace(dataset, count_b=3)
-    with pytest.raises(DataError, match="noise: trainB has 3 images to learn from, and strategy TH halves them; 4 nee"):
+    with pytest.raises(DataError, match="noise: trainB has 3 training images, and strategy TH halves them; 4 nee"):
         recipe("fig3", "tiny", [few])
     assert recipe("fig5", "tiny", [few]).jobs
 

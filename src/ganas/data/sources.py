@@ -192,8 +192,8 @@ def open_source(
     """Open the images under ``path``: a folder with its sub-folders, a zip, or one image file.
 
     Images are recognized by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` are skipped. With
-    ``verify`` each image is decoded once (thousands of images of 256² a second on two cores), and the value of white and
-    color profiles are decided for the whole set (see ``notes``). Without, 16-bit images use all bits, and floating
+    ``verify`` each image is decoded once (thousands of images of 256² a second on two cores), and the value of white
+    and color profiles are decided for the whole set (see ``notes``). Without, 16-bit images use all bits, and floating
     point is decided per image.
 
     skip_bad: leave out unreadable images instead of raising.
