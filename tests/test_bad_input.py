@@ -115,11 +115,11 @@ def test_a_place_without_images_is_named(
     with zipfile.ZipFile(tmp_path / "leads-out.zip", "w") as archive:
         archive.writestr("../../evil.png", (home / "a" / "000.png").read_bytes())
     said = {
-        "missing": "missing: no such file or folder; check the path",
+        "missing": "missing: no such file or folder: check the path",
         "empty": "empty: no images in it; ganas reads .jpg .jpeg .png",
         "text.txt": "text.txt: neither a folder, a zip nor an image",
         "text.zip": "text.zip: cannot be read as a zip",
-        "leads-out.zip": "refused, it names a member outside itself (../../evil.png)",
+        "leads-out.zip": "refused, it contains a path outside itself (../../evil.png)",
     }
     bad = tmp_path / place
     arguments: dict[str, tuple[str | Path, ...]] = {
@@ -145,7 +145,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
     few = write_images(tmp_path / "few", 3, seed=2)
     command = ("search", "--a", home / "b", "--b", few, *FLAGS, "--strategy", strategy, "--out", tmp_path / "run")
     line = refused(*command)
-    assert f"B has 3 images to learn from, and --strategy {strategy} halves them; 4 needed: add images" in line
+    assert f"B has 3 training images, and --strategy {strategy} halves them; 4 needed: add images" in line
     assert refused(*command, "--dry-run") == line
 
 
@@ -517,7 +517,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["data", "check", "nowhere"], "ganas: nowhere: no such file or folder; check the path\n"),
+        (["data", "check", "nowhere"], "ganas: nowhere: no such file or folder: check the path\n"),
         (["translate", "nowhere", "a", "b", "--direction", "ab"], "ganas: there is no run 'nowhere': give the folder"),
     ],
     ids=["data check", "translate"],

@@ -144,7 +144,7 @@ def test_every_example_of_the_door_runs(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("ganas.presets.make_config", small)
     made = ganas.Reproduction("a table", (), ())
-    monkeypatch.setattr("ganas.recipes.reproduce.reproduce", lambda *_: made)
+    monkeypatch.setattr("ganas.recipes.reproduce.run_recipe", lambda *_: made)
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, PAGE.name, "exec"), names)

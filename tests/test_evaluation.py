@@ -120,11 +120,11 @@ def test_folders_of_different_counts_are_refused_before_they_are_measured(home: 
     more = write_images(home / "six", 6, seed=7, sides=(30, 27))
     fakes = ["--fake", home / "test_a", "--fake", more]
     assert ganas("evaluate", "--real", home / "a", *fakes) == 2
-    assert "5 and 6 images cannot be put side by side: give --images 5" in capsys.readouterr().err
+    assert "5 and 6 images cannot be compared: give --images 5" in capsys.readouterr().err
     assert ganas("evaluate", "--real", home / "a", *fakes, "--images", "5") == 0
     fakes[-1] = home / "test_b"  # of another size
     assert ganas("evaluate", "--real", home / "a", *fakes, "--images", "5") == 2
-    assert "different protocols cannot be put side by side: fake_pixels" in capsys.readouterr().err
+    assert "different protocols cannot be compared: fake_pixels" in capsys.readouterr().err
 
 
 def test_a_network_that_changed_is_not_taken_for_the_runs_own(tmp_path: Path, capsys: Capture) -> None:

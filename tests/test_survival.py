@@ -109,7 +109,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 # ── images that do not come ──────────────────────────────────────────────────────────────────────────────────────────
 
-DIED = "a process that decodes images died (SIGKILL, perhaps for want of memory): give a lower data.workers; the same"
+DIED = "a process that decodes images died (SIGKILL, perhaps out of memory): lower data.workers; the same"
 
 HANGING = """
 import sys, time

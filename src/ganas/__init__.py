@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from ganas.jobs.options import ExecutorOptions
     from ganas.metrics.measurement import Measurement
     from ganas.presets import make_config
-    from ganas.recipes.reproduce import Reproduction
-    from ganas.recipes.run import reproduce
+    from ganas.recipes.reproduce import Reproduction, reproduce
     from ganas.records import RunRecord, read_run
 
 __all__ = [
@@ -84,9 +83,14 @@ _MODULES = {
     "ganas.jobs.options": ("ExecutorOptions",),
     "ganas.metrics.measurement": ("Measurement",),
     "ganas.presets": ("make_config",),
-    "ganas.recipes.reproduce": ("Reproduction",),
-    "ganas.recipes.run": ("reproduce",),
-    "ganas.records": ("RunRecord", "read_run"),
+    "ganas.recipes.reproduce": (
+        "Reproduction",
+        "reproduce",
+    ),
+    "ganas.records": (
+        "RunRecord",
+        "read_run",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
-from ganas.data.sources import ImageSource, check_apart, open_source
+from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import RunError
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference, Split, evaluate_folders, load_network, possible_metrics
@@ -108,7 +108,7 @@ def evaluate_run(
         sources[direction] = open_source(
             images, minimum=2, skip_bad=skip_bad, white=white or info.white, icc=icc and info.icc
         )
-    if check_apart(*sources.values()):
+    if check_overlap(*sources.values()):
         reporter.note(["A and B are the same images"])
     targets: dict[Direction, ImageSource] = {"ab": sources["ba"], "ba": sources["ab"]}
     split = _split(config, [source.digest() for source in sources.values()])

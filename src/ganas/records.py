@@ -1,7 +1,6 @@
-"""Any run read back from its folder as one typed record: what `ganas runs`, notebooks and reports see. No torch.
+"""Read any run's folder as one typed record, for `ganas runs`, notebooks and reports. No torch.
 
-Above the wings and the recipes, whose configs, architectures, candidates and jobs it reads: a record on the ground
-could only get at them by their names as text.
+This module imports both methods and the recipes, because it reads their configs, architectures, candidates and jobs.
 """
 
 import json
@@ -30,7 +29,7 @@ JobState = Literal["pending", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class Point:
-    """One line of ``metrics.jsonl``: numbers after so many images."""
+    """One line of ``metrics.jsonl``: numbers after a number of images."""
 
     images: int
     values: Mapping[str, float]  # as "loss/cycle_a", "scores/ab/swd@laplacian-clean-64", "search/median_entropy"
@@ -38,12 +37,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Score:
-    """How good a result is."""
+    """One score of a result."""
 
-    key: str  # which names its protocol
+    key: str  # names its protocol
     value: float | None  # None: not a number
-    direction: str | None = None  # ab or ba, of a translator
-    untranslated: float | None = None  # the same of the images as they are
+    direction: str | None = None  # ab or ba; None: not a translator
+    untranslated: float | None = None  # the score of the untranslated images
 
     def __str__(self) -> str:
         before = f", {self.untranslated:.4g} before translation" if self.untranslated is not None else ""
@@ -58,28 +57,28 @@ class JobRecord:
     job: Job
     state: JobState
     error: str | None
-    scores: tuple[Score, ...]  # of a training that is done, on the test images
+    scores: tuple[Score, ...]  # of a finished training, on the test images
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a folder tells of a run, while it goes on and after."""
+    """The state and results of a run, during and after it."""
 
     path: Path
     kind: Kind
     state: State
-    config: RunConfig | GrowConfig | None  # resolved; of repeats the first one's; None: a recipe
-    images: int  # seen so far, of candidates and repeats together
-    result: Mapping[str, Any]  # of result.json; empty until the end
-    architecture: Architecture | GrowthArchitecture | None  # found, or trained
+    config: RunConfig | GrowConfig | None  # resolved; repeats: that of the first; None: a recipe
+    images: int  # seen so far, summed over candidates or repeats
+    result: Mapping[str, Any]  # result.json; empty until the end
+    architecture: Architecture | GrowthArchitecture | None  # the found or trained one
     points: tuple[Point, ...] = ()
     scores: tuple[Score, ...] = ()
     history: History | None = None  # grow: candidates, beams, lineage
     repeats: tuple["RunRecord", ...] = ()
-    jobs: tuple[JobRecord, ...] = ()  # of a recipe, those begun so far
+    jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; those of `History` stand beside the others."""
+        """Return JSON values, including those of `History`."""
         return {
             "path": str(self.path),
             "kind": self.kind,
@@ -101,27 +100,27 @@ class RunRecord:
 
 
 def read_run(run: StrPath) -> RunRecord:
-    """Read the folder of any run; raises `RunError` where it is none, or is damaged."""
-    place = Run(run)
-    if any(place.path.glob(f"jobs/*/{JOB}")):
-        return _recipe(place)
-    if not place.config.is_file():
-        if any(place.path.glob(f"repeats/*/{CONFIG}")):
-            return _repeats(place)
-        raise RunError(f"{str(place.path)!r} is no run: give the --out of a ganas search, train, grow or reproduce")
-    text = place.config.read_bytes()
+    """Read the folder of any run; raises `RunError` if it is not a run, or is damaged."""
+    folder = Run(run)
+    if any(folder.path.glob(f"jobs/*/{JOB}")):
+        return _recipe(folder)
+    if not folder.config.is_file():
+        if any(folder.path.glob(f"repeats/*/{CONFIG}")):
+            return _repeats(folder)
+        raise RunError(f"{str(folder.path)!r} is not a run: give the --out of a ganas search, train, grow or reproduce")
+    text = folder.config.read_bytes()
     if _kind_of(text) == "grow":
-        return _grown(place, load_config(GrowConfig, text, str(place.config)))
-    config = load_config(RunConfig, text, str(place.config))
-    points, result = tuple(_points(place.read_metrics())), place.read_result()
+        return _grown(folder, load_config(GrowConfig, text, str(folder.config)))
+    config = load_config(RunConfig, text, str(folder.config))
+    points, result = tuple(_points(folder.read_metrics())), folder.read_result()
     return RunRecord(
-        path=place.path,
+        path=folder.path,
         kind=config.kind,
-        state=_state(place),
+        state=_state(folder),
         config=config,
-        images=result.get("images") or max([place.images_saved or 0, *(point.images for point in points)]),
+        images=result.get("images") or max([folder.images_saved or 0, *(point.images for point in points)]),
         result=result,
-        architecture=load_architecture(place.architecture) if place.architecture.is_file() else None,
+        architecture=load_architecture(folder.architecture) if folder.architecture.is_file() else None,
         points=points,
         scores=_kept(result),
     )
@@ -131,7 +130,7 @@ def _kind_of(config: bytes) -> str | None:
     try:
         document = yaml.safe_load(config)
     except yaml.YAMLError:
-        return None  # which load_config says better
+        return None  # load_config has a better message
     return document.get("kind") if isinstance(document, dict) else None
 
 
@@ -177,7 +176,7 @@ def _recipe(run: Run) -> RunRecord:
     return RunRecord(
         path=run.path,
         kind="recipe",
-        # jobs that were not begun have no folder, so that a recipe counts as unfinished only by those that were
+        # jobs that have not started have no folder, so only started ones decide whether a recipe is unfinished
         state="running"
         if is_held(run.path / OUTPUT_LOCK)
         else "finished"
@@ -194,21 +193,21 @@ def _recipe(run: Run) -> RunRecord:
 def _job(recipe_folder: RecipeFolder, folder: Run) -> JobRecord:
     job, result = Job.read(folder), folder.read_result()
     scores: tuple[Score, ...] = ()
-    if recipe_folder.outcome(job) and job.kind == "train":
+    if recipe_folder.result(job) and job.kind == "train":
         document = json.loads(recipe_folder.scores(job.id).read_text(encoding="utf-8"))
-        scores = tuple(_of_sides(document["untranslated"], document["translated"]))
+        scores = tuple(_translation_scores(document["untranslated"], document["translated"]))
     state: JobState = result.get("state") or ("running" if folder.is_locked else "pending")
     return JobRecord(job, state, result.get("error"), scores)
 
 
 def _images(run: Run) -> int:
-    """Seen so far, without all that a record has."""
+    """Return the number of images seen so far, without reading a whole record."""
     lines = run.read_metrics()
     return max(run.images_saved or 0, lines[-1]["nimg"] if lines else 0)
 
 
 def _points(lines: Iterable[Mapping[str, Any]]) -> Iterable[Point]:
-    """The numbers of each line of metrics, named by their group."""
+    """Yield the numbers of each line of metrics.jsonl, named GROUP/NAME."""
     for line in lines:
         values = {name: value for name, value in line.items() if name != "nimg" and isinstance(value, int | float)}
         for group in ("loss", "scores", "search"):
@@ -217,14 +216,14 @@ def _points(lines: Iterable[Mapping[str, Any]]) -> Iterable[Point]:
 
 
 def _kept(result: Mapping[str, Any]) -> tuple[Score, ...]:
-    """Of the generators that a training kept."""
+    """Return the scores of the generators that a training kept."""
     return tuple(
         Score(kept["metric"], kept["score"], direction, kept.get("untranslated", {}).get(kept["metric"]))
         for direction, kept in result.get("kept", {}).items()
     )
 
 
-def _of_sides(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Score]:
+def _translation_scores(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Score]:
     for direction, measured in after.items():
         for key, value in measured["scores"].items():
             yield Score(key, value, direction, before[direction]["scores"].get(key))

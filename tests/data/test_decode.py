@@ -339,7 +339,7 @@ def test_a_set_decides_for_all_of_it(tmp_path: Path) -> None:
     assert [pixels(source.read(index))[0, 1, 0] for index in (0, 1)] == [249, 56], "of 4095"
     assert source.notes == (
         "2 images of more than 8 bits: no value is above 4095, read as 12 bits; "
-        "--set data.white=65535 reads all of more than 8 bits otherwise (translate, evaluate: --white 65535)",
+        "--set data.white=65535 changes it for all images of more than 8 bits (translate, evaluate: --white 65535)",
     )
     assert pixels(pickle.loads(pickle.dumps(source)).read(1))[0, 1, 0] == 56
     assert pixels(source.subset([1]).read(0))[0, 1, 0] == 56
@@ -366,7 +366,7 @@ def test_floats_of_a_set_are_decided_together(tmp_path: Path) -> None:
     assert [pixels(source.read(index))[0, 1, 0] for index in (0, 1)] == [1, 200]
     assert source.notes == (
         "2 images of floating point: read with 255 as white; "
-        "--set data.white=1 reads all of more than 8 bits otherwise (translate, evaluate: --white 1)",
+        "--set data.white=1 changes it for all images of more than 8 bits (translate, evaluate: --white 1)",
     )
 
 
@@ -376,7 +376,7 @@ def test_a_few_bright_pixels_do_not_darken_the_rest(tmp_path: Path) -> None:
     values[1, 0] = 0.25
     source = open_source(folder_of(tmp_path, {"x.tif": tiff(values)}))
     assert pixels(source.read(0))[:2, 0, 0].tolist() == [255, 64]
-    assert source.notes[1] == "1 image has values above white, which are cut (x.tif: up to 40)"
+    assert source.notes[1] == "1 image has values above white, which are clipped (x.tif: up to 40)"
 
 
 def test_white_may_be_told(tmp_path: Path) -> None:
@@ -386,14 +386,14 @@ def test_white_may_be_told(tmp_path: Path) -> None:
     assert source.read(1).getpixel((0, 0)) == RED, "8 bits are 8 bits"
     cut = open_source(tmp_path, white=50_000)
     assert pixels(cut.read(0))[0, :, 0].tolist() == [0, 255, 255]
-    assert cut.notes == ("1 image has values above white, which are cut (x.tif: up to 100000)",)
+    assert cut.notes == ("1 image has values above white, which are clipped (x.tif: up to 100000)",)
 
 
 @pytest.mark.parametrize("white", [0.0, -1.0, np.inf, np.nan])
 def test_white_is_a_value_that_samples_may_have(tmp_path: Path, white: float) -> None:
     folder_of(tmp_path, {"x.png": plain()})
     for call in (open_source, check_source):
-        with pytest.raises(ConfigError, match=f"{white:g} cannot be white: give the value that is"):
+        with pytest.raises(ConfigError, match=f"{white:g} cannot be the value of white: give the value that is"):
             call(tmp_path, white=white)
 
 
@@ -575,7 +575,7 @@ def test_profiles_are_noted_with_the_way_out(tmp_path: Path) -> None:
     assert source.notes == (
         "3 images have color profiles other than sRGB (Display P3, Adobe RGB (1998)): converted to sRGB; "
         "--set data.icc=false leaves them (translate, evaluate: --no-icc)",
-        "2 images have damaged or unfitting color profiles, which are ignored (gray.jpg and others)",
+        "2 images have damaged or mismatched color profiles, which are ignored (gray.jpg and others)",
     )
     left = open_source(tmp_path, icc=False)
     assert left.notes == () and left.digest() != source.digest()
@@ -660,7 +660,7 @@ def test_without_little_cms_profiles_are_left_and_said(tmp_path: Path, monkeypat
     try:
         source = open_source(folder_of(tmp_path, {"x.png": encoded(noise(), icc_profile=DISPLAY_P3)}))
         assert np.array_equal(pixels(source.read(0)), pixels(noise()))
-        assert "left as they are, for this Pillow cannot convert them" in source.notes[0]
+        assert "not converted, because this Pillow cannot" in source.notes[0]
     finally:
         color.find_profile.cache_clear()
 
@@ -723,9 +723,7 @@ def test_the_first_of_many_frames_is_read_and_said(tmp_path: Path, kind: str) ->
     files = {"moving.x": content, "still.x": encoded(frames[0], kind)}
     source = open_source(folder_of(tmp_path, {name.replace("x", kind.lower()): files[name] for name in files}))
     assert abs(pixels(source.read(0)) - RED).max() <= 2
-    assert source.notes == (
-        f"1 image has more than one frame or page, of which the first is read (moving.{kind.lower()})",
-    )
+    assert source.notes == (f"1 image has more than one frame or page; only the first is read (moving.{kind.lower()})",)
 
 
 # Huge images, and thin ones
@@ -737,7 +735,7 @@ def test_threads_share_the_pixels_in_memory() -> None:
 
     def hold(pixels: int) -> None:
         for _ in range(20):
-            with limit.hold(pixels):
+            with limit.reserve(pixels):
                 with lock:
                     now[0] += min(pixels, 100)
                     most[0] = max(most[0], now[0])
@@ -754,7 +752,7 @@ def test_threads_share_the_pixels_in_memory() -> None:
 
 
 def test_an_image_is_held_until_it_has_been_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "in_memory", limit := PixelLimit(1000))
+    monkeypatch.setattr(decode, "pixel_budget", limit := PixelLimit(1000))
     source = open_source(folder_of(tmp_path, {"x.png": plain(), "y.jpg": encoded(noise(), "JPEG")[:-2]}))
     for index, free in ((0, 1000 - 48), (1, 0)):
         with source.opened(index):
@@ -768,10 +766,10 @@ def test_an_image_is_held_until_it_has_been_made_smaller(tmp_path: Path, monkeyp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_process_holds_nothing() -> None:
-    with limits.in_memory.hold(limits.MAX_PIXELS):
+    with limits.pixel_budget.reserve(limits.MAX_PIXELS):
         child = os.fork()
         if not child:
-            with limits.in_memory.hold(limits.MAX_PIXELS):
+            with limits.pixel_budget.reserve(limits.MAX_PIXELS):
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
 
@@ -796,7 +794,7 @@ def small(index):
     with source.opened(index) as image:
         return image.resize((16, 16))
 
-limits.in_memory._pixels = limits.in_memory._free = 9_000_000
+limits.pixel_budget._pixels = limits.pixel_budget._free = 9_000_000
 source = open_source({str(tmp_path)!r}, verify=False)
 small(0)
 before = getrusage(RUSAGE_SELF).ru_maxrss
@@ -820,9 +818,7 @@ def test_a_strip_is_seen_as_its_middle(tmp_path: Path) -> None:
     whole, within = random[0], random[1, :, :128]
     files = {"a.png": encoded(Image.fromarray(whole)), "b.png": encoded(Image.fromarray(within))}
     source = open_source(folder_of(tmp_path, files))
-    assert source.notes == (
-        "1 image has one side more than 16 times the other, of which training sees the middle (a.png)",
-    )
+    assert source.notes == ("1 image has one side more than 16 times the other; training sees only the middle (a.png)",)
     strip, ordinary = center_crops(source, 16)
     middle = Image.fromarray(whole[:, 66 : 66 + 128]).resize((256, 16), Image.Resampling.BICUBIC)
     assert np.array_equal(strip.permute(1, 2, 0), np.asarray(middle)[:, 120:136])

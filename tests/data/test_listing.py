@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganas.cyclegan.config import DataConfig, RunConfig, TrainingConfig
 from ganas.data.listing import list_images
-from ganas.data.sources import check_apart, check_source, open_source
+from ganas.data.sources import check_overlap, check_source, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.paths import SYSTEM_NAMES
 from ganas.pictures import encoded, png
@@ -59,7 +59,7 @@ def test_a_run_among_images_is_left_out_and_said(tmp_path: Path, make: Make) -> 
     run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": photo(), "runs/x/repeats/1/s.png": photo()}
     listing = list_images(make(tmp_path / "images", DATA | run))
     assert listing.names == ("a.png", "sub/b.png")
-    assert listing.notes == ("2 files (runs/x/repeats/1/s.png, …) left out, which are of runs of ganas",)
+    assert listing.notes == ("2 files (runs/x/repeats/1/s.png, …) left out, written by runs of ganas",)
 
 
 @both
@@ -67,7 +67,7 @@ def test_the_digest_is_the_same_before_and_after_results_came(tmp_path: Path, ma
     results = {"out/a.png": result(), "c.png": result(), "run/config.yaml": run_config(), "run/s.png": result()}
     before, after = (open_source(make(tmp_path / name, DATA | more)) for name, more in (("x", {}), ("y", results)))
     assert before.names == after.names and before.digest() == after.digest()
-    assert after.notes[1] == "2 images (c.png, …) left out, which ganas made"
+    assert after.notes[1] == "2 images (c.png, …) left out, written by ganas"
 
 
 @both
@@ -88,9 +88,9 @@ def test_a_result_says_so_in_every_format_that_has_room_for_it(tmp_path: Path, s
 @both
 def test_a_run_is_no_set_of_images_but_what_lies_in_it_may_be(tmp_path: Path, make: Make) -> None:
     files = {"config.yaml": run_config(), "samples/1.png": result()}
-    with pytest.raises(DataError, match=r"images: a run of ganas and no set of images; give a folder of images"):
+    with pytest.raises(DataError, match=r"images: a run of ganas, not a set of images: give a folder of images"):
         list_images(make(tmp_path / "images", files))
-    with pytest.raises(DataError, match="no images in it; it holds runs of ganas alone"):
+    with pytest.raises(DataError, match="no images in it; it contains only runs of ganas"):
         list_images(make(tmp_path / "around", {f"run/{name}": content for name, content in files.items()}))
     if make is folder_of:
         assert len(list_images(tmp_path / "images" / "samples").names) == 1
@@ -142,13 +142,13 @@ def test_sets_that_share_some_images_are_told_from_equal_and_from_separate_ones(
     part, other = whole / "in", folder_of(tmp_path / "other", {"b.png": photo(8)})
     (tmp_path / "link").symlink_to(whole)
     sources = {path.name: open_source(path) for path in (whole, part, other, tmp_path / "link")}
-    assert not check_apart(sources["in"], sources["other"]), "equal images, but not the same files"
-    assert check_apart(sources["all"], sources["link"])
+    assert not check_overlap(sources["in"], sources["other"]), "equal images, but not the same files"
+    assert check_overlap(sources["all"], sources["link"])
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "c.png").symlink_to(other / "b.png")
-    assert check_apart(open_source(tmp_path / "links"), sources["other"]), "wherever links lead"
-    with pytest.raises(DataError, match=r"all and .*in share 1 image: give sets that share none"):
-        check_apart(sources["all"], sources["in"])
+    assert check_overlap(open_source(tmp_path / "links"), sources["other"]), "wherever links lead"
+    with pytest.raises(DataError, match=r"all and .*in share 1 image: give disjoint sets"):
+        check_overlap(sources["all"], sources["in"])
 
 
 def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

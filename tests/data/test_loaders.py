@@ -421,7 +421,7 @@ def test_workers_outlive_signals(noise_a: ImageSource, noise_b: ImageSource, sta
     assert len(list(itertools.islice(iterator, 700))) == 700, "more than what is in their pipes"
 
 
-@pytest.mark.parametrize("how, words", [("SIGKILL", "SIGKILL, perhaps for want of memory"), ("SIGSEGV", "SIGSEGV")])
+@pytest.mark.parametrize("how, words", [("SIGKILL", "SIGKILL, perhaps out of memory"), ("SIGSEGV", "SIGSEGV")])
 def test_a_worker_that_dies_is_told_in_one_line(
     noise_a: ImageSource, noise_b: ImageSource, started: Started, how: str, words: str
 ) -> None:
@@ -431,7 +431,7 @@ def test_a_worker_that_dies_is_told_in_one_line(
     with pytest.raises(DataError) as caught:
         list(itertools.islice(iterator, 5000))
     assert str(caught.value) == (
-        f"a process that decodes images died ({words}): give a lower data.workers; the same command goes on"
+        f"a process that decodes images died ({words}): lower data.workers; the same command resumes"
     )
     assert all(worker.poll() is not None for worker in started)
 

@@ -254,7 +254,7 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     folder_of(tmp_path / "cats", files | {"x.jpg": encoded(noise(), "JPEG")[:-700], "y.png": b""})
     assert refusal(lambda: open_source("cats")) == (
         "cats: 2 of 5 images cannot be read (x.jpg: truncated; y.png: empty file); "
-        "repair or remove them, or go on with the other 3 by --set data.skip_bad=true (translate, evaluate: --skip-bad)"
+        "repair or remove them, or use the other 3 with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
     )
     folder_of(tmp_path / "cats", {f"z{number}.png": b"" for number in range(6)})
     message = refusal(lambda: open_source("cats"))
@@ -411,7 +411,7 @@ def test_check_source_reports_what_is_there(tmp_path: Path) -> None:
     assert report.modes == {"RGB": 3, "L": 1}
     assert report.bytes == sum(len(content) for content in files.values())
     assert report.notes == (
-        "1 image has one side more than 16 times the other, of which training sees the middle (gray.png)",
+        "1 image has one side more than 16 times the other; training sees only the middle (gray.png)",
     )
     lines = str(report).splitlines()
     assert lines[0].startswith(f"{tmp_path}: 4 images, ") and lines[2] == f"  note: {report.notes[0]}"
@@ -424,7 +424,7 @@ def test_check_source_of_nothing_usable(tmp_path: Path) -> None:
     assert (report.count, report.sizes, report.modes) == (0, {}, {})
     assert str(report).splitlines() == [
         f"{tmp_path}: 0 images, 0.0 MB",
-        "  empty: none of its files is an image that can be read",
+        "  empty: it contains no readable image",
         "  broken: odd\\nname.png: empty file",
     ]
 

@@ -109,7 +109,7 @@ def test_swd_shrinks_both_sides_to_the_largest_power_of_two_that_enlarges_none(r
 
 
 def test_swd_draws_from_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.metrics.evaluate.SWD_MOST_IMAGES", 6)
+    monkeypatch.setattr("ganas.metrics.evaluate.SWD_MAX_IMAGES", 6)
     images = random_images(10, 8, 0)
     measurement = evaluate(images, images, metrics=["swd"], features=None)
     assert measurement.protocol["swd_images"] == 6
@@ -181,7 +181,7 @@ def test_enlarging_one_side_only_is_flagged_with_the_way_out() -> None:
     network.size, network.dimension = 32, 3 * 32 * 32
     large, small = random_images(4, 40, 0), random_images(4, 16, 1)
     (warning,) = evaluate(large, small, metrics=["kid"], features=network).warnings
-    assert warning.startswith("fake images of 16 px are enlarged to 32 px")
+    assert warning.startswith("fake images of 16 px are upsampled to 32 px")
     assert warning.endswith("shrink the real ones to 16 px first")
     assert evaluate(large, random_images(4, 64, 1), metrics=["kid"], features=network).warnings == ()
     assert evaluate(small, small, metrics=["kid"], features=network).warnings == ()
@@ -292,7 +292,7 @@ def test_a_number_of_fakes_is_drawn_and_told() -> None:
     assert set(measured.scores) == {"kid12@pixels-clean-4", "kid_stderr12@pixels-clean-4"}
     assert measured.protocol["fake_images"] == 12
     assert measured.scores == Reference(random_images(30, 8, 0), ["kid"], Pixels()).measure(fake, count=12).scores
-    with pytest.raises(DataError, match="cannot draw 31 of 30 images: give a number from 2 to 30"):
+    with pytest.raises(DataError, match="cannot sample 31 of 30 images: give a number from 2 to 30"):
         Reference(fake, ["kid"], Pixels()).measure(fake, count=31)
 
 
@@ -371,7 +371,7 @@ def test_scores_of_different_protocols_are_not_put_side_by_side() -> None:
     }
     assert summarize([measured, measured])
     for reason, other in others.items():
-        with pytest.raises(ConfigError, match=f"different protocols cannot be put side by side: {reason}"):
+        with pytest.raises(ConfigError, match=f"different protocols cannot be compared: {reason}"):
             summarize([measured, measured, other])
 
 

@@ -271,7 +271,7 @@ def test_weights_of_another_network(network: str, tmp_path: Path) -> None:
 
 def test_a_file_of_something_else_than_tensors(tmp_path: Path) -> None:
     torch.save([1, 2, 3], tmp_path / "list.pth")
-    with pytest.raises(FeatureError, match="holds something else than weights"):
+    with pytest.raises(FeatureError, match="does not contain weights"):
         load_features(f"squeezenet:{tmp_path / 'list.pth'}")
 
 

@@ -31,7 +31,7 @@ from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_d
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, RecipeFolder
 from ganas.recipes.report import collect
-from ganas.recipes.reproduce import reproduce
+from ganas.recipes.reproduce import run_recipe
 from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 from kill_and_resume import write_images
@@ -67,7 +67,7 @@ def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
 @pytest.mark.usefixtures("_no_waiting")
 def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe(figure, "tiny", [dataset], settings=QUICK)
-    found = reproduce(wanted, tmp_path, here())
+    found = run_recipe(wanted, tmp_path, here())
     assert not found.failed
     assert [path.suffix for path in found.files] == [".md", ".json", ".png"]
     with Image.open(found.files[2]) as drawing:
@@ -82,7 +82,7 @@ def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Pat
     for path in before:
         ended = json.loads(path.read_text())
         assert ended["images"] == 2 and 0 < ended["seconds"] < ended["elapsed"]
-    assert reproduce(wanted, tmp_path, here()).table == found.table
+    assert run_recipe(wanted, tmp_path, here()).table == found.table
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
     sizes = {(row["variant"], row["direction"]): row["parameters"] for row in rows}
     if figure == "fig5":
@@ -115,7 +115,7 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     assert ganas(*command[1:]) == 0
     said = capsys.readouterr()
     assert {path: path.stat().st_mtime_ns for path in ended} == ended, "nothing is done twice"
-    whole = reproduce(
+    whole = run_recipe(
         recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", here()
     )
     assert whole.table in said.out and f"{len(ended)} done before" in said.err
@@ -126,7 +126,7 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
 def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: Dataset, tmp_path: Path) -> None:
     """One in which a preset or a default was another one: ids are the same then."""
     wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
-    reproduce(wanted, tmp_path, here())
+    run_recipe(wanted, tmp_path, here())
     other = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "data.workers=1", "training.log_every=7"])
     assert describe(other, RecipeFolder(tmp_path), 1) == ["7 of 7 jobs are done"], (
         "what changes no result is no other job"
@@ -136,11 +136,11 @@ def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: D
     assert dataset.folder not in text, "images may move"
     stored.write_text(text.replace("lr: 0.0006", "lr: 0.0002").replace("pool: 50", "pool: 10"))
     with pytest.raises(RunError, match=r"another version of ganas \(loss.pool: 10 → 50; training.lr: 0.0002 → 0.0006"):
-        reproduce(wanted, tmp_path, here())
+        run_recipe(wanted, tmp_path, here())
     with pytest.raises(RunError, match="another version of ganas"):
         describe(wanted, RecipeFolder(tmp_path), 1)
     stored.unlink()
-    reproduce(wanted, tmp_path, here())  # outcomes of before there was this file
+    run_recipe(wanted, tmp_path, here())  # outcomes of before there was this file
 
 
 def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: Dataset, tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: D
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM"):
             work(QueueJob(job.kind, folder.path, 2), stop, Reporter(quiet=True))
-    assert not recipe_folder.product(job).exists() and not folder.result.exists()
+    assert not recipe_folder.output(job).exists() and not folder.result.exists()
 
 
 def test_halves_that_are_too_small_are_told_before_the_first_search(dataset: Dataset) -> None:
     few = replace(dataset, count_b=3)
-    with pytest.raises(DataError, match="noise: trainB has 3 images to learn from, and strategy TH halves them; 4 nee"):
+    with pytest.raises(DataError, match="noise: trainB has 3 training images, and strategy TH halves them; 4 nee"):
         recipe("fig3", "tiny", [few])
     assert recipe("fig5", "tiny", [few]).jobs
 
@@ -179,7 +179,7 @@ def test_on_a_cluster_it_comes_to_the_same(dataset: Dataset, tmp_path: Path) -> 
     done = subprocess.run([GANAS, *command, "--executor", "ray", "--workers", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wanted = recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK)
-    assert reproduce(wanted, tmp_path / "here", here()).table in done.stdout
+    assert run_recipe(wanted, tmp_path / "here", here()).table in done.stdout
 
 
 @pytest.mark.usefixtures("traps")
@@ -203,9 +203,9 @@ def test_one_that_was_killed_before_it_could_say_so_is_not_done_again(
 ) -> None:
     job = next(job for job in recipe("fig6", "tiny", [dataset]).jobs if job.kind == kind)
     place = RecipeFolder(tmp_path)
-    place.job(job.id).write_text(place.product(job), "{}")
+    place.job(job.id).write_text(place.output(job), "{}")
     folder = do(job, tmp_path)
-    assert place.outcome(job) and not (folder.path / "run" / "config.yaml").exists()
+    assert place.result(job) and not (folder.path / "run" / "config.yaml").exists()
 
 
 def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp_path: Path) -> None:
@@ -279,9 +279,7 @@ def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
     assert ganas("reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out") == 1
     out, err = capsys.readouterr()
     assert "| C8 |" in out and "written: " in out
-    assert err.count("\nfailed: ") == 5 and err.endswith(
-        "ganas: jobs that failed: 5; run the same command again to retry them\n"
-    )
+    assert err.count("\nfailed: ") == 5 and err.endswith("ganas: 5 jobs failed; the same command retries them\n")
 
 
 @no_waiting
@@ -289,7 +287,7 @@ def test_a_job_that_was_begun_again_took_all_its_stretches(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
-    reproduce(wanted, tmp_path, Stub(seconds=600.0, elapsed=60.0))
+    run_recipe(wanted, tmp_path, Stub(seconds=600.0, elapsed=60.0))
     assert len(wanted.jobs) == 7
     assert "done in 10 min; 1 done, 0 failed, 1 running, 5 waiting; about 30 min left" in "".join(capsys.readouterr())
 
@@ -297,11 +295,11 @@ def test_a_job_that_was_begun_again_took_all_its_stretches(
 @no_waiting
 def test_a_training_whose_scores_are_gone_is_done_again(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
-    reproduce(wanted, tmp_path, Stub())
+    run_recipe(wanted, tmp_path, Stub())
     gone = wanted.variants[0].jobs[1]
     RecipeFolder(tmp_path).scores(gone.id).unlink()
     executor = Stub()
-    reproduce(wanted, tmp_path, executor)
+    run_recipe(wanted, tmp_path, executor)
     assert executor.begun.count(gone.name) == 1
 
 
@@ -309,19 +307,19 @@ def test_a_training_whose_scores_are_gone_is_done_again(dataset: Dataset, tmp_pa
 def test_what_fails_is_named_and_does_not_stop_the_rest(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
     executor = Stub(fails=["OF"])
-    found = reproduce(wanted, tmp_path, executor)
+    found = run_recipe(wanted, tmp_path, executor)
     assert {*executor.begun} == {"C8", "OF"}, "nothing else can be begun"
     assert len(found.failed) == len(wanted.jobs) - 2
     assert any("it needs noise-search" in line for line in found.failed)
     assert "| C8 |" in found.table and "| N8 |" not in found.table
-    again = reproduce(wanted, tmp_path, Stub())
+    again = run_recipe(wanted, tmp_path, Stub())
     assert not again.failed and "| N8 |" in again.table, "what failed is tried again"
 
 
 @no_waiting
 def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
-    reproduce(wanted, tmp_path, Stub())
+    run_recipe(wanted, tmp_path, Stub())
     shares = {row.variant: row.share for row in collect(wanted, RecipeFolder(tmp_path))}
     assert shares == {"C8": 1.0, "C'8": 0.5, "N8": 0.5}
 
@@ -329,7 +327,7 @@ def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -
 @no_waiting
 def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
-    reproduce(wanted, tmp_path, Stub())
+    run_recipe(wanted, tmp_path, Stub())
     assert all(row.late == () for row in collect(wanted, RecipeFolder(tmp_path))), "nothing was held out"
     for number, job in enumerate(wanted.variants[0].jobs):
         run = RecipeFolder(tmp_path).run(job.id)
@@ -343,17 +341,17 @@ def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_pa
     assert rows["C8", "ab"].untranslated_held == 40 and rows["C8", "ba"].untranslated_held is None
     late = {key: row.late for key, row in rows.items()}
     assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
-    table = reproduce(wanted, tmp_path, Stub()).table
+    table = run_recipe(wanted, tmp_path, Stub()).table
     assert "| 40 | 8.5 ± 0.7071 |" in table
     scores = RecipeFolder(tmp_path).scores(wanted.variants[0].jobs[0].id)
     scores.write_text(scores.read_text().replace("2.0", "Infinity"))
-    assert "| inf |" in reproduce(wanted, tmp_path, Stub()).table, "a score that is none does not end the report"
+    assert "| inf |" in run_recipe(wanted, tmp_path, Stub()).table, "a score that is none does not end the report"
 
 
 @no_waiting
 def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(GanasError, match=r"every training failed; the first of \d+: noise-search"):
-        reproduce(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["OF", "C8"]))
+        run_recipe(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["OF", "C8"]))
 
 
 # ── data sets ────────────────────────────────────────────────────────────────────────────────────────────────────────

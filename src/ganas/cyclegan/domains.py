@@ -6,7 +6,7 @@ from ganas.config import DataFacts
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import LAYOUTS, Layout, find_layout
 from ganas.data.loaders import split
-from ganas.data.sources import MINIMUM_IMAGES, ImageSource, check_apart, open_source
+from ganas.data.sources import MINIMUM_IMAGES, ImageSource, check_overlap, open_source
 from ganas.errors import ArchitectureError, ConfigError
 from ganas.machine import check_device
 
@@ -61,6 +61,6 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
         )
         for path in (config.data.a, config.data.b)
     )
-    if check_apart(a, b) or a.digest() == b.digest():
+    if check_overlap(a, b) or a.digest() == b.digest():
         b = replace(b, notes=(*b.notes, "A and B are the same images, so there is nothing to learn"))
     return split_domains(a, b, config)

@@ -28,4 +28,4 @@ def map_center_crops(path: Path) -> Pixels:
     try:
         return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
     except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"{str(path)!r} cannot be read ({error}): remove it, and it is made again") from None
+        raise RunError(f"{str(path)!r} cannot be read ({error}): remove it to have it made again") from None

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from ganas.data.repairs import MOST_PROFILE
+from ganas.data.repairs import MAX_PROFILE_BYTES
 from ganas.errors import shown
 
-# Modes that a profile's color space can be of, before and after, with and without transparency
+# Color space of a profile -> mode before and after conversion
 _MODES = {"RGB": ("RGB", "RGB"), "GRAY": ("L", "RGB"), "CMYK": ("CMYK", "RGB")}
 _GRAYS = ("1", "L", "LA")
-_UNSEEN = 2  # levels of 255: sRGB profiles differ by so much among each other
-_UNSEEN_BY_NAME = 16  # "sRGB v4 preference" does what it likes; a linear one is far beyond
+_MAX_ERROR = 2  # levels of 255: sRGB profiles differ by this much among each other
+_MAX_ERROR_BY_NAME = 16  # "sRGB v4 preference" differs by more; a linear profile by far more
 _LONGEST_NAME = 40
 
 
@@ -27,8 +27,8 @@ class Profile:
     name: str  # "Display P3"
     space: str  # a key of _MODES
     is_srgb: bool
-    to_srgb: Any = None  # a transform of Pillow's; None: none is needed, or nothing here can convert it
-    to_srgb_beside_alpha: Any = None  # the same from RGBA to RGBA
+    to_srgb: Any = None  # Pillow's transform; None: not needed, or not available
+    to_srgb_beside_alpha: Any = None  # the same for RGBA
 
     def fits(self, mode: str) -> bool:
         """Whether the profile applies to images of this mode: a gray profile does not apply to a color image."""
@@ -48,7 +48,7 @@ class Profile:
         else:
             stored = image.convert(_MODES[self.space][0])
         color = ImageCms.applyTransform(stored, transform)
-        assert color is not None  # as it would be in place
+        assert color is not None  # None only for in-place conversion
         if self.space == "GRAY" and image.mode == "LA":
             color.putalpha(image.getchannel("A"))
         return color
@@ -66,7 +66,7 @@ def find_profile(content: bytes) -> Profile | None:
         return Profile("of unknown name", content[16:20].decode("latin-1").strip(), is_srgb=b"sRGB" in content)
     from PIL import ImageCms
 
-    if len(content) >= MOST_PROFILE:
+    if len(content) >= MAX_PROFILE_BYTES:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(content))
@@ -85,7 +85,7 @@ def find_profile(content: bytes) -> Profile | None:
         if space != "RGB":
             return Profile(name, space, False, to_srgb)
         return Profile(name, space, False, to_srgb, ImageCms.buildTransform(profile, srgb, "RGBA", "RGBA", **options))
-    except Exception:  # little cms and Pillow have an error for every damage
+    except Exception:  # LittleCMS and Pillow raise many exception types
         return None
 
 
@@ -102,5 +102,5 @@ def _is_srgb(name: str, space: str, to_srgb: Any) -> bool:
         probe = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
     found = ImageCms.applyTransform(Image.fromarray(probe), to_srgb)
     expected = probe if space == "RGB" else probe[..., None]
-    most = _UNSEEN_BY_NAME if name.lower().startswith("srgb") else _UNSEEN
+    most = _MAX_ERROR_BY_NAME if name.lower().startswith("srgb") else _MAX_ERROR
     return bool(np.abs(np.asarray(found).astype(int) - expected).max() <= most)

@@ -1,4 +1,4 @@
-"""Decode one image to upright RGB pixels, or raise a short reason why not. No torch, no file access."""
+"""Decode one image to upright RGB pixels, or raise a short reason. No torch, no file access."""
 
 import os
 import struct
@@ -18,23 +18,22 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from ganas.data.color import Profile, find_profile
-from ganas.data.levels import DEFAULT_READING, FULL, Extent, Reading, white_of_bits
-from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
-from ganas.data.repairs import PNG, jpeg_ended, png_alone, png_chunks
+from ganas.data.levels import DEFAULT_READING, FULL, Extent, Reading, white_for_bits
+from ganas.data.limits import MAX_PIXELS, TILE_PIXELS, UnreadableError, pixel_budget
+from ganas.data.repairs import PNG, complete_jpeg, png_chunks, strip_png
 from ganas.data.samples import Samples, is_inverted, read_tiff, white_by_tags
 from ganas.errors import shown
 
-# What the suffixes that are listed promise. A PNG named .jpg is welcome, but no other decoder of Pillow's (EPS starts
-# Ghostscript) gets to see a file somebody downloaded.
+# The formats of the listed suffixes, tried on any file. Pillow's other decoders are not: EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
-UNMARKED = {".tga": "TGA"}  # formats that the suffix alone tells: any bytes might be one
+SUFFIX_FORMATS = {".tga": "TGA"}  # no signature: recognized by suffix only
 
-SOFTWARE = "ganas"  # what images that ganas writes name as what made them
+SOFTWARE = "ganas"  # the Software tag of images that ganas writes
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS_PER_SAMPLE = 258
 _JPEG = b"\xff\xd8"
-_FRAMES = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # formats whose further frames are worth a word; not JPEG's previews
+_MULTI_FRAME_FORMATS = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # not JPEG: its frames are previews
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class ImageInfo:
 
     width: int  # upright
     height: int
-    mode: str  # as stored, in Pillow's words
-    extent: Extent | None = None  # set if the value of white has to be decided by the whole data set
-    animated: bool = False  # more frames or pages than the one that is read
+    mode: str  # as stored, by Pillow's name
+    extent: Extent | None = None  # set if the value of white must be decided for the whole data set
+    animated: bool = False  # has more than one frame or page
     profile: str = ""  # name of a color profile other than sRGB
-    bad_profile: bool = False  # it is damaged, or one of another kind of images
-    made_here: bool = False  # by ganas, as it says itself
+    bad_profile: bool = False  # it is damaged, or does not fit the mode
+    from_ganas: bool = False  # written by ganas, by its Software tag
 
 
 def decode(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Image.Image:
@@ -59,9 +58,9 @@ def decode(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -
 
 @contextmanager
 def decoded(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Iterator[Image.Image]:
-    """As `decode`; the image counts towards the pixel limit until the block ends."""
+    """As `decode`; the image counts towards the pixel budget until the block ends."""
     with ExitStack() as stack:
-        with _reasons():
+        with _as_unreadable():
             image = _load(encoded, name, stack).rgb(reading)
         yield image
 
@@ -69,38 +68,38 @@ def decoded(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) 
 def inspect(encoded: bytes, name: str = "", *, white_given: bool = False) -> ImageInfo:
     """Decode every pixel and return the image's properties. Raises UnreadableError.
 
-    white_given: the user says which value is white, so that any range will do.
+    white_given: the user gave the value of white, so any range is accepted.
     """
-    with ExitStack() as stack, _reasons():
-        return _load(encoded, name, stack).facts(white_given)
+    with ExitStack() as stack, _as_unreadable():
+        return _load(encoded, name, stack).info(white_given)
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def _as_unreadable() -> Iterator[None]:
     """Turn whatever a decoder raises (OSError, SyntaxError, struct.error, ...) into UnreadableError."""
     try:
         with _quiet_pillow():
             yield
     except Exception as error:
-        raise UnreadableError(reason_of(error)) from error
+        raise UnreadableError(short_reason(error)) from error
 
 
 # One file, decoded ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _StoredImage:
     """An image as it is stored, all its pixels decoded. Either ``image`` or ``samples`` holds them."""
 
-    mode: str  # in Pillow's words
-    image: Image.Image | None = None  # of up to 8 bits a sample; of 16-bit color the high bytes
-    samples: Samples | None = None  # of more
-    all_bits: Callable[[], Samples] | None = None  # both bytes of 16-bit color
-    tagged_white: float | None = None  # the value that is white in it, by its tags
+    mode: str  # Pillow's name
+    image: Image.Image | None = None  # up to 8 bits a sample; of 16-bit color the high bytes
+    samples: Samples | None = None  # more than 8 bits
+    load_16_bit: Callable[[], Samples] | None = None  # decodes both bytes of 16-bit color
+    tagged_white: float | None = None  # the value of white by its tags
     orientation: int = 1  # EXIF's
     profile: bytes | None = None
     animated: bool = False
-    software: str = ""  # what made it, as it says
+    software: str = ""  # its Software tag
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,46 +111,46 @@ class _Stored:
             height, width = self.samples.values.shape[:2]
         return (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)
 
-    def facts(self, white_given: bool) -> ImageInfo:
+    def info(self, white_given: bool) -> ImageInfo:
         extent = self._extent()
         if extent and (range_error := extent.range_error(white_given)):
             raise UnreadableError(range_error)
-        facts = partial(
-            ImageInfo, *self.size, self.mode, extent, self.animated, made_here=self.software.rstrip("\0") == SOFTWARE
+        info = partial(
+            ImageInfo, *self.size, self.mode, extent, self.animated, from_ganas=self.software.rstrip("\0") == SOFTWARE
         )
         if not self.profile:
-            return facts()
+            return info()
         profile = find_profile(self.profile)
         if not profile or not profile.fits(self.mode):
-            return facts(bad_profile=True)
-        return facts(profile="" if profile.is_srgb else profile.name)
+            return info(bad_profile=True)
+        return info(profile="" if profile.is_srgb else profile.name)
 
     def rgb(self, reading: Reading) -> Image.Image:
-        """Upright, in sRGB, transparency laid over white."""
+        """Return the image upright, in sRGB, composited over white."""
         samples = self.samples
-        if self.all_bits and reading.integer != FULL:
-            samples = self.all_bits()
+        if self.load_16_bit and reading.integer != FULL:
+            samples = self.load_16_bit()
         image = samples.image(reading) if samples else cast(Image.Image, self.image)
         profile = find_profile(self.profile) if self.profile and reading.icc else None
         if profile and not (profile.to_srgb and profile.fits(self.mode)):
             profile = None
         if image.mode != "RGB" or image.has_transparency_data or profile:
-            image = _in_tiles(partial(_to_rgb, profile=profile), image)
+            image = _convert_in_tiles(partial(_to_rgb, profile=profile), image)
         turn = _TURNS.get(self.orientation)
         return image if turn is None else image.transpose(turn)
 
     def _extent(self) -> Extent | None:
         if self.samples:
             return self.samples.extent
-        if not self.all_bits or not self.image:
+        if not self.load_16_bit or not self.image:
             return None
         bands = cast(tuple[tuple[int, int], ...], self.image.getextrema())
         colors = bands[:-1] if self.image.mode.endswith("A") else bands
-        highest = float(256 * max(high for _, high in colors) + 255)  # as far as the high bytes tell
+        highest = float(256 * max(high for _, high in colors) + 255)  # upper bound by the high bytes
         return Extent("integer", 0.0, highest, highest, self.tagged_white)
 
 
-def _load(encoded: bytes, name: str, stack: ExitStack) -> _Stored:
+def _load(encoded: bytes, name: str, stack: ExitStack) -> _StoredImage:
     """Decode with Pillow, or a fallback; pixels are reserved in `in_memory` before they are allocated."""
     if not encoded:
         raise UnreadableError("empty file")
@@ -160,14 +159,14 @@ def _load(encoded: bytes, name: str, stack: ExitStack) -> _Stored:
         return _load_by_pillow(encoded, formats, stack)
     except Exception as error:
         stack.close()
-        if lacking := _lacking(encoded):
-            raise UnreadableError(f"{lacking}, which this Pillow cannot read: update it") from error
+        if codec := _missing_codec(encoded):
+            raise UnreadableError(f"{codec}, which this Pillow cannot read: update it") from error
         if isinstance(error, UnidentifiedImageError) and encoded.startswith(_TIFF):
             return _load_tiff(encoded, stack)
-        if encoded.startswith(_JPEG) and reason_of(error) == "truncated":
-            repaired, profile = jpeg_ended(encoded), None
+        if encoded.startswith(_JPEG) and short_reason(error) == "truncated":
+            repaired, profile = complete_jpeg(encoded), None
         elif encoded.startswith(PNG):
-            repaired, profile = png_alone(encoded)
+            repaired, profile = strip_png(encoded)
         else:
             raise
         if not repaired:
@@ -176,56 +175,56 @@ def _load(encoded: bytes, name: str, stack: ExitStack) -> _Stored:
     return replace(stored, profile=profile or stored.profile)
 
 
-def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], stack: ExitStack) -> _Stored:
+def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], stack: ExitStack) -> _StoredImage:
     image: Any = Image.open(BytesIO(encoded), formats=formats)
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
-    stack.enter_context(in_memory.hold(image.width * image.height))
+    stack.enter_context(pixel_budget.reserve(image.width * image.height))
     rawmodes = _rawmodes(image)
     if image.format == "TIFF" and rawmodes <= {*"RGBA"} and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8:
-        raise UnidentifiedImageError  # planes of 16 bits, which Pillow takes for 8
+        raise UnidentifiedImageError  # planes of 16 bits, which Pillow reads as 8
     image.load()
     stored = partial(
-        _Stored,
+        _StoredImage,
         orientation=_orientation(image),
         profile=image.info.get("icc_profile"),
-        animated=image.format in _FRAMES and _is_animated(image),
+        animated=image.format in _MULTI_FRAME_FORMATS and _is_animated(image),
         software=_software(image),
     )
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return stored(image.mode, samples=_gray_samples(image, rawmodes, encoded))
-    all_bits, tagged_white = None, None
-    if rawmodes and rawmodes <= _COLOUR_16 | {_GRAY_ALPHA_16}:
-        all_bits, tagged_white = partial(_all_bits, encoded, formats), _tagged_white(image, encoded)
+    load_16_bit, tagged_white = None, None
+    if rawmodes and rawmodes <= _COLOR_16 | {_GRAY_ALPHA_16}:
+        load_16_bit, tagged_white = partial(_load_16_bit, encoded, formats), _tagged_white(image, encoded)
     decoded = image
-    if rawmodes == {_GRAY_ALPHA_16}:  # of which Pillow makes RGBA
+    if rawmodes == {_GRAY_ALPHA_16}:  # Pillow reads it as RGBA
         decoded = Image.merge("LA", image.split()[2:])
     elif image.mode == "La":
         decoded = image.convert("LA")
-    return stored(decoded.mode, decoded, all_bits=all_bits, tagged_white=tagged_white)
+    return stored(decoded.mode, decoded, load_16_bit=load_16_bit, tagged_white=tagged_white)
 
 
-def _load_tiff(encoded: bytes, stack: ExitStack) -> _Stored:
+def _load_tiff(encoded: bytes, stack: ExitStack) -> _StoredImage:
     tiff = read_tiff(encoded, stack)
-    return _Stored(
+    return _StoredImage(
         tiff.mode, samples=tiff.samples, orientation=tiff.orientation, profile=tiff.profile, animated=tiff.animated
     )
 
 
 @lru_cache
 def _formats(suffix: str) -> tuple[str, ...]:
-    """What may be tried on a file, in the order in which it is; Pillow is made ready for it."""
+    """Return the formats to try on a file, in order, and initialize Pillow."""
     Image.init()
     if "PILLOW_BLOCK_SIZE" not in os.environ:
-        # Up to 32 MiB, as which Pillow's own 16 count, glibc keeps for a thread what the thread frees: with a few
-        # threads, gigabytes. Images of more take blocks of more, and leave nothing behind.
+        # glibc keeps freed blocks of up to 32 MiB per thread, and Pillow's default is 16 MiB: with a few threads,
+        # gigabytes. Larger blocks are returned to the system.
         cast(Any, Image).core.set_block_size(1 << 26)
-    wanted = (*FORMATS, UNMARKED[suffix]) if suffix in UNMARKED else FORMATS
-    return tuple(name for name in wanted if name in Image.OPEN)  # older Pillows know less
+    names = (*FORMATS, SUFFIX_FORMATS[suffix]) if suffix in SUFFIX_FORMATS else FORMATS
+    return tuple(name for name in names if name in Image.OPEN)  # older versions of Pillow support fewer
 
 
-def _lacking(encoded: bytes) -> str:
-    """The format of a file that this Pillow was built without, or an empty string."""
+def _missing_codec(encoded: bytes) -> str:
+    """Return the format of a file if this Pillow was built without its codec, else an empty string."""
     if encoded[4:12] in (b"ftypavif", b"ftypavis"):
         name, feature = "AVIF", "avif"
     elif encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
@@ -240,12 +239,12 @@ def _lacking(encoded: bytes) -> str:
 # More than 8 bits a sample -------------------------------------------------------------------------------------------
 
 _GRAY_ALPHA_16 = "LA;16B"
-_COLOUR_16 = {f"{bands};16{order}" for bands in ("RGB", "RGBX", "RGBA", *"RGBA") for order in "BLN"}
+_COLOR_16 = {f"{bands};16{order}" for bands in ("RGB", "RGBX", "RGBA", *"RGBA") for order in "BLN"}
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
 def _rawmodes(image: Any) -> set[str]:
-    """How samples lie in the file, in Pillow's words; asked for before load()."""
+    """Return Pillow's raw modes of the stored samples; call before load()."""
     return {_rawmode(tile) for tile in image.tile}
 
 
@@ -258,46 +257,48 @@ def _gray_samples(image: Any, rawmodes: set[str], encoded: bytes) -> Samples:
     values = np.asarray(image)[..., None]  # [h, w, 1]
     if rawmodes == {"I;12"}:
         return Samples(values, exact=4095.0)
-    if image.format in ("PPM", "JPEG2000") and image.mode != "F":  # they name their range, and Pillow scales it
+    if image.format in ("PPM", "JPEG2000") and image.mode != "F":  # they declare their range, and Pillow scales it
         return Samples(values, exact=FULL)
     inverted = image.format == "TIFF" and is_inverted(image.tag_v2)
     return Samples(values, inverted=inverted, tagged_white=_tagged_white(image, encoded))
 
 
 def _tagged_white(image: Any, encoded: bytes) -> float | None:
-    """The value that is white by the tags of a PNG or a TIFF."""
+    """Return the value of white by the tags of a PNG or a TIFF."""
     if image.format == "TIFF":
         return white_by_tags(image.tag_v2)
     if image.format == "PNG":
         for kind, content, _ in png_chunks(encoded):
             if kind == b"sBIT":
-                return white_of_bits(max(content, default=0))
+                return white_for_bits(max(content, default=0))
             if kind == b"IDAT":
                 break
     return None
 
 
-def _all_bits(encoded: bytes, formats: tuple[str, ...]) -> Samples:
-    """16-bit color. Pillow decodes the high bytes alone; told that bytes are swapped, it takes the low for them."""
+def _load_16_bit(encoded: bytes, formats: tuple[str, ...]) -> Samples:
+    """Decode 16-bit color. Pillow decodes only the high bytes; with swapped byte order, the low ones."""
 
     def loaded(rawmode: Callable[[str], str]) -> npt.NDArray[np.uint16]:
         image: Any = Image.open(BytesIO(encoded), formats=formats)
-        image.tile = [_as(tile, rawmode(_rawmode(tile))) for tile in image.tile]
+        image.tile = [_with_rawmode(tile, rawmode(_rawmode(tile))) for tile in image.tile]
         return np.asarray(image).astype(np.uint16)
 
     if _rawmodes(Image.open(BytesIO(encoded), formats=formats)) == {_GRAY_ALPHA_16}:
-        pairs = loaded(lambda _: "RGBA")  # four bytes as they are
+        pairs = loaded(lambda _: "RGBA")  # the four bytes unchanged
         high, low = pairs[..., ::2], pairs[..., 1::2]
     else:
         high, low = loaded(str), loaded(lambda rawmode: rawmode[:-1] + _SWAPPED[rawmode[-1]])
     return Samples(high * np.uint16(256) + low, "straight" if high.shape[-1] in (2, 4) else "none")
 
 
-def _as(tile: Any, rawmode: str) -> Any:
-    """A tile whose bytes are taken for ``rawmode``."""
+def _with_rawmode(tile: Any, rawmode: str) -> Any:
+    """Return a tile with another raw mode."""
     arguments = tile[3]
     changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
-    return tile._replace(args=changed) if hasattr(tile, "_replace") else (*tile[:3], changed)  # Pillow 10's are plain
+    return (
+        tile._replace(args=changed) if hasattr(tile, "_replace") else (*tile[:3], changed)
+    )  # plain tuples in Pillow 10
 
 
 # To RGB --------------------------------------------------------------------------------------------------------------
@@ -312,13 +313,13 @@ def _to_rgb(image: Image.Image, profile: Profile | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def _in_tiles(convert: Callable[[Image.Image], Image.Image], image: Image.Image) -> Image.Image:
-    """``convert`` of every part of an image: it makes several copies, and of a huge image they would be gigabytes."""
-    if image.width * image.height <= AT_ONCE:
+def _convert_in_tiles(convert: Callable[[Image.Image], Image.Image], image: Image.Image) -> Image.Image:
+    """Convert an image in tiles: ``convert`` makes several copies, gigabytes for a huge image."""
+    if image.width * image.height <= TILE_PIXELS:
         return convert(image)
     converted = Image.new("RGB", image.size)
-    columns = min(image.width, AT_ONCE)
-    rows = AT_ONCE // columns
+    columns = min(image.width, TILE_PIXELS)
+    rows = TILE_PIXELS // columns
     for top in range(0, image.height, rows):
         for left in range(0, image.width, columns):
             box = (left, top, min(left + columns, image.width), min(top + rows, image.height))
@@ -337,36 +338,36 @@ _TURNS = {
 }
 
 
-# What files say beside their pixels ----------------------------------------------------------------------------------
+# Metadata and reasons ------------------------------------------------------------------------------------------------
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8. Asked for after load(), in which Pillow itself turns a TIFF and drops its tag."""
+    """Return the EXIF orientation, 1 to 8. Call after load(), in which Pillow rotates a TIFF and drops its tag."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # damaged EXIF data says nothing against the pixels
+    except Exception:  # the pixels may be fine although EXIF data is damaged
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def _software(image: Any) -> str:
-    """What made an image: a text in PNGs, a tag of EXIF's elsewhere."""
+    """Return the Software tag: a text in PNGs, EXIF elsewhere."""
     try:
         return str(image.info.get("Software") or image.getexif().get(ExifTags.Base.Software) or "")
-    except Exception:  # damaged EXIF data says nothing against the pixels
+    except Exception:  # as above
         return ""
 
 
 def _is_animated(image: Any) -> bool:
-    """Asked for after load(): a GIF then looks for a second frame."""
+    """Whether there is a second frame; call after load(), which looks for it in a GIF."""
     try:
         return bool(image.is_animated)
-    except Exception:  # damage behind the first frame says nothing against it
+    except Exception:  # the first frame may be fine although later ones are damaged
         return False
 
 
-def reason_of(error: Exception) -> str:
-    """A short reason for an exception of ours, Pillow's, zipfile's or the file system's."""
+def short_reason(error: Exception) -> str:
+    """Return a short reason for an exception of ganas, Pillow, zipfile or the file system."""
     text = " ".join(str(error).split())
     if isinstance(error, UnreadableError):
         return str(error)
@@ -390,10 +391,10 @@ _quiet_threads = 0
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Keeps Pillow's warnings (possible bombs, odd EXIF data) off the terminal while any thread decodes.
+    """Suppress Pillow's warnings (possible bombs, odd EXIF data) while any thread decodes.
 
-    ``warnings.catch_warnings`` swaps state of the whole process: of two threads that overlap, the second would restore
-    the filters of the first. So the first thread to come swaps them and the last one to leave restores them.
+    ``warnings.catch_warnings`` changes global state: with two overlapping threads, the second would restore the filters
+    of the first. So the first thread to enter replaces the filters and the last one to leave restores them.
     """
     global _quiet_state, _quiet_threads
     with _quiet_lock:

@@ -1,12 +1,10 @@
-"""Two small real data sets out of photographs that the installed scikit-image already carries. Nothing is downloaded.
+"""Two small data sets of real photographs that come with scikit-image. Nothing is downloaded.
 
-Domain a is color photographs, domain b is black-and-white ones. The change is one of color more than of shape, so a
-CycleGAN shows it after minutes, and anyone can tell a good translation from a bad one: from a to b the right answer is
-known, from b to a it is a matter of taste. Both are crops, at several scales, of very few photographs: enough to see
-every part of ganas work on real images, and far too little to measure anything.
+Domain a is color photographs, domain b black-and-white ones. They differ in color more than in shape, so a CycleGAN
+learns the translation in minutes, and anyone can judge it. Both are crops, at several scales, of very few photographs:
+enough to see every part of ganas work on real images, far too few to measure anything.
 
-Of each photograph one box is held out, the part one would like to look at: test crops lie inside it, training crops
-touch none of it.
+One box of each photograph, its main subject, is held out: test crops lie inside it, training crops do not touch it.
 """
 
 import importlib.resources
@@ -25,7 +23,7 @@ from ganas.data.decode import SOFTWARE
 from ganas.errors import DataError
 
 CROP_SIZE = 96  # side of every image written, in pixels
-SIDES = (96, 128, 176)  # sides of the squares cut out of a photograph, in its pixels: three scales
+SIDES = (96, 128, 176)  # sides of the crops in pixels of the photograph: three scales
 MIN_CONTRAST = 24.0  # standard deviation of gray levels (0 to 255) below which a crop shows next to nothing
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom are outside
@@ -33,7 +31,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right an
 
 @dataclass(frozen=True)
 class DemoData:
-    """Where the demo images are."""
+    """The folders of the demo images."""
 
     a: Path  # training images of domain a
     b: Path
@@ -70,11 +68,11 @@ _STORY = (
 
 
 def write_demo_data(folder: Path) -> DemoData:
-    """Writes ``trainA``, ``trainB``, ``testA`` and ``testB`` into ``folder``: RGB PNGs of 96 x 96 pixels.
+    """Write ``trainA``, ``trainB``, ``testA`` and ``testB`` into ``folder``: RGB PNGs of 96 x 96 pixels.
 
     96 and 160 training crops (unequal on purpose, as real domains are) and 24 and 32 held-out ones, the same each time.
-    A sub-folder that holds them already is used as it is. Raises DataError if it holds anything else or cannot be
-    written, and if scikit-image was installed without its photographs.
+    A sub-folder that already holds them is reused. Raises DataError if it holds anything else or cannot be written, or
+    if scikit-image was installed without its photographs.
     """
     for letter, photographs in (("A", _DOMAIN_A), ("B", _DOMAIN_B)):
         opened = [(photograph, _open(photograph.file)) for photograph in photographs]
@@ -85,7 +83,7 @@ def write_demo_data(folder: Path) -> DemoData:
 
 
 def _open(file: str) -> Image.Image:
-    """A photograph from scikit-image's own folder. Its loaders would download what they do not find there."""
+    """Open a photograph from scikit-image's folder; its own loaders would download missing files."""
     try:
         with (importlib.resources.files("skimage") / "data" / file).open("rb") as stream:
             return Image.open(stream).convert("RGB")
@@ -96,26 +94,26 @@ def _open(file: str) -> Image.Image:
 
 
 def _crops(photograph: _Photograph, image: Image.Image, held_out: bool) -> Iterator[tuple[str, Image.Image]]:
-    """(file name, crop) of one photograph, from inside its held-out box or from around it."""
+    """Yield (file name, crop) of one photograph, from inside or outside its held-out box."""
     # Raw words of PCG64 are the same on every platform and in every version of numpy.
     words = np.random.PCG64(zlib.crc32(photograph.file.encode()) + held_out)
     area = photograph.held_out if held_out else (0, 0, *image.size)
-    wanted = photograph.test if held_out else photograph.train
-    found: set[Box] = set()
-    while len(found) < wanted:
+    count = photograph.test if held_out else photograph.train
+    boxes: set[Box] = set()
+    while len(boxes) < count:
         box = _random_box(area, words.random_raw(3).tolist())
-        if box in found or (not held_out and _overlap(box, photograph.held_out)):
+        if box in boxes or (not held_out and _overlap(box, photograph.held_out)):
             continue
         crop = image.crop(box)
         if np.asarray(crop.convert("L")).std() < MIN_CONTRAST:
             continue
-        found.add(box)
+        boxes.add(box)
         name = f"{Path(photograph.file).stem}-x{box[0]:03}-y{box[1]:03}-s{box[2] - box[0]:03}.png"
         yield name, crop.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
 
 
 def _random_box(area: Box, words: Sequence[int]) -> Box:
-    """A square of one of SIDES inside ``area``, chosen by three random words."""
+    """Return a square of one of SIDES inside ``area``, chosen by three random words."""
     left, top, right, bottom = area
     side = SIDES[words[0] % len(SIDES)]
     x = left + words[1] % (right - left - side + 1)
@@ -128,7 +126,7 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def _write(folder: Path, crops: dict[str, Image.Image]) -> None:
-    """Writes all crops or none: a folder that exists is complete, or not ours."""
+    """Write all crops or none: an existing folder is complete, or not from ganas."""
     try:
         if folder.exists():
             if {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} != set(crops):

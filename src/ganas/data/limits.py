@@ -5,9 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MAX_PIXELS = 178_956_970  # where Pillow stops calling an image a possible decompression bomb and refuses it
-LONGEST = 16  # how many times as long as wide an image may be and be seen whole in training
-AT_ONCE = 1 << 20  # pixels that are converted at a time: they take many bytes each meanwhile
+MAX_PIXELS = 178_956_970  # Pillow refuses larger images as decompression bombs
+MAX_ASPECT_RATIO = 16  # training crops longer images to their middle
+TILE_PIXELS = 1 << 20  # converted at a time: conversion takes many bytes per pixel
 
 
 class UnreadableError(Exception):
@@ -15,20 +15,20 @@ class UnreadableError(Exception):
 
 
 class PixelLimit:
-    """A budget of pixels shared by decoding threads: together they use no more memory than the largest single image."""
+    """A budget of pixels shared by decoding threads: together they use no more memory than the largest image."""
 
     def __init__(self, pixels: int) -> None:
         self._pixels = pixels
         self.reset()
 
     def reset(self) -> None:
-        """Forget who holds pixels: in a forked process, threads that are not there."""
+        """Free all pixels: a forked process does not have the threads that reserved them."""
         self._free = self._pixels
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self, pixels: int) -> Iterator[None]:
-        """Wait until this many pixels are free, and reserve them until the block ends; at most the whole budget."""
+    def reserve(self, pixels: int) -> Iterator[None]:
+        """Wait until this many pixels (at most the whole budget) are free and reserve them until the block ends."""
         pixels = min(pixels, self._pixels)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
@@ -41,7 +41,7 @@ class PixelLimit:
                 self._changed.notify_all()
 
 
-in_memory = PixelLimit(MAX_PIXELS)
+pixel_budget = PixelLimit(MAX_PIXELS)
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=in_memory.reset)
+    os.register_at_fork(after_in_child=pixel_budget.reset)

@@ -1,4 +1,4 @@
-"""Which images there are under a path: their names, found by suffix. Nothing is decoded. No torch."""
+"""List the images under a path by suffix. Nothing is decoded. No torch."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from ganas.data.decode import reason_of
+from ganas.data.decode import short_reason
 from ganas.errors import DataError, shown
 from ganas.paths import is_hidden
 from ganas.store import CONFIG, is_run_config
@@ -19,72 +19,72 @@ IMAGE_SUFFIXES = (
     *(".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".tga"),
 )
 
-NO_SET = f"neither a folder, a zip nor an image; ganas reads {' '.join(IMAGE_SUFFIXES)}"
+NOT_IMAGES = f"neither a folder, a zip nor an image; ganas reads {' '.join(IMAGE_SUFFIXES)}"
 
-# Images all the same, of kinds that are not read: said, so that nobody misses them later.
+# Image formats that ganas does not read; a note names such files.
 OTHER_SUFFIXES = (
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".xcf", ".eps", ".exr", ".hdr", ".ico", ".pcx"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 )
 
-START = 256  # bytes of a file that tell what it is
+HEADER_BYTES = 256  # enough to recognize a run's config
 
-Start = Callable[[str], bytes]  # the first bytes of a file by its name; none if it cannot be read
+ReadHeader = Callable[[str], bytes]  # file name -> its first bytes, empty if it cannot be read
 Tree = dict[str, list[str]]  # folder, relative with forward slashes, "" for the top -> names of the files in it
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found under a path."""
+    """The images under a path."""
 
-    names: tuple[str, ...]  # sorted, relative to the path, with forward slashes; of one image its own name
-    notes: tuple[str, ...] = ()  # what was left out, a line each
+    names: tuple[str, ...]  # sorted, relative to the path, with forward slashes; for a single image its own name
+    notes: tuple[str, ...] = ()  # what was left out, one line each
 
 
 def list_images(path: Path) -> Listing:
-    """All images under ``path``, not yet looked into. Raises DataError unless there is at least one.
+    """List all images under ``path`` without decoding them. Raises DataError if there is none.
 
-    Runs of ganas are left out: it would learn from its own results.
+    Runs of ganas are left out, so that it does not learn from its own results.
     """
     if not path.exists():
-        raise DataError(f"{shown(path)}: no such file or folder; check the path")
+        raise DataError(f"{shown(path)}: no such file or folder: check the path")
     if path.is_dir():
-        return _sorted_out(path, _folder_tree(path), lambda name: _start_of_file(path / name))
+        return _select_images(path, _folder_tree(path), lambda name: _file_header(path / name))
     if path.is_file() and is_image_name(path.name):
         return Listing((path.name,))
     if not path.is_file():  # opening a pipe would wait forever
-        raise DataError(f"{shown(path)}: {NO_SET}")
-    with _opened_zip(path) as archive:
-        members = {member_name(member): member for member in _wanted_members(path, archive)}
+        raise DataError(f"{shown(path)}: {NOT_IMAGES}")
+    with _open_zip(path) as archive:
+        members = {member_name(member): member for member in _checked_members(path, archive)}
         tree: Tree = {}
         for name in members:
             folder, _, file = name.rpartition("/")
             tree.setdefault(folder, []).append(file)
-        return _sorted_out(path, tree, lambda name: _start_of_member(archive, members[name]))
+        return _select_images(path, tree, lambda name: _member_header(archive, members[name]))
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file counts as an image, by its suffix."""
+    """Whether a file has the suffix of an image."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def member_name(member: zipfile.ZipInfo) -> str:
-    """A member's name with forward slashes: some zips made on Windows hold backslashes."""
+    """Return a member's name with forward slashes: some zips made on Windows contain backslashes."""
     return member.filename if member.create_system == UNIX else member.filename.replace("\\", "/")
 
 
-UNIX = 3  # where a backslash is a character like others
+UNIX = 3  # where a backslash is an ordinary character
 
 
-def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
-    """The images of a tree that are data, and notes on the others."""
+def _select_images(path: Path, tree: Tree, read_header: ReadHeader) -> Listing:
+    """Select the images that are data, and write notes on the rest."""
     data: list[str] = []
     results: list[str] = []
     others: list[str] = []
     runs: set[str] = set()
     for folder in sorted(tree):  # from the top
         above = {parent.as_posix() for parent in PurePosixPath(folder).parents}
-        if above & runs or (CONFIG in tree[folder] and is_run_config(start(_joined(folder, CONFIG)))):
+        if above & runs or (CONFIG in tree[folder] and is_run_config(read_header(_joined(folder, CONFIG)))):
             runs.add(folder)
         for file in tree[folder]:
             name = _joined(folder, file)
@@ -95,13 +95,13 @@ def _sorted_out(path: Path, tree: Tree, start: Start) -> Listing:
             elif file.lower().endswith(OTHER_SUFFIXES):
                 others.append(name)
     if "" in runs:
-        raise DataError(f"{shown(path)}: a run of ganas and no set of images; give a folder of images")
+        raise DataError(f"{shown(path)}: a run of ganas, not a set of images: give a folder of images")
     not_read = f"{_some(others)} not read, {_kinds(others)}: convert them to .png or .jpg" if others else ""
     if not data:
-        alone = "; it holds runs of ganas alone" if results else ""
+        alone = "; it contains only runs of ganas" if results else ""
         hint = f"; {not_read}" if others else f"; ganas reads {' '.join(IMAGE_SUFFIXES)}"
         raise DataError(f"{shown(path)}: no images in it{alone}{hint}")
-    left_out = f"{_some(results)} left out, which are of runs of ganas" if results else ""
+    left_out = f"{_some(results)} left out, written by runs of ganas" if results else ""
     return Listing(tuple(sorted(data)), tuple(filter(None, (left_out, not_read))))
 
 
@@ -109,21 +109,21 @@ def _joined(folder: str, file: str) -> str:
     return f"{folder}/{file}" if folder else file
 
 
-def _start_of_file(file: Path) -> bytes:
+def _file_header(file: Path) -> bytes:
     if not file.is_file():  # opening a pipe would wait forever
         return b""
     try:
         with file.open("rb") as stream:
-            return stream.read(START)
+            return stream.read(HEADER_BYTES)
     except OSError:
         return b""
 
 
-def _start_of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as stream:
-            return stream.read(START)
-    except Exception:  # of damaged members, in a dozen ways
+            return stream.read(HEADER_BYTES)
+    except Exception:  # damaged members raise a dozen exception types
         return b""
 
 
@@ -139,13 +139,13 @@ def _kinds(names: Sequence[str]) -> str:
 
 
 def _folder_tree(folder: Path) -> Tree:
-    """The files under ``folder``. Links to folders are followed, but no folder is entered twice."""
+    """Return the files under ``folder``. Links to folders are followed, but no folder is entered twice."""
     tree: Tree = {}
     seen: set[tuple[int, int]] = set()  # device and inode of each folder
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
         status = os.stat(here)
         if (status.st_dev, status.st_ino) in seen:
-            folders.clear()  # a link that leads back up would be walked forever
+            folders.clear()  # a link to a parent would be followed forever
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
@@ -155,31 +155,31 @@ def _folder_tree(folder: Path) -> Tree:
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
-    raise DataError(f"{shown(error.filename)}: cannot be listed ({error.strerror}); check its permissions") from error
+    raise DataError(f"{shown(error.filename)}: cannot be listed ({error.strerror}): check its permissions") from error
 
 
-def _opened_zip(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         if path.suffix.lower() == ".zip":
-            raise DataError(f"{shown(path)}: cannot be read as a zip ({reason_of(error)}); make it again") from error
-        raise DataError(f"{shown(path)}: {NO_SET}") from error
+            raise DataError(f"{shown(path)}: cannot be read as a zip ({short_reason(error)}): make it again") from error
+        raise DataError(f"{shown(path)}: {NOT_IMAGES}") from error
 
 
-def _wanted_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """All files of a zip; raises DataError where one leads out of it, or is encrypted."""
+def _checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return all files of a zip; raises DataError if one is encrypted or has a path outside of the zip."""
     members = archive.infolist()
     for member in members:
-        if _leads_out(member.filename):
-            found = f"names a member outside itself ({shown(member.filename)})"
-            raise DataError(f"{shown(path)}: refused, it {found}; make the zip again with relative names")
+        if _escapes(member.filename):
+            unsafe = f"contains a path outside itself ({shown(member.filename)})"
+            raise DataError(f"{shown(path)}: refused, it {unsafe}: make the zip again with relative names")
     files = [member for member in members if not member.is_dir()]
     if any(member.flag_bits & 0x1 for member in files):
-        raise DataError(f"{shown(path)}: encrypted; unpack it and pass the folder")
+        raise DataError(f"{shown(path)}: encrypted: unpack it and pass the folder")
     return files
 
 
-def _leads_out(name: str) -> bool:
+def _escapes(name: str) -> bool:
     parts = re.split(r"[/\\]", name)  # zips from Windows may hold backslashes
     return ".." in parts or parts[0] == "" or bool(re.match(r"[A-Za-z]:$", parts[0]))

@@ -1,8 +1,7 @@
 """From image sources to tensors: resize, crop, flip, split, and unpaired batches that resume at any image.
 
-Time is counted in images seen, of each domain. Which one comes as number n, how it is cropped and whether it is flipped
-are pure functions of (seed, domain, n): neither the number of workers, nor the cache, nor where a run was started
-changes a bit (:mod:`ganas.data.unpaired`).
+Time is counted in images per domain. The choice, crop and flip of image n are pure functions of (seed, domain, n): they
+do not depend on the number of workers, the cache, or where a run was resumed (:mod:`ganas.data.unpaired`).
 """
 
 import functools
@@ -26,7 +25,7 @@ from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, Unpaired, 
 from ganas.errors import DataError
 
 _BATCHES_AHEAD = 2
-_PATIENCE = 60.0  # seconds that a batch may take until that is said
+_PATIENCE = 60.0  # seconds without a batch until a warning
 
 
 def to_network(images: Tensor) -> Tensor:
@@ -35,31 +34,31 @@ def to_network(images: Tensor) -> Tensor:
 
 
 def to_images(x: Tensor) -> Tensor:
-    """Float [n, 3, h, w] -> uint8, same shape: clamped to [-1, 1] and rounded. Undoes :func:`to_network` exactly."""
+    """Float [n, 3, h, w] -> uint8, same shape: clamped to [-1, 1] and rounded. Exactly inverts :func:`to_network`."""
     return x.detach().float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().to(torch.uint8)
 
 
 def split(count: int, validation: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(training, validation): indices below ``count``, sorted, disjoint, together all of them, fixed by ``seed``.
+    """Return (training, validation): sorted, disjoint indices that cover range(``count``), determined by ``seed``.
 
     validation: the number of images to hold out. Raises DataError if that leaves none to train on.
     """
-    return _divided(count, validation, seed, SPLIT)
+    return _split_indices(count, validation, seed, SPLIT)
 
 
 def halves(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """As `split`, into two parts of which the first has the odd image; raises DataError for fewer than two images."""
+    """Split into halves; the first gets the odd image. Raises DataError for fewer than two images."""
     if count < 2:
         raise DataError("a domain of 1 image cannot be halved: add images")
-    return _divided(count, count // 2, seed, HALVES)
+    return _split_indices(count, count // 2, seed, HALVES)
 
 
-def _divided(count: int, validation: int, seed: int, stream: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _split_indices(count: int, validation: int, seed: int, stream: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if validation < 0:
         raise ValueError(f"the number of validation images cannot be negative, got {validation=}")
     if validation >= count:
         images = "1 image" if count == 1 else f"{count} images"
-        raise DataError(f"holding out {validation} of {images} leaves none to train on; hold out fewer or add images")
+        raise DataError(f"holding out {validation} of {images} leaves none to train on: hold out fewer or add images")
     order = np.argsort(random_words(seed, stream, 0, count)[:, 0], kind="stable").tolist()
     return tuple(sorted(order[validation:])), tuple(sorted(order[:validation]))
 
@@ -75,8 +74,8 @@ def center_crops(source: Images, resolution: int) -> Tensor:
 def iter_center_crops(source: Images, resolution: int) -> Iterator[Pixels]:
     """All images of ``source`` in order, each as uint8 [3, resolution, resolution].
 
-    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the center is cut out. No randomness:
-    this is what validation and samples see. Raises DataError when a file has become unreadable.
+    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the center is cropped; validation and
+    samples use these crops. Raises DataError if a file has become unreadable.
     """
 
     def center(index: int) -> Pixels:
@@ -89,26 +88,25 @@ def iter_center_crops(source: Images, resolution: int) -> Iterator[Pixels]:
 
 
 class Batches:
-    """Endless batches of images of one domain, or unpaired ones of several.
+    """Endless batches of images of one domain, or unpaired batches of several.
 
-    Each domain is walked in shuffled permutations of its own, so that within len(domain) images each is seen once; the
-    smaller domain starts over sooner. Each image is resized (shorter side to ``load_size``, bicubic, antialiased), cut
-    to a random square of ``resolution`` and, with ``flip``, mirrored half of the time. A domain may also be given as
-    an array uint8 [n, 3, h, w] of images that were resized before.
+    Each domain is shuffled anew every len(domain) images; the smaller domain starts over sooner. Each image is resized
+    (shorter side to ``load_size``, bicubic, antialiased), randomly cropped to ``resolution`` and, with ``flip``,
+    mirrored with probability 1/2. A domain may also be an array uint8 [n, 3, h, w] of already resized images.
     """
 
     def __init__(
         self,
-        sources: Sequence[Images | Pixels],  # one a domain
+        sources: Sequence[Images | Pixels],  # one per domain
         *,
-        resolution: int,  # side of the squares handed out, in pixels
+        resolution: int,  # side of the crops, in pixels
         load_size: int,  # shorter side before the crop, in pixels, at least resolution
         flip: bool,  # mirror horizontally with probability 1/2
-        batch: int,  # images a batch and domain
+        batch: int,  # images per batch and domain
         seed: int,
-        workers: int = 0,  # processes that decode ahead; only used when the images do not fit the cache
-        cache_bytes: int = 1 << 30,  # resized images are kept in memory if all domains fit in so much
-        say: Callable[[str], object] = lambda line: None,  # called with one line when loading stalls
+        workers: int = 0,  # decoding processes; used only if the images do not fit the cache
+        cache_bytes: int = 1 << 30,  # keep resized images in memory if all domains fit
+        say: Callable[[str], object] = lambda line: None,  # called with a one-line warning if loading stalls
     ) -> None:
         if load_size < resolution:
             raise ValueError(f"load_size must be at least resolution, got {load_size=}, {resolution=}")
@@ -125,20 +123,19 @@ class Batches:
 
     @property
     def epoch_images(self) -> int:
-        """Images an epoch: the number of those of the largest domain."""
+        """Images per epoch: the size of the largest domain."""
         return max(len(domain.source) for domain in self._domains)
 
     @property
     def cached(self) -> bool:
-        """Whether all images are kept in memory."""
+        """Whether all images are cached in memory."""
         return self._cached is not None
 
     def from_image(self, nimg: int) -> Generator[tuple[Tensor, ...], None, None]:
-        """From image ``nimg`` on: of each domain float32 [batch, 3, resolution, resolution] in [-1, 1].
+        """Yield batches from image ``nimg`` on: per domain float32 [batch, 3, resolution, resolution] in [-1, 1].
 
-        ``from_image(k)`` goes on exactly where ``from_image(0)`` is after k images. The first batch fills the cache.
-        Threads and processes end with the iterator. Raises DataError when a file has become unreadable, or a process
-        has died.
+        ``from_image(k)`` continues exactly where ``from_image(0)`` is after k images. The first batch fills the cache.
+        Threads and processes end with the iterator. Raises DataError if a file has become unreadable or a process died.
         """
         starts = itertools.count(nimg, self._batch)
         unpaired = Unpaired(self._domains, self._batch, self._cached)
@@ -148,13 +145,13 @@ class Batches:
             waiting = deque(thread.submit(make, next(starts)) for _ in range(_BATCHES_AHEAD))
             while True:
                 waiting.append(thread.submit(make, next(starts)))
-                yield tuple(to_network(torch.from_numpy(images)) for images in self._awaited(waiting.popleft()))
+                yield tuple(to_network(torch.from_numpy(images)) for images in self._wait_for(waiting.popleft()))
 
-    def _awaited(self, batch: Future[Batch]) -> Batch:
-        """Wait for a batch; reports the delay after one, two, four, ... minutes."""
-        began, patience = time.monotonic(), _PATIENCE
-        while not wait([batch], timeout=1).done:  # not for good: on Windows that would be deaf to Ctrl-C
-            if time.monotonic() - began >= patience:
+    def _wait_for(self, batch: Future[Batch]) -> Batch:
+        """Wait for a batch; report the delay after one, two, four, ... minutes."""
+        start, patience = time.monotonic(), _PATIENCE
+        while not wait([batch], timeout=1).done:  # a wait without timeout ignores Ctrl-C on Windows
+            if time.monotonic() - start >= patience:
                 self._say(
                     f"waiting for images for {patience:.0f} s: their disk, or a process that decodes them, is slow or "
                     f"hangs; Ctrl-C saves and ends the run"
@@ -164,10 +161,10 @@ class Batches:
 
     @functools.cached_property
     def _cached(self) -> list[Sequence[Pixels]] | None:
-        """The resized images of every domain, or None if they are too many bytes."""
+        """The resized images of every domain, or None if they exceed the cache."""
         encoded = [domain for domain in self._domains if not isinstance(domain.source, np.ndarray)]
         squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in encoded)
-        if squares > self._cache_bytes:  # exact if all images are squares, too little for others
+        if squares > self._cache_bytes:  # exact for squares, a lower bound otherwise
             return None
         cached: list[Sequence[Pixels]] = []
         left = self._cache_bytes

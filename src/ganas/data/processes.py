@@ -1,7 +1,7 @@
-"""Processes that make batches, each with a pipe of its own: no shared memory, no lock that a dead one could hold.
+"""Processes that decode batches, each with its own pipe: no shared memory, no lock that a dead process could hold.
 
-``python -m ganas.data.processes`` is one of them. It is told what to make on stdin and hands over on stdout, both as
-pickles, until nobody reads on; a full pipe keeps it from running ahead.
+``python -m ganas.data.processes`` is one such process. It reads its task from stdin and writes batches to stdout, both
+pickled, until the pipe is closed; a full pipe keeps it from running ahead.
 """
 
 import itertools
@@ -21,33 +21,33 @@ if sys.platform == "linux":
     import fcntl
 
 COMMAND = (sys.executable, "-P", "-m", "ganas.data.processes")  # -P: nothing is imported from the current folder
-MOST_PIPE_BYTES = 1 << 20  # that Linux gives to everybody
-PATIENCE = 1.0  # seconds that a process has to be gone in once it was killed, else it is left behind
+MAX_PIPE_BYTES = 1 << 20  # the limit on Linux for ordinary users
+PATIENCE = 1.0  # seconds to wait for a killed process
 
 
 @contextmanager
 def processes(count: int, unpaired: Unpaired, start: int) -> Iterator[Callable[[int], Batch]]:
-    """Gives the batches from image ``start`` on, one a call, in their order; ``count`` processes make them in turn.
+    """Yield a function that returns the next batch, from image ``start`` on; ``count`` processes take turns.
 
-    A call raises DataError when a file has become unreadable, or the process whose turn it is has died.
+    It raises DataError if a file has become unreadable, or the process whose turn it is has died.
     """
     with ExitStack() as stack:
         workers = [stack.enter_context(_process(unpaired.batch_bytes)) for _ in range(count)]
         step = count * unpaired.batch
         for worker, first in zip(workers, itertools.count(start, unpaired.batch), strict=False):
-            _tell(worker, (unpaired, first, step))
+            _send(worker, (unpaired, first, step))
         turns = itertools.cycle(workers)
         yield lambda _: _receive(next(turns))
 
 
 @contextmanager
 def _process(batch_bytes: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """One that is killed in the end, as it has nothing to save; in a session of its own, where no Ctrl-C reaches it."""
+    """Start a process in its own session, so that Ctrl-C does not reach it; kill it at the end."""
     worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
         if sys.platform == "linux":
-            with suppress(OSError):  # one batch ahead, in few pieces; there is a limit to the sum of all pipes
-                fcntl.fcntl(_pipe(worker.stdout), fcntl.F_SETPIPE_SZ, min(batch_bytes, MOST_PIPE_BYTES))
+            with suppress(OSError):  # one batch ahead; all pipes of a user share a limit
+                fcntl.fcntl(_pipe(worker.stdout), fcntl.F_SETPIPE_SZ, min(batch_bytes, MAX_PIPE_BYTES))
         yield worker
     finally:
         worker.kill()
@@ -56,8 +56,8 @@ def _process(batch_bytes: int) -> Iterator["subprocess.Popen[bytes]"]:
             _pipe(worker.stdout).close()
 
 
-def _tell(worker: "subprocess.Popen[bytes]", task: tuple[Unpaired, int, int]) -> None:
-    with suppress(BrokenPipeError), _pipe(worker.stdin) as pipe:  # one that has died is found when it is its turn
+def _send(worker: "subprocess.Popen[bytes]", task: tuple[Unpaired, int, int]) -> None:
+    with suppress(BrokenPipeError), _pipe(worker.stdin) as pipe:  # a dead process is reported when it is its turn
         pickle.dump(task, pipe)
 
 
@@ -78,29 +78,29 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
 
 def _describe(code: int) -> str:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    why = ", perhaps for want of memory" if how == "SIGKILL" else ""
-    return f"a process that decodes images died ({how}{why}): give a lower data.workers; the same command goes on"
+    why = ", perhaps out of memory" if how == "SIGKILL" else ""
+    return f"a process that decodes images died ({how}{why}): lower data.workers; the same command resumes"
 
 
 # The other end --------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
-    """The batches from images first, first + step, ... on."""
+    """Write the batches from images first, first + step, ... on."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # sent to all they mean the run, which ends its processes itself
+        signal.signal(number, signal.SIG_IGN)  # the run ends its processes itself
     with suppress(BrokenPipeError, EOFError), os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)  # what libraries print must not come between batches
+        os.dup2(2, 1)  # output of libraries must not mix with batches
         unpaired, first, step = pickle.load(sys.stdin.buffer)
         for start in itertools.count(first, step):
-            pickle.dump(_made(unpaired, start), out, protocol=5)  # arrays as they are, without a copy
+            pickle.dump(_make_batch(unpaired, start), out, protocol=5)  # writes arrays without a copy
             out.flush()
 
 
-def _made(unpaired: Unpaired, start: int) -> Batch | Exception:
+def _make_batch(unpaired: Unpaired, start: int) -> Batch | Exception:
     try:
         return unpaired.from_image(start)
-    except (DataError, MemoryError) as error:  # the user can fix these; others print their traceback
+    except (DataError, MemoryError) as error:  # the user can fix these; other errors print a traceback
         return error
 
 

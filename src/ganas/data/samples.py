@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a sample, and TIFFs that Pillow has no mode for, as arrays -> 8 bits."""
+"""Convert images of more than 8 bits a sample, and TIFFs that Pillow has no mode for, to 8 bits."""
 
 import logging
 import zlib
@@ -12,17 +12,17 @@ import numpy.typing as npt
 from PIL import Image
 from tifffile import TiffFile
 
-from ganas.data.levels import Extent, Reading, white_of_bits
-from ganas.data.limits import AT_ONCE, MAX_PIXELS, UnreadableError, in_memory
+from ganas.data.levels import Extent, Reading, white_for_bits
+from ganas.data.limits import MAX_PIXELS, TILE_PIXELS, UnreadableError, pixel_budget
 
 Array = npt.NDArray[Any]
-MAX_SAMPLE_BYTES = 4 * MAX_PIXELS  # as many as Pillow takes for the largest image
+MAX_SAMPLE_BYTES = 4 * MAX_PIXELS  # as much as Pillow allocates for the largest image
 
 # Tags of TIFF
 _MAX_SAMPLE_VALUE, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _S_MAX_SAMPLE_VALUE = 281, 338, 339, 341
 _PHOTOMETRIC, _ORIENTATION, _PROFILE = 262, 274, 34675
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_RANGES = {white_of_bits(bits) for bits in range(8, 17)}
+_RANGES = {white_for_bits(bits) for bits in range(8, 17)}
 _READ_TAGS = (262, 274, 281, 338, 341, 34675)
 _FORMATS = {1: "integer", 2: "signed", 3: "floating point"}
 _READ_FORMATS = (1, 3)
@@ -32,22 +32,22 @@ _DECODED = {1, 32773} | _INFLATED  # none, PackBits
 
 @dataclass(frozen=True)
 class Samples:
-    """What an image stores."""
+    """The stored samples of an image."""
 
     values: Array  # [h, w, c], c: 1 gray, 2 with alpha, 3 color, 4 with alpha
     alpha: Literal["none", "straight", "premultiplied"] = "none"
     inverted: bool = False  # 0 is white
-    exact: float | None = None  # the value that is white, where the format leaves no doubt
-    tagged_white: float | None = None  # the value that is white by a tag
+    exact: float | None = None  # the value of white, if the format defines it
+    tagged_white: float | None = None  # the value of white by a tag
 
     @property
     def extent(self) -> Extent | None:
-        """None where nothing has to be decided. Alpha has a say where colors were multiplied by it."""
+        """The range of the values; None if white is known. Includes alpha only if colors are premultiplied by it."""
         values = self.values[..., :-1] if self.alpha == "straight" else self.values
         return None if self.exact else Extent.of(values, self.tagged_white)
 
     def image(self, reading: Reading) -> Image.Image:
-        """8 bits, transparency not yet laid over anything: L, LA, RGB or RGBA. Raises UnreadableError."""
+        """Return 8 bits with transparency kept: L, LA, RGB or RGBA. Raises UnreadableError."""
         extent = self.extent
         if extent and (range_error := extent.range_error(reading.white_given)):
             raise UnreadableError(range_error)
@@ -56,13 +56,13 @@ class Samples:
         opaque = self._opaque(white)
         height, width, channels = self.values.shape
         eight = np.empty((height, width, channels), np.uint8)
-        rows = max(1, AT_ONCE // width)
+        rows = max(1, TILE_PIXELS // width)
         for top in range(0, height, rows):
             eight[top : top + rows] = self._eight_bits(self.values[top : top + rows], white, opaque)
         return Image.fromarray(eight[..., 0] if channels == 1 else eight)
 
     def _opaque(self, white: float) -> float:
-        """The value of alpha that lets nothing through."""
+        """Return the value of alpha that is opaque."""
         if self.alpha == "none":
             return white
         highest = float(self.values[..., -1].max())
@@ -87,9 +87,9 @@ class Samples:
 
 
 def white_by_tags(tags: Any) -> float | None:
-    """The value that is white by the tags of a TIFF; ``tags``: values by number.
+    """Return the value of white by the tags of a TIFF; ``tags``: values by number.
 
-    They hold the highest value there may be, or that there is in one image: the one is a power of two less one, or 1.
+    A tag holds either the highest possible value, which is a power of two minus one, or 1, or the image's maximum.
     """
     for tag in (_S_MAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
         value = tags.get(tag)
@@ -100,7 +100,7 @@ def white_by_tags(tags: Any) -> float | None:
 
 
 def is_inverted(tags: Any) -> bool:
-    """Whether 0 is white in a TIFF: Pillow inverts samples of up to 8 bits alone."""
+    """Whether 0 is white in a TIFF: Pillow inverts only samples of up to 8 bits."""
     return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
 
@@ -116,11 +116,11 @@ class Tiff:
 
 
 def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
-    """The first page of a TIFF of gray or RGB, integer or floating point. Raises UnreadableError with what is not read.
+    """Read the first page of a gray or RGB TIFF, integer or floating point, with tifffile. Raises UnreadableError.
 
-    By tifffile, which scikit-image needs, too. Sizes are bounded, and held, before anything is decoded.
+    Sizes are checked, and pixels reserved, before anything is decoded.
     """
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # oddities of a file are no news to the terminal
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # keep warnings about odd files off the terminal
     with TiffFile(BytesIO(encoded)) as file:
         page: Any = file.pages[0]
         tags = {tag.code: tag.value for tag in page.tags if tag.code in _READ_TAGS}
@@ -134,7 +134,7 @@ def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
         if page.nbytes > MAX_SAMPLE_BYTES:
             raise UnreadableError(f"more than {MAX_SAMPLE_BYTES // 10**6} MB of {kind} samples")
         _check_strips(page, encoded, kind)
-        stack.enter_context(in_memory.hold(page.nbytes // 4))  # a pixel of Pillow's has 4 bytes
+        stack.enter_context(pixel_budget.reserve(page.nbytes // 4))  # a pixel of Pillow has 4 bytes
         stored = page.asarray(maxworkers=1).reshape(page.shaped)[:, 0]  # [planes, h, w, samples of each]
         values = np.moveaxis(stored, 0, -1).reshape(page.imagelength, page.imagewidth, count)
         animated = _has_second_page(file)
@@ -151,7 +151,7 @@ def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
 
 
 def _check_strips(page: Any, encoded: bytes, kind: str) -> None:
-    """Raise UnreadableError where strips or tiles cannot be decoded, or inflate to more than they should hold."""
+    """Raise UnreadableError if strips or tiles cannot be decoded, or inflate to more than their size."""
     compression = int(page.compression)
     if compression not in _DECODED or page.predictor != 1:
         how = str(getattr(page.compression, "name", compression)) + ("" if page.predictor == 1 else " with a predictor")
@@ -170,7 +170,7 @@ def _check_strips(page: Any, encoded: bytes, kind: str) -> None:
 
 
 def _with_alpha(extras: Any, colors: int, count: int) -> tuple[int, Literal["none", "straight", "premultiplied"]]:
-    """(samples that are read, what the last of them is). As Pillow, takes one more without a word for alpha."""
+    """Return the number of samples to read, and the kind of alpha. Like Pillow, treats an untagged extra as alpha."""
     if count == colors:
         return colors, "none"
     first = int(extras[0] if isinstance(extras, tuple) and extras else 2 if extras == () else extras)
@@ -181,5 +181,5 @@ def _with_alpha(extras: Any, colors: int, count: int) -> tuple[int, Literal["non
 def _has_second_page(file: TiffFile) -> bool:
     try:
         return bool(file.pages[1])
-    except Exception:  # what follows the first page says nothing against it
+    except Exception:  # the first page may be fine although later ones are damaged
         return False

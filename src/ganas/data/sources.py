@@ -1,11 +1,10 @@
-"""Where images come from: a folder, a zip or a single file, read through one class.
+"""Image sources: a folder, a zip or a single file, read through one class.
 
-The image convention, said once for the whole package: images are uint8 NCHW RGB in data and metrics, and float in
-[-1, 1] in networks. (:mod:`ganas.data.loaders` converts between the two; a source itself hands out Pillow images.)
+The image convention of the whole package: images are uint8 NCHW RGB in data and metrics, and float in
+[-1, 1] in networks. (:mod:`ganas.data.loaders` converts between the two; a source itself returns Pillow images.)
 
-Anything wrong with a data set is found up front by :func:`open_source` and reported in one line, because a
-broken file that turns up after six hours of training is worth more than the seconds it takes to decode each image once.
-A zip is read in place and never extracted. No torch here.
+:func:`open_source` decodes each image once, so that a broken file is reported now, in one line, and not after six hours
+of training. A zip is read in place and never extracted. No torch here.
 """
 
 import hashlib
@@ -24,8 +23,8 @@ from typing import Any, NoReturn, TypeVar
 
 from PIL import Image
 
-from ganas.data.audit import AuditedFile, decide, listed
-from ganas.data.decode import decoded, inspect, reason_of
+from ganas.data.audit import AuditedFile, decide, describe_broken
+from ganas.data.decode import decoded, inspect, short_reason
 from ganas.data.images import Images
 from ganas.data.levels import DEFAULT_READING, FULL, Reading
 from ganas.data.limits import UnreadableError
@@ -35,7 +34,7 @@ from ganas.errors import ConfigError, DataError, counted, shown
 from ganas.paths import StrPath, as_path
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
-MAX_BYTES = 1 << 30  # an encoded image larger than this is no image: 178 million pixels are 0.5 GiB uncompressed
+MAX_BYTES = 1 << 30  # of an encoded image: 178 million pixels are 0.5 GiB uncompressed
 
 T = TypeVar("T")
 
@@ -44,21 +43,23 @@ T = TypeVar("T")
 class ImageSource(Images):
     """Images by index, from a folder, a zip or a single file.
 
-    Made by :func:`open_source`. May be read from several threads at once, and pickled into worker processes: each
-    thread of each process opens a zip for itself, on first use.
+    Made by :func:`open_source`. Thread-safe, and can be pickled into worker processes: each thread of each process
+    opens its own zip handle on first use.
     """
 
     path: Path  # the folder, the zip or the image
     names: tuple[str, ...]  # sorted, relative to path, with forward slashes: "night/street 1.png"
-    notes: tuple[str, ...] = field(default=(), compare=False)  # what was decided about them, a line each
-    reading: Reading = DEFAULT_READING  # what they leave open, decided for all of them
+    notes: tuple[str, ...] = field(default=(), compare=False)  # decisions about how to read them, one line each
+    reading: Reading = DEFAULT_READING  # the same for all of them
     _handles: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_handles"}  # open handles stay behind
+        return {
+            name: value for name, value in vars(self).items() if name != "_handles"
+        }  # open handles cannot be pickled
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _handles=threading.local())
@@ -66,15 +67,15 @@ class ImageSource(Images):
     def read(self, index: int, /) -> Image.Image:
         """Image number ``index``, decoded, upright, in mode RGB: 8 bits, any size.
 
-        EXIF orientation is applied. Of an animation or a stack of pages it is the first. Modes become RGB so:
+        EXIF orientation is applied. Only the first frame or page is read. Modes are converted to RGB:
 
         - 1 bit, gray, palette, YCbCr, CMYK: Pillow's conversion (knows Adobe's inverted CMYK).
         - Color profiles (ICC) other than sRGB are converted to it, unless ``reading.icc`` is off.
-        - Transparency (RGBA, LA, a palette's or a color key): laid over white.
-        - More than 8 bits, and floating point: ``reading`` says which value is white, once for the whole set; higher
-          ones are white, too. Of 16-bit color Pillow keeps the high byte, unless the set has fewer bits in its 16.
+        - Transparency (RGBA, LA, a palette's or a color key): composited over white.
+        - More than 8 bits, and floating point: ``reading`` defines which value is white, for the whole set; higher
+          values are clipped. 16-bit color keeps the high byte, unless the set uses fewer than its 16 bits.
 
-        Raises DataError, in one line, when the file has become unreadable or its values fit none of these ranges.
+        Raises DataError if the file has become unreadable or its values fit none of these ranges.
         """
         with self.opened(index) as image:
             return image
@@ -87,61 +88,58 @@ class ImageSource(Images):
             try:
                 image = stack.enter_context(decoded(self._encoded(name), name, self.reading))
             except UnreadableError as error:
-                raise self._refusal(name, error) from error
+                raise self._error(name, error) from error
             yield image
 
     def digest(self) -> str:
-        """16 hex digits that change when a name, a byte or the reading of an image does.
-
-        A folder and its zip have the same.
-        """
+        """Return 16 hex digits of all names, bytes and the reading; equal for a folder and its zip."""
 
         def digest_of(index: int) -> bytes:
             name = self.names[index]
             try:
                 return hashlib.sha256(self._encoded(name)).digest()
             except UnreadableError as error:
-                raise self._refusal(name, error) from error
+                raise self._error(name, error) from error
 
         total = hashlib.sha256()
         for name, content in zip(self.names, in_threads(digest_of, len(self)), strict=True):
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
-        total.update(self.reading.digest_suffix.encode())  # nothing for ordinary images
+        total.update(self.reading.digest_suffix.encode())  # empty for ordinary images
         return total.hexdigest()[:16]
 
     @property
     def files(self) -> frozenset[tuple[str, str]]:
-        """Each image by where it really lies, whatever links lead there: the file, or its zip and its name there."""
+        """The real path of each image, with links resolved, and its name in a zip."""
         if not self.path.is_dir():
             return frozenset((os.path.realpath(self.path), name) for name in self.names)
         parents = {parent: os.path.realpath(self.path / parent) for parent in {_parent(name) for name in self.names}}
-        places = (os.path.join(parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
-        return frozenset((os.path.realpath(place) if os.path.islink(place) else place, "") for place in places)
+        paths = (os.path.join(parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
+        return frozenset((os.path.realpath(path) if os.path.islink(path) else path, "") for path in paths)
 
     def subset(self, indices: Iterable[int]) -> "ImageSource":
-        """The images at ``indices``, in that order."""
+        """Return a source of the images at ``indices``, in that order."""
         return replace(self, names=tuple(self.names[index] for index in indices))
 
-    def place(self, name: str) -> str:
-        """Where one of the images is, for people."""
+    def location(self, name: str) -> str:
+        """Return the human-readable path of an image."""
         return str(self.path) if name == self.path.name else f"{self.path}/{name}"
 
-    def _refusal(self, name: str, error: UnreadableError) -> DataError:
-        return DataError(f"{shown(self.place(name))}: {error}; repair or remove it")
+    def _error(self, name: str, error: UnreadableError) -> DataError:
+        return DataError(f"{shown(self.location(name))}: {error}; repair or remove it")
 
     def _encoded(self, name: str) -> bytes:
-        """The bytes of one file, at most MAX_BYTES. Raises UnreadableError."""
+        """Return the bytes of one file, at most MAX_BYTES. Raises UnreadableError."""
         try:
             if self.path.is_dir():
                 return _file_bytes(self.path / name)
             if is_image_name(self.path.name):
                 return _file_bytes(self.path)
             return self._member_bytes(name)
-        except Exception as error:  # files, zips and their codecs fail in a dozen ways; all mean the same to the user
-            raise UnreadableError(reason_of(error)) from error
+        except Exception as error:  # files, zips and codecs raise a dozen exception types
+            raise UnreadableError(short_reason(error)) from error
 
     def _member_bytes(self, name: str) -> bytes:
-        """Of a zip, by this thread's handle. A forked process must not use its parent's: they share one position."""
+        """Read from the zip with this thread's handle; a forked process must not share its parent's file position."""
         if getattr(self._handles, "process", None) != os.getpid():
             self._handles.zip = zipfile.ZipFile(self.path)
             self._handles.members = {member_name(member): member for member in self._handles.zip.infolist()}
@@ -155,15 +153,15 @@ class ImageSource(Images):
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What is in a data set, broken files included."""
+    """Summary of a data set, including broken files."""
 
     path: Path
     count: int  # images that can be read
-    broken: tuple[tuple[str, str], ...]  # (name, reason) of the others
-    sizes: dict[str, tuple[int, int]]  # "min", "median", "max" -> (width, height) in pixels, each side by itself
+    broken: tuple[tuple[str, str], ...]  # (name, reason) of each unreadable image
+    sizes: dict[str, tuple[int, int]]  # "min", "median", "max" -> (width, height) in pixels, computed per side
     modes: dict[str, int]  # Pillow mode as stored -> images, most frequent first
     bytes: int  # size of all image files as stored
-    notes: tuple[str, ...] = ()  # what was decided about them, a line each
+    notes: tuple[str, ...] = ()  # decisions about how to read them, one line each
 
     def as_json(self) -> dict[str, Any]:
         """As a JSON-serializable dict."""
@@ -177,13 +175,13 @@ class SourceReport:
             modes = ", ".join(f"{count} {mode}" for mode, count in self.modes.items())
             lines.append(f"  sizes: {sizes}; modes: {modes}")
         else:
-            lines.append("  empty: none of its files is an image that can be read")
+            lines.append("  empty: it contains no readable image")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join([*lines, *(f"  broken: {shown(name)}: {reason}" for name, reason in self.broken)])
 
 
 def open_source(
-    place: StrPath,
+    path: StrPath,
     *,
     skip_bad: bool = False,
     minimum: int = 1,
@@ -192,41 +190,39 @@ def open_source(
     white: float | None = None,
     icc: bool = True,
 ) -> ImageSource:
-    """The images under ``place``: a folder with its sub-folders, a zip, or one image file.
+    """Open the images under ``path``: a folder with its sub-folders, a zip, or one image file.
 
-    Files count by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` do not. With ``verify`` each
-    image is decoded once (thousands of images of 256² a second on two cores), and what files leave open is decided for
-    all of them: it is in the source's ``notes``. Without, 16 bits are taken to be 16, and floating point per image.
+    Images are recognized by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` are skipped. With
+    ``verify`` each image is decoded once (thousands of images of 256² a second on two cores), and the value of white
+    and color profiles are decided for the whole set (see ``notes``). Without, 16-bit images use all bits, and floating
+    point is decided per image.
 
-    skip_bad: leave out images that cannot be read, instead of refusing the source.
-    minimum: the number of usable images that must remain.
-    resolution: pixels that the shorter side of each must have, where they are verified.
-    white: the value that is white in images of more than 8 bits a sample; None: their tags and values tell.
+    skip_bad: leave out unreadable images instead of raising.
+    minimum: the number of usable images required.
+    resolution: the minimum shorter side in pixels; checked with ``verify`` only.
+    white: the value of white in images of more than 8 bits a sample; None: decide by tags and values.
     icc: convert color profiles other than sRGB.
 
-    Raises DataError, in one line with the way out: path missing, or neither folder, zip nor image; no images, or fewer
-    than ``minimum``; images that cannot be read, or are smaller than ``resolution``; a zip that is damaged, encrypted,
-    or names members outside itself.
+    Raises DataError for a path that is missing or neither folder, zip nor image; for fewer than ``minimum`` images; for
+    images that are unreadable or smaller than ``resolution``; for a zip that is damaged, encrypted, or unsafe.
     """
     _check_white(white)
-    source = _listed(as_path(place))
+    source = _list_source(as_path(path))
     if not verify:
         reading = replace(
             DEFAULT_READING, integer=white or FULL, floating=white, icc=icc, white_given=white is not None
         )
         return _with_enough(replace(source, reading=reading), minimum)
-    source, found = _looked_into(source, white_given=white is not None)
-    broken = [one for one in found if not one.facts]
+    source, files = _audit(source, white_given=white is not None)
+    broken = [file for file in files if not file.info]
     if broken and not skip_bad:
         _refuse_broken(source, broken, minimum)
-    reading, notes = decide(found, white, icc)
+    reading, notes = decide(files, white, icc)
     if broken:
-        notes = (
-            f"{len(broken)} of {counted(len(found), 'image')} cannot be read and are left out ({listed(broken)})",
-            *notes,
-        )
-    names = tuple(one.name for one in found if one.facts)
-    _check_resolution(source, found, resolution)
+        unreadable = f"{len(broken)} of {counted(len(files), 'image')} cannot be read and are left out"
+        notes = (f"{unreadable} ({describe_broken(broken)})", *notes)
+    names = tuple(file.name for file in files if file.info)
+    _check_resolution(source, files, resolution)
     return _with_enough(replace(source, names=names, notes=source.notes + notes, reading=reading), minimum, len(broken))
 
 
@@ -234,76 +230,74 @@ def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSou
     if len(source) >= minimum:
         return source
     rest = f" ({broken} cannot be read)" if broken else ""
-    raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable image')}, {minimum} needed{rest}; add images")
+    raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable image')}, {minimum} needed{rest}: add images")
 
 
-def _check_resolution(source: ImageSource, found: Sequence[AuditedFile], resolution: int) -> None:
-    sides = {one.name: (one.facts.width, one.facts.height) for one in found if one.facts}
+def _check_resolution(source: ImageSource, files: Sequence[AuditedFile], resolution: int) -> None:
+    sides = {file.name: (file.info.width, file.info.height) for file in files if file.info}
     small = [name for name, size in sides.items() if min(size) < resolution]
     if small:
         name = min(small, key=lambda name: min(sides[name]))
         raise DataError(
-            f"--resolution {resolution} is larger than the images, the smallest has {min(sides[name])} pixels a side "
-            f"({shown(source.place(name))}): lower it, or leave small images out ({len(small)} of {len(sides)})"
+            f"--resolution {resolution} is larger than some images, the smallest side is {min(sides[name])} pixels "
+            f"({shown(source.location(name))}): lower it, or leave small images out ({len(small)} of {len(sides)})"
         )
 
 
 def notes_of(*sources: ImageSource) -> list[str]:
-    """Notes on how these sets are read, each with its set's path and without repeats."""
+    """Return the notes of these sets, each with its set's path, without repeats."""
     return [*dict.fromkeys(f"{shown(source.path)}: {note}" for source in sources for note in source.notes)]
 
 
-def check_apart(one: ImageSource, other: ImageSource) -> bool:
-    """Whether two sets are the same files; raises `DataError` if they overlap partially."""
+def check_overlap(one: ImageSource, other: ImageSource) -> bool:
+    """Return whether two sets are the same files; raises `DataError` if they overlap partially."""
     mine, theirs = one.files, other.files
     shared = len(mine & theirs)
     if shared and mine != theirs:
         raise DataError(
-            f"{shown(one.path)} and {shown(other.path)} share {counted(shared, 'image')}: give sets that share none, "
-            f"the one outside of the other"
+            f"{shown(one.path)} and {shown(other.path)} share {counted(shared, 'image')}: give disjoint sets"
         )
     return bool(shared)
 
 
-def check_halves(count: int, place: str, strategy: str, way_out: str) -> None:
-    """Raise `DataError` where half of a domain's images to learn from is less than a domain has to have."""
+def check_halves(count: int, domain: str, strategy: str, way_out: str) -> None:
+    """Raise `DataError` if half of a domain's training images are fewer than the minimum of a domain."""
     if count < 2 * MINIMUM_IMAGES:
         raise DataError(
-            f"{place} has {count} images to learn from, and {strategy} halves them; "
-            f"{2 * MINIMUM_IMAGES} needed: {way_out}"
+            f"{domain} has {count} training images, and {strategy} halves them; {2 * MINIMUM_IMAGES} needed: {way_out}"
         )
 
 
-def check_source(place: StrPath, *, white: float | None = None, icc: bool = True) -> SourceReport:
-    """Decode every image under ``place`` and summarize the data set. Broken images are reported, not raised.
+def check_source(path: StrPath, *, white: float | None = None, icc: bool = True) -> SourceReport:
+    """Decode every image under ``path`` and summarize the data set; broken images are part of the report.
 
-    Raises DataError where there is nothing to look at: as :func:`open_source`, but for broken images.
+    Raises DataError as :func:`open_source`, except for broken images.
     """
     _check_white(white)
-    source = _listed(as_path(place))
-    source, found = _looked_into(source, white_given=white is not None)
-    usable = [one.facts for one in found if one.facts]
+    source = _list_source(as_path(path))
+    source, files = _audit(source, white_given=white is not None)
+    usable = [file.info for file in files if file.info]
     sizes = {}
     if usable:
         for key, pick in (("min", min), ("median", statistics.median_low), ("max", max)):
-            sizes[key] = (pick(facts.width for facts in usable), pick(facts.height for facts in usable))
+            sizes[key] = (pick(info.width for info in usable), pick(info.height for info in usable))
     return SourceReport(
         path=source.path,
         count=len(usable),
-        broken=tuple((one.name, one.reason) for one in found if not one.facts),
+        broken=tuple((file.name, file.reason) for file in files if not file.info),
         sizes=sizes,
-        modes=dict(Counter(facts.mode for facts in usable).most_common()),
-        bytes=sum(one.bytes for one in found),
-        notes=source.notes + decide(found, white, icc)[1],
+        modes=dict(Counter(info.mode for info in usable).most_common()),
+        bytes=sum(file.bytes for file in files),
+        notes=source.notes + decide(files, white, icc)[1],
     )
 
 
 def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
-    """``function(0) ... function(count - 1)``, in order, computed by threads: Pillow decodes without the GIL.
+    """Yield ``function(0) ... function(count - 1)``, in order, computed by threads: Pillow decodes without the GIL.
 
-    They run ahead of who reads the results by two tasks each, and no further.
+    Each thread runs at most two tasks ahead of the consumer.
     """
-    block = 32  # images a task: large enough to make a million images cheap to queue
+    block = 32  # images per task: large enough that queueing a million images is cheap
     threads = min(8, os.cpu_count() or 1, -(-count // block))
 
     def run(start: int) -> list[T]:
@@ -318,15 +312,15 @@ def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
             yield from results
 
 
-def _listed(path: Path) -> ImageSource:
-    """All images under ``path``, not yet looked into. Raises DataError unless there is at least one."""
+def _list_source(path: Path) -> ImageSource:
+    """List all images under ``path`` without decoding them. Raises DataError if there is none."""
     listing = list_images(path)
     return ImageSource(path, listing.names, listing.notes)
 
 
 def _check_white(white: float | None) -> None:
     if white is not None and not 0 < white < inf:
-        raise ConfigError(f"{white:g} cannot be white: give the value that is, as 4095 in images of 12 bits")
+        raise ConfigError(f"{white:g} cannot be the value of white: give a positive number, as 4095 for 12 bits")
 
 
 # Reading one file -----------------------------------------------------------------------------------------------------
@@ -340,13 +334,13 @@ def _file_bytes(file: Path) -> bytes:
     return file.read_bytes()
 
 
-# Looking at all of them ----------------------------------------------------------------------------------------------
+# Inspecting all files ------------------------------------------------------------------------------------------------
 
 
-def _looked_into(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[AuditedFile]]:
-    """What every file holds; white_given: the user says which value is white.
+def _audit(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[AuditedFile]]:
+    """Inspect every file; white_given: the user gave the value of white.
 
-    What ganas made itself is left out where there are other images: it would learn from its own results.
+    Images that ganas wrote are left out if there are others, so that it does not learn from its own results.
     """
 
     def inspect_one(index: int) -> AuditedFile:
@@ -359,24 +353,22 @@ def _looked_into(source: ImageSource, *, white_given: bool) -> tuple[ImageSource
         except UnreadableError as error:
             return AuditedFile(name, size, None, str(error))
 
-    found = list(in_threads(inspect_one, len(source)))
-    made = [one.name for one in found if one.facts and one.facts.made_here]
-    if not made or not any(one.facts and not one.facts.made_here for one in found):
-        return source, found
-    note = f"{counted(len(made), 'image')} ({shown(made[0])}{', …' * (len(made) > 1)}) left out, which ganas made"
-    left = [one for one in found if not (one.facts and one.facts.made_here)]
-    return replace(source, names=tuple(one.name for one in left), notes=(*source.notes, note)), left
+    files = list(in_threads(inspect_one, len(source)))
+    made = [file.name for file in files if file.info and file.info.from_ganas]
+    if not made or not any(file.info and not file.info.from_ganas for file in files):
+        return source, files
+    note = f"{counted(len(made), 'image')} ({shown(made[0])}{', …' * (len(made) > 1)}) left out, written by ganas"
+    left = [file for file in files if not (file.info and file.info.from_ganas)]
+    return replace(source, names=tuple(file.name for file in left), notes=(*source.notes, note)), left
 
 
 def _refuse_broken(source: ImageSource, broken: Sequence[AuditedFile], minimum: int) -> NoReturn:
-    message = (
-        f"{shown(source.path)}: {len(broken)} of {counted(len(source), 'image')} cannot be read ({listed(broken)})"
-    )
+    unreadable = f"{len(broken)} of {counted(len(source), 'image')} cannot be read ({describe_broken(broken)})"
     rest = len(source) - len(broken)
     way_out = "repair or remove them"
     if rest >= max(minimum, 1):
-        way_out += f", or go on with the other {rest} by --set data.skip_bad=true (translate, evaluate: --skip-bad)"
-    raise DataError(f"{message}; {way_out}")
+        way_out += f", or use the other {rest} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
+    raise DataError(f"{shown(source.path)}: {unreadable}; {way_out}")
 
 
 def _parent(name: str) -> str:

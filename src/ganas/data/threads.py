@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-PATIENCE = 1.0  # seconds that threads have to end in, else they are left behind
+PATIENCE = 1.0  # seconds to wait for threads before they are abandoned
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Threads:
         ]
 
     def submit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """A future of what the task returns or raises."""
+        """Return a future of the task's result."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -46,7 +46,7 @@ class Threads:
     def _work(self) -> None:
         while (task := self._tasks.get()) and not self._ended:
             task()
-            del task  # or its result would stay in memory until the next one
+            del task  # else its result would stay in memory until the next task
 
     def __enter__(self) -> "Threads":
         for thread in self._threads:

@@ -1,7 +1,7 @@
-"""Unpaired batches of encoded images, as arrays. No torch here: processes that decode start at once, and stay small.
+"""Unpaired batches of encoded images, as arrays. No torch here, so that decoding processes start fast and stay small.
 
-Which image comes as number n, how it is cropped and whether it is flipped are pure functions of (seed, domain, n). They
-come from Philox counters (numpy promises that the raw stream never changes), not from numpy's distributions.
+The choice, crop and flip of image n are pure functions of (seed, domain, n). They use raw Philox words (numpy
+guarantees that the raw stream never changes), not numpy's distributions.
 """
 
 import functools
@@ -13,24 +13,24 @@ import numpy.typing as npt
 from PIL import Image
 
 from ganas.data.images import Images
-from ganas.data.limits import LONGEST
+from ganas.data.limits import MAX_ASPECT_RATIO
 from ganas.data.sources import in_threads
 
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
 Batch = tuple[Pixels, ...]  # of each domain, [batch, 3, resolution, resolution]
 
-# Streams of random numbers: one key of Philox each. The first domain has 0 and 1, the second one 2 and 3, then 6 and 7.
+# Random streams, one Philox key each. The first domain uses 0 and 1, the second 2 and 3, the third 6 and 7.
 _CROPS, _ORDER, SPLIT, HALVES = 0, 1, 4, 5
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One domain's endless walk. Position p is image p % len of permutation number p // len."""
+    """The endless sequence of one domain: position p is image p % len of permutation number p // len."""
 
     source: Images | Pixels
     seed: int
-    number: int  # which domain it is
+    number: int  # index of the domain
     resolution: int
     load_size: int
     flip: bool
@@ -42,7 +42,7 @@ class Domain:
             return resized(image, self.load_size)
 
     def all_images(self, limit: int) -> list[Pixels] | None:
-        """Every image resized, or None as soon as they exceed ``limit`` bytes."""
+        """Return every image resized, or None as soon as they exceed ``limit`` bytes."""
         images: list[Pixels] = []
         for pixels in in_threads(self.image, len(self.source)):
             images.append(pixels)
@@ -52,7 +52,7 @@ class Domain:
         return images
 
     def batch(self, start: int, count: int, cached: Sequence[Pixels] | None) -> Pixels:
-        """Positions ``start`` to ``start + count``, as uint8 [count, 3, resolution, resolution]."""
+        """Return positions ``start`` to ``start + count`` as uint8 [count, 3, resolution, resolution]."""
         side = self.resolution
         draws = random_words(self.seed, self._stream(_CROPS), start, count)
         images = np.empty((count, 3, side, side), np.uint8)
@@ -75,10 +75,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Unpaired:
-    """Batches of several domains by the number of their first image."""
+    """Batches of several domains, addressed by the number of their first image."""
 
     domains: Sequence[Domain]
-    batch: int  # images a batch and domain
+    batch: int  # images per batch and domain
     cached: list[Sequence[Pixels]] | None = None  # the resized images of every domain
 
     @property
@@ -87,7 +87,7 @@ class Unpaired:
         return sum(3 * domain.resolution**2 * self.batch for domain in self.domains)
 
     def from_image(self, start: int) -> Batch:
-        """Images ``start`` to ``start + batch`` of each domain. Raises DataError when a file has become unreadable."""
+        """Return images ``start`` to ``start + batch`` of each domain. Raises DataError if a file became unreadable."""
         cached: Sequence[Sequence[Pixels] | None] = self.cached or [None] * len(self.domains)
         return tuple(
             domain.batch(start, self.batch, images) for domain, images in zip(self.domains, cached, strict=True)
@@ -95,24 +95,24 @@ class Unpaired:
 
 
 def resized(image: Image.Image, shorter: int) -> Pixels:
-    """RGB image -> uint8 [3, h, w] whose shorter side is ``shorter``, the other in proportion.
+    """Resize an RGB image to uint8 [3, h, w] with shorter side ``shorter``, keeping proportions.
 
-    Of a strip longer than LONGEST times its width, the middle: enlarged whole, 1 × 60,000 pixels would be gigabytes.
+    Images with a larger aspect ratio than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
     """
-    longest = LONGEST * min(image.size)
+    longest = MAX_ASPECT_RATIO * min(image.size)
     if max(image.size) > longest:
         left, top = (max(0, side - longest) // 2 for side in image.size)
         image = image.crop((left, top, min(left + longest, image.width), min(top + longest, image.height)))
     scale = shorter / min(image.size)
     width, height = (max(shorter, round(side * scale)) for side in image.size)
-    smaller = image.resize((width, height), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(smaller).transpose(2, 0, 1))
+    pixels = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(pixels).transpose(2, 0, 1))
 
 
 def random_words(seed: int, stream: int, start: int, count: int) -> Draws:
-    """Four random words for each of ``count`` positions from ``start`` on: uint64 [count, 4].
+    """Return four random words for each of ``count`` positions from ``start`` on: uint64 [count, 4].
 
-    One step of Philox' counter makes four words, so position p has the same four wherever one starts.
+    One step of the Philox counter makes four words, so the words of a position do not depend on ``start``.
     """
     key = (seed % 2**64) | (stream << 64)
     return np.random.Philox(key=key, counter=start).random_raw(4 * count).reshape(count, 4)
@@ -120,10 +120,10 @@ def random_words(seed: int, stream: int, start: int, count: int) -> Draws:
 
 @functools.lru_cache(maxsize=8)
 def _permutation(seed: int, stream: int, epoch: int, count: int) -> npt.NDArray[np.intp]:
-    """The order of ``count`` images in one epoch. Each epoch has a stretch of the counter far from all others."""
+    """Return the order of ``count`` images in one epoch. Each epoch uses its own distant range of the counter."""
     return np.argsort(random_words(seed, stream, epoch << 128, count)[:, 0], kind="stable")
 
 
 def _below(draw: np.uint64, limit: int) -> int:
-    """A random word -> 0 ... limit - 1, uniform to one part in 2³² for limits such as image sides."""
+    """Map a random word to 0 ... limit - 1, uniform to one part in 2³² for limits such as image sides."""
     return (int(draw) >> 32) * limit >> 32

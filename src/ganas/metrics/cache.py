@@ -1,8 +1,8 @@
-"""What a network makes of real images, kept on disk: the next measurement against them starts where it matters.
+"""A disk cache of the features of real images.
 
 An entry is named by a digest of everything it depends on: the images' bytes, the network, its weights and kind of
-device, how images are resized, and the versions of what does it. So entries never go stale, and a damaged one is as
-good as none. They are safetensors: nothing in a cache is executed.
+device, preprocessing, and library versions. Entries never go stale; damaged ones are ignored. They are safetensors:
+nothing in a cache is executed.
 """
 
 import hashlib
@@ -27,28 +27,28 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one set of images under one network."""
+    """The activations of one network for one set of images, and statistics of both."""
 
     activations: Activations
     lengths: tuple[int, int]  # shortest and longest edge of all images, in pixels
-    gaussian: Gaussian | None = None  # of the features, where there are more images than dimensions
+    gaussian: Gaussian | None = None  # of the features; None with fewer images than dimensions
 
 
 class Cache:
-    """Statistics by (digest of the images, network). Without a folder, or where that fails, it keeps nothing."""
+    """Statistics by (digest of the images, network). Without a writable folder, it stores nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
     def name(self, images: str, network: FeatureNetwork) -> str:
-        """Of the file that has the statistics of the images with this digest, or would have."""
+        """Return the file name for the statistics of the images with this digest."""
         identity = [SCHEMA, images, network.name, network.preprocessing, network.size]
         identity += [network.digest, network.classifier_digest, network.device, __version__]
         identity += [version(name) for name in ("pillow", "torch", "torchvision", "torch-fidelity")]
         return f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.safetensors"
 
     def read(self, images: str, network: FeatureNetwork) -> Statistics | None:
-        """What was kept, or None."""
+        """Return the stored statistics, or None."""
         if self.folder is None:
             return None
         try:
@@ -63,7 +63,7 @@ class Cache:
         return Statistics(activations, (shortest, longest), gaussian)
 
     def write(self, images: str, network: FeatureNetwork, statistics: Statistics) -> None:
-        """Keep statistics; a cache that cannot be written to is no error, and said once."""
+        """Store statistics; warn once if the cache cannot be written."""
         if self.folder is None:
             return
         features, logits = statistics.activations
@@ -76,4 +76,4 @@ class Cache:
         try:
             write_atomically(self.folder / self.name(images, network), save(tensors))
         except OSError as error:
-            warn_once(f"{str(self.folder)!r} cannot be written ({error.strerror}), so nothing is kept for later runs")
+            warn_once(f"{str(self.folder)!r} cannot be written ({error.strerror}), so nothing is cached for later runs")

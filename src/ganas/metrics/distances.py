@@ -1,10 +1,10 @@
-"""Numbers from features and logits, by torch-fidelity's arithmetic in float64: FID, KID, precision and recall, IS.
+"""FID, KID, precision and recall, and IS from features and logits, computed by torch-fidelity in float64.
 
-FID, KID, precision and recall compare distributions, so neither side needs to know which image belongs to which. FID
+FID, KID, precision and recall compare distributions, not pairs of images. FID
 (:func:`frechet`) is the number papers print, and biased upward for few images; KID (:func:`kernel`) is unbiased at any
 number, and may come out slightly negative for two sets of the same distribution. These names belong to Inception
-features; on those of another network the arithmetic is the same and the numbers are not comparable, which the metric's
-key says.
+features; with another network the formulas are the same but the numbers are not comparable; metric keys name
+the network.
 """
 
 import math
@@ -18,14 +18,14 @@ Features = npt.NDArray[np.float64]  # [n, dimension]
 
 
 class Gaussian(NamedTuple):
-    """What FID keeps of a set of features."""
+    """The mean and covariance of a set of features."""
 
     mean: Features  # [dimension]
     covariance: Features  # [dimension, dimension]
 
 
 def fit(features: Features) -> Gaussian:
-    """Mean and unbiased covariance of float64 [n, dimension], n at least two."""
+    """Fit mean and unbiased covariance to float64 [n, dimension], n at least two."""
     from torch_fidelity.metric_fid import fid_features_to_statistics
 
     statistics = fid_features_to_statistics(torch.from_numpy(features))
@@ -37,7 +37,7 @@ def frechet(real: Features, fake: Features, *, fitted: Gaussian | None = None) -
     (https://arxiv.org/abs/1706.08500, equation 6).
 
     real, fake    float64 [n, dimension] and [m, dimension], at least two rows each
-    fitted        what :func:`fit` makes of ``real``, if it is known already
+    fitted        :func:`fit` of ``real``, if already known
 
     Returns the squared distance, in squared units of the features. With n or m at or below the dimension a covariance
     is singular: the value is still defined, and biased upward (:mod:`ganas.metrics.evaluate` warns).
@@ -45,18 +45,18 @@ def frechet(real: Features, fake: Features, *, fitted: Gaussian | None = None) -
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
     if len(real) + len(fake) < real.shape[1]:
-        real, fake = _in_their_span(real, fake)
+        real, fake = _project_to_span(real, fake)
         fitted = None
     sides = fitted or fit(real), fit(fake)
     statistics = [{"mu": side.mean, "sigma": side.covariance} for side in sides]
     return float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
 
 
-def _in_their_span(real: Features, fake: Features) -> tuple[Features, Features]:
-    """Both sides in an orthonormal basis of what they span, where that has fewer dimensions than the features.
+def _project_to_span(real: Features, fake: Features) -> tuple[Features, Features]:
+    """Project both sides onto an orthonormal basis of their span, which has fewer dimensions than the features.
 
-    Distances don't change, but the eigenvalues of a smaller matrix are found faster (the cost is cubic) and without the
-    rounding errors of all the zeros among them.
+    Distances do not change, but the eigenvalues of the smaller matrix are found faster (the cost is cubic), without
+    rounding errors from the zero eigenvalues.
     """
     basis, _ = np.linalg.qr(np.concatenate([real, fake]).T)  # [dimension, n + m]
     return real @ basis, fake @ basis
@@ -74,14 +74,13 @@ def kernel(
     (https://arxiv.org/abs/1801.01401).
 
     real, fake     float64 [n, dimension] and [m, dimension], at least two rows each
-    subset_size    rows drawn from each side, without replacement, for one estimate; None: min(1000, n, m)
-    subsets        estimates that are averaged; one where a subset is the whole of both sides
-    seed           of the draws
+    subset_size    rows sampled from each side, without replacement, per estimate; None: min(1000, n, m)
+    subsets        number of averaged estimates; one if a subset is all of both sides
+    seed           of the subsets
 
-    Returns the mean of the estimates and its standard error, which says how far other n and m images of the same kind
-    would move it. It is not the spread between subsets that papers print: that one shrinks to zero as subsets become
-    whole sets, however few images there are.
-    Raises ValueError where a subset has fewer than two rows or more than a side.
+    Returns the mean of the estimates and its standard error over samples of n and m images. Papers print the spread
+    between subsets instead, which shrinks to zero as subsets approach the whole set, however few images there are.
+    Raises ValueError if a subset has fewer than two rows or more than a side.
     """
     from torch_fidelity.metric_kid import kernel_poly, mmd2
 
@@ -102,12 +101,12 @@ def kernel(
 
 
 def kernel_subset_size(real: Features, fake: Features) -> int:
-    """How many rows of each side :func:`kernel` draws at a time, unless told: its paper's 1000, or all."""
+    """Return the default subset size of :func:`kernel`: the paper's 1000, or all rows."""
     return min(1000, len(real), len(fake))
 
 
 def _variance_of_rows(within: Features, between: Features) -> float:
-    """Variance of what one image of a side contributes to the squared discrepancy, from the kernel's matrices.
+    """Return the variance of one image's contribution to the squared discrepancy, from kernel matrices.
 
     within     [size, size], of the side with itself
     between    [size, size], of the side (rows) with the other
@@ -120,7 +119,7 @@ def _variance_of_rows(within: Features, between: Features) -> float:
     return float(4 * np.var(own - between.mean(axis=1), ddof=1))
 
 
-NEIGHBOURS = 3  # as in the paper
+NEIGHBORS = 3  # as in the paper
 
 
 def precision_recall(real: Features, fake: Features) -> tuple[float, float]:
@@ -128,17 +127,17 @@ def precision_recall(real: Features, fake: Features) -> tuple[float, float]:
 
     real, fake    float64 [n, dimension] and [m, dimension], at least four rows each
 
-    Returns the share of fakes that lie no farther from some real image than its third nearest real neighbour
-    (precision: how believable fakes are), and the same with the sides exchanged (recall: how much of the real variety
+    Returns the fraction of fakes that lie no farther from some real image than its third nearest real neighbor
+    (precision: how realistic fakes are), and the same with the sides exchanged (recall: how much of the real variety
     they cover). Higher is better. Raises ValueError for fewer rows.
     """
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-    if min(len(real), len(fake)) <= NEIGHBOURS:
-        raise ValueError(f"precision and recall need {NEIGHBOURS + 1} images a side, got {len(real)} and {len(fake)}")
+    if min(len(real), len(fake)) <= NEIGHBORS:
+        raise ValueError(f"precision and recall need {NEIGHBORS + 1} images a side, got {len(real)} and {len(fake)}")
     sides = torch.from_numpy(fake), torch.from_numpy(real)
     found = prc_features_to_metric(
-        *sides, prc_neighborhood=NEIGHBOURS, prc_batch_size=1000, save_cpu_ram=True, verbose=False
+        *sides, prc_neighborhood=NEIGHBORS, prc_batch_size=1000, save_cpu_ram=True, verbose=False
     )
     return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
 
@@ -147,11 +146,11 @@ def inception_score(logits: Features, *, splits: int = 10, seed: int = 0) -> tup
     """exp E[KL(p(y|x) ‖ p(y))], Salimans et al. 2016 (https://arxiv.org/abs/1606.03498, section 4).
 
     logits    float64 [n, classes]
-    splits    parts that are scored by themselves, n at least as many
-    seed      of the shuffle before the parts are cut
+    splits    number of parts that are scored separately, at most n
+    seed      of the shuffle before splitting
 
-    Returns the mean over the parts and their standard deviation, as papers print them. From 1 to the number of classes,
-    higher is better; it sees no real images, and no variety within a class.
+    Returns the mean over the parts and their standard deviation, as in papers. From 1 to the number of classes,
+    higher is better; it uses no real images and ignores variety within a class.
     """
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 

@@ -4,16 +4,16 @@ A score without its protocol cannot be compared with another, so every key says 
 ``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
 
     fid@squeezenet-clean-128         :func:`ganas.metrics.distances.frechet` of SqueezeNet's features at 128 px
-    fid10k@inception-clean-299       the same of Inception's, with 10,000 fakes drawn from all
+    fid10k@inception-clean-299       the same of Inception's, with a sample of 10,000 fakes
     kid@squeezenet-clean-128         :func:`ganas.metrics.distances.kernel` of the same features
     kid_stderr@squeezenet-clean-128  its standard error
     precision@…, recall@…            :func:`ganas.metrics.distances.precision_recall` of the same features
     is@…, is_std@…                   :func:`ganas.metrics.distances.inception_score` of the network's logits
     swd@laplacian-clean-64           :func:`ganas.metrics.sliced.sliced_wasserstein` at 64 px: no network
 
-What else a score depends on (how many images of which sizes, weights, split, versions) stands beside it in its protocol
-(:mod:`ganas.metrics.measurement`). No score depends on the order in which images come (but for which are drawn, where N
-or SWD_MOST_IMAGES are fewer than all), nor on batches or threads beyond the rounding of float32.
+Everything else that a score depends on (number and sizes of images, weights, split, versions) is in its protocol
+(:mod:`ganas.metrics.measurement`). No score depends on the order of the images (except for the choice of a subset of N
+or SWD_MAX_IMAGES), nor on batches or threads beyond float32 rounding.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ from PIL import Image
 from torch import Tensor
 
 from ganas.data.images import Images
-from ganas.data.sources import check_apart, notes_of, open_source
+from ganas.data.sources import check_overlap, notes_of, open_source
 from ganas.errors import ConfigError, DataError, shown
 from ganas.metrics.cache import Cache, Statistics
 from ganas.metrics.distances import (
-    NEIGHBOURS,
+    NEIGHBORS,
     Features,
     Gaussian,
     fit,
@@ -53,10 +53,10 @@ from ganas.paths import StrPath
 from ganas.progress import Reporter
 from ganas.version import __version__
 
-BATCH = 32  # images that go through the network at once: half a gigabyte for Inception
+BATCH = 32  # images per forward pass: half a gigabyte for Inception
 SWD_LARGEST_SIDE = 256  # pixels
-SWD_MOST_IMAGES = 8192  # of each side: at 256 pixels they hold 1.5 GiB
-SPLITS = 10  # of the inception score, as papers print it
+SWD_MAX_IMAGES = 8192  # per side: 1.5 GiB at 256 pixels
+SPLITS = 10  # of the inception score, as in papers
 CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a normal distribution
 
 Split = Literal["given", "training", "validation", "test"]
@@ -68,10 +68,10 @@ class ImageSet(Images):
     images     an image source, or uint8 [n, 3, h, w]
     name       ``real`` or ``fake``, for messages
     network    None where no metric needs features
-    cache      where statistics of these images may be found and kept
+    cache      of statistics of these images
     reporter   shows progress
 
-    Raises DataError where there are fewer than two images: no distribution has a spread then.
+    Raises DataError for fewer than two images: they have no spread.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class ImageSet(Images):
         self._network = network
         self._cache = cache
         self._reporter = reporter
-        self._lengths: dict[int, tuple[int, int]] = {}  # image index -> width and height, once it was read
-        self._resized: tuple[int, Tensor] | None = None  # the last size asked for
+        self._lengths: dict[int, tuple[int, int]] = {}  # image index -> width and height, of images read so far
+        self._resized: tuple[int, Tensor] | None = None  # the last requested size
 
     def __len__(self) -> int:
         return len(self._images)
@@ -112,7 +112,7 @@ class ImageSet(Images):
     @property
     def network(self) -> FeatureNetwork:
         """The feature network."""
-        assert self._network is not None, "Reference refuses metrics that need a network where there is none"
+        assert self._network is not None, "Reference refuses metrics whose network is missing"
         return self._network
 
     @cached_property
@@ -126,38 +126,38 @@ class ImageSet(Images):
                 activations = extract(self.network, self, batch=BATCH, on_progress=bar.update)
         else:
             activations = extract(self.network, self, batch=BATCH)
-        return self._kept(Statistics(activations, self._measured_lengths()))
+        return self._store(Statistics(activations, self._measured_lengths()))
 
-    def _kept(self, statistics: Statistics) -> Statistics:
+    def _store(self, statistics: Statistics) -> Statistics:
         if self._cache:
             self._cache.write(self.digest(), self.network, statistics)
         return statistics
 
     @cached_property
     def _order(self) -> npt.NDArray[np.intp]:
-        """Rows of the features by their values: what is drawn of them does not depend on how files are called."""
+        """Rows of the features, sorted by value, so that samples of them do not depend on file names."""
         return np.lexsort(self.statistics.activations.features.numpy().T[::-1])
 
     @cached_property
     def features(self) -> Features:
-        """float64 [n, network.dimension], in an order of their own."""
+        """float64 [n, network.dimension], sorted by value."""
         return self.statistics.activations.features.double().numpy()[self._order]
 
     @cached_property
     def logits(self) -> Features:
         """float64 [n, network.classes], in the order of the features."""
         logits = self.statistics.activations.logits
-        assert logits is not None, "Reference refuses metrics that need logits where there are none"
+        assert logits is not None, "Reference refuses metrics whose logits are missing"
         return logits.double().numpy()[self._order]
 
     @cached_property
     def gaussian(self) -> Gaussian | None:
-        """Of the features, where there are enough of them for it to be worth keeping."""
+        """Mean and covariance of the features; None if there are fewer than dimensions and none is cached."""
         if self.statistics.gaussian or len(self) < self.network.dimension:
             return self.statistics.gaussian
-        # in the images' own order, as torch-fidelity would: sums of another order differ in the last bits
+        # in the order of the images, as torch-fidelity does: another order changes the last bits
         gaussian = fit(self.statistics.activations.features.double().numpy())
-        self._kept(Statistics(self.statistics.activations, self.statistics.lengths, gaussian))
+        self._store(Statistics(self.statistics.activations, self.statistics.lengths, gaussian))
         return gaussian
 
     @property
@@ -166,15 +166,15 @@ class ImageSet(Images):
         return self.statistics.lengths if self._network else self._measured_lengths()
 
     def _measured_lengths(self) -> tuple[int, int]:
-        for index in set(range(len(self))) - self._lengths.keys():  # none, where features were extracted before
+        for index in set(range(len(self))) - self._lengths.keys():  # empty if features were extracted before
             self.read(index)
         edges = [edge for size in self._lengths.values() for edge in size]
         return min(edges), max(edges)
 
     def resized(self, size: int, seed: int) -> Tensor:
-        """uint8 [n or SWD_MOST_IMAGES, 3, size, size], rounded, in an order of their own; which are drawn of more."""
+        """Return uint8 [min(n, SWD_MAX_IMAGES), 3, size, size], rounded, sorted by hash; `seed` chooses the subset."""
         if self._resized is None or self._resized[0] != size:
-            indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MOST_IMAGES]
+            indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MAX_IMAGES]
             chosen = self.subset(sorted(indices.tolist()))
             batches = [images.round().to(torch.uint8) for images in resized_batches(chosen, size, BATCH)]
             images = torch.cat(batches)
@@ -185,7 +185,7 @@ class ImageSet(Images):
         return self._resized[1]
 
     def resample(self, generator: np.random.Generator) -> "ImageSet":
-        """A bootstrap resample: as many images, drawn with replacement; features are not recomputed."""
+        """Return a bootstrap resample: as many images, with replacement; features are not recomputed."""
         indices = generator.integers(len(self), size=len(self))
         other = copy(self)
         if self._network:
@@ -193,7 +193,7 @@ class ImageSet(Images):
                 other.__dict__[name] = getattr(self, name)[indices]
             activations = self.statistics.activations
             other.__dict__["statistics"] = Statistics(activations, self.statistics.lengths)
-            other.__dict__["gaussian"] = None  # of other images
+            other.__dict__["gaussian"] = None  # that of other images
         if self._resized is not None:
             size, images = self._resized
             other._resized = size, images[torch.from_numpy(generator.integers(len(images), size=len(images)))]
@@ -223,11 +223,11 @@ def kid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
 def pr(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.precision_recall` of the two sides' features."""
     for side in (real, fake):
-        if len(side) <= NEIGHBOURS:
-            raise DataError(f"pr needs at least {NEIGHBOURS + 1} {side.name} images, got {len(side)}: leave pr out")
+        if len(side) <= NEIGHBORS:
+            raise DataError(f"pr needs at least {NEIGHBORS + 1} {side.name} images, got {len(side)}: leave pr out")
     precision, recall = precision_recall(real.features, fake.features)
     key = _features_key(fake.network)
-    return Measurement({f"precision@{key}": precision, f"recall@{key}": recall}, {"pr_neighbours": NEIGHBOURS})
+    return Measurement({f"precision@{key}": precision, f"recall@{key}": recall}, {"pr_neighbours": NEIGHBORS})
 
 
 def isc(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
@@ -259,17 +259,17 @@ def swd(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
 
 
 class Reference:
-    """The real side of a measurement, prepared once for all the fakes that are measured against it.
+    """The real side of a measurement, prepared once for all sets of fakes.
 
     real        an image source, or uint8 [n, 3, h, w]
-    metrics     keys of METRICS; None: all that the network allows, with a warning for what these images don't
-    features    the network for metrics that need one; None where only swd is asked for
-    seed        of every draw: the same images get the same scores
-    cache       where statistics of the real images may be found and kept
-    split       what the fakes were made of, for the protocol
+    metrics     keys of METRICS; None: all that the network supports, with a warning for those the images do not
+    features    the network for metrics that need one
+    seed        of all random choices: the same images get the same scores
+    cache       of statistics of the real images
+    split       the origin of the fakes, for the protocol
     reporter    shows progress
 
-    Raises ConfigError where a metric is unknown or lacks its network, DataError for fewer than two images.
+    Raises ConfigError if a metric is unknown or its network is missing, DataError for fewer than two images.
     """
 
     def __init__(
@@ -284,15 +284,15 @@ class Reference:
         reporter: Reporter | None = None,
     ) -> None:
         self._requested = metrics is not None
-        self._metrics = possible_metrics(features) if metrics is None else _checked(metrics, features)
+        self._metrics = possible_metrics(features) if metrics is None else _check_metrics(metrics, features)
         self._reporter = reporter
-        # Scores of swd alone don't depend on a network that happens to be there, so their protocol does not name it.
+        # swd does not depend on a network, so the protocol of swd alone does not name it.
         self._network = features if any(METRICS[name].needs != "nothing" for name in self._metrics) else None
         self._seed = seed
         self._split = split
         self._real = ImageSet(real, "real", self._network, cache, reporter)
         if self._network is not None:
-            _ = self._real.features  # now, so that measure takes the same time whenever it is called
+            _ = self._real.features  # now, so that every call of measure takes the same time
 
     def measure(
         self,
@@ -302,23 +302,23 @@ class Reference:
         bootstrap: int = 0,
         facts: Mapping[str, Any] | None = None,
     ) -> Measurement:
-        """The scores of ``fake`` (an image source, or uint8 [m, 3, h, w]).
+        """Score ``fake`` (an image source, or uint8 [m, 3, h, w]).
 
-        count        draw so many of the fakes; the keys say it then
-        bootstrap    resamples of both sides behind 95 % intervals; 0: none
-        facts        of where the fakes come from, for the protocol
+        count        size of a random subset of the fakes, which the keys then name
+        bootstrap    number of resamples of both sides for 95 % intervals; 0: no intervals
+        facts        about the origin of the fakes, for the protocol
 
         Raises DataError for fewer than two images, or fewer than ``count``.
         """
         start = time.monotonic()
         side = ImageSet(_choose(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
         whole = self._scores(self._real, side)
-        scores = {_counted(key, count): value for key, value in whole.scores.items()}
+        scores = {_with_count(key, count): value for key, value in whole.scores.items()}
         protocol = {**self._protocol(side), **(facts or {}), **whole.protocol}
         intervals = {}
         if bootstrap:
             protocol["bootstrap"] = bootstrap
-            intervals = {_counted(key, count): pair for key, pair in self._intervals(side, whole, bootstrap).items()}
+            intervals = {_with_count(key, count): pair for key, pair in self._intervals(side, whole, bootstrap).items()}
         warnings = _sharpness_warnings(self._real, side, self._network) + whole.warnings
         protocol["seconds"] = round(time.monotonic() - start, 3)
         return Measurement(scores, protocol, warnings, intervals)
@@ -339,25 +339,25 @@ class Reference:
         )
 
     def _intervals(self, fake: ImageSet, whole: Measurement, resamples: int) -> dict[str, tuple[float, float]]:
-        """The estimate ± 1.96 standard deviations of it over resamples of both sides, as many images each.
+        """Return each estimate ± 1.96 standard deviations over bootstrap resamples of both sides.
 
-        Not their percentiles: images drawn twice shift all of these statistics, and shift them up.
+        Percentiles would be biased, because duplicate images shift all of these statistics upward.
         """
         generator, resamples = np.random.default_rng(self._seed), max(2, resamples)
-        drawn = []
+        resampled = []
         with (self._reporter or Reporter()).bar("resamples", 0, resamples) as bar:
             for number in range(resamples):
-                drawn.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
+                resampled.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
                 bar.update(number + 1)
         return {
             key: (value - CONFIDENCE * spread, value + CONFIDENCE * spread)
             for key, value in whole.scores.items()
             if metric_of(key) not in SPREADS
-            for spread in [float(np.std([scores[key] for scores in drawn], ddof=1))]
+            for spread in [float(np.std([scores[key] for scores in resampled], ddof=1))]
         }
 
     def _protocol(self, fake: ImageSet) -> dict[str, Any]:
-        """What every metric's number depends on."""
+        """Return the facts that all metrics depend on."""
         return {
             "split": self._split,
             "real_images": len(self._real),
@@ -373,16 +373,16 @@ class Reference:
 
 
 def _choose(images: Images | Tensor, count: int | None, seed: int) -> Images | Tensor:
-    """`count` of the images; which ones follows from their order."""
+    """Return a random subset of `count` images, determined by `seed` and their order."""
     if count is None:
         return images
     if not 2 <= count <= len(images):
-        raise DataError(f"cannot draw {count} of {len(images)} images: give a number from 2 to {len(images)}")
+        raise DataError(f"cannot sample {count} of {len(images)} images: give a number from 2 to {len(images)}")
     indices = sorted(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
     return images[indices] if isinstance(images, Tensor) else images.subset(indices)
 
 
-def _counted(key: str, count: int | None) -> str:
+def _with_count(key: str, count: int | None) -> str:
     """``fid@…`` -> ``fid500@…``, ``fid10k@…``."""
     if count is None:
         return key
@@ -399,7 +399,7 @@ def evaluate(
     seed: int = 0,
     bootstrap: int = 0,
 ) -> Measurement:
-    """The distance of ``fake`` from ``real`` by every one of ``metrics``; arguments and errors as in Reference."""
+    """Score ``fake`` against ``real`` with ``metrics``; arguments and errors as in Reference."""
     return Reference(real, metrics, features, seed=seed).measure(fake, bootstrap=bootstrap)
 
 
@@ -417,59 +417,55 @@ def evaluate_folders(
     icc: bool = True,
     reporter: Reporter | None = None,
 ) -> list[Measurement]:
-    """The distance of the images under each of ``fakes`` (folder or zip) from those under ``real``.
+    """Score the images under each of ``fakes`` (folder or zip) against those under ``real``.
 
-    Several are repeats: their counts have to agree, or ``count`` has to be given. Arguments and errors as in Reference
-    and its ``measure``, and in `open_source`.
+    Several fakes must have the same number of images, unless ``count`` is given. Arguments and errors as in Reference,
+    its ``measure``, and `open_source`.
     """
-    sources = [open_source(place, minimum=2, skip_bad=skip_bad, white=white, icc=icc) for place in (real, *fakes)]
-    same = [fake for fake in sources[1:] if check_apart(sources[0], fake)]
+    sources = [open_source(path, minimum=2, skip_bad=skip_bad, white=white, icc=icc) for path in (real, *fakes)]
+    same = [fake for fake in sources[1:] if check_overlap(sources[0], fake)]
     if reporter:
         reporter.note((*notes_of(*sources), *(f"{shown(fake.path)}: the real images themselves" for fake in same)))
     counts = sorted({len(source) for source in sources[1:]})
     if count is None and len(counts) > 1:
         raise ConfigError(
-            f"folders of {counts[0]} and {counts[-1]} images cannot be put side by side: "
-            f"give --images {counts[0]} to draw as many of each"
+            f"folders of {counts[0]} and {counts[-1]} images cannot be compared: "
+            f"give --images {counts[0]} to sample as many of each"
         )
     if count is not None and count > counts[0]:
-        raise DataError(f"cannot draw {count} of {counts[0]} images: give a number from 2 to {counts[0]}")
+        raise DataError(f"cannot sample {count} of {counts[0]} images: give a number from 2 to {counts[0]}")
     network = load_network(features, metrics)
     reference = Reference(sources[0], metrics, network, cache=cache, reporter=reporter)
     return [reference.measure(source, count=count, bootstrap=bootstrap) for source in sources[1:]]
 
 
 def load_network(features: str | None, metrics: Sequence[str] | None) -> FeatureNetwork | None:
-    """The network of a specification, on the GPU if there is one; None if no requested metric needs it.
+    """Load a feature network, on the GPU if there is one; None if no requested metric needs it.
 
-    Unknown metrics are refused before anything is read.
+    Raises ConfigError for unknown metrics before anything is read.
     """
-    if metrics and all(_known(name).needs == "nothing" for name in metrics):
+    needs = {_find_metric(name).needs for name in metrics or ()}
+    if needs == {"nothing"}:
         return None
-    for name in metrics or ():
-        _known(name)
     return load_features(features, device="cuda" if torch.cuda.is_available() else "cpu") if features else None
 
 
 def possible_metrics(network: FeatureNetwork | None) -> list[str]:
-    """All metrics available with this network, or without one."""
-    had = {"nothing"} if network is None else {"nothing", "features"} | ({"logits"} if network.classes else set())
-    return [name for name, metric in METRICS.items() if metric.needs in had]
+    """Return all metrics available with this network, or without one."""
+    available = {"nothing"} if network is None else {"nothing", "features"} | ({"logits"} if network.classes else set())
+    return [name for name, metric in METRICS.items() if metric.needs in available]
 
 
-# ── what is refused, and what is warned of ───────────────────────────────────────────────────────────────────────────
-
-
-def _known(name: str) -> Metric:
+def _find_metric(name: str) -> Metric:
     if name not in METRICS:
         raise ConfigError(f"unknown metric {name!r}: choose from {', '.join(METRICS)}")
     return METRICS[name]
 
 
-def _checked(metrics: Sequence[str], features: FeatureNetwork | None) -> list[str]:
-    """The requested metrics without repeats; ConfigError if one is unknown or unavailable."""
+def _check_metrics(metrics: Sequence[str], features: FeatureNetwork | None) -> list[str]:
+    """Return the requested metrics without repeats; raises ConfigError if one is unknown or unavailable."""
     for name in metrics:
-        needs = _known(name).needs
+        needs = _find_metric(name).needs
         if needs != "nothing" and features is None:
             raise ConfigError(f"{name} needs a feature network: give --features squeezenet:PATH or inception")
         if needs == "logits" and features is not None and features.classes is None:
@@ -482,12 +478,12 @@ def _checked(metrics: Sequence[str], features: FeatureNetwork | None) -> list[st
 
 
 def _features_key(network: FeatureNetwork) -> str:
-    """The part of a metric's key behind the @."""
+    """Return the part of a metric's key after the @."""
     return f"{network.name}-{network.preprocessing}-{network.size}"
 
 
 def _sharpness_warnings(real: ImageSet, fake: ImageSet, network: FeatureNetwork | None) -> tuple[str, ...]:
-    """A warning where one side is enlarged more than the other: the network sees that blur before anything else."""
+    """Warn if one side is upsampled more than the other: that blur dominates the features."""
     if network is None:
         return ()
     shortest: Mapping[str, int] = {"real": real.lengths[0], "fake": fake.lengths[0]}
@@ -496,6 +492,6 @@ def _sharpness_warnings(real: ImageSet, fake: ImageSet, network: FeatureNetwork 
     smaller, larger = sorted(shortest, key=lambda name: shortest[name])
     pixels = shortest[smaller]
     return (
-        f"{smaller} images of {pixels} px are enlarged to {network.size} px and {larger} ones less or not: "
-        f"part of the distance is sharpness, shrink the {larger} ones to {pixels} px first",
+        f"{smaller} images of {pixels} px are upsampled to {network.size} px and {larger} ones less or not: "
+        f"part of the distance is sharpness, downsample the {larger} ones to {pixels} px first",
     )

@@ -96,7 +96,7 @@ def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
     first = measurements[0]
     for other in measurements[1:]:
         if difference := next(differences(first, other), None):
-            raise ConfigError(f"scores of different protocols cannot be put side by side: {difference}")
+            raise ConfigError(f"scores of different protocols cannot be compared: {difference}")
     return {
         key: Summary.of([measurement.scores[key] for measurement in measurements])
         for key in first.scores

@@ -1,11 +1,11 @@
-"""Sliced Wasserstein distance of Laplacian-pyramid patches: a measure of GANs that needs no network.
+"""Sliced Wasserstein distance of Laplacian-pyramid patches: a GAN metric without a network.
 
 Karras et al. 2018, "Progressive Growing of GANs" (https://arxiv.org/abs/1710.10196, section 5): every image becomes a
-pyramid of detail, one level per scale; every level becomes 7×7 patches at random places; the patches of real and fake
-images are two clouds of points, and their distance is averaged over directions, in each of which it is a matter of
-sorting. Fine levels compare texture, the coarsest one compares layout.
+Laplacian pyramid; every level becomes 7×7 patches at random positions; the patches of real and fake images are two
+point clouds, whose Wasserstein distance is averaged over random projections, where it reduces to sorting. Fine levels
+compare texture, the coarsest one compares layout.
 
-Each cloud is standardized by itself, so a mere change of brightness, contrast or tint costs nothing.
+Each cloud is standardized by itself, so a change of brightness, contrast or tint alone does not matter.
 """
 
 import numpy as np
@@ -16,24 +16,24 @@ from torch import Tensor
 SMALLEST_SIDE = 8  # pixels: the smallest power of two that holds a patch
 COARSEST_LEVEL = 16  # pixels
 PATCH = 7  # pixels
-NUM_DIRECTIONS = 4 * 128  # the paper's repeats × its directions in each: an average over both is one over all
+NUM_DIRECTIONS = 4 * 128  # the paper's repeats × directions per repeat: averaging over both is averaging over all
 IMAGES_AT_ONCE = 64
 DIRECTIONS_AT_ONCE = 32
-# Below this spread, in gray levels, a channel holds nothing but rounding errors, which must not be blown up to texture.
+# Below this spread, in gray levels, a channel contains only rounding errors, which must not be amplified to texture.
 SMALLEST_DEVIATION = 1e-3
 
 
 def sliced_wasserstein(real: Tensor, fake: Tensor, *, patches: int = 128, seed: int = 0) -> dict[str, float]:
-    """The distance of two sets of images at every scale.
+    """Return the distance of two sets of images at every scale.
 
-    real, fake    uint8 [n, 3, side, side] and [m, 3, side, side]; side a power of two from 8 px. The larger set is cut
-                  down to the number of the smaller by a random choice
-    patches       taken from each level of each image
-    seed          of the choice, of the patches' places (the same for both sets) and of the directions
+    real, fake    uint8 [n, 3, side, side] and [m, 3, side, side]; side a power of two from 8 px. The larger set is
+                  randomly subsampled to the size of the smaller
+    patches       per level and image
+    seed          of the subsample, the patch positions (the same for both sets) and the directions
 
     Returns the distance at each level, by its side in pixels ("64", "32" and "16" for images of 64 px; levels end at 16
-    px, or at the image itself where it is smaller), and their "mean". In standard deviations of the patches, not times
-    1000 as papers print it; zero for equal sets. It is biased upward for few images: compare equal numbers only.
+    px, or at the image itself if it is smaller), and their "mean". In standard deviations of the patches, not times
+    1000 as in papers; zero for equal sets. It is biased upward for few images: compare equal numbers only.
     Raises ValueError for other shapes.
     """
     _check(real, fake)
@@ -54,7 +54,7 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, patches: int = 128, seed: 
 
 
 def _check(real: Tensor, fake: Tensor) -> None:
-    """Refuse what has no pyramid."""
+    """Raise ValueError for images without a pyramid."""
     side = real.shape[-1]
     square = real.shape[1:] == fake.shape[1:] == (3, side, side)
     if not square or real.dtype != torch.uint8 or fake.dtype != torch.uint8:
@@ -79,16 +79,16 @@ def _descend(images: Tensor, corners: Tensor, coarsest: bool) -> tuple[Tensor, T
 
     images      uint8 or float32 [n, 3, level, level], low-passed down to this level
     corners     int64 [n, patches, 2]: the top row and the left column of each patch
-    coarsest    whether this level ends the pyramid: it is the image itself then, not the detail that the next one lacks
+    coarsest    whether this is the last level, which is the image itself and not the detail missing in the next one
 
     Returns the level's patches as points, float32 [n * patches, 147], each channel with mean 0 and deviation 1 over all
     of them; and the images low-passed down to the next level, float32 [n, 3, level / 2, level / 2].
     """
     patches, coarser = [], []
-    for batch, places in zip(torch.split(images, IMAGES_AT_ONCE), torch.split(corners, IMAGES_AT_ONCE), strict=True):
+    for batch, positions in zip(torch.split(images, IMAGES_AT_ONCE), torch.split(corners, IMAGES_AT_ONCE), strict=True):
         current = batch.float()
-        below = _shrink(current)
-        patches.append(_cut(current if coarsest else current - _enlarge(below), places))
+        below = _downsample(current)
+        patches.append(_cut(current if coarsest else current - _upsample(below), positions))
         coarser.append(below)
     points = torch.cat(patches)
     deviation, mean = torch.std_mean(points, dim=(0, 1, 2), correction=0)
@@ -105,12 +105,12 @@ def _cut(images: Tensor, corners: Tensor) -> Tensor:
     return images[which, :, rows, columns].flatten(0, 1)
 
 
-def _shrink(images: Tensor) -> Tensor:
+def _downsample(images: Tensor) -> Tensor:
     """Low-pass and every other pixel: [n, 3, h, w] -> [n, 3, h / 2, w / 2]."""
     return _smooth(images, stride=2)
 
 
-def _enlarge(images: Tensor) -> Tensor:
+def _upsample(images: Tensor) -> Tensor:
     """Zeros between the pixels and low-pass: [n, 3, h, w] -> [n, 3, 2h, 2w]."""
     n, channels, height, width = images.shape
     spread = images.new_zeros(n, channels, 2 * height, 2 * width)
@@ -134,9 +134,9 @@ def _cloud_distance(real: Tensor, fake: Tensor, directions: Tensor) -> float:
     """
     directions = (directions / directions.norm(dim=0)).to(real.device)
     total = 0.0
-    for some in torch.split(directions, DIRECTIONS_AT_ONCE, dim=1):
-        # Transposed, so that what is sorted lies in one piece of memory. NumPy sorts several times faster than torch,
-        # which also sorts the indices.
-        one, other = (np.sort((some.T @ cloud.T).cpu().numpy(), axis=1) for cloud in (real, fake))
+    for chunk in torch.split(directions, DIRECTIONS_AT_ONCE, dim=1):
+        # Transposed, so that sorted values are contiguous. NumPy sorts several times faster than torch, which also
+        # sorts the indices.
+        one, other = (np.sort((chunk.T @ cloud.T).cpu().numpy(), axis=1) for cloud in (real, fake))
         total += float(np.abs(one - other).mean(axis=1, dtype=np.float64).sum())
     return total / directions.shape[1]

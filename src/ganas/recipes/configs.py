@@ -34,14 +34,14 @@ def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunC
 
 
 def images_of(job: Job) -> int:
-    """How many pairs a job is to see."""
+    """Return the number of image pairs a job trains on."""
     config = job_config(job)
-    learning = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-    return config.training.images or max(learning) * (config.training.epochs or 1)
+    counts = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
+    return config.training.images or max(counts) * (config.training.epochs or 1)
 
 
-def seeing(config: RunConfig, images: int) -> RunConfig:
-    """A config with another length, in pairs."""
+def with_images(config: RunConfig, images: int) -> RunConfig:
+    """Return a config with another length, in image pairs."""
     return config.model_copy(update={"training": config.training.model_copy(update={"images": images, "epochs": None})})
 
 

@@ -80,7 +80,7 @@ def describe(recipe: Recipe, recipe_folder: RecipeFolder, workers: int) -> list[
     """Return human-readable lines: the remaining searches and trainings, their times, and the total."""
     for job in recipe.jobs:
         refuse_changed(job, recipe_folder)
-    remaining = [job for job in recipe.jobs if recipe_folder.outcome(job) is None]
+    remaining = [job for job in recipe.jobs if recipe_folder.result(job) is None]
     done = len(recipe.jobs) - len(remaining)
     lines = [f"{done} of {len(recipe.jobs)} jobs are done"] if done else []
     if not remaining:

@@ -77,14 +77,14 @@ SCALES: Mapping[str, Scale] = {
 
 
 @dataclass(frozen=True)
-class Network:
+class FeatureSpec:
     """The feature network that scores are computed with: its name on the command line and the digest of its weights."""
 
     features: str | None
     digest: str | None
 
 
-NO_FEATURES = Network(None, None)
+NO_FEATURES = FeatureSpec(None, None)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ def _applies(setting: str, kind: str) -> bool:
 class FigureBuilder:
     """Build the jobs of a figure for one data set at one scale."""
 
-    def __init__(self, dataset: Dataset, scale: Scale, network: Network, seed: int, settings: Sequence[str]) -> None:
+    def __init__(
+        self, dataset: Dataset, scale: Scale, network: FeatureSpec, seed: int, settings: Sequence[str]
+    ) -> None:
         self._dataset, self._scale, self._network, self._seed = dataset, scale, network, seed
         # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
         self._split = (("data.split_seed", seed),)
@@ -272,7 +274,7 @@ def recipe(
     scale: str,
     datasets: Sequence[Dataset],
     *,
-    network: Network = NO_FEATURES,
+    network: FeatureSpec = NO_FEATURES,
     seed: int = 0,
     settings: Sequence[str] = (),  # of --set; each goes to the searches and trainings that have its key
 ) -> Recipe:

@@ -2,10 +2,10 @@
 
 OUT/jobs/ID/
   job.json       what to do
-  config.yaml    what its run is told, but for places and its size
+  config.yaml    the config of its run, without paths and sizes
   run/           the run of ``ganas search`` or ``ganas train``
   scores.json    train: both directions on the test images, and the sizes of the generators
-  result.json    written last: how it ended (`ganas.jobs.result.Result`)
+  result.json    written last: the outcome (`ganas.jobs.result.Result`)
   log.txt, lock
 """
 
@@ -24,62 +24,61 @@ from ganas.settings import read_setting
 from ganas.store import Run
 
 JOB = "job.json"
-RUN_AGAIN = "remove its folder, and it is run again"
-JOB_PREFIX = "job:"  # how an architecture that another job finds begins
+RUN_AGAIN = "remove its folder to run it again"
+JOB_PREFIX = "job:"  # prefix of an architecture that another job finds
 SIZE_SEPARATOR = "@"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Two domains, split into images to learn from and images to be judged by."""
+    """Two domains, split into training and test images."""
 
     name: str
     folder: str  # with trainA, trainB, testA and testB
-    count_a: int  # images to learn from
+    count_a: int  # training images
     count_b: int
-    digest: str  # of all images: those of jobs that are done must not change
+    digest: str  # of all images: finished jobs must not depend on changed ones
 
     def part(self, name: str) -> Path:
-        """``trainA`` and so on."""
+        """Return the folder of a part: ``trainA``, ``trainB``, ``testA`` or ``testB``."""
         return Path(self.folder) / name
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told. Equal jobs have equal ids, whichever figure they are for."""
+    """The specification of a job. Equal jobs have equal ids, also across figures."""
 
     kind: Literal["search", "train"]
-    name: str  # of the variant, for people
+    name: str  # of the variant, human-readable
     dataset: Dataset
     preset: str
     seed: int
-    values: tuple[tuple[str, Any], ...] = ()  # of the config, beside the preset's
-    settings: tuple[str, ...] = ()  # of --set, which have the last word
+    values: tuple[tuple[str, Any], ...] = ()  # of the config, over the preset's
+    settings: tuple[str, ...] = ()  # of --set, over everything else
     features: str | None = None
     weights: str | None = None  # digest of the network that `features` names
     architecture: str | None = None  # train: as on the command line, or job:ID of a search
-    match: str | None = None  # train: --match-size, or job:ID@SIZE: like what a search found, in total of that size
+    match: str | None = None  # train: --match-size, or job:ID@SIZE: like that search's result at total size SIZE
     match_each: bool = False
 
     @property
     def id(self) -> str:
-        """A readable beginning, and ten hex digits of all that results depend on; not of where files lie.
+        """A readable prefix and ten hex digits of everything that results depend on, except paths.
 
-        What a preset's name and the defaults stand for is a version's of ganas: ``config.yaml`` has it.
+        The values of presets and defaults depend on the version of ganas: ``config.yaml`` has them.
         """
         content = asdict(self) | {"dataset": self.dataset.digest, "features": network_of(self.features)}
-        told = dict(read_setting(RunConfig, setting) for setting in self.settings)  # however they are written
-        content["settings"] = sorted((key, told[key]) for key in told.keys() - adjustable(RunConfig).keys())
+        settings = dict(read_setting(RunConfig, setting) for setting in self.settings)  # parsed: 1e3 equals 1000
+        content["settings"] = sorted((key, settings[key]) for key in settings.keys() - adjustable(RunConfig).keys())
         del content["name"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]
         return f"{readable_id(self.dataset.name)}-{self.kind}-{self.seed}-{digest}"
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Ids of the jobs that have to end first."""
-        wanted = (self.architecture, self.match)
-        found = (text.removeprefix(JOB_PREFIX) for text in wanted if text and text.startswith(JOB_PREFIX))
-        return tuple(text.partition(SIZE_SEPARATOR)[0] for text in found)
+        """Ids of the jobs that have to finish first."""
+        names = (text for text in (self.architecture, self.match) if text and text.startswith(JOB_PREFIX))
+        return tuple(name.removeprefix(JOB_PREFIX).partition(SIZE_SEPARATOR)[0] for name in names)
 
     def to_json(self) -> str:
         """The text of a ``job.json``."""
@@ -87,7 +86,7 @@ class Job:
 
     @classmethod
     def read(cls, folder: Run) -> "Job":
-        """Out of its folder; raises `RunError`."""
+        """Read a job from its folder; raises `RunError`."""
         path = folder.path / JOB
         return cls.from_json(path.read_text(encoding="utf-8"), str(path))
 
@@ -102,38 +101,38 @@ class Job:
 
 
 def readable_id(text: str) -> str:
-    """What of a name can stand in the name of a file anywhere."""
+    """Replace characters that not every file system allows in a name."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)
 
 
 class RecipeFolder:
-    """The folder of a recipe; every job has one of its own in it."""
+    """The folder of a recipe, which has one folder per job."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, folder: Run) -> "RecipeFolder":
-        """The one that a job's folder is in."""
+        """Return the recipe folder that contains a job's folder."""
         return cls(folder.path.parent.parent)
 
     def job(self, name: str) -> Run:
-        """Where a job's files are."""
+        """Return the folder of a job."""
         return Run(self.path / "jobs" / name)
 
     def run(self, name: str) -> Run:
-        """The run of its search or training."""
+        """Return the run of a job's search or training."""
         return Run(self.path / "jobs" / name / "run")
 
-    def outcome(self, job: Job) -> Result | None:
-        """That of a job that is done, as long as what it was for is there."""
+    def result(self, job: Job) -> Result | None:
+        """Return the result of a job that is done, or None; its output file must still exist."""
         result = read_result(self.job(job.id))
-        return result if result and result.state == "done" and self.product(job).is_file() else None
+        return result if result and result.state == "done" and self.output(job).is_file() else None
 
-    def product(self, job: Job) -> Path:
-        """What a job is for: the result of a search, the scores of a training."""
+    def output(self, job: Job) -> Path:
+        """Return the file that a job produces: the result of a search, or the scores of a training."""
         return self.run(job.id).result if job.kind == "search" else self.scores(job.id)
 
     def scores(self, name: str) -> Path:
-        """What a training came to."""
+        """Return the file with a training's scores."""
         return self.path / "jobs" / name / "scores.json"

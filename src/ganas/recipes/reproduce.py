@@ -1,10 +1,13 @@
-"""``ganas reproduce``: a recipe's searches and trainings as a queue over an executor, then its table and figure."""
+"""``ganas reproduce``: open or download data sets, run a figure's searches and trainings, write its table and plot."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from ganas.config import absolute_features
+from ganas.cyclegan.config import RunConfig
 from ganas.errors import ConfigError, GanasError
 from ganas.jobs.executor import Executor
 from ganas.jobs.job import Job as QueueJob
@@ -13,9 +16,10 @@ from ganas.jobs.queue import Queue
 from ganas.jobs.result import Result
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
-from ganas.recipes.configs import images_of, portable_config, refuse_changed
-from ganas.recipes.figures import Recipe
-from ganas.recipes.jobs import JOB, Job, RecipeFolder
+from ganas.recipes.configs import images_of, job_config, portable_config, refuse_changed
+from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
+from ganas.recipes.figures import NO_FEATURES, PAPER_DATASETS, FeatureSpec, Recipe, recipe
+from ganas.recipes.jobs import JOB, Dataset, Job, RecipeFolder
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.signals import StopSignal
 from ganas.store import results_folder
@@ -23,98 +27,181 @@ from ganas.store import results_folder
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of a recipe."""
+    """The results of a recipe."""
 
     table: str  # Markdown
     files: tuple[Path, ...]
-    failed: tuple[str, ...]  # a line for each job that came to nothing
+    failed: tuple[str, ...]  # one line per failed job
 
 
-def check_jobs_device(options: ExecutorOptions, device: str) -> None:
-    """Raise `ConfigError` where jobs cannot have the device; what the nodes of a cluster have, they know themselves."""
+def reproduce(
+    figure: str,  # fig3, fig4, fig5 or fig6 of CycleGANAS
+    out: StrPath,
+    *,
+    scale: str = "tiny",  # or small, paper: model sizes, training lengths and repeats
+    # folders with trainA, trainB, testA and testB, or names of the paper's data sets, which are downloaded once;
+    # default: the built-in photographs at tiny scale, the figure's data sets at paper scale
+    data: Sequence[str] = (),
+    executor: ExecutorOptions = ExecutorOptions(),
+    features: str | None = None,  # specification of a feature network; None: scores are sliced Wasserstein distances
+    seed: int = 0,
+    settings: Sequence[str] = (),  # as --set, "section.key=value", for every job
+) -> Reproduction:
+    """Run every search and training of a figure, then write a table and a plot; the same call resumes.
+
+    Raises `UserError` for anything the user can fix, `GanasError` if every training failed, `Stopped` on a signal.
+    """
+    request, folder = _request(figure, scale, data, executor, features, seed, settings), as_path(out)
+    if scale == "paper":
+        for line in request.cost(folder, executor.workers or 1):
+            Reporter().say(line)
+    workers = _open_executor(executor, request.config.training.device)
+    datasets = [find_dataset(name, request.config.data) for name in request.names] or [demo_dataset(folder)]
+    return run_recipe(request.recipe(datasets), folder, workers)
+
+
+def dry_run(
+    figure: str,
+    out: StrPath,
+    *,
+    scale: str = "tiny",
+    data: Sequence[str] = (),
+    executor: ExecutorOptions = ExecutorOptions(),
+    features: str | None = None,
+    seed: int = 0,
+    settings: Sequence[str] = (),
+) -> list[str]:
+    """Return human-readable lines with the cost of `reproduce`; nothing is written or downloaded."""
+    request = _request(figure, scale, data, executor, features, seed, settings)
+    return request.cost(as_path(out), executor.workers or 1)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The checked arguments of `reproduce`, before any image is read."""
+
+    figure: str
+    scale: str
+    names: Sequence[str]  # of data sets; empty: the built-in photographs
+    network: FeatureSpec
+    seed: int
+    settings: Sequence[str]
+    config: RunConfig  # of the first job, with a stand-in for the images
+
+    def recipe(self, datasets: Sequence[Dataset]) -> Recipe:
+        return recipe(self.figure, self.scale, datasets, network=self.network, seed=self.seed, settings=self.settings)
+
+    def cost(self, out: Path, workers: int) -> list[str]:
+        """Return human-readable lines with the cost of the remaining jobs, measured here; nothing is downloaded."""
+        from ganas.recipes.cost import describe_in_subprocess
+
+        with tempfile.TemporaryDirectory() as folder:
+            data = self.config.data
+            datasets = [expected_dataset(name, data) for name in self.names] or [demo_dataset(Path(folder))]
+            return describe_in_subprocess(self.recipe(datasets), RecipeFolder(out), workers)
+
+
+def _request(
+    figure: str,
+    scale: str,
+    data: Sequence[str],
+    executor: ExecutorOptions,
+    features: str | None,
+    seed: int,
+    settings: Sequence[str],
+) -> _Request:
+    """Check everything that can be checked before anything is downloaded."""
     from ganas.machine import check_device
+    from ganas.metrics.features import load_features
 
-    if device.startswith("cuda:"):
-        raise ConfigError("training.device: give cuda alone, jobs are spread over the GPUs there are")
-    if options.executor == "local":
-        check_device(device)
+    stand_in = Dataset("stand-in", "stand-in", 100, 100, "")
+    unread = FeatureSpec(absolute_features(features), None)
+    config = job_config(recipe(figure, scale, [stand_in], network=unread, seed=seed, settings=settings).jobs[0])
+    if config.training.device.startswith("cuda:"):
+        raise ConfigError("training.device: give cuda alone, jobs are spread over all GPUs")
+    if executor.executor == "local":  # the nodes of a cluster check theirs
+        check_device(config.training.device)
+    names = data or (PAPER_DATASETS[figure] if scale == "paper" else ())
+    if not names and scale != "tiny":
+        raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
+    network = NO_FEATURES
+    if features:
+        network = FeatureSpec(absolute_features(features), load_features(features, device="cpu").digest)
+    elif scale != "tiny":
+        Reporter().say(
+            "without --features scores are sliced Wasserstein distances; adding a network later trains everything again"
+        )
+    return _Request(figure, scale, names, network, seed, settings, config)
 
 
-def open_executor(options: ExecutorOptions, device: str) -> Executor:
-    """What does a recipe's jobs, a core each, on `device` (auto, cpu or cuda); raises `ConfigError`."""
+def _open_executor(options: ExecutorOptions, device: str) -> Executor:
+    """Open an executor for jobs of one core each on `device` (auto, cpu or cuda); raises `ConfigError`."""
     import torch
 
     return options.open(gpus=0 if device == "cpu" else torch.cuda.device_count())
 
 
-def reproduce(recipe: Recipe, place: StrPath, executor: Executor) -> Reproduction:
-    """Do what is not done yet, in any order that the jobs allow; the same call again goes on.
+def run_recipe(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
+    """Run all jobs that are not done, in any order that their dependencies allow, and write the report.
 
-    Raises `RunError` for trouble that somebody has to mend, or a folder in use; `Stopped` when asked to stop.
+    Raises `RunError` for problems that affect every job or a folder in use, `GanasError` if every training failed,
+    `Stopped` on a signal.
     """
-    out = as_path(place)
-    recipe_folder, reporter = RecipeFolder(out), Reporter()
+    folder = RecipeFolder(out)
     with results_folder(out, new=False), StopSignal().listening() as stop:
-        results = _do(recipe, recipe_folder, executor, reporter, stop)
+        results = _run_jobs(recipe, folder, executor, stop)
         failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
-        rows = collect(recipe, recipe_folder)
+        rows = collect(recipe, folder)
         if not rows:
             raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
         return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
 
 
-def _do(
-    recipe: Recipe, recipe_folder: RecipeFolder, executor: Executor, reporter: Reporter, stop: StopSignal
-) -> Mapping[str, Result]:
-    jobs = {job.id: job for job in recipe.jobs}
+def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: StopSignal) -> Mapping[str, Result]:
+    jobs, reporter = {job.id: job for job in recipe.jobs}, Reporter()
+
+    def describe(job: Job) -> str:
+        return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
 
     def begin(started: QueueJob) -> None:
         job = jobs[started.name]
         started.folder.write_text(started.path / JOB, job.to_json())
         started.folder.write_text(started.folder.config, portable_config(job).to_yaml())
-        reporter.say(f"{_named(job)}: begun")
+        reporter.say(f"{describe(job)}: started")
 
     def eta() -> float | None:
         return _seconds_left(recipe.jobs, queue.results, queue.capacity)
 
     queue = Queue(executor, stop, begin=begin, eta=eta)
     for job in recipe.jobs:
-        refuse_changed(job, recipe_folder)
-        folder, product = recipe_folder.job(job.id), recipe_folder.product(job)
-        if not recipe_folder.outcome(job):  # what failed in an earlier call is tried again: its cause may be gone
-            folder.result.unlink(missing_ok=True)
-        queue.add(QueueJob(job.kind, folder.path, images_of(job), job.parents, product))
-    reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {recipe_folder.path / 'jobs'}")
-    for name in queue.results:  # the driver may have been killed before it did
+        refuse_changed(job, folder)
+        job_folder = folder.job(job.id)
+        if not folder.result(job):  # retry what failed in an earlier call: its cause may have been fixed
+            job_folder.result.unlink(missing_ok=True)
+        queue.add(QueueJob(job.kind, job_folder.path, images_of(job), job.parents, folder.output(job)))
+    reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {folder.path / 'jobs'}")
+    for name in queue.results:  # an earlier driver may have been killed before it released them
         queue.release(name)
     with queue.running():
         while len(queue.results) < len(jobs):
             for ended in queue.turn():
                 job, result = jobs[ended.name], queue.results[ended.name]
                 queue.release(ended.name)
-                took = f"done in {readable_seconds(result.took)}"
-                said = took if result.state == "done" else f"failed: {result.error}"
-                reporter.say(f"{_named(job)}: {said}; {queue.counts()}{queue.eta()}")
-                if job.kind == "train" and (rows := collect(recipe, recipe_folder)):
-                    write_report(recipe, rows, recipe_folder.path)  # of what there is: it grows while one waits
+                done = result.state == "done"
+                outcome = f"done in {readable_seconds(result.took)}" if done else f"failed: {result.error}"
+                reporter.say(f"{describe(job)}: {outcome}; {queue.counts()}{queue.eta()}")
+                if job.kind == "train" and (rows := collect(recipe, folder)):
+                    write_report(recipe, rows, folder.path)  # so that users can read it while the recipe runs
     return queue.results
 
 
-def _named(job: Job) -> str:
-    return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
-
-
 def _seconds_left(jobs: Sequence[Job], results: Mapping[str, Result], capacity: int) -> float | None:
-    """If what is left takes as long as what is done of its kind, or of any, did in the mean; None: nothing is done."""
-    seconds = {
-        kind: [results[job.id].took for job in jobs if job.kind == kind and _done(job, results)]
-        for kind in ("search", "train")
-    }
-    either = [one for some in seconds.values() for one in some]
+    """Estimate the time left from the mean time of finished jobs of the same kind, or else of any; None without any."""
+    seconds: dict[str, list[float]] = {"search": [], "train": []}
+    for job in jobs:
+        if job.id in results and results[job.id].state == "done":
+            seconds[job.kind].append(results[job.id].took)
+    either = seconds["search"] + seconds["train"]
     if not either:
         return None
     return sum(mean(seconds[job.kind] or either) for job in jobs if job.id not in results) / capacity
-
-
-def _done(job: Job, results: Mapping[str, Result]) -> bool:
-    return job.id in results and results[job.id].state == "done"

@@ -1,14 +1,14 @@
 """Feature networks: from images to the vectors that FID, KID, precision and recall compare, and the logits of IS.
 
-A score depends on the network, on how images are brought to its size and on that size, so a network carries all three
-(``name``, ``preprocessing``, ``size``), and digests of the very weights it runs with. A specification says them in the
-same words as a metric's key: ``NETWORK[-PREPROCESSING[-SIZE]][:PATH]``, as in ``inception``, ``inception-legacy``,
+A score depends on the network, the preprocessing and the input size, so a network carries all three (``name``,
+``preprocessing``, ``size``), and digests of its weights. A specification names them like a metric's key:
+``NETWORK[-PREPROCESSING[-SIZE]][:PATH]``, as in ``inception``, ``inception-legacy``,
 ``squeezenet:weights.safetensors`` or ``resnet50-clean-224:resnet50.pth``.
 
 Images come as uint8 RGB. *clean* resizes them the way Parmar et al. 2022 found that scores need ("On Aliased Resizing
 and Surprising Subtleties in GAN Evaluation", https://arxiv.org/abs/2104.11222): each channel as float32 through an
 antialiased bicubic filter, up and down alike, and never rounded back to integers. *legacy* is TensorFlow 1's bilinear
-resize without antialiasing, which the first FID code used, and which older papers' numbers need.
+resize without antialiasing, which the first FID code used, and which reproduces older papers' numbers.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,10 +48,10 @@ FORMAT = "NETWORK[-clean|-legacy[-SIZE]][:PATH]"
 
 
 class Network(NamedTuple):
-    """A line of NETWORKS."""
+    """An entry of NETWORKS."""
 
-    load: Callable[[Path | None], Parts]  # from a file of weights; None: they are downloaded once
-    only_size: int | None = None  # pixels; None: it takes other sizes, too
+    load: Callable[[Path | None], Parts]  # from a weight file; None: download it once
+    only_size: int | None = None  # pixels; None: any size
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -61,7 +61,7 @@ NETWORKS: Mapping[str, Network] = {
 
 
 def parse_spec(spec: str) -> tuple[str, PreprocessingName, int | None, Path | None]:
-    """``NETWORK[-PREPROCESSING[-SIZE]][:PATH]`` -> its parts, None where left out; raises FeatureError."""
+    """``NETWORK[-PREPROCESSING[-SIZE]][:PATH]`` -> its parts, None for omitted ones; raises FeatureError."""
     words, colon, path = spec.partition(":")
     name, *rest = words.split("-")
     preprocessing = rest[0] if rest else "clean"
@@ -71,26 +71,26 @@ def parse_spec(spec: str) -> tuple[str, PreprocessingName, int | None, Path | No
             f"cannot read the feature network {spec!r}: give {FORMAT}, as in inception or squeezenet:PATH"
         )
     if colon and not path:
-        raise FeatureError(f"the path in {spec!r} is empty: give {name}:PATH, or {name} alone to have it downloaded")
-    place = expanded(path) if path else None
-    return name, preprocessing, int(size) if size else None, place  # type: ignore[return-value]
+        raise FeatureError(f"the path in {spec!r} is empty: give {name}:PATH, or {name} alone to download it")
+    file = expanded(path) if path else None
+    return name, preprocessing, int(size) if size else None, file  # type: ignore[return-value]
 
 
 def load_features(spec: str, *, device: str = "cpu") -> FeatureNetwork:
-    """The feature network that ``spec`` names, ready on ``device``.
+    """Load the feature network that ``spec`` names, on ``device``.
 
     spec      as in the module docstring. The networks are
               ``inception``      the Inception-v3 of FID (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, with
                                  TensorFlow's weights as torch-fidelity publishes them), 2048 features at 299 px
               ``squeezenet``     SqueezeNet 1.1 (Iandola et al. 2016, https://arxiv.org/abs/1602.07360), 512 features at
-                                 128 px; PATH may hold its ``.features`` alone, and then there are no logits
-              ``resnet50``, ...  any classifier of torchvision by its name there; its features are what its last layer
-                                 is given, its size that of its published transform
+                                 128 px; PATH may hold its ``.features`` alone, without logits
+              ``resnet50``, ...  any classifier of torchvision by its name there; its features are the input of its last
+                                 layer, its size that of its published transform
               PATH holds the weights (.safetensors, or a .pth state dict); without it they are downloaded once
-    device    where torch runs it
+    device    of torch
 
-    Files are only ever read as tensors: one that needs unpickling of anything else is refused and nothing in it is run.
-    Raises FeatureError where the name is unknown, or the weights are missing, damaged or another network's.
+    Files are only read as tensors: anything else in a pickle is refused and not executed.
+    Raises FeatureError if the name is unknown, or the weights are missing, damaged or another network's.
     """
     name, preprocessing, size, path = parse_spec(spec)
     if network := NETWORKS.get(name):

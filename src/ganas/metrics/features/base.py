@@ -1,4 +1,4 @@
-"""What every feature network has in common, and how one is built from a trunk, a pool and a classifier."""
+"""The interface of feature networks, and how one is built from a trunk, a pool and a classifier."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Activations(NamedTuple):
     """The output of a network for n images."""
 
     features: Tensor  # float32 [n, dimension]
-    logits: Tensor | None  # float32 [n, classes]; None: its weights have no classifier
+    logits: Tensor | None  # float32 [n, classes]; None: no classifier
 
 
 class FeatureNetwork(Protocol):
-    """A network whose features are compared, and what the protocol of a score records about it."""
+    """A network whose features are compared, and its attributes for the protocol of a score."""
 
     @property
     def name(self) -> str:
@@ -31,12 +31,12 @@ class FeatureNetwork(Protocol):
 
     @property
     def preprocessing(self) -> PreprocessingName:
-        """How images come to ``size``: a key of `PREPROCESSING`."""
+        """How images are resized to ``size``: a key of `PREPROCESSING`."""
         ...
 
     @property
     def size(self) -> int:
-        """ImageSet of its square input, in pixels."""
+        """Side of its square input, in pixels."""
         ...
 
     @property
@@ -46,7 +46,7 @@ class FeatureNetwork(Protocol):
 
     @property
     def classes(self) -> int | None:
-        """Number of logits of one image; None where its weights have no classifier."""
+        """Number of logits of one image; None without a classifier."""
         ...
 
     @property
@@ -56,22 +56,22 @@ class FeatureNetwork(Protocol):
 
     @property
     def digest(self) -> str:
-        """Short SHA-256 of the weights that features depend on: the same weights in another file have the same."""
+        """Short SHA-256 of the weights that features depend on; independent of the file format."""
         ...
 
     @property
     def classifier_digest(self) -> str | None:
-        """The same of the last layer, which makes logits of features."""
+        """The same for the classifier, which computes logits."""
         ...
 
     def __call__(self, images: Tensor, /) -> Activations:
-        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> what it makes of them, on the CPU."""
+        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> its activations, on the CPU."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class TorchNetwork:
-    """A :class:`FeatureNetwork` made of a trunk, of what makes features of its output, and of what makes logits."""
+    """A :class:`FeatureNetwork` of a trunk, and a pool and a classifier that compute features and logits from it."""
 
     name: str
     preprocessing: PreprocessingName
@@ -81,8 +81,8 @@ class TorchNetwork:
     digest: str
     classifier_digest: str | None
     trunk: nn.Module  # takes float32 [n, 3, size, size]
-    pool: nn.Module  # of its output: [n, dimension]
-    classifier: nn.Module | None  # of its output: [n, classes]
+    pool: nn.Module  # trunk output -> [n, dimension]
+    classifier: nn.Module | None  # trunk output -> [n, classes]
     mean: Tensor  # [3, 1, 1], in gray levels of [0, 255]
     deviation: Tensor  # [3, 1, 1], in gray levels
 
@@ -93,9 +93,8 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Activations:
-        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> what it makes of them, on the CPU."""
-        # An autocast of the training loop around this call would make the score depend on the training's precision.
-        # TF32 would make it depend on the kind of GPU.
+        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> its activations, on the CPU."""
+        # Autocast in the training loop would make scores depend on the training's precision, TF32 on the GPU model.
         exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
         with torch.autocast(self.mean.device.type, enabled=False), exact:
             output = self.trunk((images.to(self.mean.device) - self.mean) / self.deviation)
@@ -110,10 +109,10 @@ def extract(
     batch: int = 32,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Activations:
-    """The features and logits of every image, in order.
+    """Return the features and logits of every image, in order.
 
     images         an image source, or uint8 [n, 3, h, w]
-    batch          images that go through the network at once; the result depends on it by float32 rounding at most
+    batch          images per forward pass; affects the result only by float32 rounding
     on_progress    called with the number of images done
     """
     source = TensorImages(images) if isinstance(images, Tensor) else images
@@ -139,25 +138,25 @@ class Parts(NamedTuple):
     classifier: nn.Module | None  # of the trunk's output: [n, classes]
     mean: Tensor  # [3], in gray levels
     deviation: Tensor
-    size: int  # pixels, unless the specification says another
+    size: int  # pixels; the specification may override it
 
 
 def global_average() -> tuple[nn.Module, nn.Module]:
-    """A map [n, c, h, w] -> [n, c]."""
+    """Return modules that average [n, c, h, w] to [n, c]."""
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(1)
 
 
-def built(build: Callable[[], nn.Module], path: Path, expected: str) -> nn.Module:
-    """What ``build`` makes of the weights in ``path``; FeatureError where they are not those of ``expected``."""
+def build_checked(build: Callable[[], nn.Module], path: Path, expected: str) -> nn.Module:
+    """Call ``build``, which loads weights from ``path``; raises FeatureError if they are not those of ``expected``."""
     try:
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away: training must not notice
+        with torch.random.fork_rng(devices=[]):  # sampling the discarded initial weights must not affect training
             return build()
     except (RuntimeError, TypeError, ValueError) as error:  # load_state_dict: missing, unknown or misshapen keys
         raise FeatureError(f"{path} does not hold the weights of {expected}: its tensors don't fit") from error
 
 
 def assemble(name: str, preprocessing: PreprocessingName, size: int | None, parts: Parts, device: str) -> TorchNetwork:
-    """The network on its device, with digests, once it was seen to take images of its size."""
+    """Check that the network accepts images of its size, and return it on its device, with digests."""
     size = size or parts.size
     trunk = parts.trunk.requires_grad_(False).eval()
     classifier = parts.classifier.requires_grad_(False).eval() if parts.classifier else None

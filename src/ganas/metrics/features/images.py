@@ -1,4 +1,4 @@
-"""Images on their way into a feature network: read one at a time, resized by one of two protocols, in batches."""
+"""Read, resize and batch images for a feature network."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ PreprocessingName = Literal["clean", "legacy"]
 class TensorImages(Images):
     """A tensor as :class:`Images`.
 
-    images    uint8 [n, 3, h, w]; ValueError otherwise, so that images in [-1, 1] are never scored by mistake
+    images    uint8 [n, 3, h, w]; raises ValueError otherwise, so that images in [-1, 1] are never scored by mistake
     """
 
     def __init__(self, images: Tensor) -> None:
@@ -36,13 +36,13 @@ class TensorImages(Images):
         return Image.fromarray(self._images[index].permute(1, 2, 0).cpu().numpy())
 
     def digest(self) -> str:
-        """16 hex digits that change when a pixel or the shape does."""
+        """Return 16 hex digits of all pixels and the shape."""
         pixels = self._images.cpu().contiguous().numpy()
         return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
 
 
 def clean_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
-    """One image at ``size`` × ``size`` pixels by the *clean* protocol of Parmar et al. 2022 (module docstring).
+    """Resize one image to ``size`` × ``size`` pixels by the *clean* protocol of Parmar et al. 2022 (module docstring).
 
     image    PIL RGB, or uint8 [3, h, w]
 
@@ -57,7 +57,7 @@ def clean_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.N
 
 
 def legacy_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
-    """One image at ``size`` × ``size`` pixels by TensorFlow 1's bilinear resize, which aliases; shapes as above."""
+    """Resize one image with TensorFlow 1's bilinear filter, which aliases; shapes as in `clean_resize`."""
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
     channels = np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else image
@@ -73,10 +73,10 @@ PREPROCESSING: Mapping[PreprocessingName, Resize] = {"clean": clean_resize, "leg
 def resized_batches(
     images: Images, size: int, batch: int, preprocessing: PreprocessingName = "clean"
 ) -> Iterator[Tensor]:
-    """Every image in order, as float32 [batch or fewer, 3, size, size].
+    """Yield every image in order, as float32 [batch or fewer, 3, size, size].
 
-    The next batch is read and resized by threads (as many as torch computes with) while the caller works on this one:
-    decoding and resizing release the interpreter's lock. Two batches are held at most, whatever n is.
+    Threads (as many as torch uses) read and resize the next batch while the caller works on this one: decoding and
+    resizing release the GIL. At most two batches are in memory.
     """
     resize = PREPROCESSING[preprocessing]
 

@@ -4,21 +4,21 @@ from pathlib import Path
 
 from torch import nn
 
-from ganas.metrics.features.base import Parts, built, global_average
+from ganas.metrics.features.base import Parts, build_checked, global_average
 from ganas.metrics.features.weights import read_published
 
-SIZE = 128  # pixels: near the size of the images that are compared, and cheap enough between training steps
+SIZE = 128  # pixels: close to typical training resolutions, and cheap enough during training
 
 
 def load(path: Path | None) -> Parts:
-    """SqueezeNet 1.1, at 128 px."""
+    """Load SqueezeNet 1.1, at 128 px."""
     return load_version("squeezenet1_1", "squeezenet", path)._replace(size=SIZE)
 
 
 def load_version(model: str, name: str, path: Path | None) -> Parts:
-    """A version by torchvision's name. The file may hold its ``.features`` alone; there are no logits then.
+    """Load a version by torchvision's name; a file with ``.features`` alone gives no logits.
 
-    The classifier is a 1×1 convolution of the map, followed by the average.
+    The classifier is a 1×1 convolution of the feature map, followed by the average.
     """
     from torchvision.models import get_model  # slow to import
 
@@ -30,7 +30,7 @@ def load_version(model: str, name: str, path: Path | None) -> Parts:
         (network if whole else network.get_submodule("features")).load_state_dict(published.weights)
         return network
 
-    network = built(build, published.path, f"{model} from torchvision")
+    network = build_checked(build, published.path, f"{model} from torchvision")
     classifier = nn.Sequential(network.get_submodule("classifier"), nn.Flatten(1)) if whole else None
     pool = nn.Sequential(*global_average())
     trunk = network.get_submodule("features")
