@@ -1,4 +1,4 @@
-"""One slot's mixture in every way it can be merged: forward and backward, kernels summed once, milliseconds.
+"""One slot's mixture in every name it can be merged: forward and backward, kernels summed once, milliseconds.
 
 python benchmarks/mixed_ops.py [--resolutions 256 64] [--width 16] [--rounds 9] [--threads 2]
 
@@ -39,31 +39,31 @@ def main() -> None:
     """Measure and print."""
     given = arguments(__doc__, resolutions=[256, 64], width=16.0)
     torch.set_num_threads(given.threads)
-    ways = {**GROUPINGS, "naive": naive}
+    groupings = {**GROUPINGS, "naive": naive}
     rows = []
     for resolution in given.resolutions:
         for layout, kind, place in SLOTS:
             network = getattr(LAYOUTS[layout], kind)
             width = given.width if kind == "generator" else 64
-            built = {way: build(network, width, mixture("", grouping)) for way, grouping in ways.items()}
+            built = {name: build(network, width, mixture("", grouping)) for name, grouping in groupings.items()}
             sides: list[int] = []
-            searched = {way: [m for m in net.modules() if isinstance(m, MixedOp)] for way, net in built.items()}
+            searched = {name: [m for m in net.modules() if isinstance(m, MixedOp)] for name, net in built.items()}
             searched["naive"][place].register_forward_pre_hook(lambda _, x, sides=sides: sides.append(x[0].shape[2]))
             with torch.no_grad():
                 built["naive"](torch.zeros(1, 3, resolution, resolution))
             for precision in ("float32", "bf16"):
-                times: dict[str, list[float]] = {way: [] for way in ways}
+                times: dict[str, list[float]] = {name: [] for name in groupings}
                 for number in range(given.rounds + 2):
-                    for way in ways:
-                        mixed = searched[way][place].to(memory_format=torch.channels_last)
+                    for name in groupings:
+                        mixed = searched[name][place].to(memory_format=torch.channels_last)
                         began = time.perf_counter()
                         step(mixed, sides[0], precision)
                         if number >= 2:
-                            times[way].append(1000 * (time.perf_counter() - began))
+                            times[name].append(1000 * (time.perf_counter() - began))
                 slot = network.searched[place]
                 what = f"{layout} {slot.name}, {slot.c_in.at(width)} → {slot.c_out.at(width)}, {sides[0]}²"
-                rows.append((what, precision, *(f"{median(times[way]):.1f}" for way in ways)))
-    print_table(("slot", "precision", *(f"{way}, ms" for way in ways)), rows)
+                rows.append((what, precision, *(f"{median(times[name]):.1f}" for name in groupings)))
+    print_table(("slot", "precision", *(f"{name}, ms" for name in groupings)), rows)
     print(f"\n{machine(given.threads)}")
 
 

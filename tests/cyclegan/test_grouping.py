@@ -25,7 +25,7 @@ KINDS = {
     for network in (layout.generator, layout.discriminator)
     for slot in network.searched
 }
-WAYS = {
+GROUPINGS = {
     "merge_all": merge_all,
     "split_dilated": split_dilated,
     "each": lambda _, __, ops: [[name] for name in ops],
@@ -63,14 +63,14 @@ def outcome(mixed: MixedOp, size: tuple[int, int], dtype: torch.dtype) -> Iterat
 
 
 @every_kind
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", GROUPINGS)
 @pytest.mark.parametrize("size", [(16, 16), (12, 18)])
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_every_way_is_the_naive_mixture(
     slot: Slot, way: str, size: tuple[int, int], dtype: torch.dtype, tolerance: float
 ) -> None:
     expected = dict(outcome(mixed_op(slot, naive, dtype), size, dtype))
-    found = dict(outcome(mixed_op(slot, WAYS[way], dtype), size, dtype))
+    found = dict(outcome(mixed_op(slot, GROUPINGS[way], dtype), size, dtype))
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert (found[name] - tensor).abs().max() <= tolerance * tensor.abs().max(), name
@@ -79,7 +79,7 @@ def test_every_way_is_the_naive_mixture(
 @every_kind
 def test_a_way_leaves_no_op_out_and_takes_none_twice(slot: Slot) -> None:
     ops = {name: build_op(name, 3, 5, slot) for name in slot.ops}
-    for way in WAYS.values():
+    for way in GROUPINGS.values():
         names = [name for group in way("", slot, ops) for name in group]
         assert set(names) == set(ops)
         assert len(names) == len(set(names))

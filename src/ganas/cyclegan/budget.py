@@ -53,8 +53,8 @@ class Costs:
 
     def total(self, layout: NetworkLayout, ops: Sequence[str]) -> int:
         """Return the cost of a final network."""
-        chosen = zip(layout.searched, ops, self.slots, strict=True)
-        return self.fixed + sum(costs[slot.ops.index(op)] for slot, op, costs in chosen)
+        slots = zip(layout.searched, ops, self.slots, strict=True)
+        return self.fixed + sum(costs[slot.ops.index(op)] for slot, op, costs in slots)
 
     def expected(self, alphas: Sequence[Tensor]) -> Tensor:
         """Return the expected cost of a supernet, a scalar: fixed + Σ softmax(α) · costs."""
@@ -64,8 +64,8 @@ class Costs:
     def leading(self, alphas: Sequence[Tensor]) -> Tensor:
         """Return the cost of the network of the leading ops, a scalar without gradient."""
         # index_select: indexing by [] would synchronize with the GPU in every slot
-        chosen = [costs.index_select(0, alpha.argmax(0, keepdim=True)) for alpha, costs in self._with_costs(alphas)]
-        return torch.cat(chosen).sum() + self.fixed
+        leading = [costs.index_select(0, alpha.argmax(0, keepdim=True)) for alpha, costs in self._with_costs(alphas)]
+        return torch.cat(leading).sum() + self.fixed
 
     def _with_costs(self, alphas: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the alphas of each slot with its ops' costs, a tensor of the same dtype and device."""

@@ -120,11 +120,11 @@ class Layout:
         return self.generator if name in GENERATORS else self.discriminator
 
     def fits(self, resolution: int) -> bool:
-        """Whether square images of this many pixels a side fit the layout."""
+        """Whether images of resolution × resolution pixels fit the layout."""
         return resolution >= self.minimum and resolution % self.multiple == 0
 
     def check_resolution(self, resolution: int) -> None:
-        """Raise `ArchitectureError` unless square images of this many pixels a side fit the layout."""
+        """Raise `ArchitectureError` unless images of resolution × resolution pixels fit the layout."""
         if not self.fits(resolution):
             below = max(self.minimum, resolution // self.multiple * self.multiple)
             raise ArchitectureError(

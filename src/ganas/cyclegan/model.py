@@ -74,7 +74,7 @@ def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping
 
     `supernet` is a state dict of supernets of the same layout, of any width.
     """
-    chosen = {
+    ops = {
         f"{network}.{path}": op
         for network in NETWORKS
         for path, op in slot_modules(find_layout(architecture.layout).network(network), architecture.ops(network))
@@ -82,8 +82,8 @@ def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping
     state = gan.state_dict()
     copied = {}
     for name, tensor in state.items():
-        path = next((path for path in chosen if name.startswith(f"{path}.")), None)
-        source = f"{path}.ops.{chosen[path]}{name.removeprefix(path)}" if path else name
+        path = next((path for path in ops if name.startswith(f"{path}.")), None)
+        source = f"{path}.ops.{ops[path]}{name.removeprefix(path)}" if path else name
         if source in supernet and supernet[source].shape == tensor.shape:
             copied[name] = supernet[source]
     gan.load_state_dict(state | copied)
@@ -104,7 +104,7 @@ class ImagePool:
         """Store images [n, 3, h, w] and return as many, some of them older."""
         if self.size == 0:
             return images
-        # the images of a resumed pool are on the CPU
+        # a resumed pool is on the CPU
         return torch.stack([self._exchange(image, generator).to(images.device) for image in images.detach()])
 
     def _exchange(self, image: Tensor, generator: torch.Generator) -> Tensor:

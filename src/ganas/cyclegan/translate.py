@@ -46,7 +46,7 @@ class GeneratorInfo:
     layout: str
     ops: tuple[str, ...]
     width: float
-    resolution: int  # pixels a side in training
+    resolution: int  # side of the training images, in pixels
     images: int  # pairs trained on so far
     architecture: str  # id
     metric: str | None = None  # key of its score; None: not scored
