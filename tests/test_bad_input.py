@@ -136,7 +136,7 @@ def test_a_single_image_is_no_domain(home: Path, tmp_path: Path, refused: Refuse
     alone = write_images(tmp_path / "alone", 1, seed=2)
     for single in (alone, alone / "000.png"):
         line = refused("search", "--a", single, "--b", home / "b", *FLAGS, "--out", tmp_path / "run")
-        assert f"{single}: 1 usable image, 2 needed; add images" in line
+        assert f"{single}: 1 usable image, 2 needed: add images" in line
         assert "2 needed" in refused("evaluate", "--real", single, "--fake", home / "b")
 
 

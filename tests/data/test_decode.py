@@ -393,7 +393,7 @@ def test_white_may_be_told(tmp_path: Path) -> None:
 def test_white_is_a_value_that_samples_may_have(tmp_path: Path, white: float) -> None:
     folder_of(tmp_path, {"x.png": plain()})
     for call in (open_source, check_source):
-        with pytest.raises(ConfigError, match=f"{white:g} cannot be the value of white: give the value that is"):
+        with pytest.raises(ConfigError, match=f"{white:g} cannot be the value of white: give a positive number"):
             call(tmp_path, white=white)
 
 

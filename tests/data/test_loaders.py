@@ -195,7 +195,7 @@ def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
     whole = (tmp_path / "images.npy").read_bytes()
     for damaged in (whole[:-1], whole[:20], b""):
         (tmp_path / "images.npy").write_bytes(damaged)
-        with pytest.raises(RunError, match=r"images\.npy' cannot be read .*: remove it, and it is made again"):
+        with pytest.raises(RunError, match=r"images\.npy' cannot be read .*: remove it to have it made again"):
             map_center_crops(tmp_path / "images.npy")
 
 

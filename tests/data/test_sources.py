@@ -261,12 +261,12 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     assert "8 of 11 images" in message and "z2.png: empty file; and 3 more)" in message and "z3" not in message
     assert "skip_bad" not in refusal(lambda: open_source("cats", minimum=4)), "that way leads into the next refusal"
     message = refusal(lambda: open_source("cats", minimum=4, skip_bad=True))
-    assert message == "cats: 3 usable images, 4 needed (8 cannot be read); add images"
+    assert message == "cats: 3 usable images, 4 needed (8 cannot be read): add images"
     assert open_source("cats", skip_bad=True).notes == (
         "8 of 11 images cannot be read and are left out (x.jpg: truncated; y.png: empty file; z0.png: empty file; "
         "z1.png: empty file; z2.png: empty file; and 3 more)",
     )
-    assert "the smallest has 6 pixels a side (cats/0.png): lower it, or leave small images out (3 of 3)" in refusal(
+    assert "the smallest side is 6 pixels (cats/0.png): lower it, or leave small images out (3 of 3)" in refusal(
         lambda: open_source("cats", resolution=7, skip_bad=True)
     )
 

@@ -170,7 +170,7 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
     "changed, words",
     [
         (["--resolution", "12"], "cannot grow to 12 pixels: choose 8, 16, 32"),
-        (["--resolution", "32"], "--resolution 32 is larger than some images, the smallest side is 16 pixels a side"),
+        (["--resolution", "32"], "--resolution 32 is larger than some images, the smallest side is 16 pixels"),
         (["--set", "growth.keep=0"], "growth.keep: input should be greater than or equal to 1, got 0"),
         (["--set", "growth.probability=0"], "growth.probability: input should be greater than 0"),
         (["--set", "growth.probability=1.01"], "growth.probability: input should be less than or equal to 1"),

@@ -182,7 +182,7 @@ def test_enlarging_one_side_only_is_flagged_with_the_way_out() -> None:
     large, small = random_images(4, 40, 0), random_images(4, 16, 1)
     (warning,) = evaluate(large, small, metrics=["kid"], features=network).warnings
     assert warning.startswith("fake images of 16 px are upsampled to 32 px")
-    assert warning.endswith("shrink the real ones to 16 px first")
+    assert warning.endswith("downsample the real ones to 16 px first")
     assert evaluate(large, random_images(4, 64, 1), metrics=["kid"], features=network).warnings == ()
     assert evaluate(small, small, metrics=["kid"], features=network).warnings == ()
 
