@@ -114,7 +114,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
+def lock_folder(folder: Path, name: str = "lock") -> Iterator[None]:
     """Lock a folder for this process, creating it if needed; raises `RunError` if another process holds the lock.
 
     A killed process holds no lock.
@@ -130,7 +130,7 @@ def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
         yield
 
 
-def is_held(lock: Path) -> bool:
+def is_locked(lock: Path) -> bool:
     """Whether a process holds this lock file now."""
     from filelock import FileLock, Timeout
 
@@ -155,7 +155,7 @@ def results_folder(folder: Path, *, new: bool = True) -> Iterator[None]:
     if new:
         refuse_used(folder)  # before the folder is created
     try:
-        with exclusively(folder, OUTPUT_LOCK):
+        with lock_folder(folder, OUTPUT_LOCK):
             held = True
             if new:
                 refuse_used(folder)  # another process may have finished just now
@@ -238,7 +238,7 @@ class Run:
         new = not self.path.exists()
         self._refuse_foreign_folder(REPEATS_FILES if repeats else ())
         try:
-            with exclusively(self.path):
+            with lock_folder(self.path):
                 try:
                     self.remove_partial_files()
                     yield
@@ -282,7 +282,7 @@ class Run:
     @property
     def is_locked(self) -> bool:
         """Whether a process holds the folder now."""
-        return is_held(self.lock_file)
+        return is_locked(self.lock_file)
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 

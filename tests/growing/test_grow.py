@@ -272,9 +272,9 @@ def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
     command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
     assert ganas(*command) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(rf"ganas: (candidate \w+ cannot go on: )?No space left on device( '{out}/.*')?: free some", last), (
-        last
-    )
+    assert re.match(
+        rf"ganas: (candidate \w+ cannot continue: )?No space left on device( '{out}/.*')?: free some", last
+    ), last
     assert not list(out.rglob("*.partial"))
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
@@ -388,7 +388,7 @@ def test_a_cluster_that_does_not_answer_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("ray").shutdown()  # other tests may have connected this process
-    monkeypatch.setattr("ganas.jobs.ray.PATIENCE", 0.5)
+    monkeypatch.setattr("ganas.jobs.ray.CONNECT_TIMEOUT", 0.5)
 
     command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
     began = time.monotonic()
@@ -426,7 +426,7 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
         process.send_signal(how)
         code = process.wait(90)
         if how != signal.SIGKILL:
-            assert code == 130 and f"stopped by {how.name}; all is saved" in said.read_text()
+            assert code == 130 and f"stopped by {how.name}; everything is saved" in said.read_text()
             assert not _workers(out), "all have gone before it"
     process = on_ray(nodes, out, images, said)
     seen: dict[str, set[int]] = defaultdict(set)

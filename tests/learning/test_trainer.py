@@ -58,7 +58,7 @@ class Count:
 def trainer(path: Path) -> tuple[Trainer, Count]:
     torch.manual_seed(0)
     gan, count = Toy(), Count()
-    adam = torch.optim.Adam([{"params": gan.parameters(), "lr": 0.1, "initial_lr": 0.1, "begins": 0.0}])
+    adam = torch.optim.Adam([{"params": gan.parameters(), "lr": 0.1, "initial_lr": 0.1, "start_image": 0.0}])
 
     def terms(images: tuple[Tensor, ...], generator: torch.Generator) -> dict[str, Tensor]:
         count.steps += 1

@@ -22,7 +22,7 @@ from ganas.data.loaders import halves
 from ganas.data.sources import ImageSource
 from ganas.learning.ema import EMA
 from ganas.learning.loop import Loop
-from ganas.learning.phases import Images, Phase, PhaseTerms, Terms
+from ganas.learning.phases import ImageBatch, Phase, PhaseTerms, Terms
 from ganas.learning.schedules import temperature
 
 Learning = Literal["everything", "weights", "alphas"]
@@ -50,7 +50,7 @@ class Strategy:
         (first_a, second_a), (first_b, second_b) = halves(len(a), seed), halves(len(b), seed)
         return a.subset(first_a), b.subset(first_b), a.subset(second_a), b.subset(second_b)
 
-    def roles(self, batches: Iterable[Images], nimg: int, config: RunConfig) -> Generator[Images, None, None]:
+    def roles(self, batches: Iterable[ImageBatch], nimg: int, config: RunConfig) -> Generator[ImageBatch, None, None]:
         """The batches from `nimg` on: what the weights learn from first, what the alphas learn from last."""
         for images in batches:
             exchanged = self.swapped and nimg >= exchange_at(config)
@@ -101,13 +101,13 @@ def _adversaries(
     latest: list[Fakes] = []
     prefix, domains = ("alpha_", slice(-2, None)) if learning == "alphas" else ("", slice(2))
 
-    def generators(images: Images, generator: torch.Generator) -> Terms:
+    def generators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
         terms, fakes = generator_loss(gan, a, b, adversarial=config.loss.adversarial, weights=weights)
         latest[:] = [fakes]
         return {f"{prefix}{name}": term for name, term in (terms | penalty(gan)).items()}
 
-    def discriminators(images: Images, generator: torch.Generator) -> Terms:
+    def discriminators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
         (fakes,) = latest
         if pools:
@@ -125,7 +125,7 @@ def _adversaries(
 
 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning) -> torch.optim.Adam:
-    """Adam over weights, alphas or both; "initial_lr" is what the schedule scales, "begins" the image to learn from."""
+    """Adam over weights, alphas or both. "initial_lr": before the schedule; "start_image": when learning starts."""
     networks = [gan.network(name) for name in names]
     alphas = [*chain.from_iterable(map(alphas_of, networks))]
     known = {id(alpha) for alpha in alphas}
@@ -133,10 +133,10 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Lear
     lr = config.training.lr
     groups: list[dict[str, object]] = []
     if learning != "alphas":
-        groups.append({"params": weights, "lr": lr, "initial_lr": lr, "begins": 0.0})
+        groups.append({"params": weights, "lr": lr, "initial_lr": lr, "start_image": 0.0})
     if learning != "weights" and alphas and config.search:
         alpha_lr = config.search.alpha_lr or lr
-        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "begins": alphas_begin(config)})
+        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "start_image": alphas_begin(config)})
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 

@@ -22,7 +22,7 @@ if sys.platform == "linux":
 
 COMMAND = (sys.executable, "-P", "-m", "ganas.data.processes")  # -P: nothing is imported from the current folder
 MOST_PIPE_BYTES = 1 << 20  # that Linux gives to everybody
-PATIENCE = 1.0  # seconds that a process has to be gone in once it was killed, else it is left behind
+JOIN_TIMEOUT = 1.0  # seconds that a process has to be gone in once it was killed, else it is left behind
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def _process(batch_bytes: int) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         worker.kill()
         with suppress(subprocess.TimeoutExpired):
-            worker.wait(PATIENCE)
+            worker.wait(JOIN_TIMEOUT)
             _pipe(worker.stdout).close()
 
 

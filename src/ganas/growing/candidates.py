@@ -15,7 +15,7 @@ from ganas.growing.architecture import SIDES, GrowthArchitecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
 
-TRAIN_AGAIN = "remove its folder, and it is trained again"
+RETRAIN = "remove its folder, and it is trained again"
 
 State = Literal["pending", "running", "done", "failed"]
 
@@ -44,8 +44,8 @@ class Spec:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "Spec":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        document = read_document(text, origin, "spec", way_out=TRAIN_AGAIN)
-        with parsing(origin, way_out=TRAIN_AGAIN):
+        document = read_document(text, origin, "spec", way_out=RETRAIN)
+        with parsing(origin, way_out=RETRAIN):
             architecture = GrowthArchitecture.from_document(document.pop("architecture"), origin)
             return cls(architecture=architecture, **document)
 

@@ -132,13 +132,13 @@ def _pace(config: GrowConfig, architecture: GrowthArchitecture, network: Feature
 def _start_seconds() -> float:
     """From when a worker is wanted to when its job is known to be done, where that is nothing; not of the first."""
     with TemporaryDirectory() as folder:
-        queue = Queue(Local(1, __name__), StopSignal(), begin=lambda job: job.path.mkdir(), eta=lambda: None)
+        queue = Queue(Local(1, __name__), StopSignal(), prepare=lambda job: job.path.mkdir(), eta=lambda: None)
         with queue.running():
             for name in ("first", "second"):
                 began = time.perf_counter()
                 queue.add(Job("nothing", Path(folder) / name, images=1))
                 while name not in queue.results:
-                    queue.turn()
+                    queue.step()
             return time.perf_counter() - began
 
 

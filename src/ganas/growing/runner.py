@@ -69,7 +69,7 @@ class Growth:
         prepare: Callable[[], None] = lambda: None,  # what workers need; called before each begins
     ) -> None:
         self._run, self._config, self._reporter, self._prepare = run, config, reporter, prepare
-        self._queue = Queue(executor, stop, begin=self._begin, eta=self._seconds_left)
+        self._queue = Queue(executor, stop, prepare=self._begin, eta=self._seconds_left)
         self._specs: dict[str, Spec] = {}  # of all that were wanted
         self._searched: Mapping[str, Candidate] = {}  # all that the search has asked for
         self._kept = BaselineCache(default_cache(), config)
@@ -172,7 +172,7 @@ class Growth:
     def _finish(self, spec: Spec) -> None:
         """Have one candidate trained, and wait for it."""
         self._want(spec, soon=True)
-        self._queue.redo(spec.id)
+        self._queue.ensure_product(spec.id)
         while spec.id not in self._queue.results:
             self._turn()
         if self._queue.results[spec.id].state == "failed":
@@ -194,16 +194,16 @@ class Growth:
 
     def _turn(self) -> None:
         """Let the queue go on, and say what ended."""
-        for job in self._queue.turn():
+        for job in self._queue.step():
             spec, result = self._specs[job.name], self._queue.results[job.name]
-            if result.state == "failed" and job.name in self._queue.redone:
+            if result.state == "failed" and job.name in self._queue.rerun:
                 raise SearchFailedError(
                     f"the weights of candidate {job.name} are gone, and cannot be made again: {result.error}"
                 )
             self._queue.release(job.name)
             if job.name in self._route:
                 self._kept.write(spec, result)
-            left = f"{self._queue.counts()}{self._best()}{self._queue.eta()}"
+            left = f"{self._queue.status()}{self._best()}{self._queue.eta()}"
             self._reporter.say(f"{_outcome(spec, result)}; {left}")
 
     def _best(self) -> str:

@@ -31,7 +31,7 @@ from ganas.growing.sample import grid, make_images
 from ganas.jobs.result import Result
 from ganas.learning.ema import EMA, averaged_or_current
 from ganas.learning.loop import Loop
-from ganas.learning.phases import Images, Phase
+from ganas.learning.phases import ImageBatch, Phase
 from ganas.learning.schedules import blend
 from ganas.learning.trainer import Trainer
 from ganas.machine import keep_freed_memory
@@ -43,9 +43,9 @@ from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
-SAMPLES = 64  # images of a sample grid
-MEASURED_AT_ONCE = 256
-MOST_REALS = 10_000  # that made images are compared with
+SAMPLE_COUNT = 64  # images of a sample grid
+READ_BATCH = 256
+MAX_REAL_IMAGES = 10_000  # that made images are compared with
 
 
 def open_center_crops(run: Run, config: GrowConfig) -> Pixels:
@@ -82,8 +82,10 @@ class RealImages:
     def reference(self, resolution: int) -> Reference:
         """What images of a resolution are measured against."""
         count = len(self._squares)
-        chosen = range(count) if count <= MOST_REALS else split(count, count - MOST_REALS, self._config.seed)[0]
-        few = (chosen[start : start + MEASURED_AT_ONCE] for start in range(0, len(chosen), MEASURED_AT_ONCE))
+        chosen = (
+            range(count) if count <= MAX_REAL_IMAGES else split(count, count - MAX_REAL_IMAGES, self._config.seed)[0]
+        )
+        few = (chosen[start : start + READ_BATCH] for start in range(0, len(chosen), READ_BATCH))
         squares = (to_network(torch.from_numpy(self._squares[[*some]])) for some in few)
         images = torch.cat([to_images(at_resolution(some, resolution)) for some in squares])
         cache = Cache(default_cache())
@@ -111,13 +113,13 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
     def reals(images: Tensor) -> Tensor:
         return blended(at_resolution(images, resolution), gan.generator.blend)
 
-    def discriminator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+    def discriminator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
         return discriminator_loss(gan, reals(images), z, between, adversarial=loss.adversarial, weights=weights)
 
-    def generator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+    def generator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         return generator_loss(gan, z, lambda: reals(images), adversarial=loss.adversarial)
@@ -131,7 +133,7 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
 def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
     groups = learning_groups(network, config.training.lr)
     for group in groups:
-        group |= {"initial_lr": group["lr"], "begins": 0.0}
+        group |= {"initial_lr": group["lr"], "start_image": 0.0}
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 
@@ -172,13 +174,13 @@ class Candidate:
     def _inherit(self, final: Mapping[str, Tensor], phases: list[Phase]) -> None:
         for phase in phases:
             network = self.gan.network(phase.name)
-            whole = inherit(network, _under(final, phase.name))
+            whole = inherit(network, _tensors_of(final, phase.name))
             if self.config.growth.inherit_moments:
-                _inherit_moments(phase.optimizer, network, _under(final, f"adam/{phase.name}"), whole)
+                _inherit_moments(phase.optimizer, network, _tensors_of(final, f"adam/{phase.name}"), whole)
         if self.ema:  # what is new starts as the network has it
             self.ema.generators["generator"].load_state_dict(self.gan.generator.state_dict())
             if self.config.growth.inherit_average:
-                inherit(self.ema.generators["generator"], _under(final, "average"))
+                inherit(self.ema.generators["generator"], _tensors_of(final, "average"))
 
     def save_final(self) -> None:
         """Write what children inherit."""
@@ -209,7 +211,7 @@ class Candidate:
             self._reals.batches(self.config.seed),
             reporter,
             stop,
-            sample=lambda: grid(self.images(SAMPLES)),
+            sample=lambda: grid(self.images(SAMPLE_COUNT)),
             state={"history": history},
             tensorboard=False,
         )
@@ -278,7 +280,7 @@ def _inherit_moments(
 ) -> None:
     """Adam goes on where the parent's stood, for the weights that were copied whole."""
     for name, parameter in network.named_parameters():
-        found = _under(moments, name.removeprefix("old_"))
+        found = _tensors_of(moments, name.removeprefix("old_"))
         if name in whole and found:
             optimizer.state[parameter] = {
                 key: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device, copy=True)
@@ -286,7 +288,7 @@ def _inherit_moments(
             }
 
 
-def _under(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+def _tensors_of(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
     """The tensors of a group, by their names within it."""
     return {name.removeprefix(f"{group}/"): t for name, t in tensors.items() if name.startswith(f"{group}/")}
 
@@ -301,5 +303,5 @@ def load_final(folder: Run) -> dict[str, Tensor]:
 
 def averaged_generator(folder: Run) -> dict[str, Tensor]:
     """The weights of a candidate's averaged generator, without those of a blend."""
-    found = _under(load_final(folder), "average")
+    found = _tensors_of(load_final(folder), "average")
     return {name: tensor for name, tensor in found.items() if not name.startswith("old_")}

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from ganas.config import LearningConfig
 from ganas.errors import NonFiniteError
 from ganas.learning.ema import EMA
-from ganas.learning.meters import Meters
+from ganas.learning.meters import AverageMeters
 from ganas.learning.phases import GAN, Phase, Terms
 from ganas.learning.schedules import learning_rate_factor
 from ganas.progress import Bar
@@ -75,7 +75,7 @@ class Loop:
         self.draw = draw
         self.prepare = prepare
         self.nimg = 0
-        self.meters = Meters()
+        self.meters = AverageMeters()
         self.done: dict[str, int] = {}  # event -> images seen when it last ran: a resume does not repeat it
         self.step_seconds = 0.0  # spent in steps since the last log
         self.wait_seconds = 0.0  # spent in waiting for images since then
@@ -125,7 +125,7 @@ class Loop:
         generator = step_generator(self.config.seed, self.nimg)
         self.prepare(self.nimg)
         for phase in self.phases:
-            if not phase.begun(self.nimg):
+            if not phase.is_active(self.nimg):
                 continue
             phase.freeze_others(self.gan)
             with parametrize.cached(), autocast(self.config):
@@ -152,7 +152,7 @@ class Loop:
         factor = learning_rate_factor(self.nimg, total=self.config.total_images, decay=self.config.training.decay)
         for group in phase.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-            if self.nimg < group["begins"]:
+            if self.nimg < group["start_image"]:
                 for parameter in group["params"]:
                     parameter.grad = None  # Adam passes it over, its moments too
         phase.optimizer.step()
@@ -181,10 +181,10 @@ class Loop:
         self.done = dict(state["done"])
         self.gan.load_state_dict(state["gan"])
         for phase in self.phases:
-            begins = [group["begins"] for group in phase.optimizer.param_groups]
+            begins = [group["start_image"] for group in phase.optimizer.param_groups]
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
             for group, image in zip(phase.optimizer.param_groups, begins, strict=True):
-                group["begins"] = image  # the run may have been made longer since
+                group["start_image"] = image  # the run may have been made longer since
             _lay_out(phase.optimizer)
         if self.ema:
             self.ema.load_state_dict(state["ema"])

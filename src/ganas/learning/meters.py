@@ -8,7 +8,7 @@ from torch import Tensor
 from ganas.learning.phases import Terms
 
 
-class Meters:
+class AverageMeters:
     """Means of loss terms since the last log; on the device until they are read."""
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Images = tuple[Tensor, ...]  # of each domain [n, 3, h, w]
+ImageBatch = tuple[Tensor, ...]  # of each domain [n, 3, h, w]
 Terms = dict[str, Tensor]  # name of a loss term -> its weighted scalar; the loss is their sum
-PhaseTerms = Callable[[Images, torch.Generator], Terms]  # of a batch, and of what draws
+PhaseTerms = Callable[[ImageBatch, torch.Generator], Terms]  # of a batch, and of what draws
 
 
 class GAN(nn.Module, ABC):
@@ -36,9 +36,9 @@ class Phase:
     uses: tuple[str, ...]  # all that the terms send images through, those that learn included
     terms: PhaseTerms
 
-    def begun(self, nimg: int) -> bool:
+    def is_active(self, nimg: int) -> bool:
         """Whether anything learns yet."""
-        return any(nimg >= group["begins"] for group in self.optimizer.param_groups)
+        return any(nimg >= group["start_image"] for group in self.optimizer.param_groups)
 
     def freeze_others(self, gan: GAN) -> None:
         """Gradients for what the optimiser holds alone."""

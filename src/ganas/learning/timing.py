@@ -10,7 +10,7 @@ from torch import Tensor
 from ganas.learning.loop import Loop
 
 WARM_UP, STEPS = 3, 5  # before, and while it is timed: memory is asked for in the first ones
-PATIENCE = 20.0  # seconds after which fewer have to do
+TIME_LIMIT = 20.0  # seconds after which fewer have to do
 
 
 def noise(domains: int, batch: int, resolution: int) -> tuple[Tensor, ...]:
@@ -23,7 +23,7 @@ def step_seconds(loop: Loop, images: tuple[Tensor, ...], *, warm_up: int = WARM_
     """Median seconds of `steps` steps after `warm_up` others; fewer if they are slow."""
     seconds: list[float] = []
     for number in range(warm_up + steps):
-        if number > 1 and sum(seconds) > PATIENCE:
+        if number > 1 and sum(seconds) > TIME_LIMIT:
             break
         seconds.append(_seconds(lambda: loop.step(*images), loop.config.device))
     return median(seconds[min(warm_up, len(seconds) - 1) :])

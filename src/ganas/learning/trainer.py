@@ -15,7 +15,7 @@ from ganas.data.loaders import Batches
 from ganas.errors import DataError, NonFiniteError, RunError, Stopped, describe_os_error
 from ganas.learning.ema import averaged_or_current
 from ganas.learning.loop import Event, Loop
-from ganas.learning.phases import Images
+from ganas.learning.phases import ImageBatch
 from ganas.pictures import png
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -48,7 +48,9 @@ class Trainer:
         *,
         sample: Callable[[], Tensor],  # a grid to look at, uint8 [3, h, w]
         state: Mapping[str, Stateful] | None = None,  # of the method, kept in checkpoints by name
-        arrange: Callable[[Iterator[Images], int], Iterator[Images]] = lambda batches, nimg: batches,  # from nimg on
+        arrange: Callable[[Iterator[ImageBatch], int], Iterator[ImageBatch]] = lambda batches, nimg: (
+            batches
+        ),  # from nimg on
         facts: Callable[[], Mapping[str, Any]] = dict,  # what a log line holds beside losses and times
         summary: Callable[[Mapping[str, float]], str] | None = None,  # losses for people; None: every one by its name
         tensorboard: bool = True,

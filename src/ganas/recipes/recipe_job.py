@@ -10,7 +10,7 @@ from ganas.cyclegan.train import train
 from ganas.errors import SizeError
 from ganas.evaluation import evaluate_run
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result, training_of
+from ganas.jobs.result import Result, training_progress
 from ganas.metrics.cache import Cache
 from ganas.progress import Reporter
 from ganas.recipes.configs import job_config, seeing, training_config
@@ -60,5 +60,5 @@ def _opened(job: Job, reporter: Reporter) -> tuple[RecipeFolder, RecipeJob]:
 
 
 def _done(job: Job, recipe_folder: RecipeFolder) -> Result:
-    images, seconds = training_of(recipe_folder.run(job.name))
+    images, seconds = training_progress(recipe_folder.run(job.name))
     return Result("done", images=max(images, job.images), seconds=seconds)  # max: its lines may be gone

@@ -77,7 +77,7 @@ def _do(
     def eta() -> float | None:
         return _seconds_left(recipe.jobs, queue.results, queue.capacity)
 
-    queue = Queue(executor, stop, begin=begin, eta=eta)
+    queue = Queue(executor, stop, prepare=begin, eta=eta)
     for job in recipe.jobs:
         refuse_changed(job, recipe_folder)
         folder, product = recipe_folder.job(job.id), recipe_folder.product(job)
@@ -89,12 +89,12 @@ def _do(
         queue.release(name)
     with queue.running():
         while len(queue.results) < len(jobs):
-            for ended in queue.turn():
+            for ended in queue.step():
                 job, result = jobs[ended.name], queue.results[ended.name]
                 queue.release(ended.name)
                 took = f"done in {readable_seconds(result.took)}"
                 said = took if result.state == "done" else f"failed: {result.error}"
-                reporter.say(f"{_named(job)}: {said}; {queue.counts()}{queue.eta()}")
+                reporter.say(f"{_named(job)}: {said}; {queue.status()}{queue.eta()}")
                 if job.kind == "train" and (rows := collect(recipe, recipe_folder)):
                     write_report(recipe, rows, recipe_folder.path)  # of what there is: it grows while one waits
     return queue.results
