@@ -566,7 +566,7 @@ def test_cluster_capacity_counts_what_fits_each_node(
         def __call__(self, actor: type) -> "Cluster":
             return self
 
-    monkeypatch.setattr("ganas.jobs.ray._connected", lambda _: Cluster())
+    monkeypatch.setattr("ganas.jobs.ray._connect", lambda _: Cluster())
     if expected:
         assert Ray(None, KINDS, threads=threads, gpu_share=share).capacity == expected
     else:

@@ -427,7 +427,7 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
     Nothing is trained here.
     """
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
-    monkeypatch.setattr("ganas.recipes.cost.describe_apart", describe)
+    monkeypatch.setattr("ganas.recipes.cost.describe_in_subprocess", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")
     assert ganas(*paper) == 0

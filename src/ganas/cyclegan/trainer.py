@@ -38,8 +38,8 @@ def open_trainer(
     reporter: Reporter,
     stop: StopSignal,
     penalty: Penalty = no_penalty,
-    facts: Callable[[], Mapping[str, Any]] = dict,  # what a log line holds beside the losses
-    words: Callable[[], str] = str,  # the same for people
+    log_extras: Callable[[], Mapping[str, Any]] = dict,  # more values of a log line
+    log_text: Callable[[], str] = str,  # the same, human-readable
 ) -> Trainer:
     """The data, the loop and the records of a run; reads a few images to look at."""
     data, training = config.data, config.training
@@ -75,8 +75,8 @@ def open_trainer(
         sample=sample,
         state=pools,
         arrange=lambda batches, nimg: strategy.roles(batches, nimg, config),
-        facts=facts,
-        summary=lambda losses: summarize_losses(losses) + words(),
+        log_extras=log_extras,
+        summary=lambda losses: summarize_losses(losses) + log_text(),
     )
 
 
