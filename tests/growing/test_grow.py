@@ -19,7 +19,7 @@ import pytest
 
 from ganas.growing.architecture import GrowthArchitecture, parse_layer
 from ganas.growing.candidates import candidates, cost
-from ganas.growing.forecast import Pace
+from ganas.growing.forecast import Timing
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import dry_run, grow
 from ganas.jobs.executor import InProcess
@@ -152,7 +152,7 @@ def test_the_same_images_elsewhere_are_no_other_config(
 
 
 def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
+    monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
     _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
     assert "580 GPU-days" in lines[-1]
@@ -166,7 +166,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(
 ) -> None:
     assert ganas("grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--dry-run") == 0
     out, _ = capsys.readouterr()
-    assert "generation 2" in out and "in all" in out
+    assert "generation 2" in out and "total" in out
     assert not (tmp_path / "run").exists()
 
 
@@ -223,10 +223,10 @@ def test_bad_input_is_one_line(
     "text, words",
     [
         ('["fly"]', "illegal action: unknown action 'fly'"),
-        ('["fade", "fade"]', "ends at 32 pixels and not at 16"),
-        ('{"fade": 1}', "no JSON list"),
-        ("[", "no JSON list"),
-        ("[]", "ends at 8 pixels and not at 16"),
+        ('["fade", "fade"]', "ends at 32 pixels, not at 16"),
+        ('{"fade": 1}', "not a JSON list"),
+        ("[", "not a JSON list"),
+        ("[]", "ends at 8 pixels, not at 16"),
     ],
 )
 def test_a_bad_route_is_one_line(

@@ -130,7 +130,5 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path) 
     assert state
     loop = {"average" if key == "ema" else key: value for key, value in state["loop"].items()}
     one.run.save_checkpoint(10, {"loop": loop, "pools": {}, "lines": state["lines"]})
-    with pytest.raises(
-        RunError, match=r"^the checkpoints in .+ were written by another version of ganas: resume"
-    ):
+    with pytest.raises(RunError, match=r"^the checkpoints in .+ were written by another version of ganas: resume"):
         trainer(tmp_path)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import torch._dynamo  # noqa: F401  the first optimiser imports it: a second that a forked worker need not wait
+import torch._dynamo  # noqa: F401  imported by the first optimizer, which takes a second: do it before the fork
 
 from ganas.config import load_config
 from ganas.growing.candidates import read_spec
@@ -16,7 +16,7 @@ from ganas.store import Run
 
 
 def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
-    """From its parent's weights or its last checkpoint to the job's images."""
+    """Train a candidate from its parent's weights, or its last checkpoint, to the job's number of images."""
     run = Run(job.path.parent.parent)
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     spec = replace(read_spec(job.folder), images=job.images)

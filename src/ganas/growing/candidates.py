@@ -1,4 +1,4 @@
-"""Candidates of a growing search as plain records: the spec and the result of each. No torch.
+"""Candidates of a growing search as data: the spec and the result of each. No torch here.
 
 RUN/candidates/ID/
   spec.json               what to train: architecture, parent, action, seed, images
@@ -15,19 +15,19 @@ from ganas.growing.architecture import SIDES, GrowthArchitecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
 
-RETRAIN = "remove its folder, and it is trained again"
+RETRAIN = "remove its folder to train it again"
 
 State = Literal["pending", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """All that a worker needs to train a candidate, besides the config of the run."""
+    """The input of a candidate's training, besides the config of the run."""
 
     id: str
     architecture: GrowthArchitecture
     parent: str | None  # id of the candidate whose weights are inherited
-    action: str | None  # that grew it from its parent; None: a base, or its parent trained further
+    action: str | None  # that grew it from its parent; None: a base, or its parent with more training
     generation: int  # actions since the base
     seed: int  # of all randomness in its training
     images: int  # to train on
@@ -64,7 +64,7 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
 
 
 def score_of(result: Result) -> float | None:
-    """Of the averaged generator after the last step; None where the training failed."""
+    """The score of the EMA generator after the last step; None if the training failed."""
     return next(iter(result.scores.values()), None)
 
 

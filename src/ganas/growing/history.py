@@ -1,4 +1,4 @@
-"""What a growing search has done so far, read from its folder: for people and for analysis. No torch here."""
+"""The history of a growing search, read from its folder, to print and to analyze. No torch here."""
 
 import math
 from collections.abc import Iterator
@@ -25,25 +25,24 @@ from ganas.store import Run
 
 @dataclass(frozen=True)
 class Record:
-    """One candidate, all that is known of it."""
+    """One candidate with its result and its role in the search."""
 
     spec: Spec
     result: Result | None
     state: State
-    normalized: float | None  # score over that of the ProgGAN route at the same stage
-    kept: bool  # whether it had children, or may have
-    role: str  # search, route (of the baseline), or longer (the winner, trained on)
+    normalized: float | None  # score divided by that of the ProgGAN route at the same stage
+    kept: bool  # it survived its generation
+    role: str  # search, route (the baseline), or longer (the winner's extra training)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        told = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
-        layers = self.spec.architecture
+        """JSON values."""
+        architecture = self.spec.architecture
         return {
-            **told,
-            "resolution": layers.resolution,
-            "generator": [str(layer) for layer in layers.generator],
-            "discriminator": [str(layer) for layer in layers.discriminator],
-            "cost": cost(layers),
+            **{key: value for key, value in asdict(self.spec).items() if key != "architecture"},
+            "resolution": architecture.resolution,
+            "generator": [str(layer) for layer in architecture.generator],
+            "discriminator": [str(layer) for layer in architecture.discriminator],
+            "cost": cost(architecture),
             "state": self.state,
             "role": self.role,
             "kept": self.kept,
@@ -54,19 +53,19 @@ class Record:
 
 @dataclass(frozen=True)
 class History:
-    """A search as far as it has come."""
+    """A search so far."""
 
-    records: tuple[Record, ...]  # by generation and score; the route's after them
-    beams: tuple[tuple[str, ...], ...]  # of the generations that are over, the best first
+    records: tuple[Record, ...]  # by generation and score; the route last
+    beams: tuple[tuple[str, ...], ...]  # survivors of each finished generation, best first
     best: str | None  # id
-    lineage: tuple[str, ...]  # of the best: from the base on
+    lineage: tuple[str, ...]  # ids from the base to the best
 
     def record(self, name: str) -> Record:
-        """By id."""
+        """Find a candidate by id."""
         return next(record for record in self.records if record.spec.id == name)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """JSON values."""
         return {
             "candidates": [record.as_json() for record in self.records],
             "beams": self.beams,
@@ -76,18 +75,18 @@ class History:
 
 
 def read_history(place: StrPath) -> History:
-    """What lies in a run's folder; raises `RunError` where that is no run of ``ganas grow``."""
+    """Read the history of a run; raises `RunError` if the folder is not a run of ``ganas grow``."""
     run = Run(place)
     if not run.config.is_file():
-        raise RunError(f"{str(place)!r} is no run: give the folder that ganas grow wrote")
+        raise RunError(f"{str(place)!r} is not a run: give the folder that ganas grow wrote")
     try:
         config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     except ConfigError as error:
-        raise RunError(f"{str(place)!r} is no run of ganas grow ({error})") from None
+        raise RunError(f"{str(place)!r} is not a run of ganas grow ({error})") from None
     found = {spec.id: (spec, result) for spec, result in candidates(run)}
     results = {name: result for name, (_, result) in found.items() if result}
     if config.growth.route is not None:
-        return _of_route(run, [*route_specs(config, parse_route(config.growth.route))], found)
+        return _route_history(run, [*route_specs(config, parse_route(config.growth.route))], found)
     search, route = open_search_state(config), baseline_route(config)
     while tell_finished(search, results, route):
         pass
@@ -108,23 +107,23 @@ def read_history(place: StrPath) -> History:
     ]
     best = search.winner()
     return History(
-        records=tuple(sorted(records, key=_place)),
+        records=tuple(sorted(records, key=_sort_key)),
         beams=tuple(map(tuple, search.beams)),
         best=best.id if best else None,
-        lineage=tuple(_line(search, best.id))[::-1] if best else (),
+        lineage=tuple(_ancestors(search, best.id))[::-1] if best else (),
     )
 
 
-def _place(record: Record) -> tuple[int, int, bool, float, str]:
-    """The search, the winner trained on, the route; in a generation by score, those that have none yet behind."""
+def _sort_key(record: Record) -> tuple[int, int, bool, float, str]:
+    """Search, extra training, route; within a generation by score, candidates without one last."""
     score = score_of(record.result) if record.result else None
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
-    place = ("search", "longer", "route").index(record.role)
-    return place, record.spec.generation, record.normalized is None, rank, record.spec.id
+    role = ("search", "longer", "route").index(record.role)
+    return role, record.spec.generation, record.normalized is None, rank, record.spec.id
 
 
-def _of_route(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:
-    """A route by itself: all of it is kept, and the last that is done is the best."""
+def _route_history(run: Run, route: list[Spec], found: dict[str, tuple[Spec, Result | None]]) -> History:
+    """A route without a search: all of its candidates are kept, and the last finished one is the best."""
     known = {spec.id for spec in route}
     for spec in route:
         found.setdefault(spec.id, (spec, None))
@@ -154,7 +153,8 @@ def _normalized(search: TopK, name: str) -> float | None:
     return score.value / score.baseline if score and score.baseline else None
 
 
-def _line(search: TopK, name: str | None) -> Iterator[str]:
+def _ancestors(search: TopK, name: str | None) -> Iterator[str]:
+    """Yield a candidate's id, then those of its ancestors."""
     while name:
         yield name
         name = search.candidates[name].parent
