@@ -22,7 +22,7 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.presets import make_grow_config
 from ganas.growing.topk import uniform
 from ganas.jobs import queue
-from ganas.jobs.executor import Ended
+from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result
 from ganas.progress import Reporter
@@ -80,7 +80,7 @@ class Replayed:
         self.schedule.append(Interval(spec, self.now, end))
         heapq.heappush(self._running, (end, spec.id, job))
 
-    def poll(self) -> Sequence[Ended]:
+    def poll(self) -> Sequence[JobExit]:
         """The next that ends."""
         if not self._running:
             return []
@@ -91,7 +91,7 @@ class Replayed:
         candidate.write_text(
             candidate.result, Result("done", job.images, scores={"replay": score}, facts={"start": 1.0}).to_json()
         )
-        return [Ended(job)]
+        return [JobExit(job)]
 
     def cancel(self) -> None:
         """Nothing runs."""

@@ -143,7 +143,7 @@ def test_without_a_home_nothing_is_kept_and_all_works(
     for name in ("HOME", "XDG_CACHE_HOME", "GANAS_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    monkeypatch.setattr(progress, "_noted", set())
+    progress.warn_once.cache_clear()
     domains = write_domains(tmp_path)
     assert ganas("search", *domains, *FLAGS, "--out", tmp_path / "search") == 0
     assert ganas("train", tmp_path / "search", *domains, *FLAGS, "--out", tmp_path / "train") == 0

@@ -86,7 +86,7 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
     assert "stopping: saving everything needed to resume" in said
     assert said.splitlines()[-1] == (
         f"ganas: stopped by {number.name} after {saved} of {20 if kind == 'search' else 60} images, and saved: "
-        f"the same command goes on from there"
+        f"the same command resumes"
     )
     assert not (run / "result.json").exists()
     if kind == "search":  # the run and its images have moved meanwhile

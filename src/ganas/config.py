@@ -46,12 +46,12 @@ FilePath = Annotated[Path, BeforeValidator(_refuse_empty)]
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """A name from a table that others may add to: it is looked up when a config is read."""
+    """Validate a name against a table that may grow: the table is read when a config is validated."""
 
     def check(text: str) -> str:
-        *others, last = known = [*names()]
+        *rest, last = known = [*names()]
         if text.strip() not in known:
-            choices = f"{', '.join(map(repr, others))} or {last!r}"
+            choices = f"{', '.join(map(repr, rest))} or {last!r}"
             raise PydanticCustomError("unknown_name", "input should be {choices}", {"choices": choices})
         return text.strip()
 
@@ -127,7 +127,7 @@ class Config(Section):
 
     @classmethod
     def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        """A stored config with the keys that ganas did not write yet when it was stored."""
+        """Add the keys that ganas did not write yet when a config was stored."""
         return document
 
     def value(self, key: str) -> Any:
@@ -190,17 +190,17 @@ def load_config(model: type[C], text: str | bytes, origin: str) -> C:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a config is resolved with besides the machine."""
+    """The facts about the data that a config is resolved with."""
 
-    digests: Mapping[str, str | None]  # by key of the config, as data.digest_a
-    epoch_images: int = 1  # images, or pairs, of one pass over the data
+    digests: Mapping[str, str | None]  # by config key, such as data.digest_a
+    epoch_images: int = 1  # images, or pairs, per epoch
 
 
 def resolve_sections(
     config: C,
     machine: Machine,
     data: DataFacts,
-    update: Mapping[str, Mapping[str, Any]],  # values of the method's own, by section and key
+    update: Mapping[str, Mapping[str, Any]],  # values that the method resolves, by section and key
 ) -> C:
     """Replace ``auto`` in a run's training section, make the data's paths absolute, and fill in digests."""
     training = config.value("training")
@@ -232,7 +232,7 @@ def network_of(features: str | None) -> str | None:
 
 
 def absolute_features(features: str | None) -> str | None:
-    """Make the path in NAME:PATH absolute, so that the same command means the same in another folder."""
+    """Make the path in NAME:PATH absolute, so that a resume works from another folder."""
     name, _, path = (features or "").partition(":")
     return f"{name}:{expanded(path).absolute()}" if path else features
 

@@ -1,4 +1,4 @@
-"""The JSON envelope of the files that ganas writes: schema, kind and id; one reader, one set of messages. No torch."""
+"""The JSON envelope of the files that ganas writes: schema, kind and id. No torch here."""
 
 import hashlib
 import json
@@ -9,48 +9,48 @@ from typing import Any
 from ganas.errors import RunError, UserError
 
 SCHEMA = 1
-INTACT_COPY = "take an intact copy of it"
+INTACT_COPY = "use an intact copy"
 
 
 def content_id(kind: str, content: Mapping[str, Any]) -> str:
-    """Ten hex digits that depend on the content alone: equal architectures have equal ids, on every machine."""
+    """Ten hex digits that depend only on the content, so that equal architectures have equal ids everywhere."""
     text = json.dumps({"kind": kind, **content}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def envelope(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content with its schema, kind and id."""
+    """Add schema, kind and id to the content."""
     return {"schema": SCHEMA, "kind": kind, "id": content_id(kind, content), **content}
 
 
 def write_document(kind: str, content: Mapping[str, Any]) -> str:
-    """The text of an ``architecture.json``, a line a key."""
+    """The text of an ``architecture.json``, one line per key."""
     lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in envelope(kind, content).items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def write_record(content: Mapping[str, Any]) -> str:
-    """The text of a record that has no kind, as ``spec.json`` or ``job.json``."""
+    """The text of a record without a kind, such as ``spec.json`` or ``job.json``."""
     return json.dumps({"schema": SCHEMA, **content}, indent=1) + "\n"
 
 
 def read_document(
     text: str,
-    origin: str,  # file that errors name
+    origin: str,  # file name for errors
     what: str,  # "architecture"
     *,
-    kind: str | None = None,  # None: it has none
+    kind: str | None = None,  # expected; None: a record without a kind
     error: type[UserError] = RunError,
     way_out: str = INTACT_COPY,
 ) -> dict[str, Any]:
-    """The content of a JSON document without its schema and kind; raises `error` that names the file and the reason."""
+    """Read a JSON document, without its schema and kind; raises `error` that names the file and the reason."""
     return open_envelope(parse_object(text, origin, what, error, way_out), origin, what, kind=kind, error=error)
 
 
 def parse_object(
     text: str, origin: str, what: str, error: type[UserError] = RunError, way_out: str = INTACT_COPY
 ) -> dict[str, Any]:
-    """A JSON object without an envelope; raises `error`."""
+    """Read a JSON object without an envelope; raises `error`."""
     try:
         document = json.loads(text)
     except ValueError as reason:
@@ -61,7 +61,7 @@ def parse_object(
 def open_envelope(
     document: Any, origin: str, what: str, *, kind: str | None = None, error: type[UserError] = RunError
 ) -> dict[str, Any]:
-    """As `read_document`, for JSON that is already parsed."""
+    """Like `read_document`, for JSON that is already parsed."""
     content = dict(_object(document, origin, what, error))
     schema = content.pop("schema", None)
     if isinstance(schema, int) and schema > SCHEMA:
@@ -74,17 +74,17 @@ def open_envelope(
 
 
 def check_id(document: Mapping[str, Any], expected: str, origin: str, error: type[UserError]) -> None:
-    """Raise `error` where a document's id is not that of its content; a document may leave it out."""
+    """Raise `error` if a document has an id other than that of its content."""
     if document.get("id") not in (None, expected):
         raise error(
-            f"{origin} was edited: its id {document['id']!r} is not that of its content, {expected!r}; "
-            f"write that id, or take the id out"
+            f"{origin} was edited: its id {document['id']!r} is not that of its content, {expected!r}: "
+            f"change the id, or remove it"
         )
 
 
 @contextmanager
 def parsing(origin: str, error: type[UserError] = RunError, way_out: str = INTACT_COPY) -> Iterator[None]:
-    """What a missing key or a wrong value in the content raises, as `error` that names the file."""
+    """Convert the exception for a missing key or a wrong value to `error`, which names the file."""
     try:
         yield
     except KeyError as reason:

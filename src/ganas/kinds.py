@@ -1,4 +1,4 @@
-"""Which function does which kind of job. Workers alone import them (`ganas.jobs.worker.load_work`)."""
+"""The table of job functions by kind of job. Only workers import the functions (`ganas.jobs.worker.load_work`)."""
 
 KINDS = {
     "candidate": "ganas.growing.candidate_job:train_candidate",

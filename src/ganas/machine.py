@@ -1,4 +1,4 @@
-"""What this machine is good at: threads, devices, bf16, memory formats. No torch on import."""
+"""What this machine supports, and is fast at: threads, devices, bf16, memory formats. No torch on import."""
 
 import ctypes
 import os
@@ -22,32 +22,32 @@ MemoryFormat = Literal["channels_last", "contiguous"]
 class Machine:
     """The facts that a config is resolved with."""
 
-    threads: int = 1  # of the CPU, for a run that sets none
-    cuda: bool = False  # there is a GPU
-    cpu_bf16: bool = False  # the CPU multiplies bf16 natively, faster than float32
-    cuda_bf16: bool = False  # the GPU does
+    threads: int = 1  # CPU threads of a run that sets none
+    cuda: bool = False  # whether there is a GPU
+    cpu_bf16: bool = False  # native bf16 on the CPU, faster than float32
+    cuda_bf16: bool = False  # native bf16 on the GPU
     avx512: bool = True  # PyTorch uses AVX-512 on the CPU
 
-    def device(self, wanted: str = "auto") -> str:
-        """The device that ``auto`` stands for, or the wanted one."""
-        return ("cuda" if self.cuda else "cpu") if wanted == "auto" else wanted
+    def device(self, requested: str = "auto") -> str:
+        """Resolve ``auto``; any other device is returned as it is."""
+        return ("cuda" if self.cuda else "cpu") if requested == "auto" else requested
 
-    def precision(self, device: str, wanted: str = "auto") -> str:
-        """The precision that ``auto`` stands for on a device, or the wanted one."""
+    def precision(self, device: str, requested: str = "auto") -> str:
+        """Resolve ``auto`` for a device; any other precision is returned as it is."""
         fast = self.cuda_bf16 if device.startswith("cuda") else self.cpu_bf16
-        return ("bf16" if fast else "float32") if wanted == "auto" else wanted
+        return ("bf16" if fast else "float32") if requested == "auto" else requested
 
     def memory_format(self, kind: str, device: str, precision: str) -> MemoryFormat:
         """The faster memory format for a run of ``ganas search`` or ``ganas train``.
 
-        Channels-last, but for training in float32 on a CPU without AVX-512 (LOG.md, 2026-11-28).
+        Channels-last, except for training in float32 on a CPU without AVX-512 (LOG.md, 2026-11-28).
         """
         slow = kind == "train" and device == "cpu" and precision == "float32" and not self.avx512
         return "contiguous" if slow else "channels_last"
 
 
 def this_machine() -> Machine:
-    """The facts of the machine that this process runs on."""
+    """Detect the machine that this process runs on."""
     import torch
 
     cuda = torch.cuda.is_available()
@@ -62,34 +62,32 @@ def this_machine() -> Machine:
 
 
 def _cpu_flags() -> set[str]:
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
                 return set(line.split())
-    except OSError:
-        pass
     return set()
 
 
 def default_threads() -> int:
-    """Threads of a run that is told no number: what OMP_NUM_THREADS says, else a core each."""
-    said = re.match(r"\s*([1-9][0-9]{0,3})\s*(,|$)", os.environ.get("OMP_NUM_THREADS", ""))
-    return int(said[1]) if said else cores()
+    """The default number of threads: OMP_NUM_THREADS, else the number of cores."""
+    given = re.match(r"\s*([1-9][0-9]{0,3})\s*(,|$)", os.environ.get("OMP_NUM_THREADS", ""))
+    return int(given[1]) if given else cores()
 
 
 def cores() -> int:
-    """The cores this process may use: those of its affinity, fewer where a container is allowed fewer."""
+    """Number of cores that this process may use, by its affinity and the limit of its container."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(found, cgroup_cores())))
 
 
 def cgroup_cores(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
-    """How many cores' time the cgroups (version 2) of this process may take; inf without a limit."""
+    """The CPU limit of this process by its cgroups (version 2), in cores; inf without one."""
     limits = [inf]
     with suppress(OSError, StopIteration):
         own = next(line[3:] for line in groups.read_text().splitlines() if line.startswith("0::/"))
         for group in (PurePosixPath(own), *PurePosixPath(own).parents):
-            with suppress(OSError, ValueError):  # there is none, or it says max
+            with suppress(OSError, ValueError):  # no such file, or "max"
                 quota, period = (root / group.relative_to("/") / "cpu.max").read_text().split()
                 limits.append(int(quota) / int(period))
     return min(limits)
@@ -107,14 +105,14 @@ def check_device(name: str) -> None:
         raise ConfigError(f"training.device: there is no device {name!r}: choose auto, cpu, cuda or cuda:N")
     found = torch.cuda.device_count() if device.type == "cuda" else 1
     if (device.index or 0) >= found:
-        raise ConfigError(f"training.device: {name!r} is not here, this machine has {found} CUDA devices: choose cpu")
+        raise ConfigError(f"training.device: no {name!r}, this machine has {found} CUDA devices: choose cpu")
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc not to hand large blocks back to the kernel; does nothing elsewhere.
+    """Stop glibc from returning large blocks to the kernel; does nothing on other systems.
 
-    It does so with every block of 32 MiB or more, which then costs a page fault every 4 KiB when the next step asks for
-    it again: a tenth of a training step at 256². The process stays as large as it once was.
+    It returns every freed block of 32 MiB or more, and allocating it again costs a page fault per 4 KiB: a tenth of a
+    training step at 256². In exchange, the process never shrinks.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):

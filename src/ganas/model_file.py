@@ -15,16 +15,9 @@ from ganas.document import open_envelope
 from ganas.errors import RunError, UserError
 from ganas.store import write_atomically
 
-MALFORMED = (
-    RuntimeError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    struct.error,
-)  # by any bytes
-METADATA_KEY = "ganas"  # one key only: several make the bytes differ from process to process
+# what reading arbitrary bytes may raise
+MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
+METADATA_KEY = "ganas"  # only one key: with several, the order of the bytes varies between processes
 
 
 def write_model(path: Path, network: nn.Module, document: Mapping[str, Any]) -> None:
@@ -49,7 +42,7 @@ def read_metadata(content: bytes) -> dict[str, Any]:
 
 @contextmanager
 def intact(path: Path, what: str) -> Iterator[None]:
-    """Turn what reading a damaged or foreign file raises into a `RunError` that names it."""
+    """Convert any exception from reading a damaged or foreign file to a `RunError` that names it."""
     try:
         yield
     except (SafetensorError, UserError, *MALFORMED) as error:

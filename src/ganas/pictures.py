@@ -13,20 +13,20 @@ from ganas.data.decode import SOFTWARE
 from ganas.data.listing import IMAGE_SUFFIXES, OTHER_SUFFIXES, is_image_name
 from ganas.errors import DataError
 
-GAP = 2  # pixels of white between images
-QUALITY: dict[str, dict[str, Any]] = {  # of formats that are lossy by default
+GAP = 2  # white pixels between tiled images
+QUALITY: dict[str, dict[str, Any]] = {  # for formats that are lossy by default
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
 
 
 def png(image: Tensor) -> bytes:
-    """uint8 [3, h, w] -> the bytes of a PNG."""
+    """Encode uint8 [3, h, w] as a PNG."""
     return _encoded(image, "PNG")
 
 
 def encoded(image: Tensor, path: Path) -> bytes:
-    """uint8 [3, h, w] -> the bytes of a file, in the format of the path's suffix; raises like `check_suffix`."""
+    """Encode uint8 [3, h, w] in the format of the path's suffix; raises like `check_suffix`."""
     return _encoded(image, check_suffix(path))
 
 
@@ -46,7 +46,7 @@ def check_suffix(path: Path) -> str:
 def _encoded(image: Tensor, kind: str) -> bytes:
     buffer = io.BytesIO()
     options = dict(QUALITY.get(kind, {}))
-    if kind == "PNG":  # so that results are never mistaken for training data
+    if kind == "PNG":  # marks it as generated, so that it is never used as training data by mistake
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_text("Software", SOFTWARE)
     elif kind in ("JPEG", "WEBP", "TIFF", "AVIF"):
@@ -57,7 +57,7 @@ def _encoded(image: Tensor, kind: str) -> bytes:
 
 
 def tile(rows: tuple[Tensor, ...]) -> Tensor:
-    """Rows of uint8 [n, 3, r, r] images -> one uint8 [3, H, W] picture on white; n may differ between rows."""
+    """Tile rows of uint8 [n, 3, r, r] images into one uint8 [3, H, W] on white; n may differ between rows."""
     count, (height, width) = max(map(len, rows)), rows[0].shape[-2:]
     canvas = torch.full((3, len(rows) * (height + GAP) - GAP, count * (width + GAP) - GAP), 255, dtype=torch.uint8)
     for y, row in enumerate(rows):

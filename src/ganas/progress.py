@@ -3,11 +3,11 @@
 stdout is reserved for results. Lines also go to the run's ``log.txt``.
 """
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -18,14 +18,10 @@ from ganas.errors import shown
 PLAIN_SECONDS = 30.0  # between progress lines when piped
 
 
-_noted: set[str] = set()
-
-
+@cache
 def warn_once(line: str) -> None:
     """Print a note on stderr, once per process."""
-    if line not in _noted:
-        _noted.add(line)
-        print(f"note: {shown(line)}", file=sys.stderr)
+    Reporter().note([line])
 
 
 class Reporter:

@@ -20,7 +20,7 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.paths import StrPath
 from ganas.recipes.jobs import JOB, Job, RecipeFolder
-from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_held
+from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_locked
 
 Kind = Literal["search", "train", "repeats", "grow", "recipe"]
 State = Literal["finished", "running", "unfinished"]
@@ -178,7 +178,7 @@ def _recipe(run: Run) -> RunRecord:
         kind="recipe",
         # jobs that have not started have no folder, so only started ones decide whether a recipe is unfinished
         state="running"
-        if is_held(run.path / OUTPUT_LOCK)
+        if is_locked(run.path / OUTPUT_LOCK)
         else "finished"
         if all(one.state == "done" for one in jobs)
         else "unfinished",

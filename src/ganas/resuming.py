@@ -1,4 +1,4 @@
-"""Resuming a run: its config against the one stored in its folder."""
+"""Resume a run: compare its config with the one stored in its folder."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -24,7 +24,7 @@ def keep_choices(run: Run, config: C) -> C:
 
 
 def claim(run: Run, config: C, describe_stretch: Callable[[C, C, int], str] | None = None) -> list[str]:
-    """Write a new run's config to its folder, or check it against the stored one; return the changes, one line each.
+    """Write a new run's config to its folder, or compare it with the stored one; return the changes, one line each.
 
     A run without training progress (say, one that failed on a wrong option) takes the new config. A resumed run accepts
     new values of `Adjustable` keys and, if `describe_stretch` is given, more images: it says how the schedules change,
@@ -32,12 +32,12 @@ def claim(run: Run, config: C, describe_stretch: Callable[[C, C, int], str] | No
     """
     if not run.config.exists() or not run.has_progress:
         run.write_text(run.config, config.to_yaml())
-        for made in (run.latencies, run.images):  # for another config
-            made.unlink(missing_ok=True)
+        for derived in (run.latencies, run.images):  # they may depend on an earlier config
+            derived.unlink(missing_ok=True)
         return []
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))
     lines = _accepted(run, stored, config, describe_stretch)
-    if stored != config:  # or only the paths of its files
+    if stored != config:  # also if only paths differ
         run.write_text(run.config, config.to_yaml())
     return lines
 

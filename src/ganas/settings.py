@@ -1,6 +1,7 @@
 """Parse ``--set section.key=value`` according to the type of the key."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -12,8 +13,8 @@ from ganas.paths import expanded
 Values = dict[str, Any]  # "section.key" -> value
 
 
-def read_settings(model: type[Config], kind: str, foreign: Sequence[str], settings: Iterable[str]) -> Values:
-    """Parse all ``--set`` options of a command; `foreign` lists the keys and sections that its `kind` of run ignores.
+def read_settings(model: type[Config], kind: str, ignored: Sequence[str], settings: Iterable[str]) -> Values:
+    """Parse all ``--set`` options of a command; `ignored` lists the keys and sections that its `kind` of run ignores.
 
     Raises `ConfigError` for a key that the command would ignore, and for one that users cannot set.
     """
@@ -21,7 +22,7 @@ def read_settings(model: type[Config], kind: str, foreign: Sequence[str], settin
     for key, _ in map(split_setting, settings):
         if key.split(".")[0] in ("kind", "schema", "architecture"):
             raise ConfigError(f"--set cannot change {key}: it follows from the command")
-        if any(key == name or key.startswith(f"{name}.") for name in foreign):
+        if any(key == name or key.startswith(f"{name}.") for name in ignored):
             raise ConfigError(f"{key} has no meaning for ganas {kind}: leave it out")
         if key in sections(model):
             raise ConfigError(f"--set {key} names a whole section: set its keys, as in {key}.KEY=VALUE")
@@ -56,9 +57,9 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 
 
 def _read(text: str, annotation: Any) -> Any:
-    kind, *others = sorted(types(annotation), key=lambda one: one is NoneType)
+    kind, *optional = sorted(types(annotation), key=lambda one: one is NoneType)
     word = text.strip().lower()
-    if NoneType in others and word in NULL_WORDS:
+    if NoneType in optional and word in NULL_WORDS:
         return None
     if kind is bool:
         return BOOLEANS.get(word, text)
@@ -75,10 +76,8 @@ def _read(text: str, annotation: Any) -> Any:
 def _number(text: str) -> int | float | str:
     """Parse an int or a float; for an integer key `validate` accepts a whole float such as 1e5."""
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            pass
     return text
 
 

@@ -1,15 +1,15 @@
-"""The layout of a run folder; no other module knows the names in it.
+"""The layout of a run folder; no other module knows the file names in it.
 
     RUN/
       config.yaml             the complete, resolved config
       architecture.json       train: the trained architecture; search: the derived one
       result.json             written last: how the run ended
       metrics.jsonl           one line per log interval and per evaluation
-      checkpoints/state-N.pt  all that a resume after N images needs; the last two are kept
+      checkpoints/state-N.pt  everything to resume after N images; the last two are kept
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
       supernet.safetensors    search: all weights at the end, for training.inherit
       repeats/SEED/           train --repeats: one run each
-      model/*.safetensors     the trained generators; this folder alone is enough to translate
+      model/*.safetensors     the trained generators; this folder suffices to translate
       samples/N.png           outputs of the generators after N images
       images.npy              grow, until it ends: the decoded images, shared by its processes
       candidates/ID/          grow: one run each (ganas.growing.candidates); children inherit its final.safetensors
@@ -34,7 +34,7 @@ from ganas.paths import StrPath, as_path, visible
 from ganas.progress import warn_once
 
 KEPT_CHECKPOINTS = 2
-REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json")  # what a folder of repeats holds
+REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json")  # contents of a folder of repeats
 CONFIG = "config.yaml"
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
@@ -42,14 +42,14 @@ PARTIAL = (".ganas-", ".partial")  # prefix and suffix of files that are not ren
 
 
 def is_run_config(start: bytes) -> bool:
-    """Whether a `CONFIG` file with this start belongs to a run, which makes its folder a run folder."""
+    """Whether a ``config.yaml`` that starts like this belongs to a run."""
     return CONFIG_START.match(start) is not None
 
 
 def default_cache() -> Path | None:
-    """The folder of what runs share: ``$GANAS_CACHE``, or ganas's folder in the user's cache folder.
+    """The cache folder that runs share: ``$GANAS_CACHE``, or ganas's folder in the user's cache folder.
 
-    None without a home folder, as for a user without a passwd entry in a container.
+    None without a home folder, for example for a user without a passwd entry in a container.
     """
     if given := os.environ.get("GANAS_CACHE"):
         return Path(given)
@@ -79,7 +79,7 @@ def atomic_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _put_new(temporary, path) if new else os.replace(temporary, path)
+        _rename_to_new(temporary, path) if new else os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
@@ -89,13 +89,13 @@ def atomic_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
         raise
 
 
-def _put_new(temporary: Path, path: Path) -> None:
+def _rename_to_new(temporary: Path, path: Path) -> None:
     """Rename without replacing any file, even one that another process creates at the same moment."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         refuse_existing(path)
-        raise  # removed again in between
+        raise  # the file was removed again
     except OSError:  # a file system without hard links
         refuse_existing(path)
         os.replace(temporary, path)
@@ -114,7 +114,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
+def lock_folder(folder: Path, name: str = "lock") -> Iterator[None]:
     """Lock a folder for this process, creating it if needed; raises `RunError` if another process holds the lock.
 
     A killed process holds no lock.
@@ -130,7 +130,7 @@ def exclusively(folder: Path, name: str = "lock") -> Iterator[None]:
         yield
 
 
-def is_held(lock: Path) -> bool:
+def is_locked(lock: Path) -> bool:
     """Whether a process holds this lock file now."""
     from filelock import FileLock, Timeout
 
@@ -155,7 +155,7 @@ def results_folder(folder: Path, *, new: bool = True) -> Iterator[None]:
     if new:
         refuse_used(folder)  # before the folder is created
     try:
-        with exclusively(folder, OUTPUT_LOCK):
+        with lock_folder(folder, OUTPUT_LOCK):
             held = True
             if new:
                 refuse_used(folder)  # another process may have finished just now
@@ -189,7 +189,7 @@ def refuse_existing(path: Path) -> None:
 
 
 class Run:
-    """The paths in a run folder; it alone reads and writes most of them."""
+    """The paths in a run folder, and the reading and writing of most of its files."""
 
     def __init__(self, folder: StrPath) -> None:
         self.path = path = as_path(folder)
@@ -223,7 +223,7 @@ class Run:
         return self.model / f"generator_{direction}.safetensors"
 
     def delete_model(self) -> None:
-        """Remove the generators: a restarted run would compare its own with them."""
+        """Remove the generators, with which a restarted run would compare its own."""
         for generator in self.model.glob("*.safetensors"):
             generator.unlink()
 
@@ -231,14 +231,14 @@ class Run:
     def lock(self, *, repeats: bool = False) -> Iterator[None]:
         """Lock the run for this process; raises `RunError` if another process holds it, or if it is not a run of ganas.
 
-        repeats: the folder holds several trainings, and no config of its own
+        repeats: the folder contains several trainings, and no config of its own
 
-        A killed process holds no lock. If nothing is started, the folder is left as it was.
+        A killed process holds no lock. If no run starts, the folder is left unchanged.
         """
         new = not self.path.exists()
         self._refuse_foreign_folder(REPEATS_FILES if repeats else ())
         try:
-            with exclusively(self.path):
+            with lock_folder(self.path):
                 try:
                     self.remove_partial_files()
                     yield
@@ -248,11 +248,11 @@ class Run:
                             self.lock_file.unlink()
         finally:
             if new and not self.config.exists():
-                with suppress(OSError):  # not empty: another process came in between
+                with suppress(OSError):  # not empty: another process uses it now
                     self.path.rmdir()
 
     def _refuse_foreign_folder(self, allowed: Sequence[str]) -> None:
-        """Raise `RunError` for a folder of somebody else's files, which must not be touched."""
+        """Raise `RunError` if the folder contains files that are not of ganas."""
         if self.config.exists() or not self.path.is_dir():
             return
         for path in visible(self.path):
@@ -264,25 +264,24 @@ class Run:
     def remove_partial_files(self) -> None:
         """Remove temporary files that a killed process left behind."""
         for folder in (self.path, self.checkpoints, self.model, self.samples):
-            for leftover in folder.glob("*"):
-                if _is_partial(leftover):
-                    leftover.unlink()
+            for leftover in folder.glob(f"{PARTIAL[0]}*{PARTIAL[1]}"):
+                leftover.unlink()
 
     @property
     def has_progress(self) -> bool:
-        """Whether there is training progress, which must not be mixed with another config."""
+        """Whether there is training progress, which must not be continued with another config."""
         return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
 
     @property
     def images_saved(self) -> int | None:
-        """Number of images seen at the newest checkpoint; None without one."""
+        """Images seen at the newest checkpoint; None without one."""
         paths = self.checkpoint_paths()
         return int(paths[-1].stem.removeprefix("state-")) if paths else None
 
     @property
     def is_locked(self) -> bool:
-        """Whether a process holds the folder now."""
-        return is_held(self.lock_file)
+        """Whether a process uses the run now."""
+        return is_locked(self.lock_file)
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -291,7 +290,7 @@ class Run:
         return sorted(self.checkpoints.glob("state-*.pt"))
 
     def remove_checkpoints(self) -> None:
-        """Of this run and of those inside it."""
+        """Remove all checkpoints of this run and of the runs in it."""
         for checkpoint in self.path.glob("**/checkpoints/state-*.pt"):
             checkpoint.unlink()
 
@@ -333,14 +332,12 @@ class Run:
             return []
         lines = []
         for text in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
+            with suppress(ValueError):
                 lines.append(json.loads(text))
-            except ValueError:
-                continue
         return lines
 
     def rewind_metrics(self, count: int) -> None:
-        """Drop all lines but the first `count`: a resumed run writes them again."""
+        """Drop all lines after the first `count`, which a resumed run writes again."""
         kept = self.read_metrics()[:count]
         write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
@@ -357,7 +354,3 @@ class Run:
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write how the run ended."""
         self.write_text(self.result, json.dumps(result, indent=1) + "\n")
-
-
-def _is_partial(path: Path) -> bool:
-    return path.name.startswith(PARTIAL[0]) and path.name.endswith(PARTIAL[1])

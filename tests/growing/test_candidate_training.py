@@ -21,7 +21,7 @@ from ganas.growing.sample import latent_vector
 from ganas.growing.trainer import Candidate, RealImages, load_final, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
-from ganas.jobs.worker import finish
+from ganas.jobs.worker import run_job
 from ganas.layers import upsample
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -126,7 +126,7 @@ def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path
     def work(_job: Job, _stop: StopSignal, reporter: Reporter) -> Result:
         return one.train(reporter, _BreakAfter(5))
 
-    finish(Job("candidate", one.folder.path, told.images), StopSignal(), work)
+    run_job(Job("candidate", one.folder.path, told.images), StopSignal(), work)
     result = read_result(one.folder)
     assert result and result.state == "failed" and "no number" in str(result.error)
     assert result.images == one.folder.read_metrics()[-1]["nimg"] > 0 and result.seconds > 0

@@ -9,7 +9,7 @@ from ganas.config import DataFacts
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import resolve
-from ganas.growing.forecast import Pace, forecast
+from ganas.growing.forecast import Timing, forecast
 from ganas.growing.plan import baseline_route
 from ganas.growing.runner import Growth
 from ganas.machine import Machine
@@ -21,7 +21,7 @@ from ganas.store import Run
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0)
-    monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
+    monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     monkeypatch.setattr("ganas.growing.forecast._start_seconds", lambda: 1.0)
 
 
@@ -40,7 +40,7 @@ def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights
         shelf = BaselineCache(cache, settings)
         shelf._entry(route[gap]).result.unlink()
     forecasted = forecast(settings)
-    assert forecasted.kept == len(route) - len(expected)
+    assert forecasted.cached == len(route) - len(expected)
     again = Oracle(2)
     Growth(Run(tmp_path / "again"), settings, again, Reporter(quiet=True), StopSignal()).run()
     named = {read_spec(Run(place)).id for place in (tmp_path / "again" / "candidates").iterdir()}

@@ -19,7 +19,7 @@ import pytest
 
 from ganas.growing.architecture import GrowthArchitecture, parse_layer
 from ganas.growing.candidates import candidates, cost
-from ganas.growing.forecast import Pace
+from ganas.growing.forecast import Timing
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import dry_run, grow
 from ganas.jobs.executor import InProcess
@@ -133,7 +133,7 @@ def test_the_same_images_elsewhere_are_no_other_config(
 
 
 def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.growing.forecast._pace", lambda *_: Pace(0.1, 1.0, 1))
+    monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
     _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
     assert "580 GPU-days" in lines[-1]
@@ -147,7 +147,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(
 ) -> None:
     assert ganas("grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--dry-run") == 0
     out, _ = capsys.readouterr()
-    assert "generation 2" in out and "in all" in out
+    assert "generation 2" in out and "total" in out
     assert not (tmp_path / "run").exists()
 
 
@@ -204,10 +204,10 @@ def test_bad_input_is_one_line(
     "text, words",
     [
         ('["fly"]', "illegal action: unknown action 'fly'"),
-        ('["fade", "fade"]', "ends at 32 pixels and not at 16"),
-        ('{"fade": 1}', "no JSON list"),
-        ("[", "no JSON list"),
-        ("[]", "ends at 8 pixels and not at 16"),
+        ('["fade", "fade"]', "ends at 32 pixels, not at 16"),
+        ('{"fade": 1}', "not a JSON list"),
+        ("[", "not a JSON list"),
+        ("[]", "ends at 8 pixels, not at 16"),
     ],
 )
 def test_a_bad_route_is_one_line(
@@ -253,9 +253,9 @@ def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
     command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
     assert ganas(*command) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(rf"ganas: (candidate \w+ cannot go on: )?No space left on device( '{out}/.*')?: free some", last), (
-        last
-    )
+    assert re.match(
+        rf"ganas: (candidate \w+ cannot continue: )?No space left on device( '{out}/.*')?: free some", last
+    ), last
     assert not list(out.rglob("*.partial"))
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
@@ -369,7 +369,7 @@ def test_a_cluster_that_does_not_answer_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("ray").shutdown()  # other tests may have connected this process
-    monkeypatch.setattr("ganas.jobs.ray.PATIENCE", 0.5)
+    monkeypatch.setattr("ganas.jobs.ray.CONNECT_TIMEOUT", 0.5)
 
     command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
     began = time.monotonic()
@@ -407,7 +407,7 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
         process.send_signal(how)
         code = process.wait(90)
         if how != signal.SIGKILL:
-            assert code == 130 and f"stopped by {how.name}; all is saved" in said.read_text()
+            assert code == 130 and f"stopped by {how.name}; everything is saved" in said.read_text()
             assert not _workers(out), "all have gone before it"
     process = on_ray(nodes, out, images, said)
     seen: dict[str, set[int]] = defaultdict(set)

@@ -47,5 +47,5 @@ def test_half_a_search_is_read_too(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is no run: give the folder that ganas grow wrote"):
+    with pytest.raises(RunError, match="is not a run: give the folder that ganas grow wrote"):
         read_history(tmp_path)

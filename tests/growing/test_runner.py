@@ -16,7 +16,7 @@ from ganas.growing.plan import growth_space, proggan_steps, remaining_stages, ro
 from ganas.growing.presets import make_grow_config
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError
 from ganas.growing.topk import uniform
-from ganas.jobs.executor import Ended
+from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.progress import Reporter
@@ -46,7 +46,7 @@ class Oracle:
             assert Run(job.path.parent / spec.parent).final.exists(), "its parent's weights are there"
         self._running.append(job)
 
-    def poll(self) -> Sequence[Ended]:
+    def poll(self) -> Sequence[JobExit]:
         if not self._running or self._random.random() < 0.3:
             return []
         if self._killed is not None and len(self.trained) >= self._killed:
@@ -56,12 +56,12 @@ class Oracle:
         spec = read_spec(candidate)
         self.trained.append(spec.id)
         if self._fails(spec):
-            return [Ended(job, "it fell over")]
+            return [JobExit(job, "it fell over")]
         end = (1 + uniform(spec.id)) * spec.architecture.resolution
         candidate.write_text(candidate.final, "weights")
         result = Result("done", spec.images, 1.0, scores={"swd@laplacian-clean-8": end}, facts={"start": 2 * end})
         candidate.write_text(candidate.result, result.to_json())
-        return [Ended(job)]
+        return [JobExit(job)]
 
     def cancel(self) -> None:
         self._running.clear()
@@ -230,10 +230,10 @@ def test_a_winner_that_fails_in_the_end_is_kept_as_it_was(tmp_path: Path) -> Non
 
 def test_trouble_stops_the_search_and_is_no_result(tmp_path: Path) -> None:
     class Troubled(Oracle):
-        def poll(self) -> Sequence[Ended]:
-            return [Ended(job, "no space left", trouble=True) for job in self._running]
+        def poll(self) -> Sequence[JobExit]:
+            return [JobExit(job, "no space left", fatal=True) for job in self._running]
 
-    with pytest.raises(RunError, match="cannot go on: no space left"):
+    with pytest.raises(RunError, match="cannot continue: no space left"):
         run(tmp_path, Troubled(1))
     assert not [*tmp_path.glob("candidates/*/result.json")]
     assert run(tmp_path, Oracle(1)) == run(tmp_path / "other", Oracle(1))

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from ganas.errors import ConfigError
-from ganas.jobs.executor import Ended, Executor
+from ganas.jobs.executor import Executor, JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.local import Local
-from ganas.jobs.ray import MANY_MACHINES, Ray
+from ganas.jobs.ray import MULTI_NODE, Ray
 
 KINDS = "echo_worker"
 CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
@@ -77,8 +77,8 @@ def job(folder: Path, kind: str, name: str = "job", images: int = 1) -> Job:
     return Job(kind, path, images)
 
 
-def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[Ended]:
-    ended: list[Ended] = []
+def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[JobExit]:
+    ended: list[JobExit] = []
     deadline = time.monotonic() + seconds
     while len(ended) < count:
         assert time.monotonic() < deadline, f"only {ended}"
@@ -110,7 +110,7 @@ def alive(pid: int) -> bool:
 def test_success(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "work")
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path)] and not executor.poll()
+    assert wait_for(executor) == [JobExit(path)] and not executor.poll()
     result = path.result()
     assert result and result.state == "done" and len(starts(path)) == 1
 
@@ -118,14 +118,14 @@ def test_success(make: Make, tmp_path: Path) -> None:
 def test_an_exception_is_a_result(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "raise")
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path)]
+    assert wait_for(executor) == [JobExit(path)]
     result = path.result()
     assert (
         result and result.error and result.error.startswith("ValueError: on purpose; see ") and len(starts(path)) == 1
     )
 
 
-def test_leaving_without_a_result_is_an_error(make: Make, tmp_path: Path) -> None:
+def test_exiting_without_a_result_is_an_error(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "exit")
     executor.submit(path)
     (ended,) = wait_for(executor)
@@ -133,34 +133,34 @@ def test_leaving_without_a_result_is_an_error(make: Make, tmp_path: Path) -> Non
     assert len(starts(path)) == 1
 
 
-def test_one_that_is_killed_goes_on(make: Make, tmp_path: Path) -> None:
+def test_a_killed_worker_is_restarted(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "die once")
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path)]
+    assert wait_for(executor) == [JobExit(path)]
     assert len(starts(path)) == 2 and path.result()
 
 
-def test_one_that_was_asked_to_stop_by_somebody_else_goes_on(make: Make, tmp_path: Path) -> None:
+def test_a_worker_stopped_from_outside_is_restarted(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "stop once")
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
 
 
-def test_trouble_is_told_and_is_no_result(make: Make, tmp_path: Path) -> None:
+def test_a_fatal_error_is_reported_and_is_no_result(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "trouble")
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path, "the disk is full: free some space", trouble=True)]
+    assert wait_for(executor) == [JobExit(path, "the disk is full: free some space", fatal=True)]
     assert path.result() is None and len(starts(path)) == 1
 
 
-def test_one_that_is_always_killed_is_given_up(make: Make, tmp_path: Path) -> None:
+def test_a_worker_that_is_always_killed_fails(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "die")
     executor.submit(path)
     (ended,) = wait_for(executor)
     assert ended.error and "SIGKILL" in ended.error and len(starts(path)) == 3
 
 
-def test_one_that_hangs_is_ended(make: Make, tmp_path: Path) -> None:
+def test_a_worker_that_hangs_times_out(make: Make, tmp_path: Path) -> None:
     executor, path = make(timeout=1.5), job(tmp_path, "hang")
     executor.submit(path)
     (ended,) = wait_for(executor)
@@ -168,14 +168,14 @@ def test_one_that_hangs_is_ended(make: Make, tmp_path: Path) -> None:
     assert not alive(int(starts(path)[0].split()[0]))
 
 
-def test_cancelled_jobs_are_gone_and_can_be_begun_again(make: Make, tmp_path: Path) -> None:
+def test_cancelled_jobs_exit_and_can_be_resubmitted(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "wait once")
     executor.submit(path)
     wait_until_started(path)
     executor.cancel()
     assert not alive(int(starts(path)[0].split()[0])) and not executor.poll()
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
 
 
 def lose_the_driver(name: str, path: Job, *, stopping: bool = False) -> None:
@@ -192,20 +192,20 @@ def lose_the_driver(name: str, path: Job, *, stopping: bool = False) -> None:
 
 
 @pytest.mark.parametrize("name", ["local", "fresh"], indirect=True)
-def test_after_a_driver_was_killed_another_one_goes_on(name: str, make: Make, tmp_path: Path) -> None:
+def test_another_driver_continues_after_a_kill(name: str, make: Make, tmp_path: Path) -> None:
     """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
     path = job(tmp_path, "wait once")
     lose_the_driver(name, path)
     executor = make()
     executor.submit(path)
-    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
     assert not alive(int(starts(path)[0].split()[0]))
 
 
-def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) -> None:
+def test_a_failure_does_not_affect_other_jobs(make: Make, tmp_path: Path) -> None:
     executor = make(workers=2)
     paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("die", "work", "exit", "raise")]
-    ended: list[Ended] = []
+    ended: list[JobExit] = []
     for path in paths:
         executor.submit(path)
         ended += wait_for(executor)
@@ -216,7 +216,7 @@ def test_one_that_fails_does_not_disturb_the_others(make: Make, tmp_path: Path) 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 @pytest.mark.parametrize("begin", [local, fresh])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_share_out_the_cores(workers: int, begin: Make, tmp_path: Path) -> None:
+def test_workers_are_pinned_to_disjoint_cores(workers: int, begin: Make, tmp_path: Path) -> None:
     executor = begin(workers)
     paths = [job(tmp_path, "wait", name) for name in "ab"[:workers]]
     for path in paths:
@@ -239,10 +239,10 @@ def facts(job: Job) -> Mapping[str, Any]:
 
 def do(executor: Executor, job: Job) -> None:
     executor.submit(job)
-    assert wait_for(executor) == [Ended(job)]
+    assert wait_for(executor) == [JobExit(job)]
 
 
-def test_given_a_larger_target_a_job_goes_on_from_its_checkpoint(make: Make, tmp_path: Path) -> None:
+def test_a_job_resumes_for_a_larger_target(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "count", images=5)
     do(executor, path)
     longer = replace(path, images=8)
@@ -255,7 +255,7 @@ def test_given_a_larger_target_a_job_goes_on_from_its_checkpoint(make: Make, tmp
 
 
 @pytest.mark.parametrize("victim", ["worker", "driver", "server"])
-def test_killed_twice_at_random_moments_it_counts_on(victim: str, tmp_path: Path) -> None:
+def test_a_job_survives_random_kills(victim: str, tmp_path: Path) -> None:
     """A driver is killed with its group, as from a terminal; workers see that they are orphans and save."""
     path, moments = job(tmp_path, "count", images=300), random.Random(0)
     command = [sys.executable, Path(__file__).parent / "driver.py", "local", path.path, "count", "300"]
@@ -291,7 +291,7 @@ def _parent(process: int) -> int:
 
 
 @linux
-def test_a_forked_worker_is_like_one_that_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_worker_equals_a_started_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of its own group, where no Ctrl-C reaches it; the same threads, paths and environment; its words in its log."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found, logs = [], []
@@ -323,7 +323,7 @@ def test_no_server_outlives_its_executor(tmp_path: Path) -> None:
 
 
 @linux
-def test_cancelled_before_any_worker_was_forked_it_does_not_wait(tmp_path: Path) -> None:
+def test_cancelling_before_the_first_fork_does_not_wait(tmp_path: Path) -> None:
     executor, path = Local(1), job(tmp_path, "train")  # imports torch first
     executor.submit(path)
     began = time.monotonic()
@@ -333,7 +333,7 @@ def test_cancelled_before_any_worker_was_forked_it_does_not_wait(tmp_path: Path)
 
 @linux
 @pytest.mark.parametrize("kind", ["candidate", "train"])
-def test_what_a_server_imports_starts_no_threads_and_no_cuda_and_is_all_that_takes_long(kind: str) -> None:
+def test_server_imports_are_complete_and_start_no_threads_or_cuda(kind: str) -> None:
     """A fork of a process that computed would wait for threads that it does not have."""
     script = (
         "import os, sys\n"
@@ -374,17 +374,17 @@ def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tu
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_a_lost_driver_began_is_adopted(tmp_path: Path) -> None:
+def test_jobs_of_a_lost_driver_are_adopted(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "until told")
     time.sleep(2)  # in which a worker that nobody looked after would end
     assert not executor.poll() and alive(int(starts(path)[0].split()[0]))
     (path.path / "told").touch()
-    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 1
+    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 1
     wait_until_gone(path)
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
+def test_adopted_jobs_can_be_cancelled(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "wait")
     executor.cancel()
     assert not alive(int(starts(path)[0].split()[0])) and len(starts(path)) == 1
@@ -392,13 +392,13 @@ def test_what_was_adopted_can_be_cancelled(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_what_a_lost_driver_was_about_to_stop_is_begun_again(tmp_path: Path) -> None:
+def test_a_job_that_a_lost_driver_was_stopping_is_restarted(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "slow to stop once", stopping=True)
-    assert wait_for(executor) == [Ended(path)] and len(starts(path)) == 2
+    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_job_that_has_no_room_does_not_begin_when_all_are_cancelled(tmp_path: Path) -> None:
+def test_a_pending_job_does_not_start_during_a_cancel(tmp_path: Path) -> None:
     executor = ray(workers=3)
     paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("wait", "slow to stop once", "work")]
     for path in paths[:2]:
@@ -412,7 +412,7 @@ def test_a_job_that_has_no_room_does_not_begin_when_all_are_cancelled(tmp_path: 
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_second_driver_hears_the_same(tmp_path: Path) -> None:
+def test_a_second_driver_gets_the_same_error(tmp_path: Path) -> None:
     path = job(tmp_path, "exit")
     first, second = ray(), ray()
     first.submit(path)
@@ -422,10 +422,8 @@ def test_a_second_driver_hears_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_an_actor_that_nobody_asks_leaves_once_its_job_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ganas.jobs.ray.IDLE", 1.0)
+def test_an_idle_actor_exits_after_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganas.jobs.ray.IDLE_TIMEOUT", 1.0)
     path = job(tmp_path, "until told")
     ray().submit(path)
     wait_until_started(path)
@@ -438,7 +436,7 @@ def test_an_actor_that_nobody_asks_leaves_once_its_job_has_ended(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["token", "disabled"])
-def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
+def test_an_existing_token_is_used(mode: str, tmp_path: Path) -> None:
     """A cluster that wants one, and one that does not; the driver is told nothing."""
     pytest.importorskip("ray")
     (tmp_path / ".ray").mkdir()
@@ -447,7 +445,7 @@ def test_a_token_that_is_there_is_shown(mode: str, tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     others = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    plain = others | {"HOME": str(tmp_path), MANY_MACHINES: "0"}
+    plain = others | {"HOME": str(tmp_path), MULTI_NODE: "0"}
     start = (sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "1")
     options = ("--port", address.rpartition(":")[2], "--include-dashboard", "false")
     head = subprocess.Popen([*start, *options], env=plain | {"RAY_AUTH_MODE": mode}, stdout=subprocess.DEVNULL)
@@ -480,12 +478,12 @@ input()
 
 @pytest.mark.usefixtures("traps")
 @pytest.mark.parametrize("name", ["local", "ray"], indirect=True)
-def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_in(name: str, tmp_path: Path) -> None:
+def test_the_current_folder_is_not_imported_and_the_port_is_local(name: str, tmp_path: Path) -> None:
     """On a cluster that is begun for this job."""
     if name == "ray":
         pytest.importorskip("ray")
     path = job(tmp_path, "work")
-    environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MANY_MACHINES)}
+    environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MULTI_NODE)}
     command = (sys.executable, "-P", "-c", DRIVE, name, path.path)
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as driver:
@@ -499,7 +497,7 @@ def test_what_lies_in_the_current_folder_is_not_run_and_no_other_machine_is_let_
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
 @pytest.mark.usefixtures("cluster")
-def test_the_cluster_of_these_tests_lets_no_other_machine_in() -> None:
+def test_the_test_cluster_listens_locally() -> None:
     ray()  # connects this process, too
     assert listening(os.getpid()) == {LOOPBACK}
 
@@ -526,7 +524,7 @@ def listening(process: int) -> set[str]:
 
 @pytest.mark.parametrize("begin", [Local, partial(Local, warm=False)])
 @pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
-def test_local_workers_are_spread_over_the_gpus(
+def test_local_workers_are_assigned_to_gpus_in_turn(
     begin: Make, visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -554,7 +552,7 @@ def test_local_workers_are_spread_over_the_gpus(
         ([{"CPU": 2}, {"CPU": 2}], 3, 0, 0),
     ],
 )
-def test_a_cluster_has_room_for_what_fits_its_nodes(
+def test_cluster_capacity_counts_what_fits_each_node(
     nodes: list[dict[str, float]], threads: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Cluster:
@@ -568,9 +566,9 @@ def test_a_cluster_has_room_for_what_fits_its_nodes(
         def __call__(self, actor: type) -> "Cluster":
             return self
 
-    monkeypatch.setattr("ganas.jobs.ray._connected", lambda _: Cluster())
+    monkeypatch.setattr("ganas.jobs.ray._connect", lambda _: Cluster())
     if expected:
         assert Ray(None, KINDS, threads=threads, gpu_share=share).capacity == expected
     else:
-        with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which takes"):
+        with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which needs"):
             Ray(None, KINDS, threads=threads, gpu_share=share)

@@ -6,7 +6,7 @@ import torch
 from ganas.cyclegan.layout import GENERATORS
 from ganas.cyclegan.model import CycleGAN
 from ganas.learning.ema import EMA, averaged_or_current
-from ganas.learning.meters import Meters
+from ganas.learning.meters import AverageMeters
 from small import small_config, small_gan
 
 
@@ -64,11 +64,11 @@ def test_the_averaged_generators_are_used_if_there_are_any() -> None:
 
 
 def test_meters_are_means_since_they_were_last_read() -> None:
-    meters = Meters()
+    meters = AverageMeters()
     for cycle in (1.0, 4.0, 4.0):
         meters.add({"cycle": torch.tensor(cycle, requires_grad=True)})
     meters.add({"identity": torch.tensor(7.0)})
-    restored = Meters()
+    restored = AverageMeters()
     restored.load_state_dict(meters.state_dict())
     assert meters.read() == restored.read() == {"cycle": 3.0, "identity": 7.0}
     assert meters.read() == {}

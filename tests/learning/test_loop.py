@@ -95,7 +95,7 @@ def with_terms(terms: dict[str, Any]) -> Any:
 
         def phase(name: str) -> Phase:
             learning = [p for network in networks[name] for p in gan.network(network).parameters()]
-            optimizer = torch.optim.SGD([{"params": learning, "lr": 0.0, "initial_lr": 0.0, "begins": 0}])
+            optimizer = torch.optim.SGD([{"params": learning, "lr": 0.0, "initial_lr": 0.0, "start_image": 0}])
             return Phase(name, optimizer, networks[name], NETWORKS, lambda images, _: terms[name](gan, *images))
 
         return [phase(name) for name in terms]

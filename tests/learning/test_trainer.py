@@ -58,7 +58,7 @@ class Count:
 def trainer(path: Path) -> tuple[Trainer, Count]:
     torch.manual_seed(0)
     gan, count = Toy(), Count()
-    adam = torch.optim.Adam([{"params": gan.parameters(), "lr": 0.1, "initial_lr": 0.1, "begins": 0.0}])
+    adam = torch.optim.Adam([{"params": gan.parameters(), "lr": 0.1, "initial_lr": 0.1, "start_image": 0.0}])
 
     def terms(images: tuple[Tensor, ...], generator: torch.Generator) -> dict[str, Tensor]:
         count.steps += 1
@@ -130,5 +130,5 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path: Path) 
     assert state
     loop = {"average" if key == "ema" else key: value for key, value in state["loop"].items()}
     one.run.save_checkpoint(10, {"loop": loop, "pools": {}, "lines": state["lines"]})
-    with pytest.raises(RunError, match=r"^the checkpoints in .+ are of another version of ganas: go on with that one"):
+    with pytest.raises(RunError, match=r"^the checkpoints in .+ were written by another version of ganas: resume"):
         trainer(tmp_path)

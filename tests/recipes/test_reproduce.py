@@ -19,11 +19,11 @@ from PIL import Image
 
 from ganas.cyclegan.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
-from ganas.jobs.executor import Ended, InProcess
+from ganas.jobs.executor import InProcess, JobExit
 from ganas.jobs.job import Job as QueueJob
 from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.result import Result
-from ganas.jobs.worker import finish, load_work
+from ganas.jobs.worker import load_work, run_job
 from ganas.progress import Reporter
 from ganas.recipes import datasets
 from ganas.recipes.cost import describe, recipe_cost
@@ -59,7 +59,7 @@ def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
     """One job of a recipe by itself, in this process; its folder."""
     folder = RecipeFolder(place).job(job.id)
     folder.write_text(folder.path / "job.json", job.to_json())
-    finish(QueueJob(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
+    run_job(QueueJob(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
     return folder
 
 
@@ -245,11 +245,11 @@ class Stub:
         self.begun.append(Job.read(job.folder).name)
         self._running.append(job)
 
-    def poll(self) -> Sequence[Ended]:
+    def poll(self) -> Sequence[JobExit]:
         job, *self._running = self._running
         name = Job.read(job.folder).name
         if any(part in (name, "everything") for part in self._fails):
-            return [Ended(job, "it fell over")]
+            return [JobExit(job, "it fell over")]
         sizes = {d: {"width": 1.0, "parameters": 10, "bytes": 40, "macs": 1} for d in ("ab", "ba")}
         judged = {d: {"scores": {"swd@x": 2.0 if name == "C8" else 1.0}} for d in ("ab", "ba")}
         document = {"architecture": "a", "sizes": sizes, "translated": judged, "untranslated": judged}
@@ -257,7 +257,7 @@ class Stub:
         if job.product and not job.product.exists():
             job.folder.write_text(job.product, "{}")
         job.folder.write_text(job.folder.result, Result("done", job.images, **self._times).to_json())
-        return [Ended(job)]
+        return [JobExit(job)]
 
     def cancel(self) -> None:
         self._running.clear()
@@ -425,7 +425,7 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
     Nothing is trained here.
     """
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
-    monkeypatch.setattr("ganas.recipes.cost.describe_apart", describe)
+    monkeypatch.setattr("ganas.recipes.cost.describe_in_subprocess", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")
     assert ganas(*paper) == 0

@@ -47,7 +47,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
         _measured_size(name, gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
     ]
     images, warmup = noise(2, training.batch, config.data.resolution), config.search.warmup if config.search else 0.0
-    early = step_seconds(loop, images) if not all(phase.begun(0) for phase in loop.phases) else 0.0
+    early = step_seconds(loop, images) if not all(phase.is_active(0) for phase in loop.phases) else 0.0
     loop.nimg = ceil(warmup * config.total_images)  # from here on all parameters learn
     activations = _activation_bytes(lambda: loop.step(*images))
     late = step_seconds(loop, images)

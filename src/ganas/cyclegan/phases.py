@@ -15,7 +15,7 @@ from ganas.data.loaders import halves
 from ganas.data.sources import ImageSource
 from ganas.learning.ema import EMA
 from ganas.learning.loop import Loop
-from ganas.learning.phases import Images, Phase, PhaseTerms, Terms
+from ganas.learning.phases import ImageBatch, Phase, PhaseTerms, Terms
 from ganas.learning.schedules import temperature
 
 Penalty = Callable[[CycleGAN], Terms]  # added to the generators' loss in steps in which alphas learn
@@ -34,7 +34,7 @@ def step_sources(a: ImageSource, b: ImageSource, config: RunConfig) -> tuple[Ima
     return a.subset(first_a), b.subset(first_b), a.subset(second_a), b.subset(second_b)
 
 
-def assign_roles(batches: Iterable[Images], nimg: int, config: RunConfig) -> Generator[Images, None, None]:
+def assign_roles(batches: Iterable[ImageBatch], nimg: int, config: RunConfig) -> Generator[ImageBatch, None, None]:
     """The batches from `nimg` on, the images of the weights' steps first, those of the alphas' steps last."""
     swaps = find_strategy(config).images == "swapped"
     for images in batches:
@@ -66,13 +66,13 @@ def _adversaries(
     prefix, domains = ("alpha_", slice(-2, None)) if learning == "alphas" else ("", slice(2))
     extra = no_penalty if learning == "weights" else penalty
 
-    def generators(images: Images, generator: torch.Generator) -> Terms:
+    def generators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
         terms, fakes = generator_loss(gan, a, b, adversarial=config.loss.adversarial, weights=weights)
         latest[:] = [fakes]
         return {f"{prefix}{name}": term for name, term in (terms | extra(gan)).items()}
 
-    def discriminators(images: Images, generator: torch.Generator) -> Terms:
+    def discriminators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
         (fakes,) = latest
         if learning != "alphas":
@@ -90,7 +90,7 @@ def _adversaries(
 
 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning) -> torch.optim.Adam:
-    """Adam over weights, alphas or both; "begins" is the image from which a group learns."""
+    """Adam over weights, alphas or both; "start_image" is the image from which a group learns."""
     networks = [gan.network(name) for name in names]
     alphas = [*chain.from_iterable(map(alphas_of, networks))]
     known = {id(alpha) for alpha in alphas}
@@ -98,10 +98,10 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Lear
     lr = config.training.lr
     groups: list[dict[str, object]] = []
     if learning != "alphas":
-        groups.append({"params": weights, "lr": lr, "initial_lr": lr, "begins": 0.0})
+        groups.append({"params": weights, "lr": lr, "initial_lr": lr, "start_image": 0.0})
     if learning != "weights" and alphas and config.search:
         alpha_lr = config.search.alpha_lr or lr
-        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "begins": alphas_begin(config)})
+        groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "start_image": alphas_begin(config)})
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 

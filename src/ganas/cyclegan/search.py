@@ -77,7 +77,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
             summary = summarize(choices())
             return "; {converged} of {slots} slots converged, median entropy {median_entropy:.3f}".format(**summary)
 
-        trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, facts=log, words=words)
+        trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, log_extras=log, log_text=words)
         trainer.resume()
         events = [_watching(trainer, config, validation)] if validation.ready(reporter) else []
         log_run_facts(trainer, config, domains)

@@ -35,8 +35,8 @@ def open_trainer(
     reporter: Reporter,
     stop: StopSignal,
     penalty: Penalty = no_penalty,
-    facts: Callable[[], Mapping[str, Any]] = dict,  # fields of a log line beside the losses
-    words: Callable[[], str] = str,  # the same, human-readable
+    log_extras: Callable[[], Mapping[str, Any]] = dict,  # more fields of a log line
+    log_text: Callable[[], str] = str,  # the same, human-readable
 ) -> Trainer:
     """Build the data, the loop and the trainer of a run; reads a few images for samples."""
     data, training = config.data, config.training
@@ -72,8 +72,8 @@ def open_trainer(
         sample=sample,
         state=pools,
         arrange=lambda batches, nimg: assign_roles(batches, nimg, config),
-        facts=facts,
-        summary=lambda losses: summarize_losses(losses) + words(),
+        log_extras=log_extras,
+        summary=lambda losses: summarize_losses(losses) + log_text(),
     )
 
 

@@ -22,7 +22,7 @@ if sys.platform == "linux":
 
 COMMAND = (sys.executable, "-P", "-m", "ganas.data.processes")  # -P: nothing is imported from the current folder
 MAX_PIPE_BYTES = 1 << 20  # the limit on Linux for ordinary users
-PATIENCE = 1.0  # seconds to wait for a killed process
+JOIN_TIMEOUT = 1.0  # seconds to wait for a killed process
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def _process(batch_bytes: int) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         worker.kill()
         with suppress(subprocess.TimeoutExpired):
-            worker.wait(PATIENCE)
+            worker.wait(JOIN_TIMEOUT)
             _pipe(worker.stdout).close()
 
 

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-PATIENCE = 1.0  # seconds to wait for threads before they are abandoned
+JOIN_TIMEOUT = 1.0  # seconds to wait for threads before they are abandoned
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class Threads:
     """A pool of `count` threads that runs tasks in order; tasks not started when the block ends are dropped.
 
     `ThreadPoolExecutor` joins its threads without a timeout, also at interpreter exit: one that hangs in a read from a
-    network disk would block Ctrl-C. These threads are daemons and are abandoned after PATIENCE seconds.
+    network disk would block Ctrl-C. These threads are daemons and are abandoned after JOIN_TIMEOUT seconds.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -59,6 +59,6 @@ class Threads:
         self._ended = True
         for _ in self._threads:
             self._tasks.put(None)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + JOIN_TIMEOUT
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

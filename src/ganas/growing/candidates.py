@@ -1,4 +1,4 @@
-"""Candidates of a growing search as plain records: the spec and the result of each. No torch.
+"""Candidates of a growing search as data: the spec and the result of each. No torch here.
 
 RUN/candidates/ID/
   spec.json               what to train: architecture, parent, action, seed, images
@@ -15,19 +15,19 @@ from ganas.growing.architecture import SIDES, GrowthArchitecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
 
-TRAIN_AGAIN = "remove its folder, and it is trained again"
+RETRAIN = "remove its folder to train it again"
 
 State = Literal["pending", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """All that a worker needs to train a candidate, besides the config of the run."""
+    """The input of a candidate's training, besides the config of the run."""
 
     id: str
     architecture: GrowthArchitecture
     parent: str | None  # id of the candidate whose weights are inherited
-    action: str | None  # that grew it from its parent; None: a base, or its parent trained further
+    action: str | None  # that grew it from its parent; None: a base, or its parent with more training
     generation: int  # actions since the base
     seed: int  # of all randomness in its training
     images: int  # of the whole training: what schedules follow, wherever a job stops
@@ -44,8 +44,8 @@ class Spec:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "Spec":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        document = read_document(text, origin, "spec", way_out=TRAIN_AGAIN)
-        with parsing(origin, way_out=TRAIN_AGAIN):
+        document = read_document(text, origin, "spec", way_out=RETRAIN)
+        with parsing(origin, way_out=RETRAIN):
             architecture = GrowthArchitecture.from_document(document.pop("architecture"), origin)
             return cls(architecture=architecture, **document)
 

@@ -143,11 +143,6 @@ class GrowConfig(Config):
         return self.training.device
 
     @property
-    def search(self) -> None:
-        """No alphas are learned here."""
-        return None
-
-    @property
     def fade_images(self) -> int:
         """Images over which a doubling is faded in."""
         return self.growth.fade_images or self.training.images // 2

@@ -1,4 +1,4 @@
-"""Estimate the time left of a growing search from the time its candidates took. No torch here."""
+"""Estimate the time left of a growing search from the times of its candidates. No torch here."""
 
 from collections.abc import Iterable, Mapping
 from statistics import mean

@@ -62,11 +62,11 @@ class History:
     lineage: tuple[str, ...]  # ids from the base to the best
 
     def record(self, name: str) -> Record:
-        """By id."""
+        """Find a candidate by id."""
         return next(record for record in self.records if record.spec.id == name)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """JSON values."""
         return {
             "candidates": [record.as_json() for record in self.records],
             "beams": self.beams,

@@ -55,7 +55,7 @@ def blended(images: Tensor, share: float) -> Tensor:
 
 
 def generator_loss(gan: GrownGAN, z: Tensor, real: Callable[[], Tensor], *, adversarial: str) -> Terms:
-    """What the generator learns from, of z [n, latent]; reals [n, 3, r, r] are made only for a loss that needs them."""
+    """The generator's loss terms for z [n, latent]; `real` gives [n, 3, r, r] if the loss needs them."""
     loss = ADVERSARIAL[adversarial]
     of_fake = at_least_float32(gan.discriminator(gan.generator(z)))
     of_real = at_least_float32(gan.discriminator(real())) if loss.needs_real else of_fake.new_empty(0)

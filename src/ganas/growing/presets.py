@@ -92,13 +92,7 @@ def _paper() -> Values:
     }
 
 
-PRESETS: Mapping[str, Callable[[], Values]] = {
-    "tiny": _tiny,
-    "small": _small,
-    "gpu": _gpu,
-    "paper": _paper,
-}
-
+PRESETS: Mapping[str, Callable[[], Values]] = {"tiny": _tiny, "small": _small, "gpu": _gpu, "paper": _paper}
 IGNORED_KEYS = ("growth.route", "training.decay")  # keys that a growing search ignores
 WASSERSTEIN: Values = {"training.lr": 1e-3, "training.betas": [0.0, 0.99], "training.decay": 0}  # Karras et al. 2018
 

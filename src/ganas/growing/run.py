@@ -1,4 +1,4 @@
-"""``ganas grow``: data and config opened, the search run over an executor, the winner made ready to be used."""
+"""``ganas grow``: open data and config, run the search on an executor, and save the winner's generator."""
 
 import json
 from collections.abc import Sequence
@@ -28,23 +28,26 @@ from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run
 
-HUGE = 10**9  # images in all, from which what the paper spent is worth a word
+PAPER_SCALE = 10**9  # images in total, from which a dry run also quotes the paper's cost
 
 
 def grow(
     config: GrowConfig,
     out: StrPath,
     *,
-    route: str | None = None,  # proggan, or a JSON file with a list of actions; None: search
+    route: str | None = None,  # proggan, or the path of a JSON list of actions; None: search
     executor: ExecutorOptions | Executor = ExecutorOptions(),
 ) -> GrowResult:
-    """Search a GAN by growing it, or train a route; the same call again resumes or returns what was found.
+    """Search for a GAN by growing it, or train a route; the same call resumes, or returns the earlier result.
 
-    Raises `UserError` for anything the user can mend, `Stopped` when asked to stop.
+    Raises `UserError` for errors that the user can fix, `Stopped` after a stop signal.
     """
     run = Run(out)
     config, source = open_images(keep_choices(run, _with_route(config, route)))
-    workers = _opened(executor, config) if isinstance(executor, ExecutorOptions) else executor
+    if isinstance(executor, ExecutorOptions):
+        gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
+        training = config.training
+        executor = executor.open(gpus=gpus, threads=training.threads or 1, timeout=training.timeout)
     with run.lock(), StopSignal().listening() as stop:
         reporter = Reporter(run.log)
         for line in claim(run, config):
@@ -56,19 +59,14 @@ def grow(
                 with stop.interruptible():
                     write_center_crops(run.images, source, config.data.resolution)
 
-        result = Growth(run, config, workers, reporter, stop, decode).run()
-        _keep(run, result)
+        result = Growth(run, config, executor, reporter, stop, decode).run()
+        _save_winner(run, result)
         run.images.unlink(missing_ok=True)
         return result
 
 
-def _opened(options: ExecutorOptions, config: GrowConfig) -> Executor:
-    gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
-    return options.open(gpus=gpus, threads=config.training.threads or 1, timeout=config.training.timeout)
-
-
 def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
-    """The config with the route in it; raises `ConfigError` where there is no way to the final resolution."""
+    """Add the route to the config; raises `ConfigError` if it does not lead to the final resolution within limits."""
     space = growth_space(config)
     if route is None:
         return config
@@ -84,49 +82,48 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
 def dry_run(
     config: GrowConfig, *, route: str | None = None, workers: int | None = None
 ) -> tuple[GrowConfig, list[str]]:
-    """The config as it would be resolved, and what the run would cost, a line each; nothing is written."""
+    """Return the resolved config, and the estimated cost of the run as lines; writes nothing."""
     config, _ = open_images(_with_route(config, route))
     expected = forecast(config)
-    lines = expected.lines(workers or 1)
-    large = sum(stage.images for stage in expected.stages) > HUGE
-    return config, [*lines, PAPER_COST] if large else lines
+    large = sum(stage.images for stage in expected.stages) > PAPER_SCALE
+    return config, [*expected.lines(workers or 1), *([PAPER_COST] if large else [])]
 
 
 def find_route(text: str, config: GrowConfig) -> list[Step]:
-    """``proggan``, or the actions in a file; raises `ConfigError` for one that cannot be followed."""
+    """Read ``proggan``, or a file with actions; raises `ConfigError` for an invalid route."""
     if text == "proggan":
         return proggan_steps(config)
     path = Path(text)
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(names, Sequence) or isinstance(names, str):
-            raise ValueError("it holds no list")
+            raise ValueError("it is not a list")
         steps = parse_route([str(name) for name in names])
     except OSError as error:
         raise ConfigError(f"cannot read the route {text!r} ({error.strerror}): give proggan, or a JSON file") from None
     except ValueError as error:
-        raise ConfigError(f"the route {text!r} is no JSON list of actions ({error})") from None
+        raise ConfigError(f"the route {text!r} is not a JSON list of actions ({error})") from None
     except ArchitectureError as error:
-        raise ConfigError(f"the route {text!r} holds an illegal action: {error}") from None
+        raise ConfigError(f"the route {text!r} contains an illegal action: {error}") from None
     *_, last = route_specs(config, steps)
     if last.architecture.resolution != config.data.resolution:
         raise ConfigError(
-            f"the route {text!r} ends at {last.architecture.resolution} pixels and not at {config.data.resolution}: "
+            f"the route {text!r} ends at {last.architecture.resolution} pixels, not at {config.data.resolution}: "
             f"give --resolution {last.architecture.resolution}, or another route"
         )
     return steps
 
 
 def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
-    """Find and check every image, and resolve the config."""
+    """Find and check all images, and resolve the config."""
     resolution, batch = config.data.resolution, config.training.batch
     doublings(resolution)
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
-        raise ConfigError("training.device: give cuda alone, candidates are spread over the GPUs there are")
+        raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
     if config.metrics.select == "kid" and config.growth.rank_by == "normalized":
         raise ConfigError(
-            "metrics.select=kid may be negative, and cannot be normalised: choose fid or swd, or growth.rank_by=raw"
+            "metrics.select=kid may be negative, so it cannot be normalized: choose fid or swd, or growth.rank_by=raw"
         )
     source = open_source(
         config.data.images,
@@ -143,8 +140,8 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     return resolve(config, this_machine(), DataFacts(digests, len(source))), source
 
 
-def _keep(run: Run, result: GrowResult) -> None:
-    """The winner's averaged generator, by itself enough to sample from."""
+def _save_winner(run: Run, result: GrowResult) -> None:
+    """Write the winner's EMA generator, its architecture and the run's result."""
     generator = GrownGenerator(result.architecture)
     generator.load_state_dict(averaged_generator(run.candidate(result.winner)))
     info = GrownGeneratorInfo(

@@ -68,7 +68,7 @@ class Growth:
         prepare: Callable[[], None] = lambda: None,  # called before each job starts
     ) -> None:
         self._run, self._config, self._reporter, self._prepare = run, config, reporter, prepare
-        self._queue = Queue(executor, stop, begin=self._begin, eta=self._seconds_left)
+        self._queue = Queue(executor, stop, prepare=self._begin, eta=self._seconds_left)
         self._specs: dict[str, Spec] = {}  # of all jobs
         self._unreleased: set[str] = set()  # jobs that may still have checkpoints
         self._search = open_strategy(config)
@@ -172,7 +172,7 @@ class Growth:
     def _finish(self, spec: Spec) -> None:
         """Train one candidate and wait for it."""
         self._add(spec, first=True)
-        self._queue.redo(spec.id)
+        self._queue.ensure_product(spec.id)
         while spec.id not in self._queue.results:
             self._turn()
         if self._queue.results[spec.id].state == "failed":
@@ -212,15 +212,15 @@ class Growth:
 
     def _turn(self) -> None:
         """Take a turn of the queue and log each candidate that ended."""
-        for job in self._queue.turn():
+        for job in self._queue.step():
             spec, result = self._specs[job.name], self._queue.results[job.name]
-            if result.state == "failed" and job.name in self._queue.redone:
+            if result.state == "failed" and job.name in self._queue.rerun:
                 raise SearchFailedError(
                     f"the weights of candidate {job.name} are gone, and cannot be made again: {result.error}"
                 )
             if spec in self._route:
                 self._cache.write(spec, result)
-            left = f"{self._queue.counts()}{self._best()}{self._queue.eta()}"
+            left = f"{self._queue.status()}{self._best()}{self._queue.eta()}"
             self._reporter.say(f"{_outcome(spec, result)}; {left}")
         self._release()
 

@@ -19,7 +19,7 @@ from ganas.pictures import check_suffix, encoded, names_image, png, tile
 from ganas.progress import Reporter
 from ganas.store import Run, refuse_existing, results_folder, write_atomically, write_new
 
-COLUMNS = 8  # of a grid
+COLUMNS = 8  # of a sample grid
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ def latent_vector(seed: int, latent: int) -> Tensor:
 @torch.inference_mode()
 def make_images(generator: GrownGenerator, latent: int, seeds: range, device: str = "cpu", batch: int = 64) -> Tensor:
     """Generate one image per seed, uint8 [n, 3, r, r]."""
-    made = []
+    images = []
     for start in range(0, len(seeds), batch):
         z = torch.stack([latent_vector(seed, latent) for seed in seeds[start : start + batch]])
-        made.append(to_images(generator(z.to(device)).cpu()))
-    return torch.cat(made)
+        images.append(to_images(generator(z.to(device)).cpu()))
+    return torch.cat(images)
 
 
 def grid(images: Tensor) -> Tensor:
-    """uint8 [n, 3, r, r] -> one picture, [3, H, W]."""
+    """Tile uint8 [n, 3, r, r] into one image [3, H, W]."""
     return tile(torch.split(images, COLUMNS))
 
 
@@ -99,18 +99,19 @@ def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, a
 
     def images() -> Iterator[tuple[int, Tensor]]:
         with Reporter().bar("sample", 0, count) as bar:
-            for number, one in enumerate(range(seed, seed + count)):
+            for number in range(count):
                 # one at a time: the batch size may change the last bit of an image
-                yield one, make_images(generator, latent, range(one, one + 1), device)[0]
+                seeds = range(seed + number, seed + number + 1)
+                yield seeds[0], make_images(generator, latent, seeds, device)[0]
                 bar.update(number + 1)
 
     if as_grid or (names_image(output) and not output.is_dir()):
         refuse_existing(output)
         check_suffix(output)
-        made = torch.stack([image for _, image in images()])
-        write_new(output, encoded(grid(made) if count > 1 else made[0], output))
+        all_images = torch.stack([image for _, image in images()])
+        write_new(output, encoded(grid(all_images) if count > 1 else all_images[0], output))
         return count
     with results_folder(output):
-        for one, image in images():
-            write_atomically(output / f"{one:09d}.png", png(image))
+        for number, image in images():
+            write_atomically(output / f"{number:09d}.png", png(image))
     return count

@@ -1,8 +1,7 @@
-"""Training one candidate of a growing GAN: inherited weights, a fade-in, scores before and after (DGGAN).
+"""Train one candidate of a growing GAN: inherited weights, a fade-in, scores before and after (DGGAN).
 
-Everything a candidate needs lies in its folder, the run's config, and the folder of its parent; it resumes from its
-last checkpoint. What its children inherit is `FINAL`: networks and average, and, where they are inherited too, Adam's
-moments by name.
+A candidate reads its own folder, the run's config and its parent's folder, and resumes from its last checkpoint. Its
+children inherit ``final.safetensors``: the networks, their EMA and, with `growth.inherit_moments`, Adam's moments.
 """
 
 import time
@@ -31,7 +30,7 @@ from ganas.growing.sample import grid, make_images
 from ganas.jobs.result import Result
 from ganas.learning.ema import EMA, averaged_or_current
 from ganas.learning.loop import Loop
-from ganas.learning.phases import Images, Phase
+from ganas.learning.phases import ImageBatch, Phase
 from ganas.learning.schedules import blend
 from ganas.learning.trainer import Trainer
 from ganas.machine import keep_freed_memory
@@ -43,13 +42,13 @@ from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
-SAMPLES = 64  # images of a sample grid
-MEASURED_AT_ONCE = 256
-MOST_REALS = 10_000  # that made images are compared with
+SAMPLE_COUNT = 64  # images in a sample grid
+READ_BATCH = 256  # real images that are resized at once
+MAX_REAL_IMAGES = 10_000  # that generated images are compared with
 
 
 def open_center_crops(run: Run, config: GrowConfig) -> Pixels:
-    """The images of a run, decoded once more only where their file was removed."""
+    """The real images of a run at its final resolution, decoded again if their file was removed."""
     if not run.images.exists():
         data = config.data
         source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
@@ -58,16 +57,16 @@ def open_center_crops(run: Run, config: GrowConfig) -> Pixels:
 
 
 class RealImages:
-    """The real images of a run at every resolution: each is the mean of the pixels of the one twice as large."""
+    """The real images of a run, average-pooled to any resolution."""
 
-    def __init__(self, squares: Pixels, config: GrowConfig) -> None:
-        self._squares, self._config = squares, config
+    def __init__(self, crops: Pixels, config: GrowConfig) -> None:
+        self._crops, self._config = crops, config
 
     def batches(self, seed: int) -> Batches:
         """Endless batches at the final resolution."""
         data = self._config.data
         return Batches(
-            (self._squares,),
+            (self._crops,),
             resolution=data.resolution,
             load_size=data.resolution,
             flip=data.flip,
@@ -80,18 +79,20 @@ class RealImages:
         return open_features(self._config)
 
     def reference(self, resolution: int) -> Reference:
-        """What images of a resolution are measured against."""
-        count = len(self._squares)
-        chosen = range(count) if count <= MOST_REALS else split(count, count - MOST_REALS, self._config.seed)[0]
-        few = (chosen[start : start + MEASURED_AT_ONCE] for start in range(0, len(chosen), MEASURED_AT_ONCE))
-        squares = (to_network(torch.from_numpy(self._squares[[*some]])) for some in few)
-        images = torch.cat([to_images(at_resolution(some, resolution)) for some in squares])
+        """The reference that generated images of a resolution are compared with."""
+        count = len(self._crops)
+        chosen = (
+            range(count) if count <= MAX_REAL_IMAGES else split(count, count - MAX_REAL_IMAGES, self._config.seed)[0]
+        )
+        chunks = (chosen[start : start + READ_BATCH] for start in range(0, len(chosen), READ_BATCH))
+        crops = (to_network(torch.from_numpy(self._crops[[*chunk]])) for chunk in chunks)
+        images = torch.cat([to_images(at_resolution(some, resolution)) for some in crops])
         cache = Cache(default_cache())
         return Reference(images, [self._config.metrics.select], self._network, cache=cache, split="training")
 
 
 def open_features(config: GrowConfig) -> FeatureNetwork | None:
-    """The network that scores are computed with, where they need one."""
+    """The feature network of the scores; None if they need none."""
     metrics = config.metrics
     if METRICS[metrics.select].needs == "nothing" or not metrics.features:
         return None
@@ -99,25 +100,25 @@ def open_features(config: GrowConfig) -> FeatureNetwork | None:
 
 
 def at_resolution(images: Tensor, resolution: int) -> Tensor:
-    """[n, 3, R, R] -> [n, 3, r, r], the mean of the pixels that become one; r divides R."""
+    """Average-pool [n, 3, R, R] to [n, 3, r, r]; r divides R."""
     return functional.avg_pool2d(images, images.shape[-1] // resolution)
 
 
 def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]:
-    """One step of the discriminator, then one of the generator with noise of its own (Karras et al. 2018)."""
+    """One discriminator step, then one generator step with new noise (Karras et al. 2018)."""
     loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
     weights = PenaltyWeights(loss.gradient, loss.drift)
 
     def reals(images: Tensor) -> Tensor:
         return blended(at_resolution(images, resolution), gan.generator.blend)
 
-    def discriminator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+    def discriminator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
         return discriminator_loss(gan, reals(images), z, between, adversarial=loss.adversarial, weights=weights)
 
-    def generator(batch: Images, generator: torch.Generator) -> dict[str, Tensor]:
+    def generator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         return generator_loss(gan, z, lambda: reals(images), adversarial=loss.adversarial)
@@ -131,12 +132,12 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
 def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
     groups = learning_groups(network, config.training.lr)
     for group in groups:
-        group |= {"initial_lr": group["lr"], "begins": 0.0}
+        group |= {"initial_lr": group["lr"], "start_image": 0.0}
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 
 class Candidate:
-    """The networks of one candidate with all that trains and measures them."""
+    """The networks of one candidate, and their training and evaluation. `reals` may be None if it only takes steps."""
 
     def __init__(
         self, folder: Run, spec: Spec, config: GrowConfig, parent: Run | None, reals: RealImages | None
@@ -144,7 +145,7 @@ class Candidate:
         keep_freed_memory()
         training = config.training.model_copy(update={"images": spec.images})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})
-        self.folder, self.spec, self._reals = folder, spec, reals  # reals: None where only steps are taken
+        self.folder, self.spec, self._reals = folder, spec, reals
         torch.set_num_threads(training.threads or 1)
         torch.manual_seed(spec.seed)
         self.gan = GrownGAN(spec.architecture, fading=spec.fades).to(training.device)
@@ -164,7 +165,7 @@ class Candidate:
 
     @property
     def generator(self) -> GrownGenerator:
-        """What makes images to look at and to measure."""
+        """The generator that is sampled and evaluated: averaged if the run keeps an EMA."""
         return averaged_or_current(self.gan, self.ema)["generator"]  # type: ignore[no-any-return]
 
     # ── inheritance ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,16 +173,16 @@ class Candidate:
     def _inherit(self, final: Mapping[str, Tensor], phases: list[Phase]) -> None:
         for phase in phases:
             network = self.gan.network(phase.name)
-            whole = inherit(network, _under(final, phase.name))
+            copied = inherit(network, _tensors_of(final, phase.name))
             if self.config.growth.inherit_moments:
-                _inherit_moments(phase.optimizer, network, _under(final, f"adam/{phase.name}"), whole)
-        if self.ema:  # what is new starts as the network has it
+                _inherit_moments(phase.optimizer, network, _tensors_of(final, f"adam/{phase.name}"), copied)
+        if self.ema:  # weights that are not inherited start from the network
             self.ema.generators["generator"].load_state_dict(self.gan.generator.state_dict())
             if self.config.growth.inherit_average:
-                inherit(self.ema.generators["generator"], _under(final, "average"))
+                inherit(self.ema.generators["generator"], _tensors_of(final, "average"))
 
     def save_final(self) -> None:
-        """Write what children inherit."""
+        """Write ``final.safetensors``, from which children inherit."""
         groups: dict[str, Mapping[str, Tensor]] = {side: self.gan.network(side).state_dict() for side in SIDES}
         groups["average"] = self.generator.state_dict()
         for phase in self.loop.phases if self.config.growth.inherit_moments else ():
@@ -197,19 +198,19 @@ class Candidate:
     # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def train(self, reporter: Reporter, stop: StopSignal, until: int | None = None) -> Result:
-        """From the start or the last checkpoint to the end, or until so many images were seen, and measure it there.
+        """Train from the last checkpoint to the end, or until `until` images were seen, and score the result.
 
-        When asked to stop, saves and raises `Stopped`. Given more images later, it goes on bit for bit.
+        Saves and raises `Stopped` after a stop signal. A later call with more images continues bit for bit.
         """
         assert self._reals is not None
-        history = _History()
+        history = _TrainingHistory()
         trainer = Trainer(
             self.folder,
             self.loop,
             self._reals.batches(self.config.seed),
             reporter,
             stop,
-            sample=lambda: grid(self.images(SAMPLES)),
+            sample=lambda: grid(self.images(SAMPLE_COUNT)),
             state={"history": history},
             tensorboard=False,
         )
@@ -223,83 +224,75 @@ class Candidate:
 
         if not resumed:
             history.start = score()[1]
-        history.begin()
+        history.start_clock()
         trainer.train(self.spec.id, until=until)
         seconds = round(history.seconds, 3)
-        metric, end = score()
-        return Result(
-            "done",
-            images=self.loop.nimg,
-            seconds=seconds,
-            scores={metric: end},
-            facts={"start": history.start},
-        )
+        scores, facts = dict([score()]), {"start": history.start}
+        return Result("done", images=self.loop.nimg, seconds=seconds, scores=scores, facts=facts)
 
     # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def images(self, count: int) -> Tensor:
-        """uint8 [count, 3, r, r], always of the same noise."""
+        """Generate uint8 [count, 3, r, r], always from the same seeds."""
         return make_images(self.generator, self.spec.architecture.latent, range(count), self.config.device)
 
     def measure(self, reference: Reference) -> tuple[str, float]:
-        """The metric's key and the score of the generator as it is now."""
+        """Return the metric's key and the current generator's score."""
         measured = reference.measure(self.images(self.config.metrics.images))
         key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
         return key, measured.scores[key]
 
 
-class _History:
-    """What a result says of the time before a resume: the score at the start, and seconds of training."""
+class _TrainingHistory:
+    """The initial score and the training time, which survive a resume."""
 
     def __init__(self) -> None:
-        self.start = nan
+        self.start = nan  # score
         self._earlier, self._began = 0.0, time.monotonic()
 
-    def begin(self) -> None:
-        """Training begins now: measuring is not counted."""
+    def start_clock(self) -> None:
+        """Training starts now: scoring is not counted."""
         self._began = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Of training, in all processes."""
+        """Training time of this and earlier processes."""
         return self._earlier + time.monotonic() - self._began
 
     def state_dict(self) -> dict[str, Any]:
-        """Start and seconds."""
         return {"start": self.start, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
         self.start, self._earlier = state["start"], state["seconds"]
 
 
 def _inherit_moments(
-    optimizer: torch.optim.Optimizer, network: nn.Module, moments: Mapping[str, Tensor], whole: set[str]
+    optimizer: torch.optim.Optimizer, network: nn.Module, moments: Mapping[str, Tensor], copied: set[str]
 ) -> None:
-    """Adam goes on where the parent's stood, for the weights that were copied whole."""
+    """Continue from the parent's Adam state, for the weights that were copied in full."""
     for name, parameter in network.named_parameters():
-        found = _under(moments, name.removeprefix("old_"))
-        if name in whole and found:
+        found = _tensors_of(moments, name.removeprefix("old_"))
+        if name in copied and found:
             optimizer.state[parameter] = {
                 key: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device, copy=True)
                 for key, value in found.items()
             }
 
 
-def _under(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
-    """The tensors of a group, by their names within it."""
+def _tensors_of(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """The tensors of a group, by name without the group."""
     return {name.removeprefix(f"{group}/"): t for name, t in tensors.items() if name.startswith(f"{group}/")}
 
 
 def load_final(folder: Run) -> dict[str, Tensor]:
-    """What a candidate left to its children, as group/name; raises `RunError`."""
+    """Read a candidate's ``final.safetensors`` as group/name -> tensor; raises `RunError`."""
     try:
-        return load(folder.final.read_bytes())  # load_file wants a name in UTF-8
+        return load(folder.final.read_bytes())  # load_file requires a UTF-8 path
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{str(folder.final)!r} cannot be read ({error}): remove it, and it is made again") from None
+        raise RunError(f"{str(folder.final)!r} cannot be read ({error}): remove it, and it is recreated") from None
 
 
 def averaged_generator(folder: Run) -> dict[str, Tensor]:
-    """The weights of a candidate's averaged generator, without those of a blend."""
-    found = _under(load_final(folder), "average")
+    """The weights of a candidate's EMA generator, without the second RGB convolution of a fade-in."""
+    found = _tensors_of(load_final(folder), "average")
     return {name: tensor for name, tensor in found.items() if not name.startswith("old_")}

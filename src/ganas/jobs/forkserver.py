@@ -1,12 +1,11 @@
-"""A process that workers are forked from: it has imported torch and what they train with, so they begin at once.
+"""A process that workers are forked from: it has imported torch and the training code, so they start at once.
 
-Not multiprocessing's fork server: that one runs the caller's script again in each child, imports from the current
-folder, is shared by all of a process, and has the environment of the moment it was first used, which OpenMP reads as
-torch is loaded.
+This is not multiprocessing's forkserver, which runs the caller's script again in each child, imports from the current
+folder, is shared by the whole process, and keeps the environment of its first use, which OpenMP reads when torch loads.
 
-The server computes nothing, so it has no threads of torch's and never touches CUDA: threads, GPU and cores are given
-to each worker after the fork. It is told what to do on stdin and says on stdout what became of it, a JSON list a line.
-When its driver goes, however that goes, stdin ends and so does the server; its workers see that and save.
+The server computes nothing, so it has no torch threads and never initializes CUDA: each worker sets its threads, GPU
+and cores after the fork. Requests arrive on stdin and exit codes leave on stdout, as one JSON list per line. When the
+driver dies in any way, stdin ends and the server exits; its workers notice, save and exit.
 """
 
 import gc
@@ -27,11 +26,11 @@ from weakref import finalize
 from ganas.jobs.job import Job
 from ganas.jobs.worker import load_work, run_worker
 
-# ── the driver's end ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── in the driver ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class ForkServer:
-    """Started with the first worker. It and its workers end with this process, or when this is collected."""
+    """The driver's handle of a server. Server and workers end with this process, or with this object."""
 
     def __init__(self, kinds: str, environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as file:
@@ -47,26 +46,26 @@ class ForkServer:
         assert self._process.stdout
         os.set_blocking(self._process.stdout.fileno(), False)
         self._unread = b""
-        self._codes: dict[int, int] = {}
+        self._exit_codes: dict[int, int] = {}
         self._count = 0
         self.forked: set[int] = set()
-        self.close = finalize(self, _end, self._process)
+        self.close = finalize(self, _close, self._process)
 
     def start(self, job: Job, cores: Collection[int], environment: Mapping[str, str]) -> "ForkedWorker":
-        """Fork a worker; what it prints goes into the job's log."""
+        """Fork a worker; its output goes to the job's log."""
         self._count += 1
         document = {"kind": job.kind, "path": str(job.path.absolute()), "images": job.images}
-        self.tell(self._count, {**document, "cores": [*cores], "environment": dict(environment)})
+        self.send(self._count, {**document, "cores": [*cores], "environment": dict(environment)})
         return ForkedWorker(self, self._count)
 
-    def tell(self, number: int, request: Any) -> None:
+    def send(self, number: int, request: Any) -> None:
         """Send a request about a worker: what to start, or a signal."""
         assert self._process.stdin
-        with suppress(BrokenPipeError):  # of one that has died; `code` says so
+        with suppress(BrokenPipeError):  # the server has died; `exit_code` reports it
             self._process.stdin.write((json.dumps([number, request]) + "\n").encode())
 
-    def code(self, number: int) -> int | None:
-        """The exit code of a worker, a signal as a negative one, or that of the server; None while it runs."""
+    def exit_code(self, number: int) -> int | None:
+        """The exit code of a worker, or of a dead server (negative: a signal); None while the worker runs."""
         assert self._process.stdout
         while self.alive and (read := self._process.stdout.read(1 << 16)) is not None:
             if not read:
@@ -76,21 +75,21 @@ class ForkServer:
                 if code is None:
                     self.forked.add(worker)
                 else:
-                    self._codes[worker] = code
-        return self._codes.get(number, self._process.returncode)
+                    self._exit_codes[worker] = code
+        return self._exit_codes.get(number, self._process.returncode)
 
     @property
     def alive(self) -> bool:
-        """Whether it can fork workers; false once `code` has found it gone."""
+        """Whether it can fork workers; false once `exit_code` has found it dead."""
         return self.close.alive
 
     def wait(self, seconds: float) -> None:
-        """For news."""
+        """Wait until there may be a new exit code, at most for `seconds`."""
         assert self._process.stdout
         select.select([self._process.stdout], [], [], seconds)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _close(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
@@ -99,17 +98,15 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 class ForkedWorker:
-    """A worker, as `subprocess.Popen` would have it."""
+    """A worker, with the methods of `subprocess.Popen`."""
 
     def __init__(self, server: ForkServer, number: int) -> None:
         self._server, self._number = server, number
 
     def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
-        return self._server.code(self._number)
+        return self._server.exit_code(self._number)
 
     def wait(self, timeout: float) -> int:
-        """Its exit code; raises `subprocess.TimeoutExpired`."""
         deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if (left := deadline - time.monotonic()) <= 0:
@@ -118,15 +115,15 @@ class ForkedWorker:
         return code
 
     def terminate(self) -> None:
-        """Ask it to save and go; where none was forked yet, it and those beside it never are."""
+        """Ask it to save and exit. A server that is still importing, and has forked nothing, is killed instead."""
         if self.poll() is None and not self._server.forked:
             self._server.close()
         else:
-            self._server.tell(self._number, signal.SIGTERM)
+            self._server.send(self._number, signal.SIGTERM)
 
     def kill(self) -> None:
-        """It, and what it started."""
-        self._server.tell(self._number, signal.SIGKILL)
+        """Kill it and its child processes."""
+        self._server.send(self._number, signal.SIGKILL)
 
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -135,67 +132,68 @@ class ForkedWorker:
 class _Server:
     def __init__(self, kinds: str) -> None:
         self._kinds = kinds
-        self._workers: dict[int, int] = {}  # processes by number
-        self._woken, waker = os.pipe()
-        os.set_blocking(waker, False)
+        self._workers: dict[int, int] = {}  # number -> process id
+        self._wakeup, write_end = os.pipe()  # readable after SIGCHLD
+        os.set_blocking(write_end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
 
     def serve(self) -> None:
-        """Until the driver is gone."""
+        """Handle requests until the driver is gone."""
         unread = b""
         while True:
-            ready, _, _ = select.select([0, self._woken], [], [])
-            if self._woken in ready:
-                os.read(self._woken, 1 << 16)
+            ready, _, _ = select.select([0, self._wakeup], [], [])
+            if self._wakeup in ready:
+                os.read(self._wakeup, 1 << 16)
                 self._reap()
             if 0 in ready:
                 if not (read := os.read(0, 1 << 16)):
                     return
                 *lines, unread = (unread + read).split(b"\n")
                 for number, request in map(json.loads, lines):
-                    self._obey(number, request)
+                    self._handle(number, request)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                for number in [number for number, process in self._workers.items() if process == found[0]]:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                for number in [number for number, process in self._workers.items() if process == ended[0]]:
                     del self._workers[number]
-                    _say(number, os.waitstatus_to_exitcode(found[1]))
+                    _report(number, os.waitstatus_to_exitcode(ended[1]))
 
-    def _obey(self, number: int, request: Any) -> None:
+    def _handle(self, number: int, request: Any) -> None:
         if isinstance(request, dict):
-            with suppress(Exception):  # the worker will say it, in its log
+            with suppress(Exception):  # the worker will fail in the same way, with a traceback in its log
                 load_work(self._kinds, request["kind"])
-            gc.freeze()  # a collection would write to every page that workers share
+            gc.freeze()  # a garbage collection would write to every page that workers share
             parent = os.getpid()
             if not (process := os.fork()):
-                _work(self._kinds, parent, request)
+                _run_forked(self._kinds, parent, request)
             self._workers[number] = process
-            _say(number, None)
-        elif process := self._workers.get(number, 0):  # not reaped, so nobody else has its number
+            _report(number, None)
+        elif process := self._workers.get(number, 0):  # not reaped, so no other process has its id
             try:
                 (os.killpg if request == signal.SIGKILL else os.kill)(process, request)
-            except ProcessLookupError:  # it leads no group yet
+            except ProcessLookupError:  # its process group does not exist yet
                 os.kill(process, request)
 
 
-def _say(number: int, code: int | None) -> None:
+def _report(number: int, code: int | None) -> None:
+    """Send a worker's exit code to the driver; None: it was forked."""
     with suppress(BrokenPipeError):
         os.write(1, (json.dumps([number, code]) + "\n").encode())
 
 
-def _work(kinds: str, parent: int, request: Mapping[str, Any]) -> NoReturn:
-    """Be the worker, as a process that was started for it would be."""
+def _run_forked(kinds: str, parent: int, request: Mapping[str, Any]) -> NoReturn:
+    """Run the job in the forked child, set up like a freshly started worker process, and exit."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         job = Job(request["kind"], Path(request["path"]), request["images"])
-        nothing = os.open(os.devnull, os.O_RDONLY)
+        null = os.open(os.devnull, os.O_RDONLY)
         log = os.open(job.folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        for number, handle in enumerate((nothing, log, log)):  # in place of the pipes to the driver
+        for number, handle in enumerate((null, log, log)):  # replaces the pipes to the driver
             os.dup2(handle, number)
         os.environ.update(request["environment"])
         if request["cores"]:

@@ -1,4 +1,4 @@
-"""A job: what an executor is given to do. No torch here."""
+"""A job: one unit of work for an executor. No torch here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +9,25 @@ from ganas.store import Run
 
 @dataclass(frozen=True)
 class Job:
-    """A folder, in which the function of its kind finds what to do, keeps its checkpoints and leaves its result."""
+    """A folder in which the function of its kind reads its input, keeps its checkpoints and writes its result."""
 
     kind: str  # names the function (`ganas.kinds`)
     path: Path
-    images: int  # to have seen in the end; submitted again with more, it goes on from its checkpoint
-    after: tuple[str, ...] = ()  # names of the jobs that have to be done first
-    product: Path | None = None  # the file that jobs after it read
+    images: int  # to train on in all; resubmitted with more, the job resumes from its checkpoint
+    after: tuple[str, ...] = ()  # names of the jobs that must be done first
+    product: Path | None = None  # the file that later jobs read
 
     @property
     def name(self) -> str:
-        """Of its folder; no two jobs of a queue share it."""
+        """The name of its folder, unique in a queue."""
         return self.path.name
 
     @property
     def folder(self) -> Run:
-        """The names in its folder."""
+        """The paths in its folder."""
         return Run(self.path)
 
     def result(self) -> Result | None:
-        """How it ended; None before that, or where it is to see more images than it has."""
+        """How it ended; None before that, or if it has not reached `images` yet."""
         result = read_result(self.folder)
         return None if result and result.state == "done" and result.images < self.images else result

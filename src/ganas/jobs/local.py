@@ -1,7 +1,7 @@
-"""Jobs on this machine: a process each, on its share of the cores. No torch here.
+"""Run each job in a process on this machine, on its share of the cores. No torch here.
 
-Not a pool: of one, a child that dies breaks every future. A worker that is killed by a signal (the kernel's, when
-memory runs out) goes on from its last checkpoint, twice; an exit without a result is one.
+Not `ProcessPoolExecutor`, where one dead child breaks every future. A worker that is killed by a signal (for example
+by the kernel's OOM killer) is restarted from its last checkpoint, twice. An exit without a result is a failure.
 """
 
 import os
@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganas.jobs.executor import Ended
+from ganas.jobs.executor import JobExit
 from ganas.jobs.forkserver import ForkedWorker, ForkServer
 from ganas.jobs.job import Job
-from ganas.jobs.worker import KINDS_MODULE, STOPPED, TROUBLE
+from ganas.jobs.worker import EXIT_FATAL, EXIT_STOPPED, KINDS_MODULE
 
-RETRIES = 2  # of a worker that was killed
-GRACE = 60.0  # seconds that a worker has to save in
-PATIENCE = 10.0  # seconds for one that was killed to be gone
+MAX_RESTARTS = 2  # of a worker that was killed
+SAVE_TIMEOUT = 60.0  # seconds within which a stopped worker must save and exit
+KILL_TIMEOUT = 10.0  # seconds to wait for the exit of a killed worker
 
 
 @dataclass
@@ -32,14 +32,14 @@ class _Worker:
 
 
 class Local:
-    """`workers` processes at once, each on its share of the cores where there are enough, and on one GPU.
+    """Runs `workers` processes at once, each on its share of the cores if there are enough, and on one GPU.
 
-    kinds      the module that says which function does which kind of job (`ganas.kinds`). Nothing is imported from the
-               current folder, a random.py among the images for one (-P)
-    gpus       number of GPUs, which workers are spread over
-    timeout    seconds that a worker may take; None: as long as it likes
-    pinned     to cores; not where somebody else shares them out
-    warm       forked from a process that has imported what they need; False: each starts Python anew
+    kinds      the module with the table of job functions (`ganas.kinds`). Nothing is imported from the current folder
+               (-P), which may hold a random.py
+    gpus       number of GPUs, which are assigned to workers in turn
+    timeout    seconds per worker; None: no limit
+    pinned     pin workers to cores; False where another scheduler assigns them
+    warm       fork workers from a server that has imported their code; False: start Python anew for each
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class Local:
         warm: bool = sys.platform == "linux",
     ) -> None:
         if workers < 1 or threads < 1:
-            raise ValueError(f"there has to be a worker with a thread, got {workers=}, {threads=}")
+            raise ValueError(f"workers and threads must be at least 1, got {workers=}, {threads=}")
         self._workers, self._threads, self._gpus = workers, threads, gpus
         self._timeout, self._kinds, self._pinned, self._warm = timeout, kinds, pinned, warm
         self._server: ForkServer | None = None
         self._free = list(range(workers))
         self._running: dict[Job, _Worker] = {}
-        self._deaths: dict[Job, int] = {}
+        self._restarts: dict[Job, int] = {}
         self.capacity = workers
 
     def submit(self, job: Job) -> None:
-        """Start a worker; the job must not run, and a worker has to be free."""
+        """Start a worker; fewer than `capacity` may be running, and not this job."""
         slot = self._free.pop(0)
         environment = {"OMP_NUM_THREADS": str(self._threads)}
         if self._gpus:
@@ -73,7 +73,7 @@ class Local:
         self._running[job] = _Worker(start(job, environment, self._cores(slot)), slot, time.monotonic())
 
     def _fork(self, job: Job, environment: dict[str, str], cores: list[int]) -> ForkedWorker:
-        if self._server is None or not self._server.alive:  # OpenMP reads the number of threads as torch is imported
+        if self._server is None or not self._server.alive:  # OpenMP reads the number of threads when torch is imported
             self._server = ForkServer(self._kinds, os.environ | environment, job.folder.log)
         return self._server.start(job, cores, environment)
 
@@ -86,70 +86,69 @@ class Local:
                 stdout=log,
                 stderr=log,
                 env=os.environ | environment,
-                start_new_session=True,  # Ctrl-C is for the driver, which asks its workers to stop
+                start_new_session=True,  # Ctrl-C is for the driver, which stops its workers
             )
         if cores:
-            with suppress(OSError):  # it has ended already
+            with suppress(OSError):  # it has exited already
                 os.sched_setaffinity(process.pid, cores)
         return process
 
-    def poll(self) -> Sequence[Ended]:
-        """The jobs that ended since the last call; those that were killed are begun again."""
+    def poll(self) -> Sequence[JobExit]:
+        """Return the jobs that ended since the last call; killed workers are restarted."""
         ended = []
         for job, worker in [*self._running.items()]:
             code = worker.process.poll()
             if code is None and self._timeout and time.monotonic() - worker.began > self._timeout:
                 _kill(worker.process)
-                self._leave(job)
-                late = None if job.result() else "late"
-                ended.append(Ended(job, late and f"it took longer than {self._timeout:g} s; see {job.folder.log}"))
+                self._free_slot(job)
+                late = f"it took longer than {self._timeout:g} s; see {job.folder.log}"
+                ended.append(JobExit(job, None if job.result() else late))
             elif code is not None:
-                self._leave(job)
+                self._free_slot(job)
                 if job.result():
-                    ended.append(Ended(job))
-                elif code == TROUBLE:
-                    ended.append(Ended(job, _last_line(job.folder.log), trouble=True))
-                elif (code < 0 or code == STOPPED) and self._deaths.get(job, 0) < RETRIES:
-                    self._deaths[job] = self._deaths.get(job, 0) + 1
+                    ended.append(JobExit(job))
+                elif code == EXIT_FATAL:
+                    ended.append(JobExit(job, _last_line(job.folder.log), fatal=True))
+                elif (code < 0 or code == EXIT_STOPPED) and self._restarts.get(job, 0) < MAX_RESTARTS:
+                    self._restarts[job] = self._restarts.get(job, 0) + 1
                     self.submit(job)
                 else:
-                    ended.append(Ended(job, f"{_describe(code)}; see {job.folder.log}"))
+                    ended.append(JobExit(job, f"{_describe(code)}; see {job.folder.log}"))
         return ended
 
     def cancel(self) -> None:
-        """SIGTERM to all; those that do not save and go within a minute are killed."""
+        """Send SIGTERM to all workers, and kill those that do not exit within `SAVE_TIMEOUT`."""
         for worker in self._running.values():
             worker.process.terminate()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + SAVE_TIMEOUT
         for job, worker in [*self._running.items()]:
             try:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _kill(worker.process)
-            self._leave(job)
+            self._free_slot(job)
         if self._server:
             self._server.close()
             self._server = None
 
-    def _leave(self, job: Job) -> None:
+    def _free_slot(self, job: Job) -> None:
         self._free.append(self._running.pop(job).slot)
         self._free.sort()
 
     def _cores(self, slot: int) -> list[int]:
-        """A worker's share of the cores, where the system can pin it and there are enough for all; else none.
+        """A worker's share of the cores; empty if the system cannot pin processes, or has too few cores for all.
 
-        All cores are shared out, wanted or not: two searches on one machine would take the same first ones.
+        The shares cover all cores: otherwise two searches on one machine would share the first few.
         """
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if not self._pinned or self._workers * self._threads > len(cores):
             return []
-        begin, end = (len(cores) * place // self._workers for place in (slot, slot + 1))
-        return cores[begin:end]
+        return cores[len(cores) * slot // self._workers : len(cores) * (slot + 1) // self._workers]
 
     def _gpu(self, slot: int) -> str:
-        """One of those that this process may use, by its name in CUDA_VISIBLE_DEVICES."""
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = given.split(",") if given else [str(number) for number in range(self._gpus)]
+        """A GPU that this process may use, by its name in CUDA_VISIBLE_DEVICES."""
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else [str(number) for number in range(self._gpus)]
         return names[slot % len(names)]
 
 
@@ -159,7 +158,7 @@ def _last_line(log: Path) -> str:
 
 
 def _kill(process: "subprocess.Popen[bytes] | ForkedWorker") -> None:
-    """The worker and what it started."""
+    """Kill a worker and its child processes."""
     try:
         if isinstance(process, ForkedWorker):
             process.kill()
@@ -167,11 +166,11 @@ def _kill(process: "subprocess.Popen[bytes] | ForkedWorker") -> None:
             os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    with suppress(subprocess.TimeoutExpired):  # one that waits for a disk that does not answer is left behind
-        process.wait(PATIENCE)
+    with suppress(subprocess.TimeoutExpired):  # blocked by a disk that does not respond: abandon it
+        process.wait(KILL_TIMEOUT)
 
 
 def _describe(code: int) -> str:
     if code >= 0:
         return f"its process ended with exit code {code}, without a result"
-    return f"its process was killed by {signal.Signals(-code).name} {RETRIES + 1} times"
+    return f"its process was killed by {signal.Signals(-code).name} {MAX_RESTARTS + 1} times"

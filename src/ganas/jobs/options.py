@@ -1,4 +1,4 @@
-"""Where jobs are done: by processes of this machine, or on a Ray cluster. No torch here."""
+"""Where jobs run: in processes on this machine, or on a Ray cluster. No torch here."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ EXECUTORS = ("local", "ray")
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Which executor, and how large; raises `ConfigError` for options that do not go together."""
+    """Which executor, and how large; raises `ConfigError` for options that contradict each other."""
 
     executor: str = "local"  # local: processes on this machine; ray: a Ray cluster
-    workers: int | None = None  # jobs at once; None: one here, on a cluster as many as it has room for
-    address: str | None = None  # of a Ray cluster that is there
-    gpu_share: float | None = None  # of one GPU that a job takes on a Ray cluster; None: all of it
+    workers: int | None = None  # jobs at once; None: one locally, on a cluster as many as it has room for
+    address: str | None = None  # of a running Ray cluster
+    gpu_share: float | None = None  # of a GPU per job on a Ray cluster; None: a whole one
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
@@ -30,19 +30,19 @@ class ExecutorOptions:
                 raise ConfigError(f"{option} is of a Ray cluster: give --executor ray with it, or leave it out")
         share = self.gpu_share
         if share is not None and not (0 < share < 1 or share in range(1, 17)):
-            raise ConfigError(f"--gpu-share {share}: give a part of one GPU, as 0.25, or a whole number of them")
+            raise ConfigError(f"--gpu-share {share}: give a part of one GPU, such as 0.25, or a whole number of GPUs")
 
     def open(
         self,
         *,
-        gpus: int,  # of this machine; 0: jobs take none
-        threads: int = 1,
-        timeout: float | None = None,  # seconds that a job may take
+        gpus: int,  # of this machine; 0: jobs use none
+        threads: int = 1,  # per job
+        timeout: float | None = None,  # seconds per job
         kinds: str = KINDS_MODULE,
     ) -> Executor:
-        """The executor; raises `ConfigError` where there is none, or it has no room for a job."""
+        """Open the executor; raises `ConfigError` if it is not available, or has no room for a job."""
         if self.gpu_share is not None and not gpus:
-            raise ConfigError("--gpu-share: jobs take no GPU, there is none or training.device=cpu; leave it out")
+            raise ConfigError("--gpu-share: jobs use no GPU, there is none or training.device=cpu; leave it out")
         if self.executor == "ray":
             share = (1.0 if self.gpu_share is None else self.gpu_share) if gpus else 0.0
             return Ray(self.workers, kinds, threads=threads, timeout=timeout, gpu_share=share, address=self.address)

@@ -1,4 +1,4 @@
-"""The queue of jobs: submitted to an executor in their order as workers become free, results kept. No torch here."""
+"""The queue of jobs: submits them to an executor in order as workers become free, and keeps results. No torch here."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from ganas.progress import readable_seconds
 from ganas.signals import StopSignal
 
 POLL_SECONDS = 0.1
-ETA_SECONDS = 5.0  # between two estimates of the time left: with thousands of jobs each takes a second
+ETA_SECONDS = 5.0  # between estimates of the time left: with thousands of jobs, each takes a second
 
 
 class Queue:
     """Jobs by name, and their results.
 
-    begin    writes what a job's function reads, before it is submitted
-    eta      seconds until all jobs are done; None: nothing is known yet
+    prepare  writes the input of a job's function, before the job is submitted
+    eta      seconds until all jobs are done; None: unknown
     """
 
     def __init__(
@@ -27,35 +27,35 @@ class Queue:
         executor: Executor,
         stop: StopSignal,
         *,
-        begin: Callable[[Job], None],
+        prepare: Callable[[Job], None],
         eta: Callable[[], float | None],
     ) -> None:
-        self._executor, self._stop, self._begin, self._eta = executor, stop, begin, eta
+        self._executor, self._stop, self._prepare, self._eta = executor, stop, prepare, eta
         self._waiting: list[Job] = []
         self._running: set[str] = set()
         self._estimated = -ETA_SECONDS
         self._left: float | None = None
         self.jobs: dict[str, Job] = {}
         self.results: dict[str, Result] = {}
-        self.redone: set[str] = set()  # names of those whose product was gone
+        self.rerun: set[str] = set()  # names of jobs that run again because their product was missing
 
     @contextmanager
     def running(self) -> Iterator["Queue"]:
-        """Cancel what runs at the end of the block, however it ends; `Stopped` says that all is saved."""
+        """Cancel all running jobs when the block ends, also by an exception; `Stopped` says that they have saved."""
         try:
             yield self
         except Stopped as stopped:
-            raise Stopped(f"{stopped}; all is saved, and the same command goes on from there") from None
+            raise Stopped(f"{stopped}; everything is saved, and the same command resumes") from None
         finally:
             self._executor.cancel()
 
     @property
     def capacity(self) -> int:
-        """Jobs at once, at least one."""
+        """Number of jobs that run at once, at least one."""
         return max(1, self._executor.capacity)
 
     def add(self, job: Job, *, first: bool = False) -> None:
-        """Do a job up to its target, unless it is or will be done; `first`: before those that wait."""
+        """Queue a job up to its number of images, unless it is done or queued; `first`: at the front."""
         known = self.jobs.get(job.name)
         if known and known.images >= job.images:
             return
@@ -67,56 +67,56 @@ class Queue:
         else:
             self._waiting.insert(0 if first else len(self._waiting), job)
 
-    def redo(self, name: str) -> None:
-        """Do a job again whose product was removed, if it was: what comes of it is the same, bit for bit."""
+    def ensure_product(self, name: str) -> None:
+        """Queue a finished job again if its product was removed; it is reproduced bit for bit."""
         job = self.jobs[name]
         if name in self.results and job.product and not job.product.exists():
             del self.results[name]
-            self.redone.add(name)
+            self.rerun.add(name)
             job.folder.result.unlink(missing_ok=True)
             self._waiting.insert(0, job)
 
     def release(self, name: str) -> None:
-        """Remove the checkpoints of a job that will have no larger target."""
+        """Remove the checkpoints of a job that will not be resubmitted with more images."""
         self.jobs[name].folder.remove_checkpoints()
 
-    def turn(self) -> list[Job]:
-        """Submit what can be submitted, wait for a moment; the jobs that ended.
+    def step(self) -> list[Job]:
+        """Submit what can run now, wait a moment, and return the jobs that have ended.
 
-        Raises `Stopped` when asked to stop, and `RunError` for trouble that somebody has to mend.
+        Raises `Stopped` after a stop signal, and `RunError` for an error that would stop every job.
         """
         self._stop.check()
         while len(self._running) < self._executor.capacity and (job := self._next()):
             self._waiting.remove(job)
-            self._begin(job)
+            self._prepare(job)
             self._running.add(job.name)
             self._executor.submit(job)
         done = []
         for ended in self._executor.poll():
             job = ended.job
             self._running.remove(job.name)
-            if ended.trouble:
-                raise RunError(f"{job.kind} {job.name} cannot go on: {ended.error}")
+            if ended.fatal:
+                raise RunError(f"{job.kind} {job.name} cannot continue: {ended.error}")
             if ended.error:
                 write_result(job.folder, failure(job.folder, ended.error))
             if result := job.result():
                 self.results[job.name] = result
                 done.append(job)
-            else:  # somebody removed it
+            else:  # the result was removed meanwhile
                 self._waiting.insert(0, job)
         if not done:
             time.sleep(POLL_SECONDS)
         return done
 
     def _next(self) -> Job | None:
-        """The first that nothing keeps waiting. One that needs a job that failed fails; its folder stays as it is."""
+        """The first job that can run now. A job that depends on a failed one fails; its folder is not changed."""
         for job in [*self._waiting]:
-            if lost := next((name for name in job.after if self._failed(name)), None):
+            if failed := next(filter(self._failed, job.after), None):
                 self._waiting.remove(job)
-                self.results[job.name] = Result("failed", error=f"it needs {lost}, which failed")
+                self.results[job.name] = Result("failed", error=f"it needs {failed}, which failed")
                 continue
             for name in job.after:
-                self.redo(name)
+                self.ensure_product(name)
             if job.name not in self._running and all(name in self.results for name in job.after):
                 return job
         return None
@@ -124,8 +124,8 @@ class Queue:
     def _failed(self, name: str) -> bool:
         return name in self.results and self.results[name].state == "failed"
 
-    def counts(self) -> str:
-        """How many are done, failed, running, waiting."""
+    def status(self) -> str:
+        """``3 done, 0 failed, 2 running, 7 waiting``."""
         failed = sum(map(self._failed, self.results))
         return (
             f"{len(self.results) - failed} done, {failed} failed, {len(self._running)} running, "
@@ -133,7 +133,7 @@ class Queue:
         )
 
     def eta(self) -> str:
-        """``; about 12 min left``, or nothing where that is not known yet."""
+        """``; about 12 min left``, or an empty string if unknown."""
         if time.monotonic() - self._estimated > ETA_SECONDS:
             self._estimated, self._left = time.monotonic(), self._eta()
         return "" if self._left is None else f"; about {readable_seconds(self._left)} left"

@@ -1,4 +1,4 @@
-"""How a job ended, as its ``result.json`` has it."""
+"""How a job ended, as stored in its ``result.json``."""
 
 import json
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class Result:
-    """How a job ended. What its scores and facts mean is known to whoever defined its kind."""
+    """How a job ended. Whoever defines the kind of job defines its scores and facts."""
 
     state: Literal["done", "failed"]
     images: int = 0  # seen
-    seconds: float = 0.0  # of training, measuring not counted
-    elapsed: float = 0.0  # seconds from the start of its worker to its end; of one that was resumed, of the last
+    seconds: float = 0.0  # of training, without evaluation
+    elapsed: float = 0.0  # wall-clock seconds of its worker; of a resumed job: of its last worker
     scores: Mapping[str, float] = field(default_factory=dict)  # after the last image, by metric key
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON values
-    error: str | None = None  # failed: one line, and where to read more
+    error: str | None = None  # failed: one line, with the path of the log
 
     @property
     def took(self) -> float:
-        """Seconds; of one that was resumed at least those of all its training."""
+        """Seconds in total; a lower bound if the job was resumed."""
         return max(self.elapsed, self.seconds)
 
     def to_json(self) -> str:
@@ -42,23 +42,26 @@ def write_result(folder: Run, result: Result) -> None:
 
 
 def failure(folder: Run, error: str) -> Result:
-    """The result of a job that failed: why, how far its metrics say that it came, and the score it started with."""
-    begun = (score for line in folder.read_metrics() if line["nimg"] == 0 for score in line.get("scores", {}).values())
-    start = next(begun, None)
-    images, seconds = training_of(folder)
+    """The result of a failed job: the error, the training done according to its metrics, and its initial score."""
+    initial = (s for line in folder.read_metrics() if line["nimg"] == 0 for s in line.get("scores", {}).values())
+    start = next(initial, None)
+    images, seconds = training_progress(folder)
     facts = {} if start is None else {"start": start}
     return Result("failed", images=images, seconds=seconds, facts=facts, error=error)
 
 
-def training_of(run: Run) -> tuple[int, float]:
-    """How many images a run's metrics say that it has seen, and the seconds of steps and of waiting for images."""
+def training_progress(run: Run) -> tuple[int, float]:
+    """Images seen and seconds of training, including waits for images, according to a run's metrics."""
     lines = run.read_metrics()
     seconds = sum(line.get("step_seconds", 0.0) + line.get("wait_seconds", 0.0) for line in lines)
     return lines[-1]["nimg"] if lines else 0, round(seconds, 3)
 
 
 def read_result(folder: Run) -> Result | None:
-    """How a job ended; None before it has, or where the file is cut off. Raises `RunError` for another version's."""
+    """Read how a job ended; None if it has not, or if the file is incomplete.
+
+    Raises `RunError` for a result that another version wrote.
+    """
     try:
         document: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
         schema = document.pop("schema")
@@ -67,6 +70,6 @@ def read_result(folder: Run) -> Result | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     raise RunError(
-        f"{str(folder.result)!r} is of another version of ganas (schema {schema}, not {SCHEMA}): go on with that one, "
-        f"or choose another --out"
+        f"{str(folder.result)!r} was written by another version of ganas (schema {schema}, not {SCHEMA}): resume with "
+        f"that version, or choose another --out"
     )

@@ -1,11 +1,11 @@
-"""What every worker does around its work: hold the job, write down how it ended, go when asked or when nobody looks.
+"""What every worker does around its job: lock the folder, write the result, save and exit when stopped or orphaned.
 
-Exceptions and numbers that are lost are results, written down with where to read more. A signal is none: the worker
-saves and goes, and can be started again. Nor is what its job cannot help, a full disk or images that are gone: that is
-said in one line, and the whole run stops. No torch here.
+An exception or a non-finite loss is a result: failed, with the reason and the path of the log. A signal is not: the
+worker saves and exits, and can be started again. Nor is an error that would stop every other job too, such as a full
+disk or missing images: the worker prints it in one line, and the whole run stops. No torch here.
 
-python -m ganas.jobs.worker KINDS KIND FOLDER IMAGES PARENT is a worker: a job, the module that says which function does
-it, and the process that looks after the worker. `ganas.jobs.forkserver` forks workers that have their modules already.
+``python -m ganas.jobs.worker KINDS KIND FOLDER IMAGES PARENT`` runs one job: KINDS is the module with the table of job
+functions, PARENT the process without which the worker stops. `ganas.jobs.forkserver` forks workers instead.
 """
 
 import importlib
@@ -16,61 +16,60 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ganas.errors import GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
+from ganas.errors import INTERRUPTED, GanasError, Stopped, UserError, describe_os_error, is_out_of_memory
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, failure, write_result
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
 
-KINDS_MODULE = "ganas.kinds"  # a name, no import: it lies above, and so do the functions that it names
-STOPPED = 130  # exit code: asked to stop, everything is saved
-TROUBLE = 75  # exit code: nothing that the job could help; the last line of its log says what
+KINDS_MODULE = "ganas.kinds"  # a name, not an import: that module imports from above this package
+EXIT_STOPPED = INTERRUPTED  # exit code: stopped, everything is saved
+EXIT_FATAL = 75  # exit code: an error that is not the job's fault; the last line of its log says which
 
-Work = Callable[[Job, StopSignal, Reporter], Result]  # what is said goes into the job's log
+Work = Callable[[Job, StopSignal, Reporter], Result]  # the reporter writes to the job's log
 
 
 def load_work(kinds: str, kind: str) -> Work:
-    """The function of a kind of job, imported; `kinds` names a module with the table KINDS."""
+    """Import the function of a kind of job; `kinds` names a module with the table KINDS."""
     module, _, function = importlib.import_module(kinds).KINDS[kind].partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
 
 
-def finish(job: Job, stop: StopSignal, work: Work) -> None:
-    """Do a job, unless it has ended.
+def run_job(job: Job, stop: StopSignal, work: Work) -> None:
+    """Run a job and write its result, unless it has one.
 
-    Raises `Stopped`, and `UserError` or `OSError` for what the job cannot help.
+    Raises `Stopped`, and `UserError` or `OSError` for errors that are not the job's fault.
     """
     began = time.monotonic()
-    with locked(job.folder, stop):
+    with _lock(job.folder, stop):
         job.folder.remove_partial_files()
         if job.result() is None:
-            result = _result(job, stop, work)
+            result = _run(job, stop, work)
             write_result(job.folder, replace(result, elapsed=round(time.monotonic() - began, 3)))
 
 
 @contextmanager
-def locked(folder: Run, stop: StopSignal) -> Iterator[None]:
-    """Hold a job, once a worker whose driver is gone has saved and left it."""
+def _lock(folder: Run, stop: StopSignal) -> Iterator[None]:
+    """Lock a job's folder; if an orphaned worker still holds it, wait until that one has saved."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder.lock_file)
-    while True:
+    while not lock.is_locked:
         stop.check()
-        try:
-            held = lock.acquire(timeout=1)
-            break
-        except Timeout:
-            continue
-    with held:
+        with suppress(Timeout):
+            lock.acquire(timeout=1)
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _result(job: Job, stop: StopSignal, work: Work) -> Result:
+def _run(job: Job, stop: StopSignal, work: Work) -> Result:
     reporter = Reporter(job.folder.log, quiet=True)
     try:
         result = work(job, stop, reporter)
@@ -87,15 +86,15 @@ def _result(job: Job, stop: StopSignal, work: Work) -> Result:
 def _reason(error: Exception) -> str:
     if is_out_of_memory(error):
         return (
-            "out of memory: fewer --workers or a smaller training.batch need less, as do smaller networks (grow: "
+            "out of memory: use fewer --workers, a smaller training.batch, or smaller networks (for ganas grow: "
             "growth.max_macs)"
         )
     kind = "" if isinstance(error, GanasError) else f"{type(error).__name__}: "
     return f"{kind}{(str(error).splitlines() or ['no reason given'])[0]}"
 
 
-def _end_with(parent: int, stop: StopSignal) -> None:
-    """Ask this process to stop when its parent is gone: nobody would look after it."""
+def _stop_when_orphaned(parent: int, stop: StopSignal) -> None:
+    """Signal this process to stop when its parent is gone, since nobody monitors it any more."""
     while os.getppid() == parent:
         time.sleep(1)
     if not stop.received:  # a second signal would not let it save
@@ -103,24 +102,19 @@ def _end_with(parent: int, stop: StopSignal) -> None:
 
 
 def run_worker(job: Job, kinds: str, parent: int) -> int:
-    """Do a job in a process of its own, as long as `parent` is its parent; the exit code."""
+    """Run a job in a process of its own, as long as `parent` is its parent; returns the exit code."""
     with StopSignal().listening() as stop:
-        threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
+        threading.Thread(target=_stop_when_orphaned, args=(parent, stop), daemon=True).start()
         try:
-            # no torch before it is needed: a worker that waits for its job waits lightly
-            finish(job, stop, lambda *given: load_work(kinds, job.kind)(*given))
+            # import torch only after the lock is acquired: a worker that waits for it needs little memory
+            run_job(job, stop, lambda *given: load_work(kinds, job.kind)(*given))
         except (Stopped, KeyboardInterrupt):
-            return STOPPED
-        except UserError as error:
-            return _trouble(str(error))
-        except OSError as error:
-            return _trouble(describe_os_error(error))
+            return EXIT_STOPPED
+        except (UserError, OSError) as error:
+            line = describe_os_error(error) if isinstance(error, OSError) else str(error)
+            print(" ".join(line.split()), file=sys.stderr)
+            return EXIT_FATAL
     return 0
-
-
-def _trouble(line: str) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
-    return TROUBLE
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Adversarial losses as pure functions of scores, in one table. No torch: configs derive their choices from it.
 
-Scores are raw: logits or values, [n, 1, h, w] or any shape; every loss is a mean, a scalar. A discriminator's loss is
-the mean of its real and its fake half, as in Zhu et al. (2017); but for WGAN, where it is their difference.
+Scores are raw logits or values of any shape, such as [n, 1, h, w]; every loss is a scalar, the mean. A discriminator's
+loss is the mean of its real and its fake half, as in Zhu et al. (2017), except for WGAN, where it is their difference.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Loss = Callable[[Tensor, Tensor], Tensor]  # scores of reals, scores of fakes -> loss
+    Loss = Callable[[Tensor, Tensor], Tensor]  # scores of real images, of fake images -> loss
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Adversarial:
 
     generator: "Loss"
     discriminator: "Loss"
-    needs_real: bool = False  # the generator's loss looks at real scores too; otherwise they are empty, never computed
-    needs_penalty: bool = False  # only for a discriminator that is kept Lipschitz, as by a gradient penalty
+    needs_real: bool = False  # by the generator's loss; if not, it gets an empty tensor of real scores
+    needs_penalty: bool = False  # requires a Lipschitz discriminator, for example by a gradient penalty
 
 
 def lsgan_generator(real: "Tensor", fake: "Tensor") -> "Tensor":
@@ -72,5 +72,5 @@ ADVERSARIAL = {
 
 
 def adversarial_names(*, penalty: bool) -> list[str]:
-    """The losses to choose from, with or without a gradient penalty beside them."""
+    """The losses to choose from, with or without a gradient penalty."""
     return [name for name, loss in ADVERSARIAL.items() if penalty or not loss.needs_penalty]

@@ -11,35 +11,31 @@ from ganas.learning.schedules import ema_decay
 
 
 class EMA:
-    """An exponential moving average of the weights of a GAN's generators, by half-life in images."""
+    """An exponential moving average of the weights of a GAN's generators; `half_life` is in images."""
 
     def __init__(self, gan: GAN, *, half_life: float, batch: int, seen: int = 0) -> None:
-        self._gan = gan
+        self._gan, self._half_life, self._batch = gan, half_life, batch
         self._seen = seen  # images that an inherited average has seen already
-        self._half_life = half_life
-        self._batch = batch
         self.generators = {
             name: copy.deepcopy(network).requires_grad_(False) for name, network in gan.generators.items()
         }
 
     @torch.no_grad()
     def update(self, nimg: int) -> None:
-        """Take the weights after `nimg` images in."""
+        """Add the weights after `nimg` images to the average."""
         decay = ema_decay(self._seen + nimg, batch=self._batch, half_life=self._half_life)
         for name, average in self.generators.items():
             for mean, current in zip(average.parameters(), self._gan.network(name).parameters(), strict=True):
                 mean.lerp_(current, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights."""
         return {name: generator.state_dict() for name, generator in self.generators.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
         for name, generator in self.generators.items():
             generator.load_state_dict(state[name])
 
 
 def averaged_or_current(gan: GAN, average: EMA | None) -> Mapping[str, Any]:
-    """The generators to look at, to measure and to keep, networks of the GAN's own kind."""
+    """The generators to sample from, evaluate and save, by name."""
     return average.generators if average else gan.generators

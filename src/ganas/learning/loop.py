@@ -1,7 +1,7 @@
-"""The loop: for each batch, for each phase, loss and step; then the events that are due.
+"""The training loop: for each batch, the loss and optimizer step of each phase; then the events that are due.
 
-Everything random in a step comes from a generator made of (seed, images seen), so a resumed run repeats the draws of
-one that never stopped, and no random state has to be saved.
+All randomness in a step comes from a generator seeded by (seed, images seen), so a resumed run equals an uninterrupted
+one, and no random state has to be saved.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from ganas.config import LearningConfig
 from ganas.errors import NonFiniteError
 from ganas.learning.ema import EMA
-from ganas.learning.meters import Meters
+from ganas.learning.meters import AverageMeters
 from ganas.learning.phases import GAN, Phase, Terms
 from ganas.learning.schedules import learning_rate_factor
 from ganas.progress import Bar
@@ -25,7 +25,7 @@ from ganas.signals import StopSignal
 
 
 class LoopConfig(Protocol):
-    """What a loop reads of a run's config."""
+    """The part of a run's config that a loop reads."""
 
     @property
     def seed(self) -> int: ...
@@ -42,19 +42,23 @@ class LoopConfig(Protocol):
 
 @dataclass(frozen=True)
 class Event:
-    """Something to do each time another `every` images were seen, and at the end."""
+    """An action after every `every` images, and at the end."""
 
     name: str
     every: int  # images
-    act: Callable[[int], None]  # given the images seen
+    act: Callable[[int], None]  # called with the images seen
 
     def due(self, nimg: int, batch: int, total: int) -> bool:
-        """Whether the step that ended at `nimg` images crossed a multiple of `every`."""
+        """Whether the step that ended at `nimg` images crossed a multiple of `every`, or was the last."""
         return nimg > 0 and (nimg // self.every > (nimg - batch) // self.every or nimg >= total)
 
 
 class Loop:
-    """Steps and events; `nimg` is the one clock."""
+    """Training steps and events; time is `nimg`, the images seen.
+
+    draw      samples the ops of networks before a phase uses them
+    prepare   sets what depends on the images seen; called before each step and before events
+    """
 
     def __init__(
         self,
@@ -63,22 +67,15 @@ class Loop:
         ema: EMA | None,
         config: LoopConfig,
         *,
-        draw: Callable[[Sequence[str], int, torch.Generator], None] = lambda names, nimg, generator: (
-            None
-        ),  # of networks
-        prepare: Callable[[int], None] = lambda nimg: None,  # what depends on the images seen, set before each step
+        draw: Callable[[Sequence[str], int, torch.Generator], None] = lambda names, nimg, generator: None,
+        prepare: Callable[[int], None] = lambda nimg: None,
     ) -> None:
-        self.gan = gan
-        self.phases = phases
-        self.ema = ema
-        self.config = config
-        self.draw = draw
-        self.prepare = prepare
+        self.gan, self.phases, self.ema, self.config = gan, phases, ema, config
+        self.draw, self.prepare = draw, prepare
         self.nimg = 0
-        self.meters = Meters()
+        self.meters = AverageMeters()
         self.done: dict[str, int] = {}  # event -> images seen when it last ran: a resume does not repeat it
-        self.step_seconds = 0.0  # spent in steps since the last log
-        self.wait_seconds = 0.0  # spent in waiting for images since then
+        self.step_seconds = self.wait_seconds = 0.0  # spent in steps, and waiting for images, since the last log
 
     def run(
         self,
@@ -86,15 +83,15 @@ class Loop:
         events: Sequence[Event],
         stop: StopSignal,
         bar: Bar,
-        until: int | None = None,  # images, rounded up to whole batches; None: all of the run's
+        until: int | None = None,  # images, rounded up to whole batches; None: the run's total
     ) -> None:
-        """Go on to the end; raises `Stopped` when asked to stop, `NonFiniteError` when a number is lost.
+        """Train to the end; raises `Stopped` after a stop signal, `NonFiniteError` for a NaN or infinity.
 
         Schedules and events follow the run's total, whatever `until` is.
         """
         total = self.config.total_images
         target = total if until is None else min(until, total)
-        self._fire(events, stop)
+        self._run_due(events, stop)
         while self.nimg < target:
             began = time.perf_counter()
             with stop.interruptible():
@@ -104,10 +101,10 @@ class Loop:
             self.wait_seconds += ready - began
             self.step_seconds += time.perf_counter() - ready
             bar.update(self.nimg)
-            self._fire(events, stop)
+            self._run_due(events, stop)
 
-    def _fire(self, events: Sequence[Event], stop: StopSignal) -> None:
-        self.prepare(self.nimg)  # what events look at is the same after a resume
+    def _run_due(self, events: Sequence[Event], stop: StopSignal) -> None:
+        self.prepare(self.nimg)  # so that events see the same networks after a resume
         for event in events:
             if event.due(self.nimg, self.config.training.batch, self.config.total_images):
                 if self.done.get(event.name) != self.nimg:
@@ -120,44 +117,44 @@ class Loop:
                         raise
 
     def step(self, *images: Tensor) -> None:
-        """One batch through every phase: [n, 3, h, w] in [-1, 1], of each domain there is."""
+        """Train every phase on one batch: [n, 3, h, w] in [-1, 1] per domain."""
         images = tuple(domain.to(self.config.device) for domain in images)
         generator = step_generator(self.config.seed, self.nimg)
         self.prepare(self.nimg)
         for phase in self.phases:
-            if not phase.begun(self.nimg):
+            if not phase.is_active(self.nimg):
                 continue
             phase.freeze_others(self.gan)
             with parametrize.cached(), autocast(self.config):
                 self.draw(phase.uses, self.nimg, generator)
                 terms = phase.terms(images, generator)
-            self._descend(phase, terms)
+            self._optimize(phase, terms)
             self.meters.add(terms)
         self.nimg += len(images[0])
         if self.ema:
             self.ema.update(self.nimg)
 
-    def _descend(self, phase: Phase, terms: Terms) -> None:
+    def _optimize(self, phase: Phase, terms: Terms) -> None:
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            lost = (name for name, term in terms.items() if not torch.isfinite(term))
-            self._refuse(next(lost, phase.name), "loss")  # the sum alone may overflow
+            bad = (name for name, term in terms.items() if not torch.isfinite(term))
+            self._raise_non_finite(next(bad, phase.name), "loss")  # none: the sum overflowed
         phase.optimizer.zero_grad()
         torch.autograd.backward(loss)
         for name in phase.networks:
             parameters = self.gan.network(name).parameters()
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             if not torch.isfinite(norm):
-                self._refuse(name, "gradient")
+                self._raise_non_finite(name, "gradient")
         factor = learning_rate_factor(self.nimg, total=self.config.total_images, decay=self.config.training.decay)
         for group in phase.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-            if self.nimg < group["begins"]:
+            if self.nimg < group["start_image"]:
                 for parameter in group["params"]:
-                    parameter.grad = None  # Adam passes it over, its moments too
+                    parameter.grad = None  # Adam then skips it, including its moments
         phase.optimizer.step()
 
-    def _refuse(self, name: str, what: str) -> None:
+    def _raise_non_finite(self, name: str, what: str) -> None:
         step = self.nimg // self.config.training.batch + 1
         raise NonFiniteError(
             f"the {what} of {name} is not finite at step {step} (image {self.nimg}): the run stopped; try a lower "
@@ -165,7 +162,7 @@ class Loop:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
+        """All that the next step depends on."""
         return {
             "nimg": self.nimg,
             "done": dict(self.done),
@@ -176,23 +173,22 @@ class Loop:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
         self.nimg = state["nimg"]
         self.done = dict(state["done"])
         self.gan.load_state_dict(state["gan"])
         for phase in self.phases:
-            begins = [group["begins"] for group in phase.optimizer.param_groups]
+            starts = [group["start_image"] for group in phase.optimizer.param_groups]
             phase.optimizer.load_state_dict(state["optimizers"][phase.name])
-            for group, image in zip(phase.optimizer.param_groups, begins, strict=True):
-                group["begins"] = image  # the run may have been made longer since
-            _lay_out(phase.optimizer)
+            for group, start in zip(phase.optimizer.param_groups, starts, strict=True):
+                group["start_image"] = start  # depends on the run's length, which a resume may extend
+            _match_memory_format(phase.optimizer)
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         self.meters.load_state_dict(state["meters"])
 
 
-def _lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Give an optimiser's state its parameters' memory format: fused Adam takes it for granted, and says nothing."""
+def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Convert an optimizer's state to its parameters' memory format, which fused Adam assumes without a check."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == parameter.shape and value.stride() != parameter.stride():
@@ -200,12 +196,12 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
 
 
 def step_generator(seed: int, nimg: int) -> torch.Generator:
-    """The random numbers of the step that starts at `nimg` images."""
+    """The random generator of the step that starts at `nimg` images."""
     digest = hashlib.sha256(f"step {seed} {nimg}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def autocast(config: LoopConfig) -> torch.autocast:
-    """bf16 inside the networks where the config says so; losses and weights stay float32."""
+    """Autocast to bf16 inside the networks, if the config says so; losses and weights stay float32."""
     device = config.device.split(":")[0]
     return torch.autocast(device, dtype=torch.bfloat16, enabled=config.training.precision == "bf16")

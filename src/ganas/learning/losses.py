@@ -1,4 +1,4 @@
-"""Losses beside the adversarial ones (`ganas.learning.adversarial`), as pure functions of tensors."""
+"""Losses other than the adversarial ones (`ganas.learning.adversarial`), as pure functions of tensors."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """What a loss is computed of: maps of bf16 as float32, others as they are."""
+    """Convert bf16 to float32, in which losses are computed; wider types are unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -18,7 +18,7 @@ def reconstruction(image: Tensor, original: Tensor) -> Tensor:
 
 
 def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """E[(‖∇ₓ D(x)‖ - 1)²] at images [n, ...] between real and fake ones, one norm an image (Gulrajani et al. 2017)."""
+    """E[(‖∇ₓ D(x)‖ - 1)²] at images [n, ...] between real and fake ones, a norm per image (Gulrajani et al. 2017)."""
     x = images.detach().requires_grad_()
     scores = at_least_float32(discriminator(x))
     (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)

@@ -1,4 +1,4 @@
-"""Phases: what one training step does, as a list for the loop. A GAN and a strategy are such lists."""
+"""Phases: the optimizer steps of one training step, as a list that each method gives to the loop."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -8,40 +8,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Images = tuple[Tensor, ...]  # of each domain [n, 3, h, w]
+ImageBatch = tuple[Tensor, ...]  # [n, 3, h, w] per domain
 Terms = dict[str, Tensor]  # name of a loss term -> its weighted scalar; the loss is their sum
-PhaseTerms = Callable[[Images, torch.Generator], Terms]  # of a batch, and of what draws
+PhaseTerms = Callable[[ImageBatch, torch.Generator], Terms]  # of a batch, with the step's random generator
 
 
 class GAN(nn.Module, ABC):
-    """Networks that learn against each other, by name."""
+    """Generators and discriminators, by name."""
 
     @abstractmethod
     def network(self, name: str) -> nn.Module:
-        """One of them."""
+        """Return a network by name."""
 
     @property
     @abstractmethod
     def generators(self) -> Mapping[str, Any]:
-        """Those that make images, by name."""
+        """The generators by name."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser step: the terms of its loss on a batch, and who learns from them: what the optimiser holds."""
+    """One optimizer step: the loss terms of a batch, and the optimizer of the parameters that learn from them."""
 
-    name: str  # of the optimiser's state, and in messages
-    optimizer: torch.optim.Optimizer
-    networks: tuple[str, ...]  # whose parameters learn, all of them or some
-    uses: tuple[str, ...]  # all that the terms send images through, those that learn included
+    name: str  # key of the optimizer's state, also used in messages
+    optimizer: torch.optim.Optimizer  # its groups have "initial_lr" and "start_image", when they start to learn
+    networks: tuple[str, ...]  # whose parameters learn, all or some of them
+    uses: tuple[str, ...]  # networks that the terms use, including those that learn
     terms: PhaseTerms
 
-    def begun(self, nimg: int) -> bool:
-        """Whether anything learns yet."""
-        return any(nimg >= group["begins"] for group in self.optimizer.param_groups)
+    def is_active(self, nimg: int) -> bool:
+        """Whether any parameter learns after `nimg` images."""
+        return any(nimg >= group["start_image"] for group in self.optimizer.param_groups)
 
     def freeze_others(self, gan: GAN) -> None:
-        """Gradients for what the optimiser holds alone."""
+        """Enable gradients for the parameters of the optimizer only."""
         learners = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
         for parameter in gan.parameters():
             parameter.requires_grad_(id(parameter) in learners)

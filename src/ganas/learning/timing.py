@@ -1,4 +1,4 @@
-"""How long training steps take on this machine."""
+"""Measure how long training steps take on this machine."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ TIME_LIMIT = 20.0  # seconds after which fewer steps have to do
 
 
 def noise(domains: int, batch: int, resolution: int) -> tuple[Tensor, ...]:
-    """A batch in [-1, 1]: of each domain [batch, 3, resolution, resolution]."""
+    """A random batch in [-1, 1]: [batch, 3, resolution, resolution] per domain."""
     generator = torch.Generator().manual_seed(0)
     return (torch.rand(domains, batch, 3, resolution, resolution, generator=generator) * 2 - 1).unbind()
 

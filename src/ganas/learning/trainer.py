@@ -1,7 +1,7 @@
-"""The trainer: one training in its run folder, from the newest checkpoint to the end or to a number of images.
+"""The trainer: runs a loop in a run folder, from the newest checkpoint to the end or to a number of images.
 
-It owns what every training has: events in their order, log lines, samples, checkpoints, TensorBoard, and what is said
-when it is stopped or fails. The networks, their phases, and what is measured are the method's.
+It does what every training needs: ordered events, log lines, sample grids, checkpoints, TensorBoard, and the messages
+when a run stops or fails. Networks, phases and metrics belong to the method.
 """
 
 import time
@@ -15,7 +15,7 @@ from ganas.data.loaders import Batches
 from ganas.errors import DataError, NonFiniteError, RunError, Stopped, describe_os_error
 from ganas.learning.ema import averaged_or_current
 from ganas.learning.loop import Event, Loop
-from ganas.learning.phases import Images
+from ganas.learning.phases import ImageBatch
 from ganas.pictures import png
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -24,11 +24,11 @@ from ganas.store import Run, write_atomically
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-SLOW_IMAGES = 0.1  # waiting longer than this share of the steps is worth a word
+SLOW_IMAGES = 0.1  # waits for images beyond this share of the step time are reported
 
 
 class Stateful(Protocol):
-    """Something beside the loop that has to be restored when a run resumes."""
+    """State outside the loop that a resume must restore."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -36,7 +36,7 @@ class Stateful(Protocol):
 
 
 class Trainer:
-    """Trains a GAN: `resume`, then `train`."""
+    """Trains a GAN: call `resume`, then `train`."""
 
     def __init__(
         self,
@@ -44,28 +44,31 @@ class Trainer:
         loop: Loop,
         batches: Batches,
         reporter: Reporter,
-        stop: StopSignal,  # events that take long check it now and then
+        stop: StopSignal,  # slow events should check it
         *,
-        sample: Callable[[], Tensor],  # a grid to look at, uint8 [3, h, w]
-        state: Mapping[str, Stateful] | None = None,  # of the method, kept in checkpoints by name
-        arrange: Callable[[Iterator[Images], int], Iterator[Images]] = lambda batches, nimg: batches,  # from nimg on
-        facts: Callable[[], Mapping[str, Any]] = dict,  # what a log line holds beside losses and times
-        summary: Callable[[Mapping[str, float]], str] | None = None,  # losses for people; None: every one by its name
+        sample: Callable[[], Tensor],  # a sample grid, uint8 [3, h, w]
+        state: Mapping[str, Stateful] | None = None,  # of the method, saved in checkpoints by name
+        arrange: Callable[[Iterator[ImageBatch], int], Iterator[ImageBatch]] = lambda batches, nimg: (
+            batches
+        ),  # from nimg on
+        log_extras: Callable[[], Mapping[str, Any]] = dict,  # more values of a log line
+        summary: Callable[[Mapping[str, float]], str] | None = None,  # of the losses; None: list all by name
         tensorboard: bool = True,
     ) -> None:
         self.run, self.loop, self.reporter, self.stop = run, loop, reporter, stop
         self._batches, self._arrange = batches, arrange
-        self._sample, self._state, self._facts, self._summary = sample, state or {}, facts, summary or _every_loss
+        self._sample, self._state, self._log_extras = sample, state or {}, log_extras
+        self._summary = summary or _list_losses
         self._tensorboard = tensorboard
         self._board: SummaryWriter | None = None
         self._logged = False
 
     def generators(self) -> Mapping[str, Any]:
-        """The generators to look at, by name: averaged if the run keeps an EMA."""
+        """The generators to sample from, by name: averaged if the run keeps an EMA."""
         return averaged_or_current(self.loop.gan, self.loop.ema)
 
     def resume(self) -> bool:
-        """Load the newest checkpoint, if there is one; raises `RunError` for one of another version."""
+        """Load the newest checkpoint, if there is one; raises `RunError` if another version wrote it."""
         state = self.run.load_checkpoint()
         if state:
             try:
@@ -74,8 +77,8 @@ class Trainer:
                     part.load_state_dict(state["state"][name])
             except (RuntimeError, LookupError, ValueError):
                 raise RunError(
-                    f"the checkpoints in {str(self.run.checkpoints)!r} are of another version of ganas: go on with "
-                    f"that one, or begin a new run with another --out"
+                    f"the checkpoints in {str(self.run.checkpoints)!r} were written by another version of ganas: "
+                    f"resume with that version, or start a new run with another --out"
                 ) from None
         self.run.rewind_metrics(state["lines"] if state else 0)
         return state is not None
@@ -87,15 +90,15 @@ class Trainer:
         self.run.save_checkpoint(nimg, {"loop": self.loop.state_dict(), "state": state, "lines": lines})
 
     def train(self, title: str, events: Sequence[Event] = (), until: int | None = None) -> None:
-        """Train to the end of the run or, with a checkpoint saved there, until so many images were seen.
+        """Train to the end of the run, or until `until` images were seen, and save a checkpoint there.
 
-        Schedules and events that are due at the end follow the run's total: `train(until=n)` and then `train()`, in
-        this process or another one that resumes, equal one `train()` bit for bit. When asked to stop, saves and raises
-        `Stopped`. Raises `DataError`, `RunError` for what the operating system refuses, and `NonFiniteError`.
+        Schedules and final events follow the run's total: `train(until=n)` and then `train()`, in this process or in
+        another one that resumes, equal a single `train()` bit for bit. Saves and raises `Stopped` after a stop signal.
+        Also raises `DataError`, `RunError` for errors of the operating system, and `NonFiniteError`.
         """
         loop, total, interval = self.loop, self.loop.config.total_images, self.loop.config.training
-        # log first and checkpoint last: a checkpoint knows which events are done
-        everything = [
+        # checkpoint last, so that it records which events are done
+        all_events = [
             Event("log", interval.log_every, self._write_log),
             Event("sample", interval.sample_every, self._write_sample),
             *events,
@@ -104,37 +107,37 @@ class Trainer:
         batches = self._arrange(self._batches.from_image(loop.nimg), loop.nimg)
         with self.reporter.bar(title, loop.nimg, total if until is None else min(until, total)) as bar:
             try:
-                loop.run(batches, everything, self.stop, bar, until)
+                loop.run(batches, all_events, self.stop, bar, until)
                 if loop.done.get("checkpoint") != loop.nimg:
                     self.save(loop.nimg)
             except Stopped as stopped:
                 self.save(loop.nimg)
                 raise Stopped(
-                    f"{stopped} after {loop.nimg} of {total} images, and saved: the same command goes on from there"
+                    f"{stopped} after {loop.nimg} of {total} images, and saved: the same command resumes"
                 ) from None
-            except DataError:  # as long as a batch is waited for, nothing has changed
-                if loop.nimg:  # else another set of images is welcome
+            except DataError:  # raised while waiting for a batch, so the state is consistent
+                if loop.nimg:  # without a checkpoint, the run may start again with other images
                     self.save(loop.nimg)
                 raise
             except OSError as error:
-                raise RunError(f"{describe_os_error(error)}; {self._saved()}") from error
+                raise RunError(f"{describe_os_error(error)}; {self._describe_saved()}") from error
             except NonFiniteError as error:
-                raise NonFiniteError(f"{error}; {self._saved()}") from None
+                raise NonFiniteError(f"{error}; {self._describe_saved()}") from None
             finally:
                 if self._board:
                     with suppress(Exception):
                         self._board.close()
                     self._board = None
 
-    def _saved(self) -> str:
-        """What is there to go on from after an error."""
+    def _describe_saved(self) -> str:
+        """The checkpoint to resume from after an error."""
         checkpoints = self.run.checkpoint_paths()
         return f"{checkpoints[-1].name} is intact" if checkpoints else "no checkpoint had been written yet"
 
     def record(self, line: Mapping[str, Any]) -> None:
-        """Append a line to the metrics, and what numbers its groups hold to TensorBoard."""
+        """Append a line to the metrics, and the numbers in its groups to TensorBoard."""
         self.run.append_metrics(line)
-        with suppress(Exception):  # TensorBoard is a convenience: it never ends a run
+        with suppress(Exception):  # TensorBoard is optional: its errors never stop a run
             for group, values in line.items() if self._tensorboard else ():
                 for name, value in values.items() if isinstance(values, Mapping) else ():
                     if isinstance(value, int | float):
@@ -154,13 +157,13 @@ class Trainer:
         seconds, self.loop.step_seconds = self.loop.step_seconds, 0.0
         waited, self.loop.wait_seconds = self.loop.wait_seconds, 0.0
         times = {"step_seconds": round(seconds, 3), "wait_seconds": round(waited, 3)}
-        self.record({"nimg": nimg, "time": round(time.time(), 3), **times, "loss": losses, **self._facts()})
+        self.record({"nimg": nimg, "time": round(time.time(), 3), **times, "loss": losses, **self._log_extras()})
         self.reporter.say(f"{nimg} images: {self._summary(losses)}")
-        # the first interval waits for the cache to fill
+        # not after the first interval, in which the cache fills
         if self._logged and not self._batches.cached and waited > SLOW_IMAGES * seconds:
             share, workers = waited / (waited + seconds), self._batches.workers
             self.reporter.say(
-                f"{share:.0%} of the time went into waiting for images: stop, and go on with more data.workers "
+                f"{share:.0%} of the time was spent waiting for images: stop, and resume with more data.workers "
                 f"(now {workers}) or data.cache_mib, as in --set data.workers={2 * workers or 2}"
             )
         self._logged = True
@@ -173,5 +176,5 @@ class Trainer:
                 self._summary_writer().add_image("samples", grid, nimg)
 
 
-def _every_loss(losses: Mapping[str, float]) -> str:
+def _list_losses(losses: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in losses.items())

@@ -10,7 +10,7 @@ from ganas.cyclegan.train import train
 from ganas.errors import SizeError
 from ganas.evaluation import evaluate_run
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result, training_of
+from ganas.jobs.result import Result, training_progress
 from ganas.metrics.cache import Cache
 from ganas.progress import Reporter
 from ganas.recipes.configs import job_config, training_config, with_images
@@ -62,5 +62,5 @@ def _open(job: Job, reporter: Reporter) -> tuple[RecipeFolder, RecipeJob]:
 
 
 def _done(job: Job, folder: RecipeFolder) -> Result:
-    images, seconds = training_of(folder.run(job.name))
+    images, seconds = training_progress(folder.run(job.name))
     return Result("done", images=max(images, job.images), seconds=seconds)  # max: the lines of its log may be lost

@@ -172,7 +172,7 @@ def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: St
     def eta() -> float | None:
         return _seconds_left(recipe.jobs, queue.results, queue.capacity)
 
-    queue = Queue(executor, stop, begin=begin, eta=eta)
+    queue = Queue(executor, stop, prepare=begin, eta=eta)
     for job in recipe.jobs:
         refuse_changed(job, folder)
         job_folder = folder.job(job.id)
@@ -184,12 +184,12 @@ def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: St
         queue.release(name)
     with queue.running():
         while len(queue.results) < len(jobs):
-            for ended in queue.turn():
+            for ended in queue.step():
                 job, result = jobs[ended.name], queue.results[ended.name]
                 queue.release(ended.name)
                 done = result.state == "done"
                 outcome = f"done in {readable_seconds(result.took)}" if done else f"failed: {result.error}"
-                reporter.say(f"{describe(job)}: {outcome}; {queue.counts()}{queue.eta()}")
+                reporter.say(f"{describe(job)}: {outcome}; {queue.status()}{queue.eta()}")
                 if job.kind == "train" and (rows := collect(recipe, folder)):
                     write_report(recipe, rows, folder.path)  # so that users can read it while the recipe runs
     return queue.results
