@@ -7,8 +7,9 @@ import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +32,7 @@ from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_d
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import Dataset, Job, RecipeFolder
 from ganas.recipes.report import collect
-from ganas.recipes.reproduce import run_recipe
+from ganas.recipes.reproduce import Reproduction, run_recipe
 from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 from kill_and_resume import write_images
@@ -63,11 +64,25 @@ def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
     return folder
 
 
+@pytest.fixture(scope="module")
+def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Reproduction, Path]]:
+    """Each figure, reproduced once: what that returned, and its folder."""
+
+    @cache
+    def finish_figure(figure: str) -> tuple[Reproduction, Path]:
+        folder = tmp_path_factory.mktemp(figure)
+        return run_recipe(recipe(figure, "tiny", [dataset], settings=QUICK), folder, here()), folder
+
+    return finish_figure
+
+
 @pytest.mark.parametrize("figure", ["fig6", *(pytest.param(f"fig{n}", marks=pytest.mark.slow) for n in (3, 4, 5))])
 @pytest.mark.usefixtures("_no_waiting")
-def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Path) -> None:
+def test_a_figure_from_begin_to_end(
+    figure: str, dataset: Dataset, finished: Callable[[str], tuple[Reproduction, Path]]
+) -> None:
     wanted = recipe(figure, "tiny", [dataset], settings=QUICK)
-    found = run_recipe(wanted, tmp_path, here())
+    found, folder = finished(figure)
     assert not found.failed
     assert [path.suffix for path in found.files] == [".md", ".json", ".png"]
     with Image.open(found.files[2]) as drawing:
@@ -78,11 +93,11 @@ def test_a_figure_from_begin_to_end(figure: str, dataset: Dataset, tmp_path: Pat
         assert row["variant"] in found.table and len(row["scores"]) in (1, 2) and row["parameters"] * 4 == row["bytes"]
         if row["variant"] == wanted.reference:
             assert row["share"] == pytest.approx(1)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/result.json")}
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("jobs/*/result.json")}
     for path in before:
         ended = json.loads(path.read_text())
         assert ended["images"] == 2 and 0 < ended["seconds"] < ended["elapsed"]
-    assert run_recipe(wanted, tmp_path, here()).table == found.table
+    assert run_recipe(wanted, folder, here()).table == found.table
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
     sizes = {(row["variant"], row["direction"]): row["parameters"] for row in rows}
     if figure == "fig5":
@@ -123,10 +138,12 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
 
 
 @pytest.mark.usefixtures("_no_waiting")
-def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(dataset: Dataset, tmp_path: Path) -> None:
+def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(
+    dataset: Dataset, finished: Callable[[str], tuple[Reproduction, Path]], tmp_path: Path
+) -> None:
     """One in which a preset or a default was another one: ids are the same then."""
     wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
-    run_recipe(wanted, tmp_path, here())
+    shutil.copytree(finished("fig6")[1], tmp_path, dirs_exist_ok=True)
     other = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "data.workers=1", "training.log_every=7"])
     assert describe(other, RecipeFolder(tmp_path), 1) == ["7 of 7 jobs are done"], (
         "what changes no result is no other job"
