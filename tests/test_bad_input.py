@@ -179,7 +179,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
         (["--set", "training.lr=nan"], "training.lr: input should be"),
         (["--set", "training.images=null"], "give either training.images or training.epochs"),
         (["--set", "training.device=gpu"], "training.device: there is no device 'gpu': choose auto, cpu, cuda or cud"),
-        (["--set", "training.device=cuda:99"], "training.device: 'cuda:99' is not here"),
+        (["--set", "training.device=cuda:99"], "training.device: no 'cuda:99'"),
         (["--set", "nets.width=-4"], "nets.width: input should be greater than or equal to 1, got -4"),
         (["--set", "nets=wide"], "--set nets names a whole section: set its keys, as in nets.KEY=VALUE"),
         (["--set", "data.flip=perhaps"], "data.flip: input should be a valid boolean"),
@@ -331,7 +331,7 @@ def test_a_place_without_architecture_is_named(
     shutil.copyfile(home / "a" / "000.png", image)
     cases = {
         "resnet8": "there is no architecture 'resnet8': give an architecture.json, a search run, random:SEED, ",
-        str(home / "a"): "holds no architecture.json; it is no run",
+        str(home / "a"): "holds no architecture.json; it is not a run",
         str(begun): "its search is not finished: run the same ganas search again",
         str(image): "it is not text",
     }

@@ -141,7 +141,7 @@ def test_the_demo_fits_four_minutes_and_keeps_its_lengths(
 ) -> None:
     """Half a full demo of 440 s, and 20 s beside it, are 240 s."""
     data = demo.DemoData(*map(Path, ("a", "b", "c", "d")), "")
-    monkeypatch.setattr(demo, "_seconds", lambda config: full * (0.25 if config.search else 0.75))
+    monkeypatch.setattr(demo, "_estimate_seconds", lambda config: full * (0.25 if config.search else 0.75))
 
     def chosen() -> float:
         return demo._length(tmp_path, data, demo.time.monotonic(), Reporter())
@@ -152,7 +152,7 @@ def test_the_demo_fits_four_minutes_and_keeps_its_lengths(
     assert (search.total_images, train.total_images) == (400 * length, 1200 * length)
     stored = Run(tmp_path / "search")
     stored.write_text(stored.config, search.to_yaml())
-    monkeypatch.setattr(demo, "_seconds", lambda _: pytest.fail("a demo that goes on is not measured again"))
+    monkeypatch.setattr(demo, "_estimate_seconds", lambda _: pytest.fail("a demo that goes on is not measured again"))
     assert chosen() == length
 
 

@@ -4,15 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ganas.errors import RunError
 from ganas.jobs.result import Result
-from ganas.jobs.worker import locked
 from ganas.presets import make_config
 from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import JOB, Dataset, RecipeFolder
 from ganas.records import read_run
-from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 from tiny import ganas
 
@@ -74,7 +73,7 @@ def test_a_recipe_is_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     folder.scores(done.id).write_text(json.dumps({"translated": judged, "untranslated": judged}))
     for job, result in ((done, Result("done", 6)), (failed, Result("failed", error="out of memory"))):
         folder.job(job.id).write_text(folder.job(job.id).result, result.to_json())
-    with results_folder(tmp_path, new=False), locked(folder.job(search.id), StopSignal()):
+    with results_folder(tmp_path, new=False), FileLock(folder.job(search.id).lock_file):
         record = read_run(tmp_path)
     assert (record.kind, record.state, record.images, record.config) == ("recipe", "running", 6, None)
     states = {one.job.id: (one.state, one.error, len(one.scores)) for one in record.jobs}
@@ -91,5 +90,5 @@ def test_a_recipe_is_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is no run: give the --out of a ganas search, train, grow or reproduce"):
+    with pytest.raises(RunError, match="is not a run: give the --out of a ganas search, train, grow or reproduce"):
         read_run(tmp_path)

@@ -13,7 +13,7 @@ from ganas.cyclegan.build import Network, build, mixture, one_op, slot_modules
 from ganas.cyclegan.grouping import Grouping, merge_all, naive, split_dilated
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
 from ganas.cyclegan.mixed import MixedOp, draw, mixtures
-from ganas.cyclegan.model import CycleGAN, inherit
+from ganas.cyclegan.model import CycleGAN, inherit_weights
 from ganas.cyclegan.sampling import SAMPLERS
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -239,7 +239,7 @@ def test_a_one_hot_mixture_is_the_final_network(
     architecture = random_architecture(layout, seed)
     supernets = CycleGAN(layout, None, 2, 2, grouping)
     finals = CycleGAN(layout, architecture, 2, 2)
-    copied, total = inherit(finals, architecture, supernets.state_dict())
+    copied, total = inherit_weights(finals, architecture, supernets.state_dict())
     assert copied == total
     supernets, finals = supernets.to(dtype).eval(), finals.to(dtype).eval()
     for name in NETWORKS:
@@ -291,7 +291,7 @@ def test_a_wider_network_inherits_what_fits_and_keeps_the_rest() -> None:
     architecture = random_architecture(layout, 0)
     supernets, finals = CycleGAN(layout, None, 2, 2), CycleGAN(layout, architecture, 4, 2)
     before = {name: tensor.clone() for name, tensor in finals.state_dict().items()}
-    copied, total = inherit(finals, architecture, supernets.state_dict())
+    copied, total = inherit_weights(finals, architecture, supernets.state_dict())
     kept = [name for name, tensor in finals.state_dict().items() if torch.equal(tensor, before[name])]
     assert 0 < copied < total
     assert any(name.startswith(GENERATORS) for name in kept)

@@ -143,7 +143,9 @@ def find_architecture(text: str) -> Architecture:
         if run.architecture.is_file():
             return load_architecture(run.architecture)
         unfinished = "its search is not finished: run the same ganas search again"
-        raise RunError(f"{text!r} holds no architecture.json; {unfinished if run.config.is_file() else 'it is no run'}")
+        raise RunError(
+            f"{text!r} holds no architecture.json; {unfinished if run.config.is_file() else 'it is not a run'}"
+        )
     if not path.exists():
         raise ArchitectureError(
             f"there is no architecture {text!r}: give an architecture.json, a search run, random:SEED, "

@@ -76,14 +76,14 @@ class History:
 
 
 def read_history(folder: StrPath) -> History:
-    """Read the folder of a run; raises `RunError` if it is no run of ``ganas grow``."""
+    """Read the folder of a run; raises `RunError` if it is not a run of ``ganas grow``."""
     run = Run(folder)
     if not run.config.is_file():
-        raise RunError(f"{str(folder)!r} is no run: give the folder that ganas grow wrote")
+        raise RunError(f"{str(folder)!r} is not a run: give the folder that ganas grow wrote")
     try:
         config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     except ConfigError as error:
-        raise RunError(f"{str(folder)!r} is no run of ganas grow ({error})") from None
+        raise RunError(f"{str(folder)!r} is not a run of ganas grow ({error})") from None
     found = {spec.id: (spec, result) for spec, result in candidates(run)}
     results = {name: result for name, (_, result) in found.items() if result}
     search = open_strategy(config)
