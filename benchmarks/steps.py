@@ -23,7 +23,7 @@ from ganas.cyclegan.presets import make_config
 from ganas.growing.actions import proggan_route
 from ganas.growing.plan import route_specs
 from ganas.growing.presets import make_grow_config
-from ganas.growing.trainer import Candidate
+from ganas.growing.trainer import CandidateTrainer
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise
 from ganas.machine import this_machine
@@ -180,7 +180,7 @@ def grown(resolution: int, precision: str, channels: int = 512, batch: int = 16,
     config = make_grow_config(preset="paper", flags=flags)
     *_, spec = route_specs(config, proggan_route(resolution))
     with TemporaryDirectory() as folder:
-        candidate = Candidate(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)
+        candidate = CandidateTrainer(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)
     images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
     return lambda: candidate.loop.step(images)
 

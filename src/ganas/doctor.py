@@ -41,7 +41,7 @@ def _device() -> Finding:
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return Finding("device", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB", "default preset: gpu (256×256)")
     return Finding(
-        "device", f"CPU, {platform.machine()}", "default preset: small (64×64, half an hour in total on two cores)"
+        "device", f"CPU, {platform.machine()}", "default preset: small (64×64, three quarters of an hour on one core)"
     )
 
 

@@ -90,7 +90,7 @@ def parsing(origin: str, error: type[UserError] = RunError, way_out: str = INTAC
     except KeyError as reason:
         raise error(f"{origin} lacks {reason}: {way_out}") from None
     except (ValueError, TypeError, AttributeError, error) as reason:
-        raise error(f"{origin}: {reason}") from None
+        raise error(f"{origin}: {reason}" + ("" if way_out == INTACT_COPY else f": {way_out}")) from None
 
 
 def _object(document: Any, origin: str, what: str, error: type[UserError]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
 from ganas.data.sources import ImageSource, check_overlap, open_source
-from ganas.errors import RunError
+from ganas.errors import ConfigError, RunError
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference, Split, evaluate_folders, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
@@ -82,6 +82,10 @@ def evaluate_run(
     are shrunk to the run's resolution and compared with up to 500 training images of the other domain, as in the run.
     Raises `RunError` without generators, or if the run's images or feature network have changed.
     """
+    if (a is None) != (b is None):
+        raise ConfigError("give both --a and --b, or neither to evaluate on the run's held-out images")
+    if a is None and (white is not None or not icc):
+        raise ConfigError("--white and --no-icc need --a and --b: held-out images are read as in the run")
     path, reporter = as_path(run), Reporter()
     selected_on = {direction: _selected_on(path, direction) for direction in DIRECTIONS}
     config = stored_config(path)

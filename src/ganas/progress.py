@@ -30,7 +30,6 @@ class Reporter:
     def __init__(self, log: Path | None = None, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)  # quiet: log only
         self._log = log
-        self._bar: Progress | None = None
 
     def say(self, line: str) -> None:
         """Print a line and append it to the log."""

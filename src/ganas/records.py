@@ -6,6 +6,7 @@ This module imports both methods and the recipes, because it reads their configs
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.paths import StrPath
-from ganas.recipes.jobs import JOB, Job, RecipeFolder
+from ganas.recipes.jobs import JOB, RecipeFolder, RecipeJob
 from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_locked
 
 Kind = Literal["search", "train", "repeats", "grow", "recipe"]
@@ -54,7 +55,7 @@ class Score:
 class JobRecord:
     """One search or training of a recipe."""
 
-    job: Job
+    job: RecipeJob
     state: JobState
     error: str | None
     scores: tuple[Score, ...]  # of a finished training, on the test images
@@ -113,12 +114,16 @@ def read_run(run: StrPath) -> RunRecord:
         return _grown(folder, load_config(GrowConfig, text, str(folder.config)))
     config = load_config(RunConfig, text, str(folder.config))
     points, result = tuple(_points(folder.read_metrics())), folder.read_result()
+    images = max([result.get("images") or 0, folder.images_saved or 0, *(point.images for point in points)])
+    state = _state(folder)
+    if state == "finished" and result.get("images", inf) < (config.training.images or 0):
+        state = "unfinished"  # a longer run began where it ended
     return RunRecord(
         path=folder.path,
         kind=config.kind,
-        state=_state(folder),
+        state=state,
         config=config,
-        images=result.get("images") or max([folder.images_saved or 0, *(point.images for point in points)]),
+        images=images,
         result=result,
         architecture=load_architecture(folder.architecture) if folder.architecture.is_file() else None,
         points=points,
@@ -191,7 +196,7 @@ def _recipe(run: Run) -> RunRecord:
 
 
 def _job(recipe_folder: RecipeFolder, folder: Run) -> JobRecord:
-    job, result = Job.read(folder), folder.read_result()
+    job, result = RecipeJob.read(folder), folder.read_result()
     scores: tuple[Score, ...] = ()
     if recipe_folder.result(job) and job.kind == "train":
         document = json.loads(recipe_folder.scores(job.id).read_text(encoding="utf-8"))

@@ -348,8 +348,11 @@ class Run:
         write_atomically(path, text.encode())
 
     def read_result(self) -> dict[str, Any]:
-        """Read what `write_result` wrote; empty if the run has not ended."""
-        return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else {}
+        """Read what `write_result` wrote; empty if the run has not ended. Raises `RunError` if it is damaged."""
+        try:
+            return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else {}
+        except ValueError:
+            raise RunError(f"{str(self.result)!r} is damaged: use an intact copy, or remove it") from None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write how the run ended."""

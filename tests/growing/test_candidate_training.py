@@ -18,7 +18,7 @@ from ganas.growing.model import PenaltyWeights, discriminator_loss
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector
-from ganas.growing.trainer import Candidate, RealImages, load_final, open_center_crops
+from ganas.growing.trainer import CandidateTrainer, RealImages, load_final, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
@@ -50,15 +50,15 @@ def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Sp
     return Spec(name, grown, parent.id if parent else None, action, 0, seed=len(name), images=32)
 
 
-def candidate(run: Run, config: GrowConfig, told: Spec) -> Candidate:
+def candidate(run: Run, config: GrowConfig, told: Spec) -> CandidateTrainer:
     real_images = RealImages(open_center_crops(run, config), config)
     parent = run.candidate(told.parent) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
-    return Candidate(folder, told, config, parent, real_images)
+    return CandidateTrainer(folder, told, config, parent, real_images)
 
 
-def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> Candidate:
+def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> CandidateTrainer:
     one = candidate(run, config, told)
     result = one.train(Reporter(quiet=True), stop or StopSignal())
     one.save_final()

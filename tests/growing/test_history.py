@@ -8,7 +8,9 @@ import pytest
 from test_runner import Oracle, config, run
 
 from ganas.errors import RunError
+from ganas.growing.candidates import score_of
 from ganas.growing.history import read_history
+from ganas.jobs.result import Result
 from ganas.store import Run
 
 
@@ -49,3 +51,10 @@ def test_half_a_search_is_read_too(tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run: give the folder that ganas grow wrote"):
         read_history(tmp_path)
+
+
+def test_a_score_at_an_earlier_target_is_found_although_batches_are_whole() -> None:
+    earlier = {"32": {"swd": 3.0}, "64": {"swd": 2.0}}
+    result = Result("done", images=128, scores={"swd": 1.0}, facts={"earlier": earlier})
+    assert [score_of(result, images) for images in (30, 32, 50, 64, 65, 128)] == [3.0, 3.0, 2.0, 2.0, 1.0, 1.0]
+    assert score_of(result) == 1.0

@@ -359,7 +359,7 @@ def actors() -> set[str]:
 
 def wait_until_gone(path: Job) -> None:
     deadline = time.monotonic() + 30
-    while str(path.path) in actors():
+    while f"{path.path} {path.images}" in actors():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -428,7 +428,7 @@ def test_an_idle_actor_exits_after_its_job(tmp_path: Path, monkeypatch: pytest.M
     ray().submit(path)
     wait_until_started(path)
     time.sleep(3)
-    assert str(path.path) in actors(), "it works"
+    assert f"{path.path} {path.images}" in actors(), "it works"
     (path.path / "told").touch()
     wait_until_gone(path)
     assert path.result()
@@ -572,3 +572,13 @@ def test_cluster_capacity_counts_what_fits_each_node(
     else:
         with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which needs"):
             Ray(None, KINDS, threads=threads, gpu_share=share)
+
+
+def test_a_cancel_before_the_server_has_forked_ends_all_workers(tmp_path: Path) -> None:
+    executor = Local(2, "echo_worker")
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        executor.submit(Job("work", folder, 1))
+    executor.cancel()
+    assert not executor.poll()

@@ -10,7 +10,7 @@ import pytest
 from ganas.errors import ConfigError, RunError
 from ganas.recipes.configs import job_config
 from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, FeatureSpec, recipe
-from ganas.recipes.jobs import Dataset, Job
+from ganas.recipes.jobs import Dataset, RecipeJob
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
 
@@ -25,7 +25,7 @@ def test_jobs_are_unique_and_include_their_parents(figure: str, scale: str) -> N
     assert {variant.dataset for variant in made.variants} == {"one", "other"}
     for dataset in ("one", "other"):
         assert made.reference in [variant.name for variant in made.variants if variant.dataset == dataset]
-    assert all(Job.from_json(job.to_json(), "job.json") == job for job in made.jobs)
+    assert all(RecipeJob.from_json(job.to_json(), "job.json") == job for job in made.jobs)
 
 
 def test_figure_3_compares_strategies_at_one_width() -> None:
@@ -68,7 +68,7 @@ def test_figures_share_equal_jobs() -> None:
 
 
 def test_a_jobs_id_depends_on_everything_that_affects_results() -> None:
-    job = Job("train", "N", ONE, "small", 0, (("nets.width", 8),), architecture="resnet9")
+    job = RecipeJob("train", "N", ONE, "small", 0, (("nets.width", 8),), architecture="resnet9")
     changes = [
         {"kind": "search"},
         {"dataset": replace(ONE, digest="1")},
@@ -188,4 +188,4 @@ def test_unknown_names_are_refused(figure: str, scale: str, words: str) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"schema": 2}), json.dumps({"schema": 1, "values": []})])
 def test_a_damaged_job_is_named(text: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"^job\.json (is n|has schema|lacks)"):
-        Job.from_json(text, "job.json")
+        RecipeJob.from_json(text, "job.json")

@@ -21,7 +21,7 @@ from PIL import Image
 from ganas.cyclegan.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
 from ganas.jobs.executor import InProcess, JobExit
-from ganas.jobs.job import Job as QueueJob
+from ganas.jobs.job import Job
 from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.result import Result
 from ganas.jobs.worker import load_work, run_job
@@ -30,7 +30,7 @@ from ganas.recipes import datasets
 from ganas.recipes.cost import describe, recipe_cost
 from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
 from ganas.recipes.figures import recipe
-from ganas.recipes.jobs import Dataset, Job, RecipeFolder
+from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import Reproduction, run_recipe
 from ganas.signals import StopSignal
@@ -56,11 +56,11 @@ def here() -> InProcess:
     return InProcess()
 
 
-def do(job: Job, place: Path, stop: StopSignal | None = None) -> Run:
+def do(job: RecipeJob, place: Path, stop: StopSignal | None = None) -> Run:
     """One job of a recipe by itself, in this process; its folder."""
     folder = RecipeFolder(place).job(job.id)
     folder.write_text(folder.path / "job.json", job.to_json())
-    run_job(QueueJob(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
+    run_job(Job(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
     return folder
 
 
@@ -169,7 +169,7 @@ def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: D
         folder.write_text(folder.path / "job.json", job.to_json())
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM"):
-            work(QueueJob(job.kind, folder.path, 2), stop, Reporter(quiet=True))
+            work(Job(job.kind, folder.path, 2), stop, Reporter(quiet=True))
     assert not recipe_folder.output(job).exists() and not folder.result.exists()
 
 
@@ -255,16 +255,16 @@ class Stub:
 
     def __init__(self, fails: Sequence[str] = (), **times: float) -> None:
         self._fails, self._times = fails, times
-        self._running: list[QueueJob] = []
+        self._running: list[Job] = []
         self.begun: list[str] = []
 
-    def submit(self, job: QueueJob) -> None:
-        self.begun.append(Job.read(job.folder).name)
+    def submit(self, job: Job) -> None:
+        self.begun.append(RecipeJob.read(job.folder).name)
         self._running.append(job)
 
     def poll(self) -> Sequence[JobExit]:
         job, *self._running = self._running
-        name = Job.read(job.folder).name
+        name = RecipeJob.read(job.folder).name
         if any(part in (name, "everything") for part in self._fails):
             return [JobExit(job, "it fell over")]
         sizes = {d: {"width": 1.0, "parameters": 10, "bytes": 40, "macs": 1} for d in ("ab", "ba")}

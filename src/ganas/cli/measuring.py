@@ -62,10 +62,6 @@ def evaluate(
     }
     if run is not None:
         refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
-        if (a is None) != (b is None):
-            raise ConfigError("give both --a and --b, or neither to evaluate on the run's held-out images")
-        if a is None:
-            refuse_both({"--white": white, "--no-icc": no_icc or None}, "held-out images are read as in the run")
         _print_directions(evaluate_run(run, a=a, b=b, **common), as_json)
         return
     refuse_both({"--a": a, "--b": b}, "it needs a RUN: use --real and --fake for folders")

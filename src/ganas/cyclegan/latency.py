@@ -8,6 +8,7 @@ from torch import nn
 from ganas.cyclegan.build import SlotModule, build_op
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import Layout, Slot
+from ganas.cyclegan.networks import MEMORY_FORMATS
 from ganas.cyclegan.size import input_sides
 from ganas.document import parse_object
 from ganas.learning.loop import autocast
@@ -53,10 +54,11 @@ def measure_latencies(config: RunConfig, layout: Layout, width: float) -> Latenc
 
 
 def _microseconds(slot: Slot, op: str, side: int, width: float, config: RunConfig) -> int:
+    memory_format = MEMORY_FORMATS[config.training.memory_format]
     module: nn.Module = SlotModule(slot, width, lambda slot, c_in, c_out: build_op(op, c_in, c_out, slot))
-    module = module.to(config.device).to(memory_format=torch.channels_last).eval()
+    module = module.to(config.device).to(memory_format=memory_format).eval()
     image = torch.rand(1, slot.c_in.at(width), side, side, device=config.device)
-    image = image.to(memory_format=torch.channels_last)
+    image = image.to(memory_format=memory_format)
 
     def run() -> None:
         with autocast(config):

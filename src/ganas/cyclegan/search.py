@@ -17,6 +17,7 @@ from ganas.cyclegan.strategies import STRATEGIES, find_strategy
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.data.sources import check_halves
+from ganas.errors import ConfigError
 from ganas.learning.loop import Event
 from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
@@ -29,7 +30,7 @@ from ganas.store import Run, default_cache, write_atomically
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found."""
+    """The result of a search."""
 
     architecture: Architecture
     converged: int  # slots whose leading op weighs at least twice the second
@@ -52,7 +53,7 @@ class SearchResult:
 def search(config: RunConfig, out: StrPath) -> SearchResult:
     """Search the architectures of a CycleGAN; the same call again resumes or returns what was found.
 
-    Raises `UserError` for anything the user can mend, `Stopped` when asked to stop, `NonFiniteError`.
+    Raises `UserError` for anything the user can fix, `Stopped` when interrupted, `NonFiniteError`.
     """
     layout = find_layout(config.nets.layout)
     run = Run(out)
@@ -79,7 +80,7 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
         trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, log_extras=log, log_text=words)
         trainer.resume()
-        events = [_watching(trainer, config, validation)] if validation.ready(reporter) else []
+        events = [_evaluation_event(trainer, config, validation)] if validation.ready(reporter) else []
         log_run_facts(trainer, config, domains)
         trainer.train("search", events)
         final = choices()
@@ -104,10 +105,12 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
 
 
 def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
-    """Resolve the config and open the data; whatever can be wrong is found before the run's folder is made."""
+    """Resolve the config and open the data. Raises every user error before the run's folder is made."""
     layout = find_layout(config.nets.layout)
+    if config.kind != "search" or config.search is None:
+        raise ConfigError(f"a config of kind {config.kind!r} cannot be searched with: use make_config('search', ...)")
     config = keep_choices(run, config)
-    assert config.search is not None, "a search has a search section"
+    assert config.search
     domains = open_domains(config, layout)
     if find_strategy(config).halved:
         whole = " or ".join(name for name, strategy in STRATEGIES.items() if not strategy.halved)
@@ -120,7 +123,7 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
     return config, domains, validation
 
 
-def _watching(trainer: Trainer, config: RunConfig, validation: Validation) -> Event:
+def _evaluation_event(trainer: Trainer, config: RunConfig, validation: Validation) -> Event:
     """The event that measures the supernets, every op in its share; nothing is chosen by it."""
 
     def measure(nimg: int) -> None:

@@ -20,7 +20,7 @@ from ganas.cyclegan.size import describe_sizes, generator_sizes
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.translate import GeneratorInfo, read_generator_info, save_generator
 from ganas.cyclegan.validation import Validation, open_validation
-from ganas.errors import RunError
+from ganas.errors import ConfigError, RunError
 from ganas.learning.loop import Event
 from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
@@ -77,6 +77,8 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
 
     Raises `UserError` for anything the user can fix, `Stopped` when interrupted, `NonFiniteError`.
     """
+    if config.kind != "train":
+        raise ConfigError(f"a config of kind {config.kind!r} cannot be trained with: use make_config('train', ...)")
     if repeats > 1:
         return _train_repeats(config, architecture, out, repeats)
     layout = find_layout(architecture.layout)

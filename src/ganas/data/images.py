@@ -49,3 +49,9 @@ class Subset(Images):
     def read(self, index: int, /) -> Image.Image:
         """Image ``index`` of the subset as PIL RGB."""
         return self._images.read(self._indices[index])
+
+    @contextmanager
+    def opened(self, index: int, /) -> Iterator[Image.Image]:
+        """As the other source opens it."""
+        with self._images.opened(self._indices[index]) as image:
+            yield image

@@ -65,8 +65,9 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
 
 def score_of(result: Result, images: int | None = None) -> float | None:
     """The score of the EMA generator at the end, or at an earlier target in images; None if the training failed."""
-    scores = result.facts.get("earlier", {}).get(str(images), result.scores)
-    return next(iter(scores.values()), None)
+    earlier = {int(reached): scores for reached, scores in result.facts.get("earlier", {}).items()}
+    reached = min((reached for reached in earlier if images and reached >= images), default=None)  # by whole batches
+    return next(iter((result.scores if reached is None else earlier[reached]).values()), None)
 
 
 def work(spec: Spec) -> int:

@@ -19,7 +19,7 @@ from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import ROUTE, bases, remaining_stages
-from ganas.growing.trainer import Candidate, open_features
+from ganas.growing.trainer import CandidateTrainer, open_features
 from ganas.jobs.job import Job
 from ganas.jobs.local import Local
 from ganas.jobs.queue import Queue
@@ -121,7 +121,7 @@ def _measure(config: GrowConfig, architecture: GrowthArchitecture, network: Feat
     images = torch.randint(256, (count, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     reference = Reference(images, [metrics.select], network)
     with TemporaryDirectory() as folder:
-        candidate = Candidate(Run(Path(folder)), spec, few, None, None)
+        candidate = CandidateTrainer(Run(Path(folder)), spec, few, None, None)
         step = step_seconds(candidate.loop, noise(1, config.training.batch, config.data.resolution))
         began = time.perf_counter()
         candidate.measure(reference)

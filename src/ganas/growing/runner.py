@@ -216,7 +216,7 @@ class Growth:
             spec, result = self._specs[job.name], self._queue.results[job.name]
             if result.state == "failed" and job.name in self._queue.rerun:
                 raise SearchFailedError(
-                    f"the weights of candidate {job.name} are gone, and cannot be made again: {result.error}"
+                    f"the weights of candidate {job.name} are missing, and training it again failed: {result.error}"
                 )
             if spec in self._route:
                 self._cache.write(spec, result)

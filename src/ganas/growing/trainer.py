@@ -136,7 +136,7 @@ def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 
-class Candidate:
+class CandidateTrainer:
     """The networks of one candidate, and their training and evaluation. `reals` may be None if it only takes steps."""
 
     def __init__(

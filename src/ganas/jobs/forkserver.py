@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from weakref import finalize
 
+from ganas.errors import describe_os_error
 from ganas.jobs.job import Job
-from ganas.jobs.worker import load_work, run_worker
+from ganas.jobs.worker import EXIT_FATAL, load_work, run_worker
 
 # ── in the driver ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -48,7 +49,7 @@ class ForkServer:
         self._unread = b""
         self._exit_codes: dict[int, int] = {}
         self._count = 0
-        self.forked: set[int] = set()
+        self.has_forked = False
         self.close = finalize(self, _close, self._process)
 
     def start(self, job: Job, cores: Collection[int], environment: Mapping[str, str]) -> "ForkedWorker":
@@ -60,12 +61,14 @@ class ForkServer:
 
     def send(self, number: int, request: Any) -> None:
         """Send a request about a worker: what to start, or a signal."""
+        if not self.alive:
+            return
         assert self._process.stdin
         with suppress(BrokenPipeError):  # the server has died; `exit_code` reports it
             self._process.stdin.write((json.dumps([number, request]) + "\n").encode())
 
     def exit_code(self, number: int) -> int | None:
-        """The exit code of a worker, or of a dead server (negative: a signal); None while the worker runs."""
+        """The exit code of a worker (negative: a signal); None while it runs. If the server dies, so do they."""
         assert self._process.stdout
         while self.alive and (read := self._process.stdout.read(1 << 16)) is not None:
             if not read:
@@ -73,10 +76,11 @@ class ForkServer:
             *lines, self._unread = (self._unread + read).split(b"\n")
             for worker, code in map(json.loads, lines):
                 if code is None:
-                    self.forked.add(worker)
+                    self.has_forked = True
                 else:
                     self._exit_codes[worker] = code
-        return self._exit_codes.get(number, self._process.returncode)
+        server = self._process.returncode
+        return self._exit_codes.get(number, server if server is None or server < 0 else EXIT_FATAL)
 
     @property
     def alive(self) -> bool:
@@ -116,7 +120,9 @@ class ForkedWorker:
 
     def terminate(self) -> None:
         """Ask it to save and exit. A server that is still importing, and has forked nothing, is killed instead."""
-        if self.poll() is None and not self._server.forked:
+        if self.poll() is not None:
+            return
+        if not self._server.has_forked:
             self._server.close()
         else:
             self._server.send(self._number, signal.SIGTERM)
@@ -166,7 +172,14 @@ class _Server:
                 load_work(self._kinds, request["kind"])
             gc.freeze()  # a garbage collection would write to every page that workers share
             parent = os.getpid()
-            if not (process := os.fork()):
+            try:
+                process = os.fork()
+            except OSError as error:  # a limit on processes or memory
+                with suppress(OSError), Path(request["path"], "log.txt").open("a", encoding="utf-8") as log:
+                    log.write(f"cannot start a worker: {describe_os_error(error)}\n")
+                _report(number, EXIT_FATAL)
+                return
+            if not process:
                 _run_forked(self._kinds, parent, request)
             self._workers[number] = process
             _report(number, None)
@@ -197,7 +210,8 @@ def _run_forked(kinds: str, parent: int, request: Mapping[str, Any]) -> NoReturn
             os.dup2(handle, number)
         os.environ.update(request["environment"])
         if request["cores"]:
-            os.sched_setaffinity(0, request["cores"])
+            with suppress(OSError):  # they are no longer ours
+                os.sched_setaffinity(0, request["cores"])
         code = run_worker(job, kinds, parent)
     except SystemExit as exit:
         code = exit.code if isinstance(exit.code, int) else 1

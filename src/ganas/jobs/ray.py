@@ -92,7 +92,8 @@ class Ray:
     def submit(self, job: Job) -> None:
         """Create an actor, which Ray starts as soon as there is room, or adopt the one of a lost driver."""
         job = replace(job, path=job.path.absolute())
-        actor = self._actor_class.options(**self._options, name=str(job.path)).remote(job, self._settings, IDLE_TIMEOUT)
+        name = f"{job.path} {job.images}"  # with a larger target it is another actor
+        actor = self._actor_class.options(**self._options, name=name).remote(job, self._settings, IDLE_TIMEOUT)
         started = actor.started.options(concurrency_group=CONTROL).remote()
         self._running[actor.work.remote(self._driver)] = _Running(job, actor, started)
 

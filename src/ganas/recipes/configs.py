@@ -9,16 +9,16 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.match_size import match_widths
 from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError, shown
-from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Job, RecipeFolder
+from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, RecipeFolder, RecipeJob
 from ganas.settings import Values
 
 
-def job_config(job: Job) -> RunConfig:
+def job_config(job: RecipeJob) -> RunConfig:
     """Return the config of a job: complete for a search, without network sizes and layout for a training."""
     return make_config(job.kind, preset=job.preset, flags=_flags_of(job), settings=job.settings)
 
 
-def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
+def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
     """Return the config of a training and the architecture that it trains.
 
     search_result    returns the path of the architecture that a search found, given the search's job id
@@ -33,7 +33,7 @@ def training_config(job: Job, search_result: Callable[[str], str]) -> tuple[RunC
     return make_config(job.kind, preset=job.preset, flags=flags, settings=job.settings), architecture
 
 
-def images_of(job: Job) -> int:
+def images_of(job: RecipeJob) -> int:
     """Return the number of image pairs a job trains on."""
     config = job_config(job)
     counts = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
@@ -45,12 +45,12 @@ def with_images(config: RunConfig, images: int) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update={"images": images, "epochs": None})})
 
 
-def _flags_of(job: Job) -> Values:
+def _flags_of(job: RecipeJob) -> Values:
     data = {"data.a": job.dataset.part("trainA"), "data.b": job.dataset.part("trainB")}
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
 
 
-def _size_flags(job: Job, architecture: Architecture, search_result: Callable[[str], str]) -> Values:
+def _size_flags(job: RecipeJob, architecture: Architecture, search_result: Callable[[str], str]) -> Values:
     """Return the widths that a job's `match` determines."""
     if job.match is None:
         return {}
@@ -62,7 +62,7 @@ def _size_flags(job: Job, architecture: Architecture, search_result: Callable[[s
     return match_widths(architecture, target, each=job.match_each)
 
 
-def portable_config(job: Job) -> RunConfig:
+def portable_config(job: RecipeJob) -> RunConfig:
     """Return `job_config` without the paths of images and weights, as stored in the job's folder."""
     config = job_config(job)
     data = config.data.model_copy(update={"a": Path("trainA"), "b": Path("trainB")})
@@ -70,10 +70,10 @@ def portable_config(job: Job) -> RunConfig:
     return config.model_copy(update={"data": data, "metrics": metrics})
 
 
-def refuse_changed(job: Job, recipe_folder: RecipeFolder) -> None:
+def refuse_changed(job: RecipeJob, recipe_folder: RecipeFolder) -> None:
     """Raise `RunError` if a job's stored config differs from what this version of ganas would use.
 
-    Job ids do not depend on the values of presets and defaults, so results of two versions could mix in one table.
+    Ids of jobs do not depend on the values of presets and defaults, so results of two versions could mix in one table.
     """
     folder = recipe_folder.job(job.id)
     if not folder.config.exists():

@@ -20,7 +20,7 @@ from ganas.machine import this_machine
 from ganas.progress import readable_seconds
 from ganas.recipes.configs import job_config, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
-from ganas.recipes.jobs import Job, RecipeFolder
+from ganas.recipes.jobs import RecipeFolder, RecipeJob
 
 STAND_IN = "random:{layout}:0"  # for an architecture that is still to be searched
 
@@ -29,13 +29,13 @@ STAND_IN = "random:{layout}:0"  # for an architecture that is still to be search
 class JobCost:
     """The cost of one job's optimizer steps, without start-up and scores."""
 
-    job: Job
+    job: RecipeJob
     images: int  # image pairs
     step_seconds: float
     seconds: float
 
 
-def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
+def recipe_cost(jobs: Sequence[RecipeJob]) -> Iterator[JobCost]:
     """Yield the cost of each job; jobs that differ only in data, seed or repeat share one measurement."""
     measured: dict[tuple[object, ...], float] = {}
     for job in jobs:
@@ -50,7 +50,7 @@ def recipe_cost(jobs: Sequence[Job]) -> Iterator[JobCost]:
         yield JobCost(job, config.total_images, measured[key], seconds)
 
 
-def _expected(job: Job) -> tuple[RunConfig, Architecture | None]:
+def _expected(job: RecipeJob) -> tuple[RunConfig, Architecture | None]:
     """Return the config and architecture that a job will have, as far as they are known on this machine.
 
     A random architecture stands in for one that is still to be searched, and device=auto for a GPU that only the

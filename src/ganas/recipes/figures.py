@@ -17,16 +17,17 @@ from dataclasses import dataclass
 
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import IGNORED_KEYS, make_config
-from ganas.cyclegan.strategies import STRATEGIES, find_strategy
+from ganas.cyclegan.strategies import find_strategy
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.recipes.configs import job_config
-from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, Job
+from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, RecipeJob
 from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
 KEEP_LAST = (("metrics.select", "last"),)
 HANDMADE = "resnet9"
+COMPARED_STRATEGIES = ("of", "tf", "th", "ths")  # of figure 3: the paper's, whatever else there is
 # Keys that --set may not change: the figures set them, or they have a command-line option.
 RESERVED_KEYS = (
     *("data.a", "data.b", "data.test_a", "data.test_b", "nets.layout", "nets.width", "nets.width_ab", "nets.width_ba"),
@@ -93,7 +94,7 @@ class Variant:
 
     name: str
     dataset: str
-    jobs: tuple[Job, ...]  # its trainings
+    jobs: tuple[RecipeJob, ...]  # its trainings
     group: str  # variants of one group share a color or a line in the figure
 
 
@@ -104,7 +105,7 @@ class Recipe:
     figure: str
     scale: str
     variants: tuple[Variant, ...]
-    searches: tuple[Job, ...]
+    searches: tuple[RecipeJob, ...]
     reference: str  # variant whose mean score is 1 for each data set and direction
     size_reference: float  # width of the hand-made generator whose size is 1
 
@@ -119,7 +120,7 @@ class Recipe:
         return hashlib.sha256(" ".join(sorted(job.id for job in self.jobs)).encode()).hexdigest()
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[RecipeJob]:
         """Every distinct job, searches first."""
         return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
 
@@ -141,13 +142,13 @@ class FigureBuilder:
         # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
         self._split = (("data.split_seed", seed),)
         self._settings = {kind: tuple(s for s in settings if _applies(s, kind)) for kind in ("search", "train")}
-        self.searches: dict[str, Job] = {}
+        self.searches: dict[str, RecipeJob] = {}
 
-    def search(self, strategy: str) -> Job:
+    def search(self, strategy: str) -> RecipeJob:
         """Return the job that searches with a strategy."""
         values = (*self._split, *self._scale.search, ("search.strategy", strategy))
         settings = self._settings["search"]
-        job = Job("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values, settings)
+        job = RecipeJob("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values, settings)
         return self.searches.setdefault(job.id, job)
 
     def variant(
@@ -169,7 +170,7 @@ class FigureBuilder:
         fixed_width = (("nets.width", width),) if match is None and width else ()
         values = (*self._split, *KEEP_LAST, *self._scale.train, *fixed_width)
         jobs = (
-            Job(
+            RecipeJob(
                 "train",
                 name,
                 self._dataset,
@@ -217,7 +218,7 @@ class FigureBuilder:
         ]
 
 
-def _found_by(search: Job) -> str:
+def _found_by(search: RecipeJob) -> str:
     """Return the reference to the architecture that a search finds."""
     return f"{JOB_PREFIX}{search.id}"
 
@@ -225,7 +226,7 @@ def _found_by(search: Job) -> str:
 def _fig3(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
     return [
         builder.variant(name.upper(), _found_by(builder.search(name)), width=scale.wide, group=name.upper())
-        for name in STRATEGIES
+        for name in COMPARED_STRATEGIES
     ]
 
 
@@ -297,7 +298,7 @@ def recipe(
     chosen = SCALES[scale]
     layout = layout_of(chosen.preset)
     variants: list[Variant] = []
-    searches: list[Job] = []
+    searches: list[RecipeJob] = []
     for dataset in datasets:
         builder = FigureBuilder(dataset, chosen, network, seed, settings)
         variants += FIGURES[figure](builder, chosen, layout)

@@ -45,7 +45,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Job:
+class RecipeJob:
     """The specification of a job. Equal jobs have equal ids, also across figures."""
 
     kind: Literal["search", "train"]
@@ -85,13 +85,13 @@ class Job:
         return write_record(asdict(self))
 
     @classmethod
-    def read(cls, folder: Run) -> "Job":
+    def read(cls, folder: Run) -> "RecipeJob":
         """Read a job from its folder; raises `RunError`."""
         path = folder.path / JOB
         return cls.from_json(path.read_text(encoding="utf-8"), str(path))
 
     @classmethod
-    def from_json(cls, text: str, origin: str) -> "Job":
+    def from_json(cls, text: str, origin: str) -> "RecipeJob":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
         document = read_document(text, origin, "job", way_out=RUN_AGAIN)
         with parsing(origin, way_out=RUN_AGAIN):
@@ -124,12 +124,12 @@ class RecipeFolder:
         """Return the run of a job's search or training."""
         return Run(self.path / "jobs" / name / "run")
 
-    def result(self, job: Job) -> Result | None:
+    def result(self, job: RecipeJob) -> Result | None:
         """Return the result of a job that is done, or None; its output file must still exist."""
         result = read_result(self.job(job.id))
         return result if result and result.state == "done" and self.output(job).is_file() else None
 
-    def output(self, job: Job) -> Path:
+    def output(self, job: RecipeJob) -> Path:
         """Return the file that a job produces: the result of a search, or the scores of a training."""
         return self.run(job.id).result if job.kind == "search" else self.scores(job.id)
 

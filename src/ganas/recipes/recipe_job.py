@@ -14,8 +14,7 @@ from ganas.jobs.result import Result, training_progress
 from ganas.metrics.cache import Cache
 from ganas.progress import Reporter
 from ganas.recipes.configs import job_config, training_config, with_images
-from ganas.recipes.jobs import Job as RecipeJob
-from ganas.recipes.jobs import RecipeFolder
+from ganas.recipes.jobs import RecipeFolder, RecipeJob
 from ganas.signals import StopSignal
 from ganas.store import default_cache, write_atomically
 

@@ -10,7 +10,7 @@ from ganas.config import absolute_features
 from ganas.cyclegan.config import RunConfig
 from ganas.errors import ConfigError, GanasError
 from ganas.jobs.executor import Executor
-from ganas.jobs.job import Job as QueueJob
+from ganas.jobs.job import Job
 from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.queue import Queue
 from ganas.jobs.result import Result
@@ -19,7 +19,7 @@ from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.configs import images_of, job_config, portable_config, refuse_changed
 from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
 from ganas.recipes.figures import NO_FEATURES, PAPER_DATASETS, FeatureSpec, Recipe, recipe
-from ganas.recipes.jobs import JOB, Dataset, Job, RecipeFolder
+from ganas.recipes.jobs import JOB, Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.signals import StopSignal
 from ganas.store import results_folder
@@ -160,10 +160,10 @@ def run_recipe(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
 def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: StopSignal) -> Mapping[str, Result]:
     jobs, reporter = {job.id: job for job in recipe.jobs}, Reporter()
 
-    def describe(job: Job) -> str:
+    def describe(job: RecipeJob) -> str:
         return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
 
-    def begin(started: QueueJob) -> None:
+    def begin(started: Job) -> None:
         job = jobs[started.name]
         started.folder.write_text(started.path / JOB, job.to_json())
         started.folder.write_text(started.folder.config, portable_config(job).to_yaml())
@@ -178,7 +178,7 @@ def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: St
         job_folder = folder.job(job.id)
         if not folder.result(job):  # retry what failed in an earlier call: its cause may have been fixed
             job_folder.result.unlink(missing_ok=True)
-        queue.add(QueueJob(job.kind, job_folder.path, images_of(job), job.parents, folder.output(job)))
+        queue.add(Job(job.kind, job_folder.path, images_of(job), job.parents, folder.output(job)))
     reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {folder.path / 'jobs'}")
     for name in queue.results:  # an earlier driver may have been killed before it released them
         queue.release(name)
@@ -186,8 +186,9 @@ def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: St
         while len(queue.results) < len(jobs):
             for ended in queue.step():
                 job, result = jobs[ended.name], queue.results[ended.name]
-                queue.release(ended.name)
                 done = result.state == "done"
+                if done:  # the next call resumes failed jobs
+                    queue.release(ended.name)
                 outcome = f"done in {readable_seconds(result.took)}" if done else f"failed: {result.error}"
                 reporter.say(f"{describe(job)}: {outcome}; {queue.status()}{queue.eta()}")
                 if job.kind == "train" and (rows := collect(recipe, folder)):
@@ -195,7 +196,7 @@ def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: St
     return queue.results
 
 
-def _seconds_left(jobs: Sequence[Job], results: Mapping[str, Result], capacity: int) -> float | None:
+def _seconds_left(jobs: Sequence[RecipeJob], results: Mapping[str, Result], capacity: int) -> float | None:
     """Estimate the time left from the mean time of finished jobs of the same kind, or else of any; None without any."""
     seconds: dict[str, list[float]] = {"search": [], "train": []}
     for job in jobs:
