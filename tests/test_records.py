@@ -22,7 +22,7 @@ def write_training(folder: Path, seed: int = 0) -> Run:
     """A training that saw 6 images and was killed."""
     run = Run(folder)
     flags = {"data.a": "a", "data.b": "b", "seed": seed}
-    run.write_text(run.config, make_config("train", preset="tiny", flags=flags).to_yaml())
+    run.write_text(run.config, make_config("train", preset="tiny", flags=flags, settings=["training.images=8"]).to_yaml())
     run.append_metrics({"nimg": 4, "time": 1.0, "loss": {"cycle_a": 0.5}})
     run.append_metrics({"nimg": 6, "loss": {"cycle_a": 0.25, "cycle_b": None}, "scores": {"ab/swd@x": 1.5}})
     return run
@@ -41,6 +41,9 @@ def test_a_training_is_unfinished_running_or_finished(tmp_path: Path) -> None:
     run.write_result({"images": 8, "kept": KEPT})
     record = read_run(run.path)
     assert (record.state, record.images) == ("finished", 8)
+    longer = run.config.read_text().replace("images: 8", "images: 16")
+    run.write_text(run.config, longer)
+    assert read_run(run.path).state == "unfinished", "it was made longer, and stopped"
     assert [*map(str, record.scores)] == [
         f"{d} swd@x {score}, 3 before translation" for d, score in (("ab", 1.5), ("ba", 2))
     ]

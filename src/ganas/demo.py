@@ -4,7 +4,6 @@ A few steps are timed first, and search and training are shortened so that the d
 """
 
 import time
-from math import floor
 from pathlib import Path
 from typing import Literal
 
@@ -79,7 +78,7 @@ def _length(out: Path, data: DemoData, start: float, reporter: Reporter) -> floa
     searching, training = _estimate_seconds(full_search), _estimate_seconds(full_training)
     full = searching + training
     left = TARGET_SECONDS - OVERHEAD_SECONDS - (time.monotonic() - start)
-    length = floor(100 * min(1.0, max(MIN_LENGTH, left / full))) / 100  # whole batches, so that a resume finds the same
+    length = round(min(1.0, max(MIN_LENGTH, left / full)), 2)  # whole batches, so that a resume finds the same
     reporter.say(
         f"measured: a full search would take {readable_seconds(searching)} here, and a full training "
         f"{readable_seconds(training)}; they are cut to {length:.0%}, so that the demo takes about "
