@@ -22,7 +22,9 @@ def write_training(folder: Path, seed: int = 0) -> Run:
     """A training that saw 6 images and was killed."""
     run = Run(folder)
     flags = {"data.a": "a", "data.b": "b", "seed": seed}
-    run.write_text(run.config, make_config("train", preset="tiny", flags=flags, settings=["training.images=8"]).to_yaml())
+    run.write_text(
+        run.config, make_config("train", preset="tiny", flags=flags, settings=["training.images=8"]).to_yaml()
+    )
     run.append_metrics({"nimg": 4, "time": 1.0, "loss": {"cycle_a": 0.5}})
     run.append_metrics({"nimg": 6, "loss": {"cycle_a": 0.25, "cycle_b": None}, "scores": {"ab/swd@x": 1.5}})
     return run
