@@ -232,7 +232,7 @@ def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp
     assert result["state"] == "failed" and "no width from 1 to 1024 fits" in result["error"]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="of a machine without")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="tests a machine without a GPU")
 def test_the_cost_of_what_only_a_clusters_nodes_can_do_is_measured_here(dataset: Dataset) -> None:
     jobs = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "training.device=cuda"]).searches
     assert all(cost.step_seconds > 0 for cost in recipe_cost(jobs))
