@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from ganas.metrics.distances import Features, fit, frechet, inception_score, kernel, precision_recall
+from ganas.metrics.distances import Features, fit, frechet, inception_score, kernel, monge, precision_recall
 
 
 def gaussian_features(
@@ -204,3 +204,38 @@ def test_what_was_fitted_before_changes_nothing() -> None:
     for counts in ((20, 30), (80, 90)):  # fewer and more than dimensions
         real, fake = (generator.standard_normal((count, 64)) for count in counts)
         assert frechet(real, fake, fitted=fit(real)) == frechet(real, fake)
+
+
+# ── MIND ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_monge_of_a_shift_is_its_closed_form() -> None:
+    """A shift by s moves every projection by s·u; the mean of (s·u)² over directions u is s²/d."""
+    generator = np.random.default_rng(0)
+    features, shift = generator.standard_normal((30, 5)), generator.standard_normal(5)
+    axes = np.random.default_rng(7).standard_normal((5, 400))
+    axes /= np.linalg.norm(axes, axis=0)
+    exact = 3 * 5 * np.mean((shift @ axes) ** 2)
+    assert monge(features, features + shift, directions=400, seed=7) == pytest.approx(exact, rel=1e-9)
+    assert monge(features, features + shift, directions=100_000) == pytest.approx(3 * shift @ shift, rel=0.02)
+
+
+def test_monge_of_one_dimension_agrees_with_a_linear_program() -> None:
+    from scipy.optimize import linprog
+
+    generator = np.random.default_rng(1)
+    x, y = generator.standard_normal((5, 1)), 2 * generator.standard_normal((7, 1)) + 1
+    cost = (x - y.T) ** 2
+    marginals = [np.kron(np.eye(5), np.ones(7)), np.kron(np.ones(5), np.eye(7))]
+    found = linprog(cost.ravel(), A_eq=np.vstack(marginals), b_eq=[1 / 5] * 5 + [1 / 7] * 7)
+    assert monge(x, y, directions=3) == pytest.approx(3 * found.fun, rel=1e-6)
+
+
+def test_monge_ignores_order_and_repetition_and_is_zero_for_one_set() -> None:
+    generator = np.random.default_rng(2)
+    one, other = generator.standard_normal((12, 6)), generator.standard_normal((9, 6))
+    whole = monge(one, other)
+    assert monge(one[::-1], generator.permutation(other)) == pytest.approx(whole, rel=1e-9)
+    assert monge(np.repeat(one, 3, axis=0), np.repeat(other, 2, axis=0)) == pytest.approx(whole, rel=1e-9)
+    assert monge(other, one) == pytest.approx(whole, rel=1e-9)
+    assert monge(one, one[::-1]) == pytest.approx(0, abs=1e-12)

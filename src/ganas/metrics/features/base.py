@@ -1,6 +1,7 @@
 """The interface of feature networks, and how one is built from a trunk, a pool and a classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -68,6 +69,10 @@ class FeatureNetwork(Protocol):
         """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> its activations, on the CPU."""
         ...
 
+    def maps(self, images: Tensor, /) -> list[Tensor]:
+        """The same images -> the last feature map of each resolution, [n, c, h, w] each, on the CPU."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class TorchNetwork:
@@ -94,12 +99,38 @@ class TorchNetwork:
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Activations:
         """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> its activations, on the CPU."""
-        # Autocast in the training loop would make scores depend on the training's precision, TF32 on the GPU model.
-        exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
-        with torch.autocast(self.mean.device.type, enabled=False), exact:
-            output = self.trunk((images.to(self.mean.device) - self.mean) / self.deviation)
+        with self._exact():
+            output = self.trunk(self._normalized(images))
             logits = self.classifier(output).cpu() if self.classifier else None
             return Activations(self.pool(output).cpu(), logits)
+
+    @torch.inference_mode()
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The same images -> the last feature map of each resolution, [n, c, h, w] each, on the CPU."""
+        found: dict[tuple[int, int], Tensor] = {}
+
+        def keep(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > 1:
+                found[(output.shape[2], output.shape[3])] = output  # blocks are called after their parts
+
+        hooks = [module.register_forward_hook(keep) for module in self.trunk.modules()]
+        try:
+            with self._exact():
+                self.trunk(self._normalized(images))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [found[size].cpu() for size in sorted(found, reverse=True)]
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        return (images.to(self.mean.device) - self.mean) / self.deviation
+
+    @contextmanager
+    def _exact(self) -> Iterator[None]:
+        """Autocast in the training loop would make scores depend on the training's precision, TF32 on the GPU model."""
+        exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+        with torch.autocast(self.mean.device.type, enabled=False), exact:
+            yield
 
 
 def extract(

@@ -1,0 +1,67 @@
+"""Two sets of images whose names make pairs: the same scene in both domains. No torch."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from ganas.data.sources import ImageSource, in_threads
+from ganas.errors import DataError, counted, shown
+
+SIDES = ("_a", "_b")  # what pix2pix data sets append to the names of pairs
+
+
+def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
+    """Return the folders (or zips) of A and B in a folder of pairs: ``A``, ``B``, or ``valA``, ``valB`` and so on.
+
+    splits    in order of preference, such as ``val``, ``test``; `DataError` if it holds none of them
+    """
+    for split in (*splits, ""):
+        sides = [folder / f"{split}{side}{suffix}" for suffix in ("", ".zip") for side in "AB"]
+        for a, b in (sides[:2], sides[2:]):
+            if a.exists() and b.exists():
+                return a, b
+    expected = ", or ".join(f"{split}A and {split}B" for split in (*splits, ""))
+    raise DataError(f"{shown(folder)} holds no pairs: it needs {expected}, with the same names in both")
+
+
+def match_pairs(a: ImageSource, b: ImageSource) -> tuple[ImageSource, ImageSource]:
+    """Return both sets in an order in which equal indices are pairs.
+
+    Names are equal without their suffix and without the ``_A`` or ``_B`` of some data sets. Raises `DataError` for an
+    image without a partner, or one of another size.
+    """
+    in_a, in_b = _by_key(a), _by_key(b)
+    _refuse_missing(a, [in_a[key] for key in in_a.keys() - in_b.keys()], b)
+    _refuse_missing(b, [in_b[key] for key in in_b.keys() - in_a.keys()], a)
+    order = sorted(in_a)
+    a, b = a.subset(in_a[key] for key in order), b.subset(in_b[key] for key in order)
+    sizes = list(in_threads(lambda index: (a.read(index).size, b.read(index).size), len(a)))
+    for name, (one, two) in zip(a.names, sizes, strict=True):
+        if one != two:
+            raise DataError(
+                f"{shown(a.location(name))} has {one[0]}×{one[1]} pixels and its partner in {shown(b.path)} "
+                f"{two[0]}×{two[1]}: pairs need the same size"
+            )
+    return a, b
+
+
+def _refuse_missing(source: ImageSource, missing: Sequence[int], other: ImageSource) -> None:
+    if missing:
+        raise DataError(
+            f"{shown(other.path)} has no partner for {counted(len(missing), 'image')} of {shown(source.path)} "
+            f"({shown(source.names[min(missing)])}): pairs need the same names on both sides"
+        )
+
+
+def _by_key(source: ImageSource) -> dict[str, int]:
+    """Return the index of each image by what its pair is named; raises `DataError` for two of one name."""
+    keys: dict[str, int] = {}
+    for index, name in enumerate(source.names):
+        stem = str(PurePosixPath(name).with_suffix(""))
+        key = stem[:-2] if stem.lower().endswith(SIDES) else stem
+        if key in keys:
+            raise DataError(
+                f"{shown(source.path)}: {shown(name)} and {shown(source.names[keys[key]])} have one name: "
+                f"pairs need different names"
+            )
+        keys[key] = index
+    return keys
