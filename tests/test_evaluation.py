@@ -10,7 +10,7 @@ import torch
 from ganas.cyclegan.translate import find_generator, load_generator
 from ganas.cyclegan.validation import Validation
 from ganas.data.sources import open_source
-from ganas.metrics.evaluate import evaluate
+from ganas.metrics.evaluate import Reference
 from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import FLAGS, ganas, write_domains
@@ -51,7 +51,7 @@ def test_test_images_are_translated_in_their_own_sizes(home: Path, capsys: Captu
     assert ganas("translate", home / "train", home / "test_a", home / "translated", "--direction", "ab") == 0
     sources = [open_source(home / name) for name in ("test_b", "translated", "test_a")]
     for name, source in (("translated", sources[1]), ("untranslated", sources[2])):
-        expected = evaluate(sources[0], source, metrics=["swd"], features=None)
+        expected = Reference(sources[0], ["swd"], None).measure(source)
         assert found["ab"][name]["scores"] == expected.scores
         protocol = found["ab"][name]["protocol"]
         assert protocol["split"] == "test" and protocol["fake_pixels"] == [27, 30]

@@ -24,7 +24,7 @@ from ganas.data.images import Images
 from ganas.data.loaders import Batches, center_crops, split, to_images, to_network
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError, Stopped
-from ganas.metrics.evaluate import evaluate
+from ganas.metrics.evaluate import Reference
 from ganas.signals import StopSignal
 from noise_images import ListSource
 
@@ -262,8 +262,8 @@ def test_a_source_of_two_methods_is_batched_and_measured(noise_a: ImageSource, n
         assert equal(take(batches(a, b, **settings), 24), expected)
     assert torch.equal(center_crops(a.subset([3, 1]), 16), center_crops(noise_a.subset([3, 1]), 16))
     assert a.digest() == a.subset(range(5)).digest() != a.subset(range(4)).digest()
-    in_memory = evaluate(a, b, metrics=["swd"], features=None)
-    assert in_memory.scores == evaluate(noise_a, noise_b, metrics=["swd"], features=None).scores
+    in_memory = Reference(a, ["swd"], None).measure(b)
+    assert in_memory.scores == Reference(noise_a, ["swd"], None).measure(noise_b).scores
 
 
 def test_the_cache_is_used_only_within_its_size(noise_a: ImageSource, noise_b: ImageSource) -> None:

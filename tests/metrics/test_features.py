@@ -14,12 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganas.errors import FeatureError
-from ganas.metrics.features import Activations, FeatureNetwork, PreprocessingName, clean_resize, extract, load_features
+from ganas.metrics.features import Activations, FeatureNetwork, extract, load_features
+from ganas.metrics.features.images import PreprocessingName, clean_resize
 from noise_images import ListSource, noise
-
-
-def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    return noise(count, height, width, seed)
 
 
 class ChannelMeans:
@@ -58,7 +55,7 @@ def squeezenet_file(squeezenet_weights: dict[str, Tensor], tmp_path_factory: pyt
 
 
 def test_clean_resize_takes_arrays_and_images_alike() -> None:
-    array = random_images(1, 40, 50)[0].numpy()
+    array = noise(1, 40, 50)[0].numpy()
     image = Image.fromarray(array.transpose(1, 2, 0))
     resized = clean_resize(array, 24)
     assert resized.shape == (3, 24, 24)
@@ -84,7 +81,7 @@ def test_clean_resize_clips_the_overshoot_of_bicubic_filters() -> None:
 @pytest.mark.parametrize("size", [37, 150])
 def test_clean_resize_agrees_with_clean_fid(size: int) -> None:
     resize = pytest.importorskip("cleanfid.resize", reason="clean-fid is a peer that only developers install")
-    array = random_images(1, 60, 80)[0].numpy()
+    array = noise(1, 60, 80)[0].numpy()
     theirs = resize.make_resizer("PIL", False, "bicubic", (size, size))(array.transpose(1, 2, 0))
     np.testing.assert_allclose(clean_resize(array, size), theirs.transpose(2, 0, 1), atol=1e-4)
 
@@ -134,7 +131,7 @@ def test_squeezenet_is_torchvisions_on_normalized_images(
 
     network = load_features(f"squeezenet:{squeezenet_file}")
     assert (network.name, network.preprocessing, network.size, network.dimension) == ("squeezenet", "clean", 128, 512)
-    images = random_images(3, 128, 128).float()
+    images = noise(3, 128, 128).float()
     reference = squeezenet1_1().eval()
     reference.load_state_dict(squeezenet_weights)
     with torch.no_grad():
@@ -146,7 +143,7 @@ def test_squeezenet_is_torchvisions_on_normalized_images(
 
 def test_features_do_not_depend_on_the_batch(squeezenet_file: Path) -> None:
     network = load_features(f"squeezenet:{squeezenet_file}")
-    images = random_images(7, 40, 40)
+    images = noise(7, 40, 40)
     np.testing.assert_allclose(
         extract(network, images, batch=1).features, extract(network, images, batch=5).features, rtol=1e-4, atol=1e-5
     )
@@ -157,7 +154,7 @@ def test_squeezenet_from_the_whole_networks_pth_is_the_same_network(
 ) -> None:
     torch.save(squeezenet_weights, tmp_path / "whole.pth")
     whole, part = load_features(f"squeezenet:{tmp_path / 'whole.pth'}"), load_features(f"squeezenet:{squeezenet_file}")
-    images = random_images(2, 128, 128).float()
+    images = noise(2, 128, 128).float()
     assert torch.equal(whole(images).features, part(images).features)
     assert whole.digest == part.digest
 
@@ -182,7 +179,7 @@ def test_loading_does_not_move_the_random_numbers_of_training(squeezenet_file: P
 
 def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None:
     network = load_features(f"squeezenet:{squeezenet_file}")
-    images = random_images(2, 128, 128).float()
+    images = noise(2, 128, 128).float()
     expected = network(images).features
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(network(images).features, expected)
@@ -207,7 +204,7 @@ def test_a_classifier_gives_what_its_last_layer_is_given_and_what_it_makes_of_it
         weights = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): v for key, v in weights.items()}
     (save_file if suffix == ".safetensors" else torch.save)(weights, path)
     network = load_features(f"{name}-clean-64:{path}")
-    images = random_images(2, 64, 64).float()
+    images = noise(2, 64, 64).float()
     given: list[Tensor] = []
     last = [module for module in reference.modules() if isinstance(module, torch.nn.Linear)][-1]
     last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
@@ -345,7 +342,7 @@ def test_inception_is_torch_fidelitys_on_images_of_its_size(tmp_path: Path) -> N
 
     network: FeatureNetwork = load_features(f"inception:{tmp_path / 'inception.pth'}")
     assert (network.name, network.preprocessing, network.size, network.dimension) == ("inception", "clean", 299, 2048)
-    images = random_images(2, 299, 299)  # already at 299 px: its resize has nothing to do
+    images = noise(2, 299, 299)  # already at 299 px: its resize has nothing to do
     (expected,) = reference(images)
     torch.testing.assert_close(network(images.float()).features, expected, rtol=1e-4, atol=1e-5)
     assert (expected[0] - expected[1]).abs().max() > 0.01

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
-from ganas.metrics.evaluate import evaluate
-from ganas.metrics.features import clean_resize, extract, load_features
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.features import extract, load_features
+from ganas.metrics.features.images import clean_resize
 from ganas.metrics.features.inception import LAYERS as INCEPTION_LAYERS
 from ganas.metrics.measurement import Measurement
 
@@ -69,7 +70,8 @@ def sources(folders: tuple[Path, Path]) -> tuple[ImageSource, ImageSource]:
 
 
 def ours(folders: tuple[Path, Path], spec: str, metrics: list[str]) -> Measurement:
-    return evaluate(*sources(folders), metrics=metrics, features=load_features(spec))
+    real, fake = sources(folders)
+    return Reference(real, metrics, load_features(spec)).measure(fake)
 
 
 def theirs(folders: tuple[Path, Path], **options: object) -> dict[str, float]:

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_evaluate import Pixels, random_images
+from test_evaluate import Pixels
 
 from ganas.data.sources import open_source
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.store import default_cache
 from kill_and_resume import write_images
+from noise_images import noise
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ METRICS = ["fid", "kid", "pr", "is"]
 
 def test_scores_from_the_cache_are_the_scores_without_it_and_the_network_rests(cache: Cache, tmp_path: Path) -> None:
     real = open_source(write_images(tmp_path / "real", 60, seed=0))
-    fake = random_images(30, 16, 1)
+    fake = noise(30, 16, 16, 1)
     expected = Reference(real, METRICS, classifier()).measure(fake)
     for seen in (60, 0):  # written, then read
         network = classifier()
@@ -62,7 +63,7 @@ def test_other_images_other_weights_and_other_preprocessing_are_other_entries(ca
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"\x80pickle"])
 def test_a_damaged_entry_is_as_good_as_none(cache: Cache, tmp_path: Path, damage: object) -> None:
     real = open_source(write_images(tmp_path / "real", 6, seed=0))
-    fake = random_images(5, 16, 1)
+    fake = noise(5, 16, 16, 1)
     expected = Reference(real, ["kid"], Pixels(), cache=cache).measure(fake).scores
     (entry,) = cache.folder.iterdir()
     whole = entry.read_bytes()
@@ -74,7 +75,7 @@ def test_a_damaged_entry_is_as_good_as_none(cache: Cache, tmp_path: Path, damage
 def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     real = open_source(write_images(tmp_path / "real", 6, seed=0))
-    assert Reference(real, ["kid"], Pixels(), cache=Cache(tmp_path / "file")).measure(random_images(5, 16, 1)).scores
+    assert Reference(real, ["kid"], Pixels(), cache=Cache(tmp_path / "file")).measure(noise(5, 16, 16, 1)).scores
 
 
 def test_an_image_that_changed_is_measured_again(cache: Cache, tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_an_image_that_changed_is_measured_again(cache: Cache, tmp_path: Path) -
 
 def test_tensors_are_told_apart_by_their_pixels(cache: Cache) -> None:
     network = Pixels()
-    images = random_images(6, 16, 0)
+    images = noise(6, 16, 16, 0)
     for tensor in (images, images.clone(), images.flip(0), images[..., :8]):
         Reference(tensor, ["kid"], network, cache=cache)
     assert network.seen == 18, "the copy was not looked at again"
@@ -104,8 +105,8 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_float32_survives(cache: Cache) -> None:
     network = classifier()
-    reference = Reference(random_images(60, 4, 0), METRICS, network, cache=cache)
-    reference.measure(random_images(60, 4, 1))  # which fits a Gaussian to the real side, and keeps it
+    reference = Reference(noise(60, 4, 4, 0), METRICS, network, cache=cache)
+    reference.measure(noise(60, 4, 4, 1))  # which fits a Gaussian to the real side, and keeps it
     side = reference._real
     kept = cache.read(side.digest(), network)
     assert kept and kept.activations.features.equal(side.statistics.activations.features)

@@ -46,7 +46,8 @@ from ganas.metrics.distances import (
     kernel_subset_size,
     precision_recall,
 )
-from ganas.metrics.features import FeatureNetwork, TensorImages, extract, load_features, resized_batches
+from ganas.metrics.features import FeatureNetwork, extract, load_features
+from ganas.metrics.features.images import TensorImages, resized_batches
 from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.paths import StrPath
@@ -388,19 +389,6 @@ def _with_count(key: str, count: int | None) -> str:
         return key
     metric, _, rest = key.partition("@")
     return f"{metric}{f'{count // 1000}k' if count % 1000 == 0 else count}@{rest}"
-
-
-def evaluate(
-    real: Images | Tensor,
-    fake: Images | Tensor,
-    *,
-    metrics: Sequence[str],
-    features: FeatureNetwork | None,
-    seed: int = 0,
-    bootstrap: int = 0,
-) -> Measurement:
-    """Score ``fake`` against ``real`` with ``metrics``; arguments and errors as in Reference."""
-    return Reference(real, metrics, features, seed=seed).measure(fake, bootstrap=bootstrap)
 
 
 def evaluate_folders(

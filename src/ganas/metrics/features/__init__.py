@@ -18,33 +18,10 @@ from typing import NamedTuple
 from ganas.errors import FeatureError
 from ganas.metrics.features import classifiers, inception, squeezenet
 from ganas.metrics.features.base import Activations, FeatureNetwork, Parts, assemble, extract
-from ganas.metrics.features.images import (
-    PREPROCESSING,
-    PreprocessingName,
-    TensorImages,
-    clean_resize,
-    legacy_resize,
-    resized_batches,
-)
+from ganas.metrics.features.images import PREPROCESSING, PreprocessingName
 from ganas.paths import expanded
 
-__all__ = [
-    "NETWORKS",
-    "PREPROCESSING",
-    "Activations",
-    "FeatureNetwork",
-    "Network",
-    "PreprocessingName",
-    "TensorImages",
-    "clean_resize",
-    "extract",
-    "legacy_resize",
-    "load_features",
-    "parse_spec",
-    "resized_batches",
-]
-
-FORMAT = "NETWORK[-clean|-legacy[-SIZE]][:PATH]"
+__all__ = ["Activations", "FeatureNetwork", "extract", "load_features"]
 
 
 class Network(NamedTuple):
@@ -68,7 +45,8 @@ def parse_spec(spec: str) -> tuple[str, PreprocessingName, int | None, Path | No
     size = rest[1] if len(rest) > 1 else ""
     if not name or len(rest) > 2 or preprocessing not in PREPROCESSING or (size and not size.isdecimal()):
         raise FeatureError(
-            f"cannot read the feature network {spec!r}: give {FORMAT}, as in inception or squeezenet:PATH"
+            f"cannot read the feature network {spec!r}: give NETWORK[-clean|-legacy[-SIZE]][:PATH], "
+            f"as in inception or squeezenet:PATH"
         )
     if colon and not path:
         raise FeatureError(f"the path in {spec!r} is empty: give {name}:PATH, or {name} alone to download it")
