@@ -1,13 +1,12 @@
-"""Listing: what counts as an image, what ganas made itself, and what is said of the rest."""
+"""Listing: which files are images, which ones ganas wrote itself, and the notes on the rest."""
 
 import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from test_sources import folder_of, plain, zip_of
 
 from ganas.cyclegan.config import DataConfig, RunConfig, TrainingConfig
 from ganas.data.listing import list_images
@@ -17,12 +16,6 @@ from ganas.paths import SYSTEM_NAMES
 from ganas.pictures import encoded, png
 
 Make = Callable[[Path, dict[str, bytes]], Path]
-
-
-def photo(value: int = 7) -> bytes:
-    stream = BytesIO()
-    Image.new("RGB", (8, 6), (value, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def result(value: int = 9) -> bytes:
@@ -36,27 +29,13 @@ def run_config() -> bytes:
     return config.to_yaml().encode()
 
 
-def folder_of(path: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(content)
-    return path
-
-
-def zip_of(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return path
-
-
 both = pytest.mark.parametrize("make", [folder_of, zip_of], ids=["folder", "zip"])
-DATA = {"a.png": photo(), "sub/b.png": photo(8)}
+DATA = {"a.png": plain(), "sub/b.png": plain((8, 0, 0))}
 
 
 @both
 def test_a_run_among_images_is_left_out_and_said(tmp_path: Path, make: Make) -> None:
-    run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": photo(), "runs/x/repeats/1/s.png": photo()}
+    run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": plain(), "runs/x/repeats/1/s.png": plain()}
     listing = list_images(make(tmp_path / "images", DATA | run))
     assert listing.names == ("a.png", "sub/b.png")
     assert listing.notes == ("2 files (runs/x/repeats/1/s.png, …) left out, written by runs of ganas",)
@@ -130,16 +109,13 @@ def test_backslashes_in_a_zip_of_windows_are_folders(tmp_path: Path) -> None:
 
 
 def test_backslashes_in_a_zip_of_unix_are_letters(tmp_path: Path) -> None:
-    source = open_source(zip_of(tmp_path / "x.zip", {"a\\b.png": photo()}))
+    source = open_source(zip_of(tmp_path / "x.zip", {"a\\b.png": plain()}))
     assert source.names == ("a\\b.png",) and source.read(0).size == (8, 6)
 
 
-# ── two sets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_sets_that_share_some_images_are_told_from_equal_and_from_separate_ones(tmp_path: Path) -> None:
-    whole = folder_of(tmp_path / "all", {"a.png": photo(), "in/b.png": photo(8)})
-    part, other = whole / "in", folder_of(tmp_path / "other", {"b.png": photo(8)})
+    whole = folder_of(tmp_path / "all", {"a.png": plain(), "in/b.png": plain((8, 0, 0))})
+    part, other = whole / "in", folder_of(tmp_path / "other", {"b.png": plain((8, 0, 0))})
     (tmp_path / "link").symlink_to(whole)
     sources = {path.name: open_source(path) for path in (whole, part, other, tmp_path / "link")}
     assert not check_overlap(sources["in"], sources["other"]), "equal images, but not the same files"

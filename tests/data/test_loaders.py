@@ -4,10 +4,10 @@ import itertools
 import os
 import signal
 import subprocess
+import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from ganas.data.center_crops import map_center_crops, write_center_crops
 from ganas.data.images import Images
-from ganas.data.loaders import Batches, center_crops, split, to_images, to_network
+from ganas.data.loaders import (
+    Batches,
+    center_crops,
+    map_center_crops,
+    split,
+    to_images,
+    to_network,
+    write_center_crops,
+)
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError, Stopped
 from ganas.metrics.evaluate import Reference
@@ -63,37 +70,16 @@ def numbers(images: Tensor) -> list[int]:
     return to_images(images)[:, 0, 0, 0].tolist()
 
 
-def batches(
-    a: Images,
-    b: Images,
-    *,
-    batch: int = 4,
-    seed: int = 7,
-    workers: int = 0,
-    cache_bytes: int = 1 << 30,
-    say: Callable[[str], object] = print,
-) -> Batches:
-    return Batches(
-        (a, b),
-        resolution=16,
-        load_size=20,
-        flip=True,
-        batch=batch,
-        seed=seed,
-        workers=workers,
-        cache_bytes=cache_bytes,
-        say=say,
-    )
+def batches(a: Images, b: Images, *, batch: int = 4, seed: int = 7, **options: Any) -> Batches:
+    return Batches((a, b), resolution=16, load_size=20, flip=True, batch=batch, seed=seed, **options)
 
 
 def take(loader: Batches, pairs: int, start: int = 0) -> tuple[Tensor, Tensor]:
-    """At least ``pairs`` pairs from pair ``start`` on: two tensors [pairs, 3, r, r]."""
-    taken: list[tuple[Tensor, Tensor]] = []
-    iterator = loader.from_image(start)
-    while sum(len(a) for a, _ in taken) < pairs:
-        taken.append(next(iterator))
-    a, b = (torch.cat(images) for images in zip(*taken, strict=True))
-    return a[:pairs], b[:pairs]
+    """The ``pairs`` pairs from pair ``start`` on: two tensors [pairs, 3, r, r]."""
+    first = next(iterator := loader.from_image(start))
+    rest = itertools.islice(iterator, (pairs - 1) // len(first[0]))
+    a, b = (torch.cat(images)[:pairs] for images in zip(first, *rest, strict=True))
+    return a, b
 
 
 def equal(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
@@ -341,11 +327,6 @@ def test_crops_reach_every_corner_and_flips_half_of_them(tmp_path: Path) -> None
         assert count == flipped[left, top, False] + flipped[left, top, True], "crops do not depend on flips"
 
 
-def test_load_size_may_equal_resolution(noise_a: ImageSource, noise_b: ImageSource) -> None:
-    loader = Batches((noise_a, noise_b), resolution=16, load_size=16, flip=False, batch=1, seed=0)
-    assert next(loader.from_image(0))[0].shape == (1, 3, 16, 16)
-
-
 @pytest.mark.parametrize(("workers", "cache_bytes"), [(0, 0), (0, 1 << 30), (2, 0)])
 def test_global_random_states_are_left_alone(
     noise_a: ImageSource, noise_b: ImageSource, workers: int, cache_bytes: int
@@ -363,6 +344,38 @@ def test_a_file_that_breaks_later_is_named_in_one_line(tmp_path: Path, workers: 
     with pytest.raises(DataError) as caught:
         take(batches(a, b, workers=workers, cache_bytes=0), 16)
     assert str(caught.value) == f"{tmp_path}/b/002.png: empty file; repair or remove it"
+    assert not batch_threads()
+
+
+def batch_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("batches", "images"))]
+
+
+def test_the_thread_ends_with_the_iterator(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    iterator = batches(noise_a, noise_b).from_image(0)
+    assert not batch_threads(), "nothing starts before the first batch"
+    next(iterator)
+    assert batch_threads()
+    iterator.close()
+    assert not batch_threads()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_a_hanging_read_is_abandoned(tmp_path: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk may hang while batches are made, or while the cache is filled."""
+    a, b, answered = write_flat(tmp_path / "a", 3), write_flat(tmp_path / "b", 3), threading.Event()
+    monkeypatch.setattr(ImageSource, "_encoded", lambda *_: answered.wait())
+    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.interruptible():
+        start = time.monotonic()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        next(batches(a, b, cache_bytes=cache_bytes).from_image(0))
+    assert time.monotonic() - start < 2
+    left = batch_threads()
+    assert left and all(thread.daemon for thread in left), "the program can end"
+    answered.set()
+    for thread in left:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in left)
 
 
 @pytest.mark.usefixtures("traps")

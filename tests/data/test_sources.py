@@ -22,7 +22,8 @@ from PIL import Image
 
 from ganas.data import decode, sources
 from ganas.data.listing import IMAGE_SUFFIXES
-from ganas.data.sources import ImageSource, check_source, in_threads, open_source
+from ganas.data.sources import ImageSource, check_source, open_source
+from ganas.data.threads import in_threads
 from ganas.errors import DataError
 from tiny import ganas
 
@@ -43,15 +44,24 @@ def noise(size: tuple[int, int] = (64, 48), seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
-def png(width: int, height: int, bits: int, color_type: int, rows: bytes) -> bytes:
-    """A PNG by hand: what Pillow cannot write (16-bit color) or should not (a bomb)."""
+def png(values: npt.NDArray[Any], color_type: int = 0, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG by hand, [h, w] or [h, w, c] of uint8 or uint16: Pillow writes neither 16-bit color nor odd chunks."""
+    height, width = values.shape[:2]
+    rows = values.astype(values.dtype.newbyteorder(">")).reshape(height, -1)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, color_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in parts)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that claims to be huge."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
 
 def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
@@ -227,8 +237,8 @@ BROKEN = {
     "cut.jpg": (encoded(noise(), "JPEG")[:-700], "truncated"),
     "cut.png": (encoded(noise())[:-700], "truncated"),
     "header.png": (plain()[:20], "truncated|not an image"),
-    "bomb.png": (png(60000, 60000, 8, 2, b""), "more than 178 million pixels"),
-    "big.png": (png(14000, 13000, 8, 2, b""), "more than 178 million pixels"),
+    "bomb.png": (bomb(60000, 60000), "more than 178 million pixels"),
+    "big.png": (bomb(14000, 13000), "more than 178 million pixels"),
     "damaged.png": (plain()[:45] + b"\xff" * 8 + plain()[53:], "damaged|truncated"),
 }
 

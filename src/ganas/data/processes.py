@@ -1,6 +1,6 @@
 """Processes that decode batches, each with its own pipe: no shared memory, no lock that a dead process could hold.
 
-``python -m ganas.data.processes`` is one such process. It reads its task from stdin and writes batches to stdout, both
+``python -m ganas.data.processes`` is such a process. It reads its task from stdin and writes batches to stdout, both
 pickled, until the pipe is closed; a full pipe keeps it from running ahead.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, cast
 
+from ganas.data.threads import JOIN_TIMEOUT
 from ganas.data.unpaired import Batch, Unpaired
 from ganas.errors import DataError
 
@@ -22,7 +23,6 @@ if sys.platform == "linux":
 
 COMMAND = (sys.executable, "-P", "-m", "ganas.data.processes")  # -P: nothing is imported from the current folder
 MAX_PIPE_BYTES = 1 << 20  # the limit on Linux for ordinary users
-JOIN_TIMEOUT = 1.0  # seconds to wait for a killed process
 
 
 @contextmanager
@@ -82,26 +82,20 @@ def _describe(code: int) -> str:
     return f"a process that decodes images died ({how}{why}): lower data.workers; the same command resumes"
 
 
-# The other end --------------------------------------------------------------------------------------------------------
-
-
 def main() -> None:
-    """Write the batches from images first, first + step, ... on."""
+    """Write the batches from images first, first + step, ... on; in place of a batch, its error."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the run ends its processes itself
     with suppress(BrokenPipeError, EOFError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # output of libraries must not mix with batches
         unpaired, first, step = pickle.load(sys.stdin.buffer)
         for start in itertools.count(first, step):
-            pickle.dump(_make_batch(unpaired, start), out, protocol=5)  # writes arrays without a copy
+            try:
+                batch = unpaired.from_image(start)
+            except (DataError, MemoryError) as error:  # the user can fix these; other errors print a traceback
+                batch = error
+            pickle.dump(batch, out, protocol=5)  # writes arrays without a copy
             out.flush()
-
-
-def _make_batch(unpaired: Unpaired, start: int) -> Batch | Exception:
-    try:
-        return unpaired.from_image(start)
-    except (DataError, MemoryError) as error:  # the user can fix these; other errors print a traceback
-        return error
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Unpaired batches of encoded images, as arrays. No torch here, so that decoding processes start fast and stay small.
 
-The choice, crop and flip of image n are pure functions of (seed, domain, n). They use raw Philox words (numpy
-guarantees that the raw stream never changes), not numpy's distributions.
+The choice, crop and flip of image n are pure functions of (seed, domain, n). They use raw words of Philox, whose stream
+numpy guarantees never to change, not numpy's distributions.
 """
 
 import functools
@@ -14,7 +14,6 @@ from PIL import Image
 
 from ganas.data.images import Images
 from ganas.data.limits import MAX_ASPECT_RATIO
-from ganas.data.sources import in_threads
 
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
@@ -40,16 +39,6 @@ class Domain:
             return self.source[index]  # type: ignore[no-any-return]
         with self.source.opened(index) as image:
             return resized(image, self.load_size)
-
-    def all_images(self, limit: int) -> list[Pixels] | None:
-        """Return every image resized, or None as soon as they exceed ``limit`` bytes."""
-        images: list[Pixels] = []
-        for pixels in in_threads(self.image, len(self.source)):
-            images.append(pixels)
-            limit -= pixels.nbytes
-            if limit < 0:
-                return None
-        return images
 
     def batch(self, start: int, count: int, cached: Sequence[Pixels] | None) -> Pixels:
         """Return positions ``start`` to ``start + count`` as uint8 [count, 3, resolution, resolution]."""
@@ -97,7 +86,7 @@ class Unpaired:
 def resized(image: Image.Image, shorter: int) -> Pixels:
     """Resize an RGB image to uint8 [3, h, w] with shorter side ``shorter``, keeping proportions.
 
-    Images with a larger aspect ratio than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
+    Images longer than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
     """
     longest = MAX_ASPECT_RATIO * min(image.size)
     if max(image.size) > longest:

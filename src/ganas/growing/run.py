@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ganas.config import DataFacts
-from ganas.data.center_crops import write_center_crops
+from ganas.data.loaders import write_center_crops
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.architecture import doublings

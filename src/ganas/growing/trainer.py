@@ -16,8 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganas.data.center_crops import map_center_crops, write_center_crops
-from ganas.data.loaders import Batches, split, to_images, to_network
+from ganas.data.loaders import Batches, map_center_crops, split, to_images, to_network, write_center_crops
 from ganas.data.sources import open_source
 from ganas.data.unpaired import Pixels
 from ganas.errors import RunError
