@@ -33,12 +33,11 @@ class Pixels:
     name: str = "pixels"
     preprocessing: PreprocessingName = "clean"
     size, dimension, digest = 4, 48, "abc"
-    classes: int | None = None
     classifier_digest: str | None = None
     device = "cpu"
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def __init__(self, classes: int | None = None) -> None:
+        self.seen, self.classes = 0, classes
 
     def __call__(self, images: Tensor) -> Activations:
         self.seen += len(images)
@@ -247,8 +246,7 @@ def test_blurred_photographs_are_further_from_photographs_by_every_metric() -> N
 
 @pytest.mark.parametrize("metric", [*ALL, "is"])
 def test_scores_do_not_depend_on_order_batches_or_threads(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Pixels()
-    network.classes = 5
+    network = Pixels(classes=5)
     real, fake = noise(40, 16, 16, 0), noise(30, 16, 16, 1)
     expected = Reference(real, [metric], network).measure(fake).scores
     shuffled = Reference(real.flip(0), [metric], network).measure(fake.roll(7, 0)).scores
@@ -335,8 +333,7 @@ def test_a_resample_is_measured_by_its_own_gaussian() -> None:
 
 
 def test_every_metric_has_an_interval_and_nothing_goes_through_the_network_again() -> None:
-    network = Pixels()
-    network.classes = 5
+    network = Pixels(classes=5)
     real, fake = noise(20, 16, 16, 0), noise(12, 16, 16, 1)
     measured = Reference(real, [*ALL, "is"], network).measure(fake, bootstrap=5)
     assert network.seen == 32
@@ -389,8 +386,7 @@ def test_pr_needs_more_than_three_images() -> None:
 
 
 def test_is_of_few_images_is_flagged() -> None:
-    network = Pixels()
-    network.classes = 5
+    network = Pixels(classes=5)
     images = noise(49, 4, 4, 0)
     measured = Reference(images, ["is"], network).measure(images)
     assert measured.warnings == ("is: 4 images a split for 5 classes: biased downward",)

@@ -1,4 +1,4 @@
-"""Feature networks: the right numbers out of them, and one line about what is wrong with a file."""
+"""Feature networks return the right numbers, and errors name what is wrong with a file."""
 
 import re
 import subprocess
@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganas.errors import FeatureError
-from ganas.metrics.features import Activations, FeatureNetwork, extract, load_features
+from ganas.metrics.features import Activations, extract, load_features
 from ganas.metrics.features.images import PreprocessingName, clean_resize
 from noise_images import ListSource, noise
 
 
 class ChannelMeans:
-    """A feature network that can be checked by eye."""
+    """A feature network whose features are the mean colors of an image."""
 
     name: str = "means"
     preprocessing: PreprocessingName = "clean"
@@ -35,7 +35,7 @@ class ChannelMeans:
 
 @pytest.fixture(scope="module")
 def squeezenet_weights() -> dict[str, Tensor]:
-    """A whole torchvision network, randomly initialised."""
+    """A whole torchvision network, randomly initialized."""
     from torchvision.models import squeezenet1_1
 
     with torch.random.fork_rng():
@@ -49,6 +49,14 @@ def squeezenet_file(squeezenet_weights: dict[str, Tensor], tmp_path_factory: pyt
     prefix = "features."
     save_file({key.removeprefix(prefix): v for key, v in squeezenet_weights.items() if key.startswith(prefix)}, path)
     return path
+
+
+def refusal(spec: str) -> str:
+    """The one-line message of the error that loading a network ends in."""
+    with pytest.raises(FeatureError) as caught:
+        load_features(spec)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
 
 
 # Resizing
@@ -190,9 +198,7 @@ def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None
 
 @pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "densenet121"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_classifier_gives_what_its_last_layer_is_given_and_what_it_makes_of_it(
-    name: str, suffix: str, tmp_path: Path
-) -> None:
+def test_a_classifier_gives_the_input_and_the_output_of_its_last_layer(name: str, suffix: str, tmp_path: Path) -> None:
     from torchvision.models import get_model
 
     with torch.random.fork_rng():
@@ -226,7 +232,7 @@ def test_squeezenet_has_logits_where_its_file_has_the_classifier(
     assert load_features(f"squeezenet1_1:{tmp_path / 'whole.safetensors'}").size == 224
 
 
-# What can be wrong with a specification or a file
+# Errors in a specification or a file
 
 
 @pytest.mark.parametrize(
@@ -235,41 +241,25 @@ def test_squeezenet_has_logits_where_its_file_has_the_classifier(
         ("vgg", "unknown feature network 'vgg': give inception, squeezenet, or a classifier of torchvision"),
         ("", "cannot read the feature network ''"),
         ("inception-clean-299-1", "cannot read the feature network"),
-        ("inception-dirty", r"give NETWORK\[-clean\|-legacy\[-SIZE\]\]\[:PATH\]"),
+        ("inception-dirty", "give NETWORK[-clean|-legacy[-SIZE]][:PATH]"),
         ("inception-clean-128", "inception takes images of 299 px, got 128: leave the size out"),
         ("squeezenet:/no/such/file.safetensors", "no feature network at /no/such/file.safetensors: give the file"),
         ("inception:/no/such/file.pth", "no feature network at /no/such/file.pth: give the file"),
     ],
 )
-def test_specifications_that_name_nothing(spec: str, message: str) -> None:
-    with pytest.raises(FeatureError, match=message) as caught:
-        load_features(spec)
-    assert "\n" not in str(caught.value)
+def test_unknown_specifications(spec: str, message: str) -> None:
+    assert message in refusal(spec)
 
 
 @pytest.mark.parametrize("network", ["squeezenet", "inception"])
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_damaged_files(network: str, suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"weights{suffix}"
-    path.write_bytes(b"not weights at all")
-    with pytest.raises(FeatureError, match=f"{path} cannot be read as weights: give a") as caught:
-        load_features(f"{network}:{path}")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("network", ["squeezenet", "inception"])
-def test_weights_of_another_network(network: str, tmp_path: Path) -> None:
-    path = tmp_path / "other.safetensors"
-    save_file({"layer.weight": torch.zeros(3, 3)}, path)
-    with pytest.raises(FeatureError, match=f"{path} does not hold the weights of") as caught:
-        load_features(f"{network}:{path}")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_of_something_else_than_tensors(tmp_path: Path) -> None:
+def test_files_without_the_weights_of_the_network(network: str, tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".pth"):
+        (tmp_path / f"damaged{suffix}").write_bytes(b"not weights at all")
+        assert f"damaged{suffix} cannot be read as weights: give a" in refusal(f"{network}:{tmp_path}/damaged{suffix}")
+    save_file({"layer.weight": torch.zeros(3, 3)}, tmp_path / "other.safetensors")
+    assert "other.safetensors does not hold the weights of" in refusal(f"{network}:{tmp_path}/other.safetensors")
     torch.save([1, 2, 3], tmp_path / "list.pth")
-    with pytest.raises(FeatureError, match="does not contain weights"):
-        load_features(f"squeezenet:{tmp_path / 'list.pth'}")
+    assert "list.pth does not contain weights" in refusal(f"{network}:{tmp_path}/list.pth")
 
 
 class Malicious:
@@ -286,8 +276,7 @@ class Malicious:
 def test_code_in_a_weights_file_is_refused_and_not_run(network: str, tmp_path: Path) -> None:
     path, victim = tmp_path / "weights.pth", tmp_path / "victim"
     torch.save({"0.weight": Malicious(victim)}, path)
-    with pytest.raises(FeatureError, match="cannot be read as weights"):
-        load_features(f"{network}:{path}")
+    assert "cannot be read as weights" in refusal(f"{network}:{path}")
     assert not victim.exists()
     torch.load(path, weights_only=False)
     assert victim.exists(), "the file would not have run anything: it proves nothing"
@@ -308,9 +297,7 @@ def test_inception_offline_says_where_to_get_it(hub: Path, monkeypatch: pytest.M
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(FeatureError, match=r"fetch https://.*inception.*and give inception:PATH, or") as caught:
-        load_features("inception")
-    assert "\n" not in str(caught.value)
+    assert re.search(r"fetch https://.*inception.*and give inception:PATH, or", refusal("inception"))
 
 
 def test_inception_in_the_cache_is_not_downloaded(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,32 +307,7 @@ def test_inception_in_the_cache_is_not_downloaded(hub: Path, monkeypatch: pytest
     monkeypatch.setattr(torch.hub, "download_url_to_file", forbidden)
     hub.mkdir(parents=True)
     (hub / "weights-inception-2015-12-05-6726825d.pth").write_bytes(b"damaged")
-    with pytest.raises(FeatureError, match=r"2015-12-05-6726825d\.pth cannot be read"):
-        load_features("inception")
-
-
-@pytest.mark.slow
-def test_inception_is_torch_fidelitys_on_images_of_its_size(tmp_path: Path) -> None:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
-        def load_state_dict(self, *arguments: object) -> None:
-            """Its constructor insists on a file; this one's weights stay random."""
-
-    torch.save({}, tmp_path / "empty.pth")
-    reference = Untrained("reference", ["2048"], feature_extractor_weights_path=str(tmp_path / "empty.pth"))
-    generator = torch.Generator().manual_seed(0)
-    for module in reference.modules():
-        if isinstance(module, torch.nn.Conv2d):  # so scaled that a signal survives all layers
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-    torch.save(reference.state_dict(), tmp_path / "inception.pth")
-
-    network: FeatureNetwork = load_features(f"inception:{tmp_path / 'inception.pth'}")
-    assert (network.name, network.preprocessing, network.size, network.dimension) == ("inception", "clean", 299, 2048)
-    images = noise(2, 299, 299)  # already at 299 px: its resize has nothing to do
-    (expected,) = reference(images)
-    torch.testing.assert_close(network(images.float()).features, expected, rtol=1e-4, atol=1e-5)
-    assert (expected[0] - expected[1]).abs().max() > 0.01
+    assert "2015-12-05-6726825d.pth cannot be read" in refusal("inception")
 
 
 def test_importing_this_module_imports_neither_torchvision_nor_torch_fidelity() -> None:

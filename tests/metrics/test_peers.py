@@ -228,35 +228,3 @@ def test_squeezenet_is_torch_fidelity_with_it(folders: tuple[Path, Path], squeez
     layers = {f"feature_layer_{metric}": "512" for metric in ("fid", "kid", "prc")} | {"feature_layer_isc": "logits"}
     found = theirs(folders, feature_extractor="squeezenet-of-the-test", **layers)
     assert_like_torch_fidelity(mine, found, "squeezenet-clean-128")
-
-
-@pytest.mark.slow
-def test_clean_squeezenet_is_clean_fid_with_it(squeezenet: Path, tmp_path: Path) -> None:
-    """With more images than dimensions, where FID is not at the mercy of rounding."""
-    fid = pytest.importorskip("cleanfid.fid", reason="clean-fid is a peer that only developers install")
-    from cleanfid.resize import make_resizer
-
-    data, dice = write_demo_data(tmp_path / "demo"), np.random.default_rng(0)
-    folders = []
-    for name, place in (("real", data.a), ("fake", data.b)):
-        folder, photographs = tmp_path / name, open_source(place)
-        folder.mkdir()
-        for number in range(560):
-            photograph = photographs.read(int(dice.integers(len(photographs))))
-            left, top = dice.integers(0, min(photograph.size) // 2, 2).tolist()
-            side = min(photograph.size) // 2
-            photograph.crop((left, top, left + side, top + side)).resize((64, 64)).save(folder / f"{number:03}.png")
-        folders.append(folder)
-    network = load_features(f"squeezenet:{squeezenet}")
-    score = fid.compare_folders(
-        *map(str, folders),
-        lambda batch: network(batch).features,
-        mode="clean",
-        num_workers=0,
-        batch_size=32,
-        device=torch.device("cpu"),
-        verbose=False,
-        custom_fn_resize=make_resizer("PIL", False, "bicubic", (128, 128)),
-    )
-    scores = ours((folders[0], folders[1]), f"squeezenet:{squeezenet}", ["fid"]).scores
-    assert scores["fid@squeezenet-clean-128"] == pytest.approx(score, rel=1e-6)

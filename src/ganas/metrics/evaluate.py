@@ -1,19 +1,17 @@
 """Distances between generated and real images, under keys that state the protocol.
 
-A score without its protocol cannot be compared with another, so every key says it:
-``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
+Scores of different protocols cannot be compared, so a key is ``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
 
-    fid@squeezenet-clean-128         :func:`ganas.metrics.distances.frechet` of SqueezeNet's features at 128 px
+    fid@squeezenet-clean-128         `frechet` of SqueezeNet's features at 128 px
     fid10k@inception-clean-299       the same of Inception's, with a sample of 10,000 fakes
-    kid@squeezenet-clean-128         :func:`ganas.metrics.distances.kernel` of the same features
-    kid_stderr@squeezenet-clean-128  its standard error
-    precision@…, recall@…            :func:`ganas.metrics.distances.precision_recall` of the same features
-    is@…, is_std@…                   :func:`ganas.metrics.distances.inception_score` of the network's logits
-    swd@laplacian-clean-64           :func:`ganas.metrics.sliced.sliced_wasserstein` at 64 px: no network
+    kid@…, kid_stderr@…              `kernel` of the features, and its standard error
+    precision@…, recall@…            `precision_recall` of the features
+    is@…, is_std@…                   `inception_score` of the network's logits
+    swd@laplacian-clean-64           `sliced_wasserstein` at 64 px: no network
 
-Everything else that a score depends on (number and sizes of images, weights, split, versions) is in its protocol
-(:mod:`ganas.metrics.measurement`). No score depends on the order of the images (except for the choice of a subset of N
-or SWD_MAX_IMAGES), nor on batches or threads beyond float32 rounding.
+A measurement's protocol holds everything else that a score depends on (:mod:`ganas.metrics.measurement`). No score
+depends on the order of the images (except for the choice of a subset of N or SWD_MAX_IMAGES), nor on batches or threads
+beyond float32 rounding.
 """
 
 import hashlib
@@ -66,20 +64,14 @@ Split = Literal["given", "training", "validation", "test"]
 class ImageSet(Images):
     """One side of a measurement: images that are read and passed through the network once for all metrics.
 
-    images     an image source, or uint8 [n, 3, h, w]
-    name       ``real`` or ``fake``, for messages
-    network    None where no metric needs features
-    cache      of statistics of these images
-    reporter   shows progress
-
     Raises DataError for fewer than two images: they have no spread.
     """
 
     def __init__(
         self,
-        images: Images | Tensor,
-        name: str,
-        network: FeatureNetwork | None,
+        images: Images | Tensor,  # a tensor is uint8 [n, 3, h, w]
+        name: str,  # ``real`` or ``fake``, for messages
+        network: FeatureNetwork | None,  # None if no metric needs features
         cache: Cache | None = None,
         reporter: Reporter | None = None,
     ) -> None:
@@ -122,11 +114,9 @@ class ImageSet(Images):
         cached = self._cache.read(self.digest(), self.network) if self._cache else None
         if cached and len(cached.activations.features) == len(self):
             return cached
-        if self._reporter:
-            with self._reporter.bar(f"{self.name} features", 0, len(self)) as bar:
-                activations = extract(self.network, self, batch=BATCH, on_progress=bar.update)
-        else:
-            activations = extract(self.network, self, batch=BATCH)
+        reporter = self._reporter or Reporter(quiet=True)
+        with reporter.bar(f"{self.name} features", 0, len(self)) as bar:
+            activations = extract(self.network, self, batch=BATCH, on_progress=bar.update)
         return self._store(Statistics(activations, self._measured_lengths()))
 
     def _store(self, statistics: Statistics) -> Statistics:
@@ -177,12 +167,9 @@ class ImageSet(Images):
         if self._resized is None or self._resized[0] != size:
             indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MAX_IMAGES]
             chosen = self.subset(sorted(indices.tolist()))
-            batches = [images.round().to(torch.uint8) for images in resized_batches(chosen, size, BATCH)]
-            images = torch.cat(batches)
-            order = sorted(
-                range(len(images)), key=lambda index: hashlib.sha256(images[index].numpy().tobytes()).digest()
-            )
-            self._resized = size, images[order]
+            images = torch.cat([batch.round().to(torch.uint8) for batch in resized_batches(chosen, size, BATCH)])
+            hashes = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
+            self._resized = size, images[sorted(range(len(images)), key=hashes.__getitem__)]
         return self._resized[1]
 
     def resample(self, generator: np.random.Generator) -> "ImageSet":
@@ -262,26 +249,18 @@ def swd(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
 class Reference:
     """The real side of a measurement, prepared once for all sets of fakes.
 
-    real        an image source, or uint8 [n, 3, h, w]
-    metrics     keys of METRICS; None: all that the network supports, with a warning for those the images do not
-    features    the network for metrics that need one
-    seed        of all random choices: the same images get the same scores
-    cache       of statistics of the real images
-    split       the origin of the fakes, for the protocol
-    reporter    shows progress
-
     Raises ConfigError if a metric is unknown or its network is missing, DataError for fewer than two images.
     """
 
     def __init__(
         self,
-        real: Images | Tensor,
-        metrics: Sequence[str] | None,
+        real: Images | Tensor,  # a tensor is uint8 [n, 3, h, w]
+        metrics: Sequence[str] | None,  # keys of METRICS; None: all possible ones, with a warning for those left out
         features: FeatureNetwork | None,
         *,
-        seed: int = 0,
-        cache: Cache | None = None,
-        split: Split = "given",
+        seed: int = 0,  # of all random choices: the same images get the same scores
+        cache: Cache | None = None,  # of statistics of the real images
+        split: Split = "given",  # the origin of the fakes, for the protocol
         reporter: Reporter | None = None,
     ) -> None:
         self._requested = metrics is not None
@@ -407,8 +386,8 @@ def evaluate_folders(
 ) -> list[Measurement]:
     """Score the images under each of ``fakes`` (folder or zip) against those under ``real``.
 
-    Several fakes must have the same number of images, unless ``count`` is given. Arguments and errors as in Reference,
-    its ``measure``, and `open_source`.
+    Several fakes must have the same number of images, unless ``count`` is given. Arguments and errors: see `Reference`,
+    its `measure`, and `open_source`.
     """
     sources = [open_source(path, minimum=2, skip_bad=skip_bad, white=white, icc=icc) for path in (real, *fakes)]
     same = [fake for fake in sources[1:] if check_overlap(sources[0], fake)]
@@ -428,10 +407,7 @@ def evaluate_folders(
 
 
 def load_network(features: str | None, metrics: Sequence[str] | None) -> FeatureNetwork | None:
-    """Load a feature network, on the GPU if there is one; None if no requested metric needs it.
-
-    Raises ConfigError for unknown metrics before anything is read.
-    """
+    """Load a feature network, on the GPU if there is one; None if no metric needs it. Raises ConfigError."""
     needs = {_find_metric(name).needs for name in metrics or ()}
     if needs == {"nothing"}:
         return None
@@ -457,16 +433,15 @@ def _check_metrics(metrics: Sequence[str], features: FeatureNetwork | None) -> l
         if needs != "nothing" and features is None:
             raise ConfigError(f"{name} needs a feature network: give --features squeezenet:PATH or inception")
         if needs == "logits" and features is not None and features.classes is None:
-            raise ConfigError(
-                f"{name} needs a classifier, and the weights of {features.name} have none: give a file with it"
-            )
+            weights = f"the weights of {features.name}"
+            raise ConfigError(f"{name} needs a classifier, and {weights} have none: give a file with it")
     if not metrics:
         raise ConfigError(f"no metric given: choose from {', '.join(METRICS)}")
     return list(dict.fromkeys(metrics))
 
 
 def _features_key(network: FeatureNetwork) -> str:
-    """Return the part of a metric's key after the @."""
+    """Return what follows the @ in a metric's key."""
     return f"{network.name}-{network.preprocessing}-{network.size}"
 
 
@@ -474,12 +449,11 @@ def _sharpness_warnings(real: ImageSet, fake: ImageSet, network: FeatureNetwork 
     """Warn if one side is upsampled more than the other: that blur dominates the features."""
     if network is None:
         return ()
-    shortest: Mapping[str, int] = {"real": real.lengths[0], "fake": fake.lengths[0]}
-    if len({min(pixels, network.size) for pixels in shortest.values()}) == 1:
+    smaller, larger = sorted((real, fake), key=lambda side: side.lengths[0])
+    pixels = smaller.lengths[0]
+    if pixels >= min(larger.lengths[0], network.size):
         return ()
-    smaller, larger = sorted(shortest, key=lambda name: shortest[name])
-    pixels = shortest[smaller]
     return (
-        f"{smaller} images of {pixels} px are upsampled to {network.size} px and {larger} ones less or not: "
-        f"part of the distance is sharpness, downsample the {larger} ones to {pixels} px first",
+        f"{smaller.name} images of {pixels} px are upsampled to {network.size} px and {larger.name} ones less or not: "
+        f"part of the distance is sharpness, downsample the {larger.name} ones to {pixels} px first",
     )

@@ -31,7 +31,7 @@ METRICS = {
 
 
 def distance_names() -> list[str]:
-    """The metrics that may select a checkpoint or rank candidates."""
+    """Return the metrics that may select a checkpoint or rank candidates."""
     return [name for name, metric in METRICS.items() if metric.distance]
 
 
@@ -60,7 +60,7 @@ class Measurement:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The measurement as a JSON object."""
+        """Return a JSON object."""
         intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
         return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
 
@@ -92,7 +92,7 @@ class Summary:
 
 
 def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
-    """Mean, range and standard error of every score; raises `ConfigError` if the protocols differ."""
+    """Return mean, range and standard error of every score; raises `ConfigError` if the protocols differ."""
     first = measurements[0]
     for other in measurements[1:]:
         if difference := next(differences(first, other), None):

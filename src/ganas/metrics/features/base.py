@@ -61,9 +61,8 @@ def extract(
     batch: int = 32,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Activations:
-    """Return the features and logits of every image, in order.
+    """Return the features and logits of every image (a tensor is uint8 [n, 3, h, w]), in order.
 
-    images         an image source, or uint8 [n, 3, h, w]
     batch          images per forward pass; affects the result only by float32 rounding
     on_progress    called with the number of images done
     """

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -12,16 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from ganas.data.images import Images
-from ganas.data.threads import Threads
+from ganas.data.threads import in_threads
 
 PreprocessingName = Literal["clean", "legacy"]
 
 
 class TensorImages(Images):
-    """A tensor as :class:`Images`.
-
-    images    uint8 [n, 3, h, w]; raises ValueError otherwise, so that images in [-1, 1] are never scored by mistake
-    """
+    """A tensor uint8 [n, 3, h, w] as :class:`Images`; raises ValueError for others, such as images in [-1, 1]."""
 
     def __init__(self, images: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
@@ -42,9 +39,7 @@ class TensorImages(Images):
 
 
 def clean_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
-    """Resize one image to ``size`` × ``size`` pixels by the *clean* protocol of Parmar et al. 2022 (module docstring).
-
-    image    PIL RGB, or uint8 [3, h, w]
+    """Resize PIL RGB or uint8 [3, h, w] by the *clean* protocol of Parmar et al. 2022 (docstring of the package).
 
     Returns float32 [3, size, size], clipped to [0, 255] (bicubic overshoots) and not rounded.
     """
@@ -57,7 +52,7 @@ def clean_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.N
 
 
 def legacy_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
-    """Resize one image with TensorFlow 1's bilinear filter, which aliases; shapes as in `clean_resize`."""
+    """Resize with TensorFlow 1's bilinear filter, which aliases; shapes as in `clean_resize`."""
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
     channels = np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else image
@@ -75,20 +70,15 @@ def resized_batches(
 ) -> Iterator[Tensor]:
     """Yield every image in order, as float32 [batch or fewer, 3, size, size].
 
-    Threads (as many as torch uses) read and resize the next batch while the caller works on this one: decoding and
-    resizing release the GIL. At most two batches are in memory.
+    Threads (as many as torch uses) read and resize the next batch while the caller works on this one.
     """
+    threads = torch.get_num_threads()
     resize = PREPROCESSING[preprocessing]
-
-    def read(index: int) -> npt.NDArray[np.float32]:
-        return resize(images.read(index), size)
-
-    with Threads(torch.get_num_threads(), "resized") as pool:
-
-        def submit(start: int) -> list[Future[npt.NDArray[np.float32]]]:
-            return [pool.submit(read, index) for index in range(start, min(start + batch, len(images)))]
-
-        ahead = submit(0)
-        for start in range(batch, len(images) + batch, batch):
-            ready, ahead = ahead, submit(start)
-            yield torch.from_numpy(np.stack([image.result() for image in ready]))
+    resized = in_threads(
+        lambda index: resize(images.read(index), size),
+        len(images),
+        threads=threads,
+        block=max(1, batch // (2 * threads)),  # so that one batch is ahead
+    )
+    while ready := list(islice(resized, batch)):
+        yield torch.from_numpy(np.stack(ready))
