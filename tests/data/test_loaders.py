@@ -139,12 +139,7 @@ def test_a_split_leaves_something_to_train_on(count: int, validation: int) -> No
         split(count, validation, 0)
 
 
-def test_a_split_of_less_than_nothing_is_a_bug() -> None:
-    with pytest.raises(ValueError, match="validation=-1"):
-        split(5, -1, 0)
-
-
-# Centre crops
+# Center crops
 
 
 def test_center_crops(tmp_path: Path) -> None:
@@ -172,7 +167,7 @@ def test_resizing_is_antialiased(tmp_path: Path) -> None:
     assert abs(inner - 127.5).max() < 4, "stripes finer than a pixel are gray"
 
 
-def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
+def test_center_crops_are_kept_in_a_file(tmp_path: Path) -> None:
     source = write_noise(tmp_path / "noise.zip", 7)
     write_center_crops(tmp_path / "images.npy", source, 16)
     squares = map_center_crops(tmp_path / "images.npy")
@@ -185,7 +180,7 @@ def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
             map_center_crops(tmp_path / "images.npy")
 
 
-def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_center_crops_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a signal, at any moment."""
     source, read = write_noise(tmp_path / "noise.zip", 7), ImageSource._encoded
 
@@ -290,7 +285,7 @@ def test_each_epoch_of_a_domain_shows_each_image_once(tmp_path: Path) -> None:
 
 
 def test_the_walk_is_pinned(tmp_path: Path) -> None:
-    """No platform, version of numpy or refactoring may change it: resumed runs would go on with other images."""
+    """No platform, version of numpy or refactoring may change it: resumed runs would continue with other images."""
     taken_a, taken_b = take(batches(write_flat(tmp_path / "a", 6), write_flat(tmp_path / "b", 9), seed=0), 12)
     assert numbers(taken_a) == [4, 3, 2, 1, 5, 0, 1, 0, 3, 4, 2, 5]
     assert numbers(taken_b) == [4, 1, 3, 6, 0, 5, 2, 7, 8, 1, 2, 4]
@@ -420,11 +415,11 @@ def test_workers_end_with_their_iterator(tmp_path: Path, started: Started, end: 
         with pytest.raises(DataError):
             list(itertools.islice(iterator, 5000))
     assert all(worker.poll() is not None for worker in started)
-    assert end == "broken" or time.monotonic() - start < 2, "nobody has to hear of the end"
+    assert end == "broken" or time.monotonic() - start < 2, "no worker has to notice the end"
 
 
 def test_workers_outlive_signals(noise_a: ImageSource, noise_b: ImageSource, started: Started) -> None:
-    """Of their group, for one; the loop still wants the batches of the step it is in."""
+    """Signals may reach the whole process group, and the loop still needs the batches of its step."""
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
     for _ in range(2):  # one of each worker: both have begun
         next(iterator)
@@ -435,7 +430,7 @@ def test_workers_outlive_signals(noise_a: ImageSource, noise_b: ImageSource, sta
 
 
 @pytest.mark.parametrize("how, words", [("SIGKILL", "SIGKILL, perhaps out of memory"), ("SIGSEGV", "SIGSEGV")])
-def test_a_worker_that_dies_is_told_in_one_line(
+def test_a_worker_that_dies_is_reported_in_one_line(
     noise_a: ImageSource, noise_b: ImageSource, started: Started, how: str, words: str
 ) -> None:
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
@@ -449,10 +444,10 @@ def test_a_worker_that_dies_is_told_in_one_line(
     assert all(worker.poll() is not None for worker in started)
 
 
-def test_workers_that_stop_are_waited_for_and_that_is_said(
+def test_stopped_workers_are_waited_for_with_a_warning(
     noise_a: ImageSource, noise_b: ImageSource, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow disk is no failure: what comes late is the same."""
+    """A slow disk is not a failure: late batches are the same."""
     monkeypatch.setattr("ganas.data.loaders._PATIENCE", 0.5)
     said: list[str] = []
 
@@ -471,7 +466,9 @@ def test_workers_that_stop_are_waited_for_and_that_is_said(
     assert said and said[0].startswith("waiting for images for 0 s: ") and "Ctrl-C saves and ends the run" in said[0]
 
 
-def test_impossible_batches_are_a_bug(noise_a: ImageSource, noise_b: ImageSource) -> None:
+def test_impossible_splits_and_batches_are_bugs(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    with pytest.raises(ValueError, match="validation=-1"):
+        split(5, -1, 0)
     with pytest.raises(ValueError, match="load_size=15, resolution=16"):
         Batches((noise_a, noise_b), resolution=16, load_size=15, flip=True, batch=1, seed=0)
     with pytest.raises(ValueError, match="batch=0"):

@@ -1,4 +1,4 @@
-"""Sources: every image comes out right, or is named in one line before anything else happens."""
+"""Sources read every image right, or name it in one line before anything else happens."""
 
 import json
 import os
@@ -190,13 +190,13 @@ def test_minimum(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../x.png", "a/../../x.png", "/etc/x.png", "..\\x.png", "C:\\x.png", "C:/x.png", "../"]
 )
-def test_a_zip_that_leads_out_is_refused_whole(tmp_path: Path, name: str) -> None:
+def test_a_zip_with_paths_outside_itself_is_refused(tmp_path: Path, name: str) -> None:
     path = zip_of(tmp_path / "evil.zip", {"fine.png": plain(), name: plain() if name != "../" else b""})
     message = refusal(lambda: open_source(path, skip_bad=True))
     assert "evil.zip: refused" in message and repr(name)[1:-1].replace("\\\\", "\\") in message
 
 
-def test_dots_within_a_name_lead_nowhere(tmp_path: Path) -> None:
+def test_dots_within_a_name_are_fine(tmp_path: Path) -> None:
     names = ("./c.png", "a..b.png", "sub../x.png")
     assert open_source(zip_of(tmp_path / "x.zip", {name: plain() for name in names})).names == names
 
@@ -269,7 +269,7 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     folder_of(tmp_path / "cats", {f"z{number}.png": b"" for number in range(6)})
     message = refusal(lambda: open_source("cats"))
     assert "8 of 11 images" in message and "z2.png: empty file; and 3 more)" in message and "z3" not in message
-    assert "skip_bad" not in refusal(lambda: open_source("cats", minimum=4)), "that way leads into the next refusal"
+    assert "skip_bad" not in refusal(lambda: open_source("cats", minimum=4)), "skipping would not help"
     message = refusal(lambda: open_source("cats", minimum=4, skip_bad=True))
     assert message == "cats: 3 usable images, 4 needed (8 cannot be read): add images"
     assert open_source("cats", skip_bad=True).notes == (
@@ -390,7 +390,7 @@ def test_in_threads_keeps_order_and_stops_early() -> None:
     assert next(results) == 0
     threading.Timer(0.1, gate.set).start()
     results.close()  # type: ignore[attr-defined]
-    assert len(calls) <= 32 * min(8, os.cpu_count() or 1), "what had not begun is not computed"
+    assert len(calls) <= 32 * min(8, os.cpu_count() or 1), "tasks that have not started are dropped"
 
 
 def test_in_threads_runs_only_a_little_ahead() -> None:

@@ -18,7 +18,7 @@ from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import extract, load_features
-from ganas.metrics.features.images import clean_resize
+from ganas.metrics.features.images import TensorImages, clean_resize
 from ganas.metrics.features.inception import LAYERS as INCEPTION_LAYERS
 from ganas.metrics.measurement import Measurement
 
@@ -212,7 +212,8 @@ def squeezenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             return "logits" if metric == "isc" else "512"
 
         def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-            resized = torch.from_numpy(np.stack([clean_resize(image.numpy(), 128) for image in x]))
+            images = TensorImages(x)
+            resized = torch.from_numpy(np.stack([clean_resize(images.read(i), 128) for i in range(len(x))]))
             mean, deviation = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
             scaled = (resized / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
             maps = network.features(scaled)

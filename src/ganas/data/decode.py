@@ -195,10 +195,9 @@ def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], stack: ExitStack) 
 
 
 def _load_tiff(encoded: bytes, stack: ExitStack) -> _StoredImage:
-    tiff = read_tiff(encoded, stack)
-    return _StoredImage(
-        tiff.mode, samples=tiff.samples, orientation=tiff.orientation, profile=tiff.profile, animated=tiff.animated
-    )
+    samples, mode, tags, animated = read_tiff(encoded, stack)
+    orientation, profile = tags.get(Base.Orientation, 1), tags.get(Base.InterColorProfile)
+    return _StoredImage(mode, samples=samples, orientation=orientation, profile=profile, animated=animated)
 
 
 @lru_cache
@@ -283,7 +282,6 @@ def _load_16_bit(encoded: bytes, formats: tuple[str, ...]) -> Samples:
 
 
 def _with_rawmode(tile: Any, rawmode: str) -> Any:
-    """Return a tile with another raw mode."""
     arguments = tile[3]
     changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
     return tile._replace(args=changed) if hasattr(tile, "_replace") else (*tile[:3], changed)  # a tuple in Pillow 10

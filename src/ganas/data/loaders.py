@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -159,7 +159,7 @@ class Batches:
         the iterator. Raises DataError if a file has become unreadable or a process died.
         """
         starts = itertools.count(nimg, self._batch)
-        unpaired = Unpaired(self._domains, self._batch, self._cached)
+        unpaired = Unpaired(self._cached or self._domains, self._batch)
         in_processes = self.workers and self._cached is None
         makers = processes(self.workers, unpaired, nimg) if in_processes else nullcontext(unpaired.from_image)
         with Threads(1, "batches") as thread, makers as make:
@@ -181,23 +181,20 @@ class Batches:
         return batch.result()
 
     @functools.cached_property
-    def _cached(self) -> list[Sequence[Pixels]] | None:
-        """The resized images of every domain, or None if they exceed the cache."""
+    def _cached(self) -> list[Domain] | None:
+        """The domains with all their images resized in memory, or None if they exceed the cache."""
         encoded = [domain for domain in self._domains if not isinstance(domain.source, np.ndarray)]
         squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in encoded)
         if squares > self._cache_bytes:  # exact for squares, a lower bound otherwise
             return None
-        cached: list[Sequence[Pixels]] = []
+        cached = {}
         left = self._cache_bytes
-        for domain in self._domains:
-            if isinstance(domain.source, np.ndarray):
-                cached.append(cast(Sequence[Pixels], domain.source))  # wherever it is, in memory or on a disk
-                continue
+        for domain in encoded:
             images: list[Pixels] = []
             for pixels in in_threads(domain.image, len(domain.source)):
                 images.append(pixels)
                 left -= pixels.nbytes
                 if left < 0:
                     return None
-            cached.append(images)
-        return cached
+            cached[domain.number] = replace(domain, source=images)
+        return [cached.get(domain.number, domain) for domain in self._domains]

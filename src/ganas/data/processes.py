@@ -35,7 +35,11 @@ def processes(count: int, unpaired: Unpaired, start: int) -> Iterator[Callable[[
         workers = [stack.enter_context(_process(unpaired.batch_bytes)) for _ in range(count)]
         step = count * unpaired.batch
         for worker, first in zip(workers, itertools.count(start, unpaired.batch), strict=False):
-            _send(worker, (unpaired, first, step))
+            with (
+                suppress(BrokenPipeError),
+                _pipe(worker.stdin) as pipe,
+            ):  # a dead process is reported when it is its turn
+                pickle.dump((unpaired, first, step), pipe)
         turns = itertools.cycle(workers)
         yield lambda _: _receive(next(turns))
 
@@ -56,16 +60,15 @@ def _process(batch_bytes: int) -> Iterator["subprocess.Popen[bytes]"]:
             _pipe(worker.stdout).close()
 
 
-def _send(worker: "subprocess.Popen[bytes]", task: tuple[Unpaired, int, int]) -> None:
-    with suppress(BrokenPipeError), _pipe(worker.stdin) as pipe:  # a dead process is reported when it is its turn
-        pickle.dump(task, pipe)
-
-
 def _receive(worker: "subprocess.Popen[bytes]") -> Batch:
     try:
         batch = pickle.load(_pipe(worker.stdout))
     except (EOFError, pickle.UnpicklingError):
-        raise DataError(_describe(worker.wait())) from None
+        code = worker.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        why = ", perhaps out of memory" if how == "SIGKILL" else ""
+        died = f"a process that decodes images died ({how}{why})"
+        raise DataError(f"{died}: lower data.workers; the same command resumes") from None
     if isinstance(batch, Exception):
         raise batch
     return cast(Batch, batch)
@@ -74,12 +77,6 @@ def _receive(worker: "subprocess.Popen[bytes]") -> Batch:
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:
     assert end is not None
     return end
-
-
-def _describe(code: int) -> str:
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    why = ", perhaps out of memory" if how == "SIGKILL" else ""
-    return f"a process that decodes images died ({how}{why}): lower data.workers; the same command resumes"
 
 
 def main() -> None:

@@ -106,21 +106,11 @@ def is_inverted(tags: Any) -> bool:
     return bool(tags.get(Base.PhotometricInterpretation) == _WHITE_IS_ZERO)
 
 
-@dataclass(frozen=True)
-class Tiff:
-    """A TIFF that Pillow has no mode for."""
+def read_tiff(encoded: bytes, stack: ExitStack) -> tuple[Samples, str, dict[int, Any], bool]:
+    """Read the first page of a gray or RGB TIFF, integer or floating point, which Pillow has no mode for.
 
-    samples: Samples
-    mode: str  # "RGB float32"
-    orientation: int
-    profile: bytes | None
-    animated: bool  # more than one page
-
-
-def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
-    """Read the first page of a gray or RGB TIFF, integer or floating point, with tifffile. Raises UnreadableError.
-
-    Sizes are checked, and pixels reserved, before anything is decoded.
+    Returns its samples, their mode ("RGB float32"), its tags, and whether there are more pages. Sizes are checked, and
+    pixels reserved, before anything is decoded. Raises UnreadableError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # keep warnings about odd files off the terminal
     with TiffFile(BytesIO(encoded)) as file:
@@ -149,7 +139,7 @@ def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
         tagged_white=white_by_tags(tags),
     )
     mode = f"{'RGB' if colors == 3 else 'L'}{'' if alpha == 'none' else 'A'} {values.dtype.name}"
-    return Tiff(samples, mode, tags.get(Base.Orientation, 1), tags.get(Base.InterColorProfile), animated)
+    return samples, mode, tags, animated
 
 
 def _check_strips(page: Any, encoded: bytes, kind: str) -> None:

@@ -27,7 +27,7 @@ _CROPS, _ORDER, SPLIT, HALVES = 0, 1, 4, 5
 class Domain:
     """The endless sequence of one domain: position p is image p % len of permutation number p // len."""
 
-    source: Images | Pixels
+    source: Images | Pixels | list[Pixels]  # arrays hold images that are resized already
     seed: int
     number: int  # index of the domain
     resolution: int
@@ -35,19 +35,18 @@ class Domain:
     flip: bool
 
     def image(self, index: int) -> Pixels:
-        if isinstance(self.source, np.ndarray):
-            return self.source[index]  # type: ignore[no-any-return]
+        if isinstance(self.source, np.ndarray | list):
+            return self.source[index]
         with self.source.opened(index) as image:
             return resized(image, self.load_size)
 
-    def batch(self, start: int, count: int, cached: Sequence[Pixels] | None) -> Pixels:
+    def batch(self, start: int, count: int) -> Pixels:
         """Return positions ``start`` to ``start + count`` as uint8 [count, 3, resolution, resolution]."""
         side = self.resolution
         draws = random_words(self.seed, self._stream(_CROPS), start, count)
         images = np.empty((count, 3, side, side), np.uint8)
         for row, position in enumerate(range(start, start + count)):
-            index = self._index(position)
-            pixels = self.image(index) if cached is None else cached[index]
+            pixels = self.image(self._index(position))
             top = _below(draws[row, 0], pixels.shape[1] - side + 1)
             left = _below(draws[row, 1], pixels.shape[2] - side + 1)
             crop = pixels[:, top : top + side, left : left + side]
@@ -68,7 +67,6 @@ class Unpaired:
 
     domains: Sequence[Domain]
     batch: int  # images per batch and domain
-    cached: list[Sequence[Pixels]] | None = None  # the resized images of every domain
 
     @property
     def batch_bytes(self) -> int:
@@ -77,10 +75,7 @@ class Unpaired:
 
     def from_image(self, start: int) -> Batch:
         """Return images ``start`` to ``start + batch`` of each domain. Raises DataError if a file became unreadable."""
-        cached: Sequence[Sequence[Pixels] | None] = self.cached or [None] * len(self.domains)
-        return tuple(
-            domain.batch(start, self.batch, images) for domain, images in zip(self.domains, cached, strict=True)
-        )
+        return tuple(domain.batch(start, self.batch) for domain in self.domains)
 
 
 def resized(image: Image.Image, shorter: int) -> Pixels:

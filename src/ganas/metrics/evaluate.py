@@ -89,7 +89,6 @@ class ImageSet(Images):
         return len(self._images)
 
     def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` as PIL RGB."""
         image = self._images.read(index)
         self._lengths[index] = image.size
         return image
@@ -104,7 +103,6 @@ class ImageSet(Images):
 
     @property
     def network(self) -> FeatureNetwork:
-        """The feature network."""
         assert self._network is not None, "Reference refuses metrics whose network is missing"
         return self._network
 

@@ -46,18 +46,12 @@ IDENTITY = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scores with all that decides whether they may be compared with other scores.
+    """Scores with all that decides whether they may be compared with other scores."""
 
-    scores      key (:mod:`ganas.metrics.evaluate`) -> value
-    protocol    facts of the measurement that are not in its keys, as JSON values
-    warnings    one line each: why a score may mislead
-    intervals   key -> (low, high), 95 % bootstrap intervals if requested
-    """
-
-    scores: dict[str, float]
-    protocol: dict[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    scores: dict[str, float]  # by key (:mod:`ganas.metrics.evaluate`)
+    protocol: dict[str, Any] = field(default_factory=dict)  # facts that are not in the keys, as JSON values
+    warnings: tuple[str, ...] = ()  # one line each: why a score may mislead
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 % bootstrap (low, high), if requested
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON object."""

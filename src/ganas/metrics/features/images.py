@@ -29,7 +29,6 @@ class TensorImages(Images):
         return len(self._images)
 
     def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` as PIL RGB."""
         return Image.fromarray(self._images[index].permute(1, 2, 0).cpu().numpy())
 
     def digest(self) -> str:
@@ -38,30 +37,25 @@ class TensorImages(Images):
         return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:16]
 
 
-def clean_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
-    """Resize PIL RGB or uint8 [3, h, w] by the *clean* protocol of Parmar et al. 2022 (docstring of the package).
+def clean_resize(image: Image.Image, size: int) -> npt.NDArray[np.float32]:
+    """Resize an RGB image by the *clean* protocol of Parmar et al. 2022 (docstring of the package).
 
     Returns float32 [3, size, size], clipped to [0, 255] (bicubic overshoots) and not rounded.
     """
-    channels = np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else image
-    resized = [
-        Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32)).resize((size, size), Image.Resampling.BICUBIC)
-        for channel in channels
-    ]
-    return np.stack([np.asarray(channel) for channel in resized]).clip(0, 255)
+    channels = [channel.convert("F").resize((size, size), Image.Resampling.BICUBIC) for channel in image.split()]
+    return np.stack([np.asarray(channel) for channel in channels]).clip(0, 255)
 
 
-def legacy_resize(image: Image.Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
+def legacy_resize(image: Image.Image, size: int) -> npt.NDArray[np.float32]:
     """Resize with TensorFlow 1's bilinear filter, which aliases; shapes as in `clean_resize`."""
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-    channels = np.asarray(image).transpose(2, 0, 1) if isinstance(image, Image.Image) else image
-    pixels = torch.from_numpy(channels.astype(np.float32))[None]
+    pixels = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).astype(np.float32))[None]
     resized = interpolate_bilinear_2d_like_tensorflow1x(pixels, size=(size, size), align_corners=False)
     return resized[0].numpy()  # type: ignore[no-any-return]
 
 
-Resize = Callable[[Image.Image | npt.NDArray[np.uint8], int], npt.NDArray[np.float32]]
+Resize = Callable[[Image.Image, int], npt.NDArray[np.float32]]
 PREPROCESSING: Mapping[PreprocessingName, Resize] = {"clean": clean_resize, "legacy": legacy_resize}
 
 
