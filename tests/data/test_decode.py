@@ -254,7 +254,7 @@ NOT_READ = {
 
 
 @pytest.mark.parametrize("case", NOT_READ)
-def test_what_is_not_read_is_named(tmp_path: Path, case: str) -> None:
+def test_unread_kinds_are_named(tmp_path: Path, case: str) -> None:
     content, reason = NOT_READ[case]
     assert f"(x.tif: {reason}" in refusal(lambda: open_source(folder_of(tmp_path, {"x.tif": content})))
 
@@ -408,7 +408,7 @@ def test_broken_metadata_of_a_png_does_not_matter(tmp_path: Path, case: str) -> 
     assert np.array_equal(pixels(read_one(tmp_path, "x.png", GOOD[case])), pixels(noise()))
 
 
-def test_a_long_text_hides_no_orientation_and_no_transparency(tmp_path: Path) -> None:
+def test_a_long_text_does_not_hide_orientation_or_transparency(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert read_one(tmp_path / "a", "x.png", with_text(noise(), exif=exif)).size == (48, 64)
@@ -463,18 +463,10 @@ def icc(space: bytes, name: str, *tags: tuple[bytes, bytes]) -> bytes:
         table += signature + struct.pack(">II", position + len(data), len(content))
         data += content.ljust(-(-len(content) // 4) * 4, b"\0")
     kind = b"prtr" if space == b"CMYK" else b"mntr"
-    head = struct.pack(
-        ">I4sI4s4s4s",
-        position + len(data),
-        bytes(4),
-        0x02100000,
-        kind,
-        space,
-        b"Lab " if tags[0][0] == b"A2B0" else b"XYZ ",
-    )
-    head += (
-        struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + struct.pack(">III", *fixed(0.9642, 1, 0.8249))
-    )
+    connection = b"Lab " if tags[0][0] == b"A2B0" else b"XYZ "
+    head = struct.pack(">I4sI4s4s4s", position + len(data), bytes(4), 0x02100000, kind, space, connection)
+    head += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28)
+    head += struct.pack(">III", *fixed(0.9642, 1, 0.8249))
     return head.ljust(128, b"\0") + struct.pack(">I", len(entries)) + table + data
 
 
@@ -507,10 +499,8 @@ def by_hand(pixel: Sequence[int], primaries: npt.NDArray[np.float64], power: flo
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-ADOBE_RGB, DISPLAY_P3 = (
-    rgb_profile("Adobe RGB (1998)", ADOBE, gamma(2.19921875)),
-    rgb_profile("Display P3", P3, gamma(2.2)),
-)
+ADOBE_RGB = rgb_profile("Adobe RGB (1998)", ADOBE, gamma(2.19921875))
+DISPLAY_P3 = rgb_profile("Display P3", P3, gamma(2.2))
 GRAY_22, GRAY_LINEAR = (icc(b"GRAY", f"Gray {power}", (b"kTRC", gamma(power))) for power in (2.2, 1.0))
 SWATCHES = [(200, 100, 50), (10, 200, 120), (128, 128, 128), (30, 60, 200), (0, 0, 0), (255, 255, 255)]
 
@@ -570,7 +560,7 @@ def test_srgb_stays_as_it_is(tmp_path: Path, case: str) -> None:
     assert source.digest() == open_source(tmp_path, icc=False).digest()
 
 
-def test_colors_are_converted_before_they_are_laid_over_white(tmp_path: Path) -> None:
+def test_colors_are_converted_before_compositing(tmp_path: Path) -> None:
     image = Image.new("RGBA", (1, 1), (200, 100, 50, 128))
     found = pixels(read_one(tmp_path, "x.png", encoded(image, icc_profile=ADOBE_RGB)))[0, 0]
     expected = by_hand((200, 100, 50), ADOBE, 2.19921875) * 128 / 255 + 255 * 127 / 255
@@ -717,7 +707,7 @@ def test_threads_share_the_pixels_in_memory() -> None:
     assert 0 < most[0] <= 100
 
 
-def test_an_image_is_held_until_it_has_been_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_counts_towards_the_budget_until_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "pixel_budget", limit := PixelLimit(1000))
     source = open_source(folder_of(tmp_path, {"x.png": plain(), "y.jpg": encoded(noise(), "JPEG")[:-2]}))
     for index, free in ((0, 1000 - 48), (1, 0)):
@@ -778,7 +768,7 @@ print((getrusage(RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert int(done.stdout) < 100, "MB"
 
 
-def test_a_strip_is_seen_as_its_middle(tmp_path: Path) -> None:
+def test_training_sees_the_middle_of_a_strip(tmp_path: Path) -> None:
     """What is cut off is not seen anyway; up to 16 squares nothing is."""
     random = np.random.default_rng(0).integers(0, 256, (2, 8, 260, 3), dtype=np.uint8)
     whole, within = random[0], random[1, :, :128]

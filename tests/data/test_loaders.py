@@ -99,7 +99,7 @@ def noise_b(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
 # Tensors
 
 
-def test_every_level_survives_the_way_to_the_network_and_back() -> None:
+def test_to_images_inverts_to_network() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(2, 3, 16, 16)
     x = to_network(levels)
     assert x.dtype == torch.float32 and x.shape == levels.shape
@@ -284,7 +284,7 @@ def test_each_epoch_of_a_domain_shows_each_image_once(tmp_path: Path) -> None:
         assert len({tuple(epoch) for epoch in epochs}) > 1, "epochs are shuffled anew"
 
 
-def test_the_walk_is_pinned(tmp_path: Path) -> None:
+def test_the_order_is_pinned(tmp_path: Path) -> None:
     """No platform, version of numpy or refactoring may change it: resumed runs would continue with other images."""
     taken_a, taken_b = take(batches(write_flat(tmp_path / "a", 6), write_flat(tmp_path / "b", 9), seed=0), 12)
     assert numbers(taken_a) == [4, 3, 2, 1, 5, 0, 1, 0, 3, 4, 2, 5]

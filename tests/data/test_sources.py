@@ -148,7 +148,7 @@ def test_one_file_is_a_source(tmp_path: Path) -> None:
     assert source.read(0).getpixel((0, 0)) == RED
 
 
-def test_a_zip_needs_no_suffix_and_a_suffix_needs_no_truth(tmp_path: Path) -> None:
+def test_contents_decide_not_suffixes(tmp_path: Path) -> None:
     assert len(open_source(zip_of(tmp_path / "archive", {"x.png": plain()}))) == 1
     assert read_one(tmp_path / "f", "really a png.jpg", plain()).getpixel((0, 0)) == RED
 
@@ -258,7 +258,7 @@ def test_broken_images_are_found_up_front(
     assert f"x.zip/{name}: " in refusal(lambda: unread.read(unread.names.index(name)))
 
 
-def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_five_files_and_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     files = {f"{number}.png": plain() for number in range(3)}
     folder_of(tmp_path / "cats", files | {"x.jpg": encoded(noise(), "JPEG")[:-700], "y.png": b""})
@@ -281,7 +281,7 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     )
 
 
-def test_a_message_stays_on_one_line_whatever_a_file_is_called(tmp_path: Path) -> None:
+def test_odd_file_names_keep_messages_on_one_line(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "two\nlines", {"new\nline\x1b[31m.png": b""})
     assert "new\\nline\\x1b[31m.png: empty file" in refusal(lambda: open_source(folder))
     undecodable = folder / os.fsdecode(b"\xff.png")

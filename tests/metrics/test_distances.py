@@ -52,7 +52,7 @@ def test_frechet_of_a_set_and_itself_is_zero(count: int) -> None:
     assert frechet(features, features) == pytest.approx(0, abs=1e-6)
 
 
-def test_frechet_of_singular_covariances_ignores_the_directions_in_which_nothing_happens() -> None:
+def test_frechet_ignores_directions_without_variance() -> None:
     generator = np.random.default_rng(3)
     real, fake = generator.standard_normal((10, 4)), generator.standard_normal((12, 4)) + 1
     rotation, _ = np.linalg.qr(generator.standard_normal((64, 64)))
@@ -94,7 +94,7 @@ def test_kernel_of_subsets_estimates_what_whole_sets_do(monkeypatch: pytest.Monk
     assert part[1] == pytest.approx(whole[1], rel=0.1)
 
 
-def test_the_standard_error_of_kernel_is_how_much_it_varies_from_draw_to_draw() -> None:
+def test_the_standard_error_of_kernel_is_its_spread_over_samples() -> None:
     generator = np.random.default_rng(8)
     draws = np.array(
         [kernel(generator.standard_normal((60, 8)), generator.standard_normal((60, 8)) + 0.6) for _ in range(300)]
@@ -167,7 +167,7 @@ def test_the_inception_score_is_torch_fidelitys() -> None:
     assert inception_score(logits, seed=4) == tuple(expected.values())
 
 
-def test_what_was_fitted_before_changes_nothing() -> None:
+def test_a_fitted_gaussian_changes_nothing() -> None:
     generator = np.random.default_rng(30)
     for counts in ((20, 30), (80, 90)):  # fewer and more than dimensions
         real, fake = (generator.standard_normal((count, 64)) for count in counts)

@@ -19,7 +19,7 @@ from ganas.growing.config import ScoreConfig
 from ganas.metrics.distances import frechet, kernel
 from ganas.metrics.evaluate import ImageSet, Reference, fid, possible_metrics
 from ganas.metrics.features import Activations, load_features
-from ganas.metrics.features.images import PreprocessingName
+from ganas.metrics.features.preprocessing import PreprocessingName
 from ganas.metrics.measurement import METRICS, Measurement, Metric, Summary, metric_of, summarize
 from ganas.metrics.sliced import sliced_wasserstein
 from noise_images import ListSource, noise
@@ -99,12 +99,12 @@ def test_swd_needs_no_network() -> None:
 
 
 @pytest.mark.parametrize("real, fake, size", [(40, 70, 32), (64, 16, 16), (9, 64, 8), (600, 520, 256)])
-def test_swd_shrinks_both_sides_to_the_largest_power_of_two_that_enlarges_none(real: int, fake: int, size: int) -> None:
+def test_swd_downsamples_both_sides_to_the_largest_possible_power_of_two(real: int, fake: int, size: int) -> None:
     measurement = Reference(noise(2, real, real, 0), ["swd"], None).measure(noise(2, fake, fake, 1))
     assert list(measurement.scores) == [f"swd@laplacian-clean-{size}"]
 
 
-def test_swd_draws_from_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swd_samples_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.metrics.evaluate.SWD_MAX_IMAGES", 6)
     images = noise(10, 8, 8, 0)
     measurement = Reference(images, ["swd"], None).measure(images)
@@ -120,9 +120,7 @@ def test_sources_and_tensors_score_alike() -> None:
     assert sources.warnings == tensors.warnings
 
 
-def test_every_image_goes_through_the_network_once_for_all_metrics_and_the_real_ones_once_for_all_measurements() -> (
-    None
-):
+def test_every_image_goes_through_the_network_once() -> None:
     network = Pixels()
     real, fake = noise(20, 16, 16, 0), noise(12, 16, 16, 1)
     reference = Reference(real, ALL, network)
@@ -139,7 +137,7 @@ def test_one_reference_measures_fakes_of_different_sizes() -> None:
     assert scores[0] == scores[2]
 
 
-def test_the_protocol_says_what_the_keys_cannot() -> None:
+def test_the_protocol_holds_what_the_keys_do_not() -> None:
     real = ListSource([Image.new("RGB", size) for size in ((40, 30), (20, 50), (33, 33))])
     protocol = Reference(real, ["kid", "swd"], Pixels(), seed=5).measure(noise(60, 16, 16, 0)).protocol
     assert {key: protocol[key] for key in ("real_images", "fake_images", "real_pixels", "fake_pixels", "seed")} == {
@@ -156,7 +154,7 @@ def test_the_protocol_says_what_the_keys_cannot() -> None:
     assert json.loads(json.dumps(protocol)) == protocol
 
 
-def test_a_network_that_no_metric_uses_is_neither_run_nor_named() -> None:
+def test_an_unused_network_is_neither_run_nor_named() -> None:
     network = Pixels()
     images = noise(4, 8, 8, 0)
     assert Reference(images, ["swd"], network).measure(images).protocol["network_digest"] is None
@@ -272,13 +270,13 @@ def test_the_metric_of_a_key() -> None:
     assert {key: metric_of(key) for key in keys} == keys
 
 
-def test_thousands_are_written_as_papers_write_them() -> None:
+def test_thousands_are_abbreviated_in_keys() -> None:
     images = torch.zeros(2000, 3, 1, 1, dtype=torch.uint8)
     (key,) = (key for key in Reference(images, ["fid"], Pixels()).measure(images, count=2000).scores)
     assert key == "fid2k@pixels-clean-4"
 
 
-def test_bootstrap_intervals_are_as_wide_as_other_draws_of_images_would_scatter() -> None:
+def test_bootstrap_intervals_cover_other_samples() -> None:
     """Of fakes that differ from the real ones; the truth is the mean over many draws, as KID has no bias."""
     intervals, scores = [], []
     for trial in range(60):
@@ -301,7 +299,7 @@ def test_a_resample_is_measured_by_its_own_gaussian() -> None:
     assert expected != pytest.approx(frechet(real.features, fake.features), rel=1e-3)
 
 
-def test_every_metric_has_an_interval_and_nothing_goes_through_the_network_again() -> None:
+def test_every_metric_has_an_interval_without_another_forward_pass() -> None:
     network = Pixels(classes=5)
     real, fake = noise(20, 16, 16, 0), noise(12, 16, 16, 1)
     measured = Reference(real, [*ALL, "is"], network).measure(fake, bootstrap=5)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganas.errors import FeatureError
 from ganas.metrics.features import Activations, extract, load_features
-from ganas.metrics.features.images import PreprocessingName, clean_resize
+from ganas.metrics.features.preprocessing import PreprocessingName, clean_resize
 from noise_images import ListSource, noise
 
 

@@ -18,8 +18,8 @@ from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
 from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import extract, load_features
-from ganas.metrics.features.images import TensorImages, clean_resize
 from ganas.metrics.features.inception import LAYERS as INCEPTION_LAYERS
+from ganas.metrics.features.preprocessing import TensorImages, clean_resize
 from ganas.metrics.measurement import Measurement
 
 COUNT = 24  # images a side: equal, so that KID's one subset is the whole

@@ -23,11 +23,7 @@ class AuditedFile:
 
 
 def decide(files: Sequence[AuditedFile], white: float | None, icc: bool) -> tuple[Reading, tuple[str, ...]]:
-    """Return how to read the images of a set, and notes, one line each.
-
-    white: the value of white in images of more than 8 bits; None: decide by their values and tags.
-    icc: convert color profiles other than sRGB.
-    """
+    """Return how to read the images of a set, and notes, one line each; arguments as in `open_source`."""
     infos = {file.name: file.info for file in files if file.info}
     extents = [info.extent for info in infos.values() if info.extent]
     converts = icc and can_convert() and any(info.profile for info in infos.values())

@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from io import BytesIO
@@ -329,27 +329,24 @@ _TURNS = {
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8. Call after load(), in which Pillow rotates a TIFF and drops its tag."""
-    try:
+    with suppress(Exception):  # the pixels may be fine although EXIF data is damaged
         orientation = image.getexif().get(Base.Orientation)
-    except Exception:  # the pixels may be fine although EXIF data is damaged
-        return 1
-    return orientation if isinstance(orientation, int) else 1
+        return orientation if isinstance(orientation, int) else 1
+    return 1
 
 
 def _software(image: Any) -> str:
     """Return the Software tag: a text in PNGs, EXIF elsewhere."""
-    try:
+    with suppress(Exception):  # as above
         return str(image.info.get("Software") or image.getexif().get(Base.Software) or "")
-    except Exception:  # as above
-        return ""
+    return ""
 
 
 def _is_animated(image: Any) -> bool:
     """Whether there is a second frame; call after load(), which looks for it in a GIF."""
-    try:
+    with suppress(Exception):  # the first frame may be fine although later ones are damaged
         return bool(image.is_animated)
-    except Exception:  # the first frame may be fine although later ones are damaged
-        return False
+    return False
 
 
 def short_reason(error: Exception) -> str:

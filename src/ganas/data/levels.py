@@ -16,7 +16,7 @@ from ganas.data.limits import UnreadableError
 
 Kind = Literal["integer", "float"]
 
-BITS = {255.0: 8, 1023.0: 10, 4095.0: 12, 16383.0: 14, 65535.0: 16}  # white -> bits a sample
+LEVELS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # white in samples of 8, 10, 12, 14 and 16 bits
 FULL = 65535.0
 HEADROOM = 16.0  # accept values up to 16 if white is 1: the next level, 255, would make them nearly black
 OVERSHOOT = 1.05  # for all other levels: what sharpening and resizing add
@@ -74,7 +74,7 @@ def decide_white(extents: Sequence[Extent]) -> float:
         return tagged
     if extents[0].kind == "integer" and (tagged or not any(extent.high for extent in extents)):
         return FULL
-    levels = BITS if extents[0].kind == "integer" else (1.0, *BITS)
+    levels = LEVELS if extents[0].kind == "integer" else (1.0, *LEVELS)
     return next((level for level in levels if all(extent._fits(level) for extent in extents)), FULL)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ganas.data.images import Images
 from ganas.data.processes import processes
 from ganas.data.threads import Threads, in_threads
-from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, Unpaired, random_words, resized
+from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, random_words, resized, unpaired_batch
 from ganas.errors import DataError, RunError, counted
 from ganas.store import atomic_file
 
@@ -159,9 +159,9 @@ class Batches:
         the iterator. Raises DataError if a file has become unreadable or a process died.
         """
         starts = itertools.count(nimg, self._batch)
-        unpaired = Unpaired(self._cached or self._domains, self._batch)
         in_processes = self.workers and self._cached is None
-        makers = processes(self.workers, unpaired, nimg) if in_processes else nullcontext(unpaired.from_image)
+        local = functools.partial(unpaired_batch, self._cached or self._domains, self._batch)
+        makers = processes(self.workers, self._domains, self._batch, nimg) if in_processes else nullcontext(local)
         with Threads(1, "batches") as thread, makers as make:
             waiting = deque(thread.submit(make, next(starts)) for _ in range(_BATCHES_AHEAD))
             while True:

@@ -10,12 +10,12 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, cast
 
 from ganas.data.threads import JOIN_TIMEOUT
-from ganas.data.unpaired import Batch, Unpaired
+from ganas.data.unpaired import Batch, Domain, unpaired_batch
 from ganas.errors import DataError
 
 if sys.platform == "linux":
@@ -26,20 +26,18 @@ MAX_PIPE_BYTES = 1 << 20  # the limit on Linux for ordinary users
 
 
 @contextmanager
-def processes(count: int, unpaired: Unpaired, start: int) -> Iterator[Callable[[int], Batch]]:
+def processes(count: int, domains: Sequence[Domain], batch: int, start: int) -> Iterator[Callable[[int], Batch]]:
     """Yield a function that returns the next batch, from image ``start`` on; ``count`` processes take turns.
 
     It raises DataError if a file has become unreadable, or the process whose turn it is has died.
     """
     with ExitStack() as stack:
-        workers = [stack.enter_context(_process(unpaired.batch_bytes)) for _ in range(count)]
-        step = count * unpaired.batch
-        for worker, first in zip(workers, itertools.count(start, unpaired.batch), strict=False):
-            with (
-                suppress(BrokenPipeError),
-                _pipe(worker.stdin) as pipe,
-            ):  # a dead process is reported when it is its turn
-                pickle.dump((unpaired, first, step), pipe)
+        batch_bytes = sum(3 * domain.resolution**2 * batch for domain in domains)
+        workers = [stack.enter_context(_process(batch_bytes)) for _ in range(count)]
+        for worker, first in zip(workers, itertools.count(start, batch), strict=False):
+            # a dead process is reported when it is its turn
+            with suppress(BrokenPipeError), _pipe(worker.stdin) as pipe:
+                pickle.dump((domains, batch, first, count * batch), pipe)
         turns = itertools.cycle(workers)
         yield lambda _: _receive(next(turns))
 
@@ -85,10 +83,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the run ends its processes itself
     with suppress(BrokenPipeError, EOFError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # output of libraries must not mix with batches
-        unpaired, first, step = pickle.load(sys.stdin.buffer)
+        domains, count, first, step = pickle.load(sys.stdin.buffer)
         for start in itertools.count(first, step):
             try:
-                batch = unpaired.from_image(start)
+                batch: Batch | Exception = unpaired_batch(domains, count, start)
             except (DataError, MemoryError) as error:  # the user can fix these; other errors print a traceback
                 batch = error
             pickle.dump(batch, out, protocol=5)  # writes arrays without a copy

@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
@@ -129,7 +129,9 @@ def read_tiff(encoded: bytes, stack: ExitStack) -> tuple[Samples, str, dict[int,
         stack.enter_context(pixel_budget.reserve(page.nbytes // 4))  # a pixel of Pillow has 4 bytes
         stored = page.asarray(maxworkers=1).reshape(page.shaped)[:, 0]  # [planes, h, w, samples of each]
         values = np.moveaxis(stored, 0, -1).reshape(page.imagelength, page.imagewidth, count)
-        animated = _has_second_page(file)
+        animated = False
+        with suppress(Exception):  # the first page may be fine although later ones are damaged
+            animated = bool(file.pages[1])
     kept, alpha = _with_alpha(tags.get(Base.ExtraSamples, ()), colors, count)
     samples = Samples(
         values[..., :kept],
@@ -168,10 +170,3 @@ def _with_alpha(extras: Any, colors: int, count: int) -> tuple[int, Literal["non
     first = int(extras[0] if isinstance(extras, tuple) and extras else 2 if extras == () else extras)
     kinds: dict[int, Literal["straight", "premultiplied"]] = {1: "premultiplied", 2: "straight"}
     return (colors + 1, kinds[first]) if first in kinds else (colors, "none")
-
-
-def _has_second_page(file: TiffFile) -> bool:
-    try:
-        return bool(file.pages[1])
-    except Exception:  # the first page may be fine although later ones are damaged
-        return False

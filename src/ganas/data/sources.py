@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
+from posixpath import basename, dirname
 from typing import Any, NoReturn
 
 from PIL import Image
@@ -96,8 +97,8 @@ class ImageSource(Images):
         """The real path of each image, with links resolved, and its name in a zip."""
         if not self.path.is_dir():
             return frozenset((os.path.realpath(self.path), name) for name in self.names)
-        parents = {parent: os.path.realpath(self.path / parent) for parent in {_parent(name) for name in self.names}}
-        paths = (os.path.join(parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
+        parents = {parent: os.path.realpath(self.path / parent) for parent in set(map(dirname, self.names))}
+        paths = (os.path.join(parents[dirname(name)], basename(name)) for name in self.names)
         return frozenset((os.path.realpath(path) if os.path.islink(path) else path, "") for path in paths)
 
     def subset(self, indices: Iterable[int]) -> "ImageSource":
@@ -231,9 +232,8 @@ def check_overlap(one: ImageSource, other: ImageSource) -> bool:
     mine, theirs = one.files, other.files
     shared = len(mine & theirs)
     if shared and mine != theirs:
-        raise DataError(
-            f"{shown(one.path)} and {shown(other.path)} share {counted(shared, 'image')}: give disjoint sets"
-        )
+        both = f"{shown(one.path)} and {shown(other.path)}"
+        raise DataError(f"{both} share {counted(shared, 'image')}: give disjoint sets")
     return bool(shared)
 
 
@@ -255,14 +255,12 @@ def check_source(path: StrPath, *, white: float | None = None, icc: bool = True)
     source, files = _audit(source, white_given=white is not None)
     usable = [file.info for file in files if file.info]
     widths, heights = [info.width for info in usable], [info.height for info in usable]
-    picks: dict[str, Callable[[list[int]], int]] = (
-        {"min": min, "median": statistics.median_low, "max": max} if usable else {}
-    )
+    picks: dict[str, Callable[[list[int]], int]] = {"min": min, "median": statistics.median_low, "max": max}
     return SourceReport(
         path=source.path,
         count=len(usable),
         broken=tuple((file.name, file.reason) for file in files if not file.info),
-        sizes={key: (pick(widths), pick(heights)) for key, pick in picks.items()},
+        sizes={key: (pick(widths), pick(heights)) for key, pick in picks.items() if usable},
         modes=dict(Counter(info.mode for info in usable).most_common()),
         bytes=sum(file.bytes for file in files),
         notes=source.notes + decide(files, white, icc)[1],
@@ -320,7 +318,3 @@ def _refuse_broken(source: ImageSource, broken: Sequence[AuditedFile], minimum: 
     if rest >= max(minimum, 1):
         way_out += f", or use the other {rest} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
     raise DataError(f"{shown(source.path)}: {unreadable}; {way_out}")
-
-
-def _parent(name: str) -> str:
-    return name.rpartition("/")[0]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from itertools import islice
 from queue import SimpleQueue
-from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 JOIN_TIMEOUT = 1.0  # seconds to wait for threads, and for killed processes
@@ -32,7 +31,6 @@ class Threads:
         ]
 
     def submit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Return a future of the task's result."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -56,9 +54,7 @@ class Threads:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended = True
         for _ in self._threads:
             self._tasks.put(None)

@@ -61,21 +61,9 @@ class Domain:
         return 2 * (self.number if self.number < 2 else self.number + 1) + which
 
 
-@dataclass(frozen=True)
-class Unpaired:
-    """Batches of several domains, addressed by the number of their first image."""
-
-    domains: Sequence[Domain]
-    batch: int  # images per batch and domain
-
-    @property
-    def batch_bytes(self) -> int:
-        """Bytes of the arrays of one batch."""
-        return sum(3 * domain.resolution**2 * self.batch for domain in self.domains)
-
-    def from_image(self, start: int) -> Batch:
-        """Return images ``start`` to ``start + batch`` of each domain. Raises DataError if a file became unreadable."""
-        return tuple(domain.batch(start, self.batch) for domain in self.domains)
+def unpaired_batch(domains: Sequence[Domain], count: int, start: int) -> Batch:
+    """Return images ``start`` to ``start + count`` of each domain. Raises DataError if a file became unreadable."""
+    return tuple(domain.batch(start, count) for domain in domains)
 
 
 def resized(image: Image.Image, shorter: int) -> Pixels:

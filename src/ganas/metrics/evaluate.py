@@ -45,7 +45,7 @@ from ganas.metrics.distances import (
     precision_recall,
 )
 from ganas.metrics.features import FeatureNetwork, extract, load_features
-from ganas.metrics.features.images import TensorImages, resized_batches
+from ganas.metrics.features.preprocessing import TensorImages, resized_batches
 from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.paths import StrPath

@@ -17,15 +17,13 @@ from typing import NamedTuple
 from ganas.errors import FeatureError
 from ganas.metrics.features import classifiers, inception, squeezenet
 from ganas.metrics.features.base import Activations, FeatureNetwork, Parts, assemble, extract
-from ganas.metrics.features.images import PREPROCESSING, PreprocessingName
+from ganas.metrics.features.preprocessing import PREPROCESSING, PreprocessingName
 from ganas.paths import expanded
 
 __all__ = ["Activations", "FeatureNetwork", "extract", "load_features"]
 
 
 class Network(NamedTuple):
-    """An entry of NETWORKS."""
-
     load: Callable[[Path | None], Parts]  # from a weight file; None: download it once
     only_size: int | None = None  # pixels; None: any size
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganas.data.images import Images
 from ganas.errors import FeatureError
-from ganas.metrics.features.images import PreprocessingName, TensorImages, resized_batches
+from ganas.metrics.features.preprocessing import PreprocessingName, TensorImages, resized_batches
 from ganas.metrics.features.weights import digest_of
 
 
