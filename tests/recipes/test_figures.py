@@ -9,7 +9,7 @@ import pytest
 
 from ganas.errors import ConfigError, RunError
 from ganas.recipes.configs import job_config
-from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, FeatureSpec, recipe
+from ganas.recipes.figures import FIGURES, PAPER_DATASETS, SCALES, recipe
 from ganas.recipes.jobs import Dataset, RecipeJob
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
@@ -162,7 +162,7 @@ def test_recipes_with_different_jobs_have_different_digests() -> None:
         recipe("fig5", "tiny", [ONE]).digest,
         recipe("fig5", "tiny", [ONE], seed=1).digest,
         recipe("fig5", "tiny", [ONE], settings=["training.lr=1e-4"]).digest,
-        recipe("fig5", "tiny", [ONE], network=FeatureSpec("squeezenet:weights", "1")).digest,
+        recipe("fig5", "tiny", [ONE], features="squeezenet:weights", weights="1").digest,
     }
     assert len(names) == 4 and recipe("fig5", "tiny", [replace(ONE, folder="/elsewhere")]).digest in names
 
