@@ -20,7 +20,7 @@ from PIL import Image
 
 from ganas.cyclegan.config import DataConfig
 from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
-from ganas.jobs.executor import InProcess, JobExit
+from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.result import Result
@@ -35,6 +35,7 @@ from ganas.recipes.report import collect
 from ganas.recipes.reproduce import Reproduction, run_recipe
 from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
+from in_process import InProcess
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
 
@@ -52,10 +53,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return replace(find_dataset(str(folder)), name="noise")
 
 
-def here() -> InProcess:
-    return InProcess()
-
-
 def do(job: RecipeJob, place: Path, stop: StopSignal | None = None) -> Run:
     """One job of a recipe by itself, in this process; its folder."""
     folder = RecipeFolder(place).job(job.id)
@@ -71,7 +68,7 @@ def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
     @cache
     def finish_figure(figure: str) -> tuple[Reproduction, Path]:
         folder = tmp_path_factory.mktemp(figure)
-        return run_recipe(recipe(figure, "tiny", [dataset], settings=QUICK), folder, here()), folder
+        return run_recipe(recipe(figure, "tiny", [dataset], settings=QUICK), folder, InProcess()), folder
 
     return finish_figure
 
@@ -97,7 +94,7 @@ def test_a_figure_from_begin_to_end(
     for path in before:
         ended = json.loads(path.read_text())
         assert ended["images"] == 2 and 0 < ended["seconds"] < ended["elapsed"]
-    assert run_recipe(wanted, folder, here()).table == found.table
+    assert run_recipe(wanted, folder, InProcess()).table == found.table
     assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
     sizes = {(row["variant"], row["direction"]): row["parameters"] for row in rows}
     if figure == "fig5":
@@ -131,7 +128,7 @@ def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
     said = capsys.readouterr()
     assert {path: path.stat().st_mtime_ns for path in ended} == ended, "nothing is done twice"
     whole = run_recipe(
-        recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", here()
+        recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", InProcess()
     )
     assert whole.table in said.out and f"{len(ended)} done before" in said.err
     assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
@@ -153,11 +150,11 @@ def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(
     assert dataset.folder not in text, "images may move"
     stored.write_text(text.replace("lr: 0.0006", "lr: 0.0002").replace("pool: 50", "pool: 10"))
     with pytest.raises(RunError, match=r"another version of ganas \(loss.pool: 10 → 50; training.lr: 0.0002 → 0.0006"):
-        run_recipe(wanted, tmp_path, here())
+        run_recipe(wanted, tmp_path, InProcess())
     with pytest.raises(RunError, match="another version of ganas"):
         describe(wanted, RecipeFolder(tmp_path), 1)
     stored.unlink()
-    run_recipe(wanted, tmp_path, here())  # outcomes of before there was this file
+    run_recipe(wanted, tmp_path, InProcess())  # outcomes of before there was this file
 
 
 def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: Dataset, tmp_path: Path) -> None:
@@ -196,7 +193,7 @@ def test_on_a_cluster_it_comes_to_the_same(dataset: Dataset, tmp_path: Path) -> 
     done = subprocess.run([GANAS, *command, "--executor", "ray", "--workers", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wanted = recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK)
-    assert run_recipe(wanted, tmp_path / "here", here()).table in done.stdout
+    assert run_recipe(wanted, tmp_path / "here", InProcess()).table in done.stdout
 
 
 @pytest.mark.usefixtures("traps")

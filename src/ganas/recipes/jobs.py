@@ -117,18 +117,13 @@ class RecipeFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @classmethod
-    def of(cls, folder: Run) -> "RecipeFolder":
-        """Return the recipe folder that contains a job's folder."""
-        return cls(folder.path.parent.parent)
-
     def job(self, name: str) -> Run:
         """Return the folder of a job."""
         return Run(self.path / "jobs" / name)
 
     def run(self, name: str) -> Run:
         """Return the run of a job's search or training."""
-        return Run(self.path / "jobs" / name / "run")
+        return Run(self.job(name).path / "run")
 
     def result(self, job: RecipeJob) -> Result | None:
         """Return the result of a job that is done, or None; its output file must still exist."""
@@ -141,4 +136,4 @@ class RecipeFolder:
 
     def scores(self, name: str) -> Path:
         """Return the file with a training's scores."""
-        return self.path / "jobs" / name / "scores.json"
+        return self.job(name).path / "scores.json"
