@@ -33,12 +33,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked o
 Make = Callable[..., Executor]  # workers, timeout
 
 
-def local(workers: int = 2, timeout: float | None = None) -> Local:
-    return Local(workers, KINDS, timeout=timeout)
-
-
-def fresh(workers: int = 2, timeout: float | None = None) -> Local:
-    return Local(workers, KINDS, timeout=timeout, warm=False)
+local = partial(Local, workers=2, kinds=KINDS)
+fresh = partial(local, warm=False)
 
 
 def ray(workers: int = 2, timeout: float | None = None) -> Ray:
@@ -150,23 +146,16 @@ def test_jobs_end_with_a_result(kind: str, count: int, outcome: str, make: Make,
         ("exit", 1, r"exit code 3.*log\.txt"),
         ("die", 3, "SIGKILL"),
         ("trouble", 1, "^the disk is full: free some space$"),
+        ("hang", 1, "longer than 1.5 s"),
     ],
 )
 def test_errors_without_a_result(kind: str, count: int, error: str, make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, kind)
+    executor, path = make(timeout=1.5 if kind == "hang" else None), job(tmp_path, kind)
     executor.submit(path)
     (ended,) = wait_for(executor)
     assert ended.job == path and ended.error and re.search(error, ended.error)
     assert ended.fatal == (kind == "trouble"), "which would stop every job"
-    assert path.result() is None and len(starts(path)) == count
-
-
-def test_a_worker_that_hangs_times_out(make: Make, tmp_path: Path) -> None:
-    executor, path = make(timeout=1.5), job(tmp_path, "hang")
-    executor.submit(path)
-    (ended,) = wait_for(executor)
-    assert ended.error and "longer than 1.5 s" in ended.error
-    assert not alive(first_worker(path))
+    assert path.result() is None and len(starts(path)) == count and not alive(first_worker(path))
 
 
 def test_cancelled_jobs_exit_and_can_be_resubmitted(make: Make, tmp_path: Path) -> None:
@@ -196,14 +185,12 @@ def test_another_driver_continues_after_a_kill(name: str, make: Make, tmp_path: 
     """The first worker stops, since nobody monitors it; the second one waits for that."""
     path = job(tmp_path, "wait once")
     lose_the_driver(name, path)
-    executor = make()
-    do(executor, path)
-    assert len(starts(path)) == 2
-    assert not alive(first_worker(path))
+    do(make(), path)
+    assert len(starts(path)) == 2 and not alive(first_worker(path))
 
 
 def test_a_failure_does_not_affect_other_jobs(make: Make, tmp_path: Path) -> None:
-    executor = make(workers=2)
+    executor = make()
     paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("die", "work", "exit", "raise")]
     ended: list[JobExit] = []
     for path in paths:
@@ -217,7 +204,7 @@ def test_a_failure_does_not_affect_other_jobs(make: Make, tmp_path: Path) -> Non
 @pytest.mark.parametrize("begin", [local, fresh])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_are_pinned_to_disjoint_cores(workers: int, begin: Make, tmp_path: Path) -> None:
-    executor = begin(workers)
+    executor = begin(workers=workers)
     paths = [job(tmp_path, "wait", name) for name in "ab"[:workers]]
     for path in paths:
         start(executor, path)
@@ -451,9 +438,10 @@ DRIVE = """
 import sys, time
 from pathlib import Path
 from ganas.jobs.job import Job
-from ganas.jobs.options import ExecutorOptions
+from ganas.jobs.local import Local
+from ganas.jobs.ray import Ray
 name, path = sys.argv[1:]
-executor = ExecutorOptions(name, workers=1).open(gpus=0, kinds="echo_worker")
+executor = (Local if name == "local" else Ray)(1, "echo_worker")
 executor.submit(Job("work", Path(path), 1))
 while not (ended := executor.poll()):
     time.sleep(0.02)
@@ -508,7 +496,7 @@ def listening(process: int) -> set[str]:
 # ── resources ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("begin", [Local, partial(Local, warm=False)])
+@pytest.mark.parametrize("begin", [local, fresh])
 @pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
 def test_local_workers_are_assigned_to_gpus_in_turn(
     begin: Make, visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -516,7 +504,7 @@ def test_local_workers_are_assigned_to_gpus_in_turn(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    executor = begin(3, KINDS, gpus=2)
+    executor = begin(workers=3, gpus=2)
     jobs = [job(tmp_path, "work", f"job{number}") for number in range(3)]
     for one in jobs:
         executor.submit(one)
