@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -74,7 +75,7 @@ def job(folder: Path, kind: str, name: str = "job", images: int = 1) -> Job:
     return Job(kind, path, images)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -146,11 +147,11 @@ def test_jobs_end_with_a_result(kind: str, count: int, outcome: str, make: Make,
         ("exit", 1, r"exit code 3.*log\.txt"),
         ("die", 3, "SIGKILL"),
         ("trouble", 1, "^the disk is full: free some space$"),
-        ("hang", 1, "longer than 1.5 s"),
+        ("hang", 1, "longer than 3 s"),
     ],
 )
 def test_errors_without_a_result(kind: str, count: int, error: str, make: Make, tmp_path: Path) -> None:
-    executor, path = make(timeout=1.5 if kind == "hang" else None), job(tmp_path, kind)
+    executor, path = make(timeout=3 if kind == "hang" else None), job(tmp_path, kind)
     executor.submit(path)
     (ended,) = wait_for(executor)
     assert ended.job == path and ended.error and re.search(error, ended.error)
@@ -167,11 +168,16 @@ def test_cancelled_jobs_exit_and_can_be_resubmitted(make: Make, tmp_path: Path) 
     assert len(starts(path)) == 2
 
 
+def start_driver(name: str, path: Job, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a process that submits a job to an executor and waits for it."""
+    script = Path(__file__).parent / "driver.py"
+    command = [sys.executable, "-P", script, name, path.path, path.kind, str(path.images)]
+    return subprocess.Popen(command, **options)
+
+
 def lose_the_driver(name: str, path: Job, *, stopping: bool = False) -> None:
     """Kill the driver once its worker has started, or while that is about to save."""
-    driver = subprocess.Popen(
-        [sys.executable, Path(__file__).parent / "driver.py", name, path.path, path.kind, str(path.images)]
-    )
+    driver = start_driver(name, path)
     wait_until_started(path)
     if stopping:
         driver.terminate()
@@ -239,11 +245,10 @@ def test_a_job_resumes_for_a_larger_target(make: Make, tmp_path: Path) -> None:
 def test_a_job_survives_random_kills(victim: str, tmp_path: Path) -> None:
     """A driver is killed with its process group, as from a terminal; orphaned workers save."""
     path, moments = job(tmp_path, "count", images=300), random.Random(0)
-    command = [sys.executable, Path(__file__).parent / "driver.py", "local", path.path, "count", "300"]
     kills, driver, dead = 0, None, set[int]()
     while path.result() is None:
         if driver is None:
-            driver = subprocess.Popen(command, start_new_session=True)
+            driver = start_driver("local", path, start_new_session=True)
         with suppress(subprocess.TimeoutExpired):
             driver.wait(moments.uniform(0.1, 0.3))
             break
@@ -434,21 +439,6 @@ def test_an_existing_token_is_used(mode: str, tmp_path: Path) -> None:
 
 # ── neither the user's files nor other machines are involved ─────────────────────────────────────────────────────────
 
-DRIVE = """
-import sys, time
-from pathlib import Path
-from ganas.jobs.job import Job
-from ganas.jobs.local import Local
-from ganas.jobs.ray import Ray
-name, path = sys.argv[1:]
-executor = (Local if name == "local" else Ray)(1, "echo_worker")
-executor.submit(Job("work", Path(path), 1))
-while not (ended := executor.poll()):
-    time.sleep(0.02)
-print(ended[0].error, flush=True)
-input()
-"""
-
 
 @pytest.mark.usefixtures("traps")
 @pytest.mark.parametrize("name", ["local", "ray"], indirect=True)
@@ -456,17 +446,17 @@ def test_the_current_folder_is_not_imported_and_the_port_is_local(name: str, tmp
     """With Ray, on a cluster that is started for this job."""
     if name == "ray":
         pytest.importorskip("ray")
-    path = job(tmp_path, "work")
+    path = job(tmp_path, "until told")
     environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MULTI_NODE)}
-    command = (sys.executable, "-P", "-c", DRIVE, name, path.path)
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as driver:
-        assert driver.stdout
-        assert driver.stdout.readline() == "None\n"
+    driver = start_driver(name, path, env=environment)
+    try:
+        wait_until_started(path)
         if sys.platform == "linux":
             assert listening(driver.pid) == ({LOOPBACK} if name == "ray" else set())
-        driver.communicate("\n", timeout=60)
-    assert path.result()
+        (path.path / "told").touch()
+        assert driver.wait(60) == 0 and path.result()
+    finally:
+        driver.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
@@ -529,18 +519,10 @@ def test_local_workers_are_assigned_to_gpus_in_turn(
 def test_cluster_capacity_counts_what_fits_each_node(
     nodes: list[dict[str, float]], threads: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cluster:
-        def nodes(self) -> list[dict[str, object]]:
-            lost = {"Alive": False, "Resources": {}}
-            return [lost, *({"Alive": True, "Resources": resources} for resources in nodes)]
-
-        def remote(self, **_: object) -> "Cluster":
-            return self
-
-        def __call__(self, actor: type) -> "Cluster":
-            return self
-
-    monkeypatch.setattr("ganas.jobs.ray._connect", lambda _: Cluster())
+    cluster = MagicMock()
+    alive = [{"Alive": True, "Resources": resources} for resources in nodes]
+    cluster.nodes.return_value = [{"Alive": False, "Resources": {}}, *alive]
+    monkeypatch.setattr("ganas.jobs.ray._connect", lambda _: cluster)
     if expected:
         assert Ray(None, KINDS, threads=threads, gpu_share=share).capacity == expected
     else:

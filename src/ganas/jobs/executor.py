@@ -1,8 +1,4 @@
-"""The executor protocol: what runs jobs, on this machine or on a cluster. No torch here.
-
-An executor starts and monitors workers (`ganas.jobs.worker`), which write ``result.json`` into the folders of their
-jobs.
-"""
+"""The executor protocol: starts and monitors workers (`ganas.jobs.worker`), here or on a cluster. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

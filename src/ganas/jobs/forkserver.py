@@ -1,11 +1,11 @@
 """A process that workers are forked from: it has imported torch and the training code, so they start at once.
 
 This is not multiprocessing's forkserver, which runs the caller's script again in each child, imports from the current
-folder, is shared by the whole process, and keeps the environment of its first use, which OpenMP reads when torch loads.
+folder, and keeps the environment of its first use, which OpenMP reads when torch loads.
 
 The server computes nothing, so it has no torch threads and never initializes CUDA: each worker sets its threads, GPU
 and cores after the fork. Requests arrive on stdin and exit codes leave on stdout, as one JSON list per line. When the
-driver dies in any way, stdin ends and the server exits; its workers notice, save and exit.
+driver dies, stdin ends and the server exits; its workers notice, save and exit.
 """
 
 import gc

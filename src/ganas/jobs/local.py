@@ -1,4 +1,4 @@
-"""Run each job in a process on this machine, on its share of the cores. No torch here.
+"""Run each job in a process on this machine. No torch here.
 
 Not `ProcessPoolExecutor`, where one dead child breaks every future. A worker that is killed by a signal (for example
 by the kernel's OOM killer) is restarted from its last checkpoint, twice. An exit without a result is a failure.
@@ -154,7 +154,7 @@ class Local:
     def _gpu(self, slot: int) -> str:
         """A GPU that this process may use, by its name in CUDA_VISIBLE_DEVICES."""
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else [str(number) for number in range(self._gpus)]
+        names = visible.split(",") if visible else [*map(str, range(self._gpus))]
         return names[slot % len(names)]
 
 

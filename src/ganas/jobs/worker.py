@@ -41,10 +41,7 @@ def load_work(kinds: str, kind: str) -> Work:
 
 
 def run_job(job: Job, stop: StopSignal, work: Work) -> None:
-    """Run a job and write its result, unless it has one.
-
-    Raises `Stopped`, and `UserError` or `OSError` for errors that are not the job's fault.
-    """
+    """Run a job and write its result, unless it has one. Raises `Stopped`, and `UserError` or `OSError` if fatal."""
     began = time.monotonic()
     with _lock(job.folder, stop):
         job.folder.remove_partial_files()

@@ -45,10 +45,9 @@ def recipe_cost(jobs: Sequence[RecipeJob]) -> Iterator[JobCost]:
 
 
 def _expected(job: RecipeJob) -> tuple[RunConfig, Architecture | None]:
-    """Return the config and architecture that a job will have, as far as they are known on this machine.
+    """Return the config and architecture of a job, as far as they are known on this machine.
 
-    A random architecture stands in for one that is still to be searched, and device=auto for a GPU that only the
-    cluster's nodes have.
+    A random architecture stands in for one that is not found yet, and device=auto for a GPU of a cluster's nodes.
     """
     stand_in = f"random:{layout_of(job.preset)}:0"
     config, architecture = (job_config(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)

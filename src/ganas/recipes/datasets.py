@@ -61,9 +61,9 @@ def find_dataset(text: str, data: DataConfig | None = None) -> Dataset:
 
 
 def expected_dataset(text: str, data: DataConfig | None = None) -> Dataset:
-    """Return a data set for a cost estimate, without downloading: a published one then has its approximate size.
+    """Return a data set for a cost estimate: a published one that is not downloaded has its approximate size.
 
-    A data set that is already downloaded is opened, because its digest is needed to recognize finished jobs.
+    Others are opened, because the digest is needed to recognize finished jobs.
     """
     if text in PUBLISHED and not Path(text).is_dir() and not _cache_folder(PUBLISHED[text].file).is_dir():
         return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")

@@ -1,20 +1,14 @@
 """Figures 3 to 6 of CycleGANAS as lists of searches and trainings. No torch here.
 
-Smaller scales replace the paper's widths of 32 and 64 by narrower ones; the number in a variant's name is the actual
-width (C16, N16). C is the hand-made CycleGAN, N the result of the one-step search, and R a random architecture from the
-same search space. N and R have the same total size as the C of the same number. Each generator of C' has the size of
-the corresponding generator of N.
-
-- fig3   section 4.1: the search strategies at one width
-- fig4   section 4.2: hand-made and searched architectures over a range of widths
-- fig5   section 4.2: hand-made, searched and random architectures at two sizes, the same for all
-- fig6   section 4.3: hand-made, hand-made with the asymmetry of the searched architecture, searched
+C is the hand-made CycleGAN, N the result of the one-step search, and R a random architecture from the same search
+space. The number in a variant's name is its width (C16, N16); scales other than the paper's replace 32 and 64. N and R
+have the total size of the C of the same number. Each generator of C' has the size of that of N.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import IGNORED_KEYS, make_config
@@ -158,13 +152,10 @@ class FigureBuilder:
         each: bool = False,
         group: str | None = None,
         repeats: int | None = None,
-        first: int = 0,
+        first: int = 0,  # seeds count up from the recipe's seed plus this number
     ) -> Variant:
-        """Return the trainings of an architecture at a given `width`, or scaled to the size that `match` names.
-
-        Seeds count up from the recipe's seed plus `first`.
-        """
-        first_seed = self.seed + first
+        """Return the trainings of an architecture at a `width`, or scaled to the size that `match` names."""
+        start = self.seed + first
         values = (*KEEP_LAST, *self.scale.train, *((("nets.width", width),) if width else ()))
         jobs = (
             self._job(
@@ -178,7 +169,7 @@ class FigureBuilder:
                 match=match,
                 match_each=each,
             )
-            for seed in range(first_seed, first_seed + (repeats or self.scale.repeats))
+            for seed in range(start, start + (repeats or self.scale.repeats))
         )
         return Variant(name, self.dataset.name, tuple(jobs), group or name)
 
@@ -211,22 +202,26 @@ class FigureBuilder:
 
 
 def _fig3(build: FigureBuilder) -> list[Variant]:
+    """Section 4.1: the search strategies at one width."""
     return [build.variant(name.upper(), build.search(name), width=build.scale.wide) for name in COMPARED_STRATEGIES]
 
 
 def _fig4(build: FigureBuilder) -> list[Variant]:
+    """Section 4.2: hand-made and searched architectures over a range of widths."""
     architecture, widths = build.search("of"), build.scale.widths
     searched = [build.variant(f"S{width:g}", architecture, width=width, group="searched") for width in widths]
     return [*map(build.hand_made, widths), *searched]
 
 
 def _fig5(build: FigureBuilder) -> list[Variant]:
+    """Section 4.2: hand-made, searched and random architectures at two sizes, the same for all."""
     narrow, wide = build.scale.narrow, build.scale.wide
     pairs = [kind(width) for width in (narrow, wide) for kind in (build.hand_made, build.searched)]
     return [*pairs, *build.random(wide)]
 
 
 def _fig6(build: FigureBuilder) -> list[Variant]:
+    """Section 4.3: hand-made, hand-made with the asymmetry of the searched architecture, searched."""
     wide, repeats = build.scale.wide, build.scale.evaluations
     hand_made, searched = build.hand_made(wide, repeats), build.searched(wide, repeats)
     size = f"{searched.jobs[0].architecture}{SIZE_SEPARATOR}{searched.jobs[0].match}"
@@ -234,20 +229,19 @@ def _fig6(build: FigureBuilder) -> list[Variant]:
     return [hand_made, scaled, searched]
 
 
-FIGURES: Mapping[str, Callable[[FigureBuilder], list[Variant]]] = {
-    "fig3": _fig3,
-    "fig4": _fig4,
-    "fig5": _fig5,
-    "fig6": _fig6,
-}
+class Figure(NamedTuple):
+    """How to build the variants that a figure compares, and the data sets that it has in the paper."""
+
+    build: Callable[[FigureBuilder], list[Variant]]
+    datasets: Sequence[str]
 
 
 ALL_DATASETS = ("facades", "maps", "apple2orange", "horse2zebra", "summer2winter", "iphone2dslr")
-PAPER_DATASETS: Mapping[str, Sequence[str]] = {
-    "fig3": ("facades", "horse2zebra", "iphone2dslr"),
-    "fig4": ALL_DATASETS,
-    "fig5": ALL_DATASETS,
-    "fig6": ("horse2zebra", "iphone2dslr"),
+FIGURES: Mapping[str, Figure] = {
+    "fig3": Figure(_fig3, ("facades", "horse2zebra", "iphone2dslr")),
+    "fig4": Figure(_fig4, ALL_DATASETS),
+    "fig5": Figure(_fig5, ALL_DATASETS),
+    "fig6": Figure(_fig6, ("horse2zebra", "iphone2dslr")),
 }
 
 
@@ -288,7 +282,7 @@ def recipe(
     searches: list[RecipeJob] = []
     for dataset in datasets:
         builder = FigureBuilder(dataset, chosen, layout, seed, settings, features, weights)
-        variants += FIGURES[figure](builder)
+        variants += FIGURES[figure].build(builder)
         searches += builder.searches.values()
     wide = f"{chosen.wide:g}"
     reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]

@@ -42,7 +42,7 @@ class Row:
     others: dict[str, tuple[float, ...]]  # scores of the other metrics
     # The same metric on translated held-out images, one per repeat: at the run's resolution, against training images of
     # the target domain, averaged over the second half of the run, which is less noisy than the last checkpoint alone.
-    # Empty if a run did not measure this metric: too few held-out images, or metrics.select=swd.
+    # Empty if a run did not measure it: too few held-out images, or metrics.select=swd.
     late: tuple[float, ...] = ()
     untranslated_held: float | None = None  # the same metric on untranslated held-out images
 
@@ -119,10 +119,7 @@ def _late_means(runs: Sequence[Run], direction: str, metric: str) -> tuple[float
 
 
 def _untranslated_held_out(runs: Sequence[Run], direction: str, metric: str) -> float | None:
-    """Return the score of the untranslated held-out images from any run that has it, or None.
-
-    All runs on a data set hold out the same images. Older versions of ganas did not write this score.
-    """
+    """Return the score of the untranslated held-out images, which are the same in all runs; old runs lack it."""
     results = (run.read_result().get("kept", {}).get(direction, {}) for run in runs)
     scores = (item for result in results for item in result.get("untranslated", {}).items())
     return next((score for key, score in scores if metric_of(key) == metric), None)

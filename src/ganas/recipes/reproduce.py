@@ -18,7 +18,7 @@ from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.configs import images_of, job_config, portable_config, refuse_changed
 from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-from ganas.recipes.figures import PAPER_DATASETS, Recipe, recipe
+from ganas.recipes.figures import FIGURES, Recipe, recipe
 from ganas.recipes.jobs import JOB, Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.signals import StopSignal
@@ -84,7 +84,7 @@ class Plan:
             raise ConfigError("training.device: give cuda alone, jobs are spread over all GPUs")
         if executor.executor == "local":  # the nodes of a cluster check theirs
             check_device(device)
-        self._datasets = data or (PAPER_DATASETS[figure] if scale == "paper" else ())
+        self._datasets = data or (FIGURES[figure].datasets if scale == "paper" else ())
         if not self._datasets and scale != "tiny":
             raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
         if features:
@@ -116,10 +116,9 @@ class Plan:
 
 
 def run_recipe(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
-    """Run all jobs that are not done, in any order that their dependencies allow, and write the report.
+    """Run all jobs that are not done, and write the report.
 
-    Raises `RunError` for problems that affect every job or a folder in use, `GanasError` if every training failed,
-    `Stopped` on a signal.
+    Raises `RunError` for problems that affect every job or a folder in use, else as `reproduce`.
     """
     folder = RecipeFolder(out)
     with results_folder(out, new=False), StopSignal().listening() as stop:
