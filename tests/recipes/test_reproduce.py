@@ -298,7 +298,7 @@ def test_the_command_lists_failed_jobs_and_exits_with_1(
 
 
 def test_the_time_of_a_resumed_job_includes_its_earlier_workers(
-    stubbed: Recipe, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str], stubbed: Recipe
 ) -> None:
     assert len(stubbed.jobs) == 7
     assert "done in 10 min; 1 done, 0 failed, 1 running, 5 waiting; about 30 min left" in "".join(capsys.readouterr())

@@ -76,8 +76,8 @@ class Plan:
         from ganas.machine import check_device
         from ganas.metrics.features import load_features
 
-        features = absolute_features(features)
-        self._recipe = partial(recipe, figure, scale, features=features, seed=seed, settings=settings)
+        absolute = absolute_features(features)
+        self._recipe = partial(recipe, figure, scale, features=absolute, seed=seed, settings=settings)
         self._config = job_config(self._recipe([Dataset("stand-in", "stand-in", 100, 100, "")]).jobs[0])
         device = self._config.training.device
         if device.startswith("cuda:"):
