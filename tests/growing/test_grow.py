@@ -22,8 +22,8 @@ from ganas.growing.candidates import candidates, cost
 from ganas.growing.forecast import Timing
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import dry_run, grow
-from ganas.jobs.executor import InProcess
 from ganas.store import Run
+from in_process import InProcess
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
 

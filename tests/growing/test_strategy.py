@@ -18,8 +18,8 @@ from ganas.growing.presets import make_grow_config
 from ganas.growing.run import grow
 from ganas.growing.strategy import Candidate, Score
 from ganas.growing.topk import child_id
-from ganas.jobs.executor import InProcess
 from ganas.jobs.job import Job
+from in_process import InProcess
 from kill_and_resume import write_images
 
 OPENED: list["Halving"] = []

@@ -44,7 +44,7 @@ def reproduce(
     options: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
     options |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
     if dry_run:
-        echo("\n".join(recipes.dry_run(figure, out, **options)))
+        echo("\n".join(recipes.Plan(figure, out, **options).cost()))
         return
     found = recipes.reproduce(figure, out, **options)
     echo(found.table)
