@@ -395,15 +395,15 @@ def test_a_run_in_use_is_refused(home: Path, domains: tuple[str | Path, ...], se
     assert ganas("search", *domains, *FLAGS, "--out", searched) == 0
 
 
-@pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(
-    damage: str, home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused
+    home: Path, domains: tuple[str | Path, ...], searched: Path, refused: Refused
 ) -> None:
     before, newest = sorted((searched / "checkpoints").iterdir())
     content = newest.read_bytes()
-    newest.write_bytes({"truncated": content[: len(content) // 2], "overwritten": b"\0" * 999, "empty": b""}[damage])
-    line = refused("search", *domains, *FLAGS, "--out", searched)
-    assert f"checkpoint '{newest}' is damaged" in line and f"remove it to resume from {before.name}" in line
+    for damaged in (content[: len(content) // 2], b"\0" * 999, b""):
+        newest.write_bytes(damaged)
+        line = refused("search", *domains, *FLAGS, "--out", searched)
+        assert f"checkpoint '{newest}' is damaged" in line and f"remove it to resume from {before.name}" in line
     newest.unlink()
     (searched / "architecture.json").unlink()
     assert ganas("search", *domains, *FLAGS, "--out", searched) == 0

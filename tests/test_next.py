@@ -18,12 +18,9 @@ Capture = pytest.CaptureFixture[str]
 # beside the printed words, to make it short
 SHORT = ("--set", "training.images=4", "--set", "training.batch=2", "--set", "nets.discriminator_width=2")
 NAMES = {
-    "plain": ("a", "b", "runs/search"),
-    "spaces and quotes": ("the painter's", 'b "b" $HOME', "my runs/it's a #1"),
-    "dashes": ("-a", "--b", "-run"),
-    "not ascii": ("grün", "日本", "résultats/ü"),
-    "two lines": ("a\nb", "b\tb", "run\n"),
-    "not yaml": ("no", "2026-11-28", "1e5"),
+    "quotes, dashes, not ascii, a line break": ('the painter\'s "x" $HOME', "--b", "résultats/ü run\n"),
+    "a dash, not ascii, line breaks, a number": ("-a", "日\n本\tb", "1e5"),
+    "a bool, a date, quotes": ("no", "2026-11-28", "my runs/-it's a #1"),
 }
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.cyclegan.architecture import random_architecture
-from ganas.cyclegan.build import build, one_op
-from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, find_layout
-from ganas.cyclegan.size import macs, parameters, width_of_size
+from ganas.cyclegan.build import SlotModule, build, one_op
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, NetworkLayout, find_layout
+from ganas.cyclegan.size import macs, output_sides, parameters, width_of_size
 from ganas.errors import ArchitectureError
 
 HANDMADE = find_layout("resnet9").generator
@@ -34,6 +34,21 @@ def test_counts_are_those_of_the_networks(layout: str, seed: int) -> None:
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 network(torch.zeros(1, 3, side, side))
             assert 2 * macs(network_layout, architecture.ops(name), width, side) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+def test_output_sides_are_those_of_the_slots(name: str, kind: str) -> None:
+    layout = find_layout(name)
+    network: NetworkLayout = getattr(layout, kind)
+    seen: list[int] = []
+    module = build(network, 1, one_op(network, [slot.ops[-1] for slot in network.searched]))
+    for slot in module.modules():
+        if isinstance(slot, SlotModule):
+            slot.register_forward_hook(lambda _, inputs, output: seen.append(output.shape[-1]))
+    side = layout.minimum + layout.multiple
+    module(torch.zeros(1, 3, side, side))
+    assert seen == [*output_sides(network, side)]
 
 
 def test_the_hand_made_generator_has_the_published_size() -> None:

@@ -245,6 +245,7 @@ def test_another_config_or_other_images_are_refused(
     assert outcome(run) == before
 
 
+@pytest.mark.slow  # two searches with worker processes; that of a CycleGAN's is a default test
 def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
     whole: Path, images: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

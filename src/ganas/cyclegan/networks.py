@@ -3,15 +3,13 @@
 import warnings
 
 import torch
-from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.build import build, mixture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, Grouping, naive
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout
-from ganas.cyclegan.mixed import mixtures
 from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.size import output_sides
 from ganas.machine import keep_freed_memory
 
 BATCHES_PER_PASS = 1.5  # on average: translation and identity inputs are two batches, reconstructions one
@@ -52,19 +50,11 @@ def open_grouping(config: RunConfig, layout: Layout) -> Grouping:
 
 
 def _output_pixels(config: RunConfig, layout: Layout) -> dict[tuple[str, str], float]:
-    """Return the mean output pixels of every searched slot in a forward pass, by (network, slot)."""
-    pixels: dict[tuple[str, str], float] = {}
-    for name in NETWORKS:
-        counts: list[int] = []
-
-        def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, counts: list[int] = counts) -> None:
-            counts.append(output[:, 0].numel())
-
-        network = layout.network(name)
-        with torch.device("meta"), torch.no_grad():
-            supernet = build(network, config.nets.width_of(name), mixture(name, naive))
-            for mixed in mixtures(supernet):
-                mixed.register_forward_hook(count)
-            supernet(torch.empty(config.training.batch, 3, config.data.resolution, config.data.resolution))
-        pixels |= {(name, slot.name): BATCHES_PER_PASS * n for slot, n in zip(network.searched, counts, strict=True)}
-    return pixels
+    """Return the mean output pixels of every slot in a forward pass, by (network, slot)."""
+    return {
+        (name, slot.name): BATCHES_PER_PASS * config.training.batch * side**2
+        for name in NETWORKS
+        for slot, side in zip(
+            layout.network(name).slots, output_sides(layout.network(name), config.data.resolution), strict=True
+        )
+    }

@@ -41,10 +41,19 @@ def slot_ops(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[Slot, 
 
 def input_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
     """Yield the side in pixels of every slot's input, for a square image of `resolution`."""
+    yield from (resolution, *output_sides(layout, resolution))[:-1]
+
+
+def output_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
+    """Yield the side in pixels of every slot's output, for a square image of `resolution`.
+
+    Not for the hand-made discriminators, whose 4×4 kernels of stride 1 take one more pixel.
+    """
     side = resolution
     for slot in layout.slots:
-        yield side
+        side += 2 * (slot.reflect - slot.trim)
         side = side // 2 if slot.scale == "down" else side * 2 if slot.scale == "up" else side
+        yield side
 
 
 def parameters(layout: NetworkLayout, ops: Sequence[str], width: float) -> int:
