@@ -13,8 +13,8 @@ from ganas.errors import Stopped
 from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
-from ganas.growing.config import GrowConfig
-from ganas.growing.model import PenaltyWeights, discriminator_loss
+from ganas.growing.config import GrowConfig, WassersteinConfig
+from ganas.growing.model import discriminator_loss
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector
@@ -157,7 +157,7 @@ def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config
     ours = phase.terms((images,), torch.Generator().manual_seed(0))
     noise = torch.Generator().manual_seed(0)
     z, between = torch.randn(4, 4, generator=noise), torch.rand(4, 1, 1, 1, generator=noise)
-    theirs = discriminator_loss(child.gan, real, z, between, weights=PenaltyWeights(10.0, 0.001), adversarial="wgan")
+    theirs = discriminator_loss(child.gan, real, z, between, WassersteinConfig())
     assert ours.keys() == theirs.keys()
     for name, term in ours.items():
         torch.testing.assert_close(term, theirs[name])

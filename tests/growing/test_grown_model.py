@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.model import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.growing.config import WassersteinConfig
+from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import gradient_penalty
 
@@ -46,8 +47,8 @@ def test_one_norm_an_image() -> None:
 
 def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
     real, z, between = noise(4, 3, 16, 16), noise(4, 5), torch.rand(4, 1, 1, 1, dtype=torch.float64)
-    weights = PenaltyWeights(gradient=7.0, drift=0.5)
-    terms = discriminator_loss(gan, real, z, between, adversarial="wgan", weights=weights)
+    config = WassersteinConfig(gradient=7.0, drift=0.5)
+    terms = discriminator_loss(gan, real, z, between, config)
     with torch.no_grad():
         fake = gan.generator(z)
         of_real, of_fake = gan.discriminator(real), gan.discriminator(fake)
@@ -56,19 +57,13 @@ def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
     torch.testing.assert_close(terms["drift"], 0.5 * of_real.square().mean(), **close)
     penalty = gradient_penalty(gan.discriminator, between * real + (1 - between) * fake)
     torch.testing.assert_close(terms["gradient_penalty"], 7 * penalty, **close)
-    fooled = generator_loss(gan, z, lambda: real, adversarial="wgan")["generator"]
+    fooled = generator_loss(gan, z, lambda: real, config)["generator"]
     torch.testing.assert_close(fooled, -of_fake.mean(), **close)
 
 
 def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
-    terms = discriminator_loss(
-        gan,
-        noise(4, 3, 16, 16),
-        noise(4, 5),
-        torch.zeros(4, 1, 1, 1).double(),
-        adversarial="wgan",
-        weights=PenaltyWeights(),
-    )
+    between = torch.zeros(4, 1, 1, 1).double()
+    terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), between, WassersteinConfig())
     sum(terms.values(), torch.zeros(())).backward()
     assert all(parameter.grad is None for parameter in gan.generator.parameters())
     assert all(parameter.grad is not None for name, parameter in gan.discriminator.named_parameters())
@@ -76,14 +71,8 @@ def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
 
 @pytest.mark.parametrize("adversarial", ADVERSARIAL)
 def test_weights_of_zero_are_no_terms(gan: GrownGAN, adversarial: str) -> None:
-    terms = discriminator_loss(
-        gan,
-        noise(4, 3, 16, 16),
-        noise(4, 5),
-        torch.zeros(4, 1, 1, 1),
-        adversarial=adversarial,
-        weights=PenaltyWeights(0, 0),
-    )
+    config = WassersteinConfig(adversarial=adversarial, gradient=0, drift=0)
+    terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), torch.zeros(4, 1, 1, 1), config)
     assert list(terms) == ["discriminator"]
 
 

@@ -24,7 +24,7 @@ from ganas.errors import RunError
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
-from ganas.growing.model import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
 from ganas.growing.networks import GrownGenerator, inherit, learning_groups
 from ganas.growing.sample import grid, make_images
 from ganas.jobs.result import Result
@@ -107,7 +107,6 @@ def at_resolution(images: Tensor, resolution: int) -> Tensor:
 def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]:
     """One discriminator step, then one generator step with new noise (Karras et al. 2018)."""
     loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
-    weights = PenaltyWeights(loss.gradient, loss.drift)
 
     def reals(images: Tensor) -> Tensor:
         return blended(at_resolution(images, resolution), gan.generator.blend)
@@ -116,12 +115,12 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
-        return discriminator_loss(gan, reals(images), z, between, adversarial=loss.adversarial, weights=weights)
+        return discriminator_loss(gan, reals(images), z, between, loss)
 
     def generator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
-        return generator_loss(gan, z, lambda: reals(images), adversarial=loss.adversarial)
+        return generator_loss(gan, z, lambda: reals(images), loss)
 
     return [
         Phase(name, _adam(gan.network(name), config), (name,), (), terms)
