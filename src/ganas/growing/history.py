@@ -13,7 +13,6 @@ from ganas.growing.plan import (
     baseline_route,
     candidate_spec,
     open_strategy,
-    parse_route,
     route_specs,
     tell_finished,
 )
@@ -88,7 +87,7 @@ def read_history(folder: StrPath) -> History:
     results = {name: result for name, (_, result) in found.items() if result}
     search = open_strategy(config)
     if config.growth.route is not None:  # the strategy gets no scores
-        route = planned = [*route_specs(config, parse_route(config.growth.route))]
+        route = planned = [*route_specs(config, config.growth.route)]
         kept = {spec.id for spec in route}
         searched: Collection[str] = ()
         lineage = [spec.id for spec in route if (result := results.get(spec.id)) and result.state == "done"]

@@ -17,7 +17,6 @@ from ganas.growing.plan import (
     candidate_spec,
     final_training_spec,
     open_strategy,
-    parse_route,
     remaining_stages,
     route_specs,
     tell_finished,
@@ -91,7 +90,7 @@ class Growth:
                 )
                 return self._result(winner, tried)
         else:
-            tried = [*route_specs(self._config, parse_route(self._config.growth.route))]
+            tried = [*route_specs(self._config, self._config.growth.route)]
             for spec in tried:
                 self._finish(spec)
             winner = tried[-1]
