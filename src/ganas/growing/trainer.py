@@ -209,7 +209,7 @@ class CandidateTrainer:
             self._reals.batches(self.config.seed),
             reporter,
             stop,
-            sample=lambda: grid(self.images(SAMPLE_COUNT)),
+            sample=lambda: grid(make_images(self.generator, range(SAMPLE_COUNT))),
             state={"history": history},
             tensorboard=False,
         )
@@ -223,21 +223,15 @@ class CandidateTrainer:
 
         if not resumed:
             history.start = score()[1]
-        history.start_clock()
+        history.began = time.monotonic()  # scoring is not counted
         trainer.train(self.spec.id, until=until)
         seconds = round(history.seconds, 3)
         scores, facts = dict([score()]), {"start": history.start}
         return Result("done", images=self.loop.nimg, seconds=seconds, scores=scores, facts=facts)
 
-    # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def images(self, count: int) -> Tensor:
-        """Generate uint8 [count, 3, r, r], always from the same seeds."""
-        return make_images(self.generator, self.spec.architecture.latent, range(count), self.config.device)
-
     def measure(self, reference: Reference) -> tuple[str, float]:
-        """Return the metric's key and the current generator's score."""
-        measured = reference.measure(self.images(self.config.metrics.images))
+        """Return the metric's key and the current generator's score, on images of always the same seeds."""
+        measured = reference.measure(make_images(self.generator, range(self.config.metrics.images)))
         key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
         return key, measured.scores[key]
 
@@ -247,16 +241,13 @@ class _TrainingHistory:
 
     def __init__(self) -> None:
         self.start = nan  # score
-        self._earlier, self._began = 0.0, time.monotonic()
-
-    def start_clock(self) -> None:
-        """Training starts now: scoring is not counted."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        self._earlier = 0.0  # seconds in earlier processes
 
     @property
     def seconds(self) -> float:
         """Training time of this and earlier processes."""
-        return self._earlier + time.monotonic() - self._began
+        return self._earlier + time.monotonic() - self.began
 
     def state_dict(self) -> dict[str, Any]:
         return {"start": self.start, "seconds": self.seconds}
