@@ -178,7 +178,7 @@ def grown(resolution: int, precision: str, channels: int = 512, batch: int = 16,
     flags |= {"base.latent": latent, "training.batch": batch, "training.precision": precision}
     flags |= {"training.threads": torch.get_num_threads(), "training.device": "cpu", "growth.fade_images": 1}
     config = make_grow_config(preset="paper", flags=flags)
-    *_, spec = route_specs(config, map(str, proggan_route(resolution)))
+    *_, spec = route_specs(config, proggan_route(resolution))
     with TemporaryDirectory() as folder:
         candidate = CandidateTrainer(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)
     images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1

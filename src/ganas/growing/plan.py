@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import FADE, Limits, Space, growing_actions, parse_action
+from ganas.growing.actions import Limits, Space, growing_actions, parse_action, proggan_route
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
 from ganas.growing.config import STRATEGIES, GrowConfig
@@ -86,9 +86,9 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 
 def proggan_steps(config: GrowConfig) -> list[str]:
     """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
-    needed = doublings(config.data.resolution)
-    on = [CONTINUE] * (config.growth.depth - needed)
-    return on + needed * [str(FADE), *on]
+    fades = proggan_route(config.data.resolution)
+    on = [CONTINUE] * (config.growth.depth - len(fades))
+    return on + [step for fade in fades for step in (fade, *on)]
 
 
 def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:

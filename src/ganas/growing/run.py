@@ -11,7 +11,7 @@ from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve
-from ganas.growing.forecast import PAPER_COST, forecast
+from ganas.growing.forecast import forecast
 from ganas.growing.networks import GrownGenerator
 from ganas.growing.plan import growth_space, proggan_steps, route_specs
 from ganas.growing.runner import GrowResult, Growth
@@ -27,8 +27,6 @@ from ganas.progress import Reporter
 from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run
-
-PAPER_SCALE = 10**9  # images in total, from which a dry run also quotes the paper's cost
 
 
 def grow(
@@ -110,9 +108,7 @@ def dry_run(
 ) -> tuple[GrowConfig, list[str]]:
     """Return the resolved config, and the estimated cost of the run as lines; writes nothing."""
     config, _ = open_images(_with_route(config, route))
-    expected = forecast(config)
-    large = sum(stage.images for stage in expected.stages) > PAPER_SCALE
-    return config, [*expected.lines(workers or 1), *([PAPER_COST] if large else [])]
+    return config, forecast(config).lines(workers or 1)
 
 
 def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
