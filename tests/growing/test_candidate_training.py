@@ -68,32 +68,23 @@ def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = No
     return one
 
 
-class _StopAfter(StopSignal):
-    def __init__(self, checks: int) -> None:
+class _CountingSignal(StopSignal):
+    """Counts the checks of a training, which come at every step; raises an error after some of them."""
+
+    def __init__(self, allowed: int | None = None, error: Exception | None = None) -> None:
         super().__init__()
-        self._checks = checks
+        self.checks, self._allowed, self._error = 0, allowed, error or Stopped("here")
 
     def check(self) -> None:
-        self._checks -= 1
-        if self._checks < 0:
-            raise Stopped("here")
+        self.checks += 1
+        if self._allowed is not None and self.checks > self._allowed:
+            raise self._error
 
 
-class _BreakAfter(_StopAfter):
-    def check(self) -> None:
-        try:
-            super().check()
-        except Stopped:
-            raise ArithmeticError("no number") from None
-
-
-class _Asked(StopSignal):
-    """How often a training asks whether to stop, which it does at every step."""
-
-    times = 0
-
-    def check(self) -> None:
-        self.times += 1
+def parent_and_child(run: Run, config: GrowConfig, action: str) -> tuple[CandidateTrainer, CandidateTrainer]:
+    """A trained parent, and its child before its training."""
+    told = spec("parent")
+    return train(run, config, told), candidate(run, config, spec("child", told, action))
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -110,10 +101,10 @@ def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp
         child = spec("child", parent, action)
         if checks:
             with pytest.raises(Stopped):
-                train(run, config, child, _StopAfter(checks))
+                train(run, config, child, _CountingSignal(checks))
             assert run.candidate("child").checkpoint_paths()
-        train(run, config, child, asked := _Asked())
-        times.append(asked.times)
+        train(run, config, child, signal := _CountingSignal())
+        times.append(signal.checks)
         finals.append(load_final(run.candidate("child")))
     assert same(*finals)
     assert times[1] < times[0], "what was trained before the stop is not trained again"
@@ -124,7 +115,7 @@ def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path
     one = candidate(run, config, told)
 
     def work(_job: Job, _stop: StopSignal, reporter: Reporter) -> Result:
-        return one.train(reporter, _BreakAfter(5))
+        return one.train(reporter, _CountingSignal(5, ArithmeticError("no number")))
 
     run_job(Job("candidate", one.folder.path, told.images), StopSignal(), work)
     result = read_result(one.folder)
@@ -134,9 +125,7 @@ def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path
 
 
 def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
-    run, told = Run(tmp_path), spec("parent")
-    parent = train(run, config, told)
-    child = candidate(run, config, spec("child", told, "fade"))
+    parent, child = parent_and_child(Run(tmp_path), config, "fade")
     z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
     with torch.no_grad():
         for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
@@ -144,9 +133,7 @@ def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: 
 
 
 def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config: GrowConfig, tmp_path: Path) -> None:
-    run, told = Run(tmp_path), spec("parent")
-    train(run, config, told)
-    child = candidate(run, config, spec("child", told, "fade"))
+    _, child = parent_and_child(Run(tmp_path), config, "fade")
     child.loop.prepare(8)  # half of the way
     assert child.gan.generator.blend == 0.5
     images = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -177,10 +164,8 @@ def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: 
     for inherited in (True, False):
         growth = config.growth.model_copy(update={"inherit_moments": inherited})
         settings = config.model_copy(update={"growth": growth})
-        run, told = Run(tmp_path / str(inherited)), spec("parent")
-        train(run, settings, told)
-        final = load_final(run.candidate("parent"))
-        child = candidate(run, settings, spec("child", told, "g-conv3x4"))
+        parent, child = parent_and_child(Run(tmp_path / str(inherited)), settings, "g-conv3x4")
+        final = load_final(parent.folder)
         phases = {phase.name: phase for phase in child.loop.phases}
         parameters = dict(child.gan.generator.named_parameters())
         state = phases["generator"].optimizer.state
@@ -196,9 +181,7 @@ def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: 
 
 
 def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) -> None:
-    run, told = Run(tmp_path), spec("parent")
-    train(run, config, told)
-    child = candidate(run, config, spec("child", told, "fade"))
+    _, child = parent_and_child(Run(tmp_path), config, "fade")
     shares = []
     for nimg in range(0, 32, 4):
         child.loop.prepare(nimg)

@@ -39,27 +39,20 @@ def noise(*shape: int) -> Tensor:
 
 @settings(max_examples=30, deadline=None)
 @given(routes)
-def test_any_route_makes_networks_of_its_resolution(route: list[Action]) -> None:
-    architecture = grow(route)
-    gan, side = gan_of(architecture), 8 << route.count(FADE)
-    with torch.no_grad():
-        images = gan.generator(noise(3, 5))
-        assert images.shape == (3, 3, side, side) and architecture.resolution == side
-        assert gan.discriminator(images).shape == (3, 1)
-
-
-@settings(max_examples=30, deadline=None)
-@given(routes)
-def test_size_and_work_are_known_without_building(route: list[Action]) -> None:
-    architecture = grow(route)
-    gan = gan_of(architecture)
-    inputs = {"generator": noise(1, 5), "discriminator": noise(1, 3, architecture.resolution, architecture.resolution)}
-    for side in SIDES:
+def test_shapes_size_and_work_are_known_without_building(route: list[Action]) -> None:
+    architecture, side_length = grow(route), 8 << route.count(FADE)
+    gan, image = gan_of(architecture), (3, side_length, side_length)
+    assert architecture.resolution == side_length
+    shapes: dict[Side, tuple[tuple[int, ...], tuple[int, ...]]] = {
+        "generator": ((5,), image),
+        "discriminator": (image, (1,)),
+    }
+    for side, (taken, made) in shapes.items():
         network = gan.network(side)
         assert architecture.parameters(side) == sum(parameter.numel() for parameter in network.parameters())
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(inputs[side])
-        assert architecture.macs(side) == counter.get_total_flops() // 2
+            assert network(noise(2, *taken)).shape == (2, *made)
+        assert architecture.macs(side) == counter.get_total_flops() // 4
 
 
 @settings(max_examples=30, deadline=None)

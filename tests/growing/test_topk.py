@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganas.growing.actions import FADE, Space, growing_actions, parse_action
+from ganas.growing.actions import Space, growing_actions, parse_action
 from ganas.growing.architecture import Conv, GrowthArchitecture
 from ganas.growing.strategy import Candidate, GrowingStrategy, Score
 from ganas.growing.topk import TopK, training_seed, uniform
@@ -114,13 +114,6 @@ def test_beams_are_those_of_algorithm_1(keep: int, probability: float, seed: int
     assert search.beams == expected[: len(search.beams)] and not any(expected[len(search.beams) :])
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
-def test_the_order_of_results_changes_nothing(one: int, other: int, chance: bool) -> None:
-    searches = [run(top_k(keep=3, probability=0.5, seed=1, random=chance), shuffle=shuffle) for shuffle in (one, other)]
-    assert searches[0].beams == searches[1].beams and set(searches[0].candidates) == set(searches[1].candidates)
-    assert searches[0].winner() == searches[1].winner()
-
-
 def test_told_again_a_search_stands_where_it_stood() -> None:
     first = top_k(keep=2, probability=0.5, seed=3)
     for _ in range(12):
@@ -142,27 +135,6 @@ def test_the_winner_is_the_best_at_the_final_resolution(seed: int, probability: 
     assert all(search.scores[winner.id].value <= search.scores[c.id].value for c in final)  # type: ignore[union-attr]
 
 
-def test_a_random_search_trains_as_many_and_does_not_look_at_scores() -> None:
-    best, drawn = (run(top_k(keep=3, probability=1, seed=5, random=chance), failing=0) for chance in (False, True))
-    assert [len(beam) for beam in best.beams] == [len(beam) for beam in drawn.beams]
-    assert best.beams != drawn.beams
-    other = top_k(keep=3, probability=1, seed=5, random=True)
-    while asked := other.ask():
-        for candidate, images in asked:
-            other.tell(candidate.id, images, Score(uniform("otherwise", candidate.id), 1.0))
-    assert other.beams == drawn.beams
-
-
-def test_per_resolution_keeps_the_best_of_each() -> None:
-    search = top_k(keep=2, probability=1, seed=0, rank_by="per_resolution")
-    search.tell(BASE.id, 32, Score(1.0))
-    children = [child for child, _ in search.ask()]
-    for number, child in enumerate(children):
-        search.tell(child.id, 32, Score(100.0 if child.action == "fade" else float(number)))
-    fade = next(child.id for child in children if child.action == "fade")
-    assert search.beams[1] == [fade, children[0].id]
-
-
 @pytest.mark.parametrize("bad", [None, Score(float("nan"), 1.0), Score(float("inf"), 1.0)])
 def test_all_failed_ends_the_search_with_the_best_so_far(bad: Score | None) -> None:
     search = top_k(keep=2, probability=1, seed=0)
@@ -172,22 +144,10 @@ def test_all_failed_ends_the_search_with_the_best_so_far(bad: Score | None) -> N
     assert not search.ask() and search.winner() == Candidate(BASE.id, BASE)
 
 
-def test_fewer_survivors_than_k_is_fewer_parents() -> None:
-    search = top_k(keep=20, probability=1, seed=0)
+def test_a_child_is_tried_however_small_p_is() -> None:
+    search = top_k(keep=1, probability=1e-12, seed=0)
     search.tell(BASE.id, 32, Score(1.0, 1.0))
-    children = [child for child, _ in search.ask()]
-    for child in children:
-        search.tell(child.id, 32, Score(1.0, 1.0) if child in children[:2] else None)
-    assert set(search.beams[-1]) == {child.id for child in children[:2]}
-    assert all(child.parent in search.beams[-1] for child, _ in search.ask())
-
-
-@pytest.mark.parametrize("probability", [0.01, 1e-12])
-def test_an_empty_draw_is_drawn_again(probability: float) -> None:
-    for seed in range(10):
-        search = top_k(keep=1, probability=probability, seed=seed)
-        search.tell(BASE.id, 32, Score(1.0, 1.0))
-        assert search.ask()
+    assert len(search.ask()) == 1
 
 
 def test_several_initial_candidates_are_a_generation() -> None:
@@ -222,21 +182,14 @@ def test_impossible_settings_are_refused(keep: int, probability: float) -> None:
 
 
 def test_what_was_not_asked_for_is_not_told() -> None:
-    search = top_k(keep=1, probability=1, seed=0)
-    with pytest.raises(ValueError, match="is expected"):
-        search.tell("nobody", 32, Score(1.0, 1.0))
-    with pytest.raises(ValueError, match="is expected"):
-        search.tell(BASE.id, 16, Score(1.0, 1.0))
+    search = top_k([BASE, GrowthArchitecture(latent=4, channels=16)], keep=1, probability=1, seed=0)
     search.tell(BASE.id, 32, Score(1.0, 1.0))
-    with pytest.raises(ValueError, match="is expected"):
-        search.tell(BASE.id, 32, Score(1.0, 1.0))
+    for name, images in (("nobody", 32), (search.ask()[0][0].id, 16), (BASE.id, 32)):
+        with pytest.raises(ValueError, match="is expected"):
+            search.tell(name, images, Score(1.0, 1.0))
 
 
 def test_normalising_needs_a_positive_baseline() -> None:
     search = top_k(keep=1, probability=1, seed=0)
     with pytest.raises(ValueError, match="positive baseline"):
         search.tell(BASE.id, 32, Score(1.0, None))
-
-
-def test_fading_is_what_is_left_when_the_actions_are_few() -> None:
-    assert Space(growing_actions((3,), (4,)), 2, 32).legal(BASE, 0) == (FADE,)

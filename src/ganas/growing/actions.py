@@ -60,26 +60,19 @@ def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Actio
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Cost limits of an architecture, both networks together; None: no limit."""
-
-    parameters: int | None = None
-    macs: int | None = None
-
-    def admit(self, architecture: GrowthArchitecture) -> bool:
-        """Whether an architecture is within the limits."""
-        costs = (self.parameters, architecture.parameters), (self.macs, architecture.macs)
-        return all(limit is None or sum(map(cost, SIDES)) <= limit for limit, cost in costs)
-
-
-@dataclass(frozen=True)
 class Space:
-    """The search space: actions, how many of them in a row, the final resolution, and limits."""
+    """The search space: actions, how many of them in a row, the final resolution, and cost limits."""
 
     actions: tuple[Action, ...]
     depth: int
     resolution: int
-    limits: Limits = Limits()
+    max_parameters: int | None = None  # of both networks together, as all limits; None: no limit
+    max_macs: int | None = None
+
+    def admits(self, architecture: GrowthArchitecture) -> bool:
+        """Whether an architecture is within the limits."""
+        limits = (self.max_parameters, architecture.parameters), (self.max_macs, architecture.macs)
+        return all(limit is None or sum(map(cost, SIDES)) <= limit for limit, cost in limits)
 
     def legal(self, architecture: GrowthArchitecture, done: int) -> tuple[Action, ...]:
         """The actions after which the final resolution can still be reached within depth and limits.
@@ -100,7 +93,7 @@ class Space:
         """Whether the architecture is within the limits once it is doubled up to the final resolution."""
         while architecture.resolution < self.resolution:
             architecture = architecture.doubled()
-        return self.limits.admit(architecture)
+        return self.admits(architecture)
 
 
 def proggan_route(resolution: int) -> list[str]:

@@ -2,20 +2,15 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ganas.config import load_config
 from ganas.errors import ConfigError, RunError
+from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec, State, candidates, cost, score_of
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import (
-    baseline_route,
-    candidate_spec,
-    open_strategy,
-    route_specs,
-    tell_finished,
-)
+from ganas.growing.plan import baseline_route, candidate_spec, open_strategy, route_specs, tell_finished
 from ganas.growing.strategy import GrowingStrategy
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
@@ -35,19 +30,17 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        fields = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
-        layers = self.spec.architecture
+        architecture = self.spec.architecture
         return {
-            **fields,
-            "resolution": layers.resolution,
-            "generator": [str(layer) for layer in layers.generator],
-            "discriminator": [str(layer) for layer in layers.discriminator],
-            "cost": cost(layers),
+            **{key: value for key, value in vars(self.spec).items() if key != "architecture"},
+            "resolution": architecture.resolution,
+            **{side: [str(layer) for layer in architecture.layers(side)] for side in SIDES},
+            "cost": cost(architecture),
             "state": self.state,
             "role": self.role,
             "kept": self.kept,
             "normalized": self.normalized,
-            "result": asdict(self.result) if self.result else None,
+            "result": vars(self.result) if self.result else None,
         }
 
 

@@ -86,7 +86,7 @@ class _GeneratorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        self.convs = _convs(placed, placed.inner, placed.outer)
+        self.convs = nn.ModuleList(_conv(placed.inner, placed.outer, size) for size in placed.kernels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = upsample(x) if self.doubles else x
@@ -101,7 +101,7 @@ class _DiscriminatorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        self.convs = _convs(placed, placed.outer, placed.inner)
+        self.convs = nn.ModuleList(_conv(placed.outer, placed.inner, size) for size in placed.kernels)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
@@ -115,13 +115,6 @@ class _DiscriminatorLayer(nn.Module):
 def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d:
     conv = nn.Conv2d(c_in, c_out, size, padding=size // 2)
     return _equalized(conv.to(memory_format=torch.channels_last), gain)
-
-
-def _convs(placed: Placed, c_in: int, c_out: int) -> nn.ModuleList:
-    """The two 3×3 convolutions of a doubling, or the single grown one."""
-    if isinstance(placed.layer, Double):
-        return nn.ModuleList(_conv(c_in, c_out) for _ in range(2))
-    return nn.ModuleList([_conv(c_in, c_out, placed.layer.size)])
 
 
 def _equalized(module: Layer, gain: float = GAIN) -> Layer:

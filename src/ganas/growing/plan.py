@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import Limits, Space, growing_actions, parse_action, proggan_route
+from ganas.growing.actions import Space, growing_actions, parse_action, proggan_route
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
 from ganas.growing.config import STRATEGIES, GrowConfig
@@ -28,8 +28,8 @@ def growth_space(config: GrowConfig) -> Space:
         raise ConfigError(
             f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
         )
-    limits = Limits(growth.max_parameters, growth.max_macs)
-    space = Space(growing_actions(growth.sizes, growth.filters), growth.depth, resolution, limits)
+    actions = growing_actions(growth.sizes, growth.filters)
+    space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs)
     for base in bases(config):
         if growth.depth and not space.legal(base, 0):
             raise ConfigError(

@@ -80,7 +80,7 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
             f"{reached}, or another route"
         )
     for spec in specs:
-        if not space.limits.admit(spec.architecture):
+        if not space.admits(spec.architecture):
             raise ConfigError(
                 f"the route {route!r} exceeds growth.max_parameters or growth.max_macs at {spec.architecture}"
             )
@@ -113,8 +113,8 @@ def dry_run(
 
 def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     """Find and check all images, and resolve the config."""
-    resolution, batch = config.data.resolution, config.training.batch
-    doublings(resolution)
+    data, batch = config.data, config.training.batch
+    doublings(data.resolution)
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
@@ -123,12 +123,7 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
             "metrics.select=kid may be negative, so it cannot be normalized: choose fid or swd, or growth.rank_by=raw"
         )
     source = open_source(
-        config.data.images,
-        skip_bad=config.data.skip_bad,
-        minimum=2,
-        resolution=resolution,
-        white=config.data.white,
-        icc=config.data.icc,
+        data.images, skip_bad=data.skip_bad, minimum=2, resolution=data.resolution, white=data.white, icc=data.icc
     )
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")

@@ -3,7 +3,7 @@
 The same workers train the ProgGAN route that normalizes scores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ganas.errors import ConfigError, GanasError
@@ -77,29 +77,16 @@ class Growth:
     def run(self) -> GrowResult:
         """Search or follow the route, then train the winner longer."""
         with self._queue.running():
-            return self._grow()
-
-    def _grow(self) -> GrowResult:
-        if self._config.growth.route is None:
-            winner, tried = self._find()
-            reached = winner.architecture.resolution
-            if reached < self._config.data.resolution:
-                self._reporter.say(
-                    f"the search ended at {reached}×{reached}, no larger candidate succeeded, for reasons that their "
-                    f"log.txt in {self._run.candidates} tells: remove their folders to try again"
-                )
-                return self._result(winner, tried)
-        else:
-            tried = [*route_specs(self._config, self._config.growth.route)]
-            for spec in tried:
-                self._finish(spec)
-            winner = tried[-1]
-        return self._result(self._longer(winner) or winner, tried)
-
-    def _result(self, last: Spec, tried: Sequence[Spec]) -> GrowResult:
-        """The result, once the weights of the last candidate are there."""
-        self._finish(last)  # its weights may have been removed
-        self._release()
+            if self._config.growth.route is None:
+                winner, tried = self._find()
+            else:
+                tried = [*route_specs(self._config, self._config.growth.route)]
+                for spec in tried:
+                    self._finish(spec)
+                winner = tried[-1]
+            last = self._longer(winner) or winner
+            self._finish(last)  # its weights may have been removed
+            self._release()
         ((metric, score),) = self._queue.results[last.id].scores.items()
         failed = sum(self._queue.results[spec.id].state == "failed" for spec in tried)
         return GrowResult(last.architecture, last.id, metric, score, len(tried), failed)
@@ -157,7 +144,14 @@ class Growth:
         return False
 
     def _longer(self, winner: Spec) -> Spec | None:
-        """Train the winner longer; None if the config has no longer training, or it fails."""
+        """Train the winner longer; None if it is too small, if the config has no longer training, or if it fails."""
+        reached = winner.architecture.resolution
+        if reached < self._config.data.resolution:
+            self._reporter.say(
+                f"the search ended at {reached}×{reached}, no larger candidate succeeded, for reasons that their "
+                f"log.txt in {self._run.candidates} tells: remove their folders to try again"
+            )
+            return None
         longer = final_training_spec(self._config, winner)
         if longer is None:
             return None

@@ -216,24 +216,23 @@ class CandidateTrainer:
         resumed = trainer.resume()
         reference = self._reals.reference(self.spec.architecture.resolution)
 
-        def score() -> tuple[str, float]:
-            measured = self.measure(reference)
-            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": dict([measured])})
-            return measured
+        def measure() -> dict[str, float]:
+            scores = self.measure(reference)
+            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": scores})
+            return scores
 
         if not resumed:
-            history.start = score()[1]
+            (history.start,) = measure().values()
         history.began = time.monotonic()  # scoring is not counted
         trainer.train(self.spec.id, until=until)
         seconds = round(history.seconds, 3)
-        scores, facts = dict([score()]), {"start": history.start}
-        return Result("done", images=self.loop.nimg, seconds=seconds, scores=scores, facts=facts)
+        facts = {"start": history.start}
+        return Result("done", images=self.loop.nimg, seconds=seconds, scores=measure(), facts=facts)
 
-    def measure(self, reference: Reference) -> tuple[str, float]:
-        """Return the metric's key and the current generator's score, on images of always the same seeds."""
+    def measure(self, reference: Reference) -> dict[str, float]:
+        """Return the current generator's score by metric key, on images of always the same seeds."""
         measured = reference.measure(make_images(self.generator, range(self.config.metrics.images)))
-        key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
-        return key, measured.scores[key]
+        return {key: score for key, score in measured.scores.items() if metric_of(key) == self.config.metrics.select}
 
 
 class _TrainingHistory:
