@@ -119,7 +119,7 @@ def test_widths_are_those_on_the_image_side() -> None:
 
 
 def test_an_id_depends_on_the_content_alone() -> None:
-    """The ids written here are those of the first version: runs refer to them."""
+    """These are the ids of the first version, which stored runs refer to."""
     assert BASE.id == "6abf5f07c3"
     assert BASE.doubled().grown("generator", Conv(3, 32)).id == "8fac2a8982"
     assert BASE.id != BASE.doubled().id != BASE.doubled().grown("generator", Conv(3, 32)).id

@@ -1,4 +1,4 @@
-"""Training a candidate: it learns, resumes bit for bit, and begins where its parent ended."""
+"""Training a candidate: it learns, resumes bit for bit, and starts where its parent ended."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ganas.data.loaders import center_crops
 from ganas.errors import Stopped
@@ -18,7 +17,7 @@ from ganas.growing.model import discriminator_loss
 from ganas.growing.presets import make_grow_config
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector, make_images
-from ganas.growing.trainer import CandidateTrainer, RealImages, load_final, open_center_crops
+from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
@@ -51,11 +50,10 @@ def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Sp
 
 
 def candidate(run: Run, config: GrowConfig, told: Spec) -> CandidateTrainer:
-    real_images = RealImages(open_center_crops(run, config), config)
     parent = run.candidate(told.parent) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
-    return CandidateTrainer(folder, told, config, parent, real_images)
+    return CandidateTrainer(folder, told, config, parent, open_center_crops(run, config))
 
 
 def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> CandidateTrainer:
@@ -87,12 +85,8 @@ def parent_and_child(run: Run, config: GrowConfig, action: str) -> tuple[Candida
     return train(run, config, told), candidate(run, config, spec("child", told, action))
 
 
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 @pytest.mark.parametrize("action", ["fade", "g-conv3x4", "d-conv7x16"])
-def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
+def test_a_stopped_candidate_resumes_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
     finals, times = [], []
     for name, checks in (("whole", None), ("parts", 5)):
         run = Run(tmp_path / name)
@@ -106,11 +100,12 @@ def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp
         train(run, config, child, signal := _CountingSignal())
         times.append(signal.checks)
         finals.append(load_final(run.candidate("child")))
-    assert same(*finals)
+    one, other = finals
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert times[1] < times[0], "what was trained before the stop is not trained again"
 
 
-def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path) -> None:
+def test_a_failed_candidate_records_its_progress(config: GrowConfig, tmp_path: Path) -> None:
     run, told = Run(tmp_path), spec("parent")
     one = candidate(run, config, told)
 
@@ -124,7 +119,7 @@ def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path
     assert result.facts["start"] > 0 and not result.scores
 
 
-def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
+def test_a_fade_in_starts_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
     parent, child = parent_and_child(Run(tmp_path), config, "fade")
     z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
     with torch.no_grad():
@@ -132,7 +127,7 @@ def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: 
             torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
 
 
-def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config: GrowConfig, tmp_path: Path) -> None:
+def test_real_images_fade_in_like_generated_ones(config: GrowConfig, tmp_path: Path) -> None:
     _, child = parent_and_child(Run(tmp_path), config, "fade")
     child.loop.prepare(8)  # half of the way
     assert child.gan.generator.blend == 0.5
@@ -193,8 +188,8 @@ def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("white", [None, 8191.0])
-def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, white: float | None) -> None:
-    """What the set decides, here that its 16 bits hold 12, or what the user said, holds for every process of a run."""
+def test_decoding_again_gives_the_same_images(tmp_path: Path, white: float | None) -> None:
+    """The white level, found in the data (12 of 16 bits) or given by the user, holds for every process of a run."""
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(3):
@@ -208,7 +203,7 @@ def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, wh
 
 
 def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_path: Path) -> None:
-    """A base alone, on images of one colour each, learns at least their brightness."""
+    """A base alone learns at least the contrast of the images."""
     training = config.training.model_copy(update={"images": 800})
     longer = config.model_copy(update={"training": training})
     told = Spec("base", BASE, None, None, 0, seed=1, images=800)

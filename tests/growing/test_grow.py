@@ -1,4 +1,4 @@
-"""``ganas grow`` from begin to end on small noise: the same result however it runs, and clear words for bad input."""
+"""``ganas grow`` end to end on small noise: the same result however it runs, and clear errors for bad input."""
 
 import json
 import os
@@ -60,12 +60,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _cache(cache: Path) -> None:
-    """No search takes the route's results from another: it is to be seen that they are the same."""
+    """Searches do not share the route's results, so that tests see that they are the same."""
 
 
 @pytest.fixture(scope="module")
 def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that nobody disturbed, all of it in this process."""
+    """An undisturbed search, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
     config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
     grow(config, out, executor=InProcess())
@@ -73,7 +73,7 @@ def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """Everything that is not a clock: who was trained, with which scores; the winner's bytes."""
+    """Everything except times: the candidates and their scores, and the bytes of the winner."""
     found: dict[str, Any] = {
         spec.id: (spec, result and (result.state, result.images, result.facts, result.scores))
         for spec, result in candidates(Run(run))
@@ -126,7 +126,7 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
     assert " done, 0 failed, 0 running, " in log and "; best " in log and " left\n" in log
 
 
-def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_at_the_papers_scale_quotes_its_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
     _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
@@ -136,7 +136,7 @@ def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("traps")
-def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+def test_a_dry_run_estimates_the_cost_and_writes_nothing(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ganas(*command(images, tmp_path / "run", "--dry-run")) == 0
@@ -234,7 +234,7 @@ def test_another_config_or_other_images_are_refused(
     assert outcome(run) == outcome(whole)
 
 
-def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
+def test_a_full_disk_stops_the_search_which_resumes_once_there_is_room(
     whole: Path, images: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, ballast = small_disk / "run", small_disk / "ballast"
@@ -256,7 +256,7 @@ def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
 
 
 def _trained(run: Path) -> dict[str, int]:
-    """Finished candidates, and when they finished."""
+    """The finished candidates, with the time at which each finished."""
     return {path.parent.name: path.stat().st_mtime_ns for path in run.glob("candidates/*/result.json")}
 
 
@@ -266,7 +266,7 @@ def assert_kept(run: Path, finished: dict[str, int]) -> None:
 
 
 def _workers(run: Path) -> dict[int, str]:
-    """The workers of a run: process numbers, and what each trains, found by where it logs."""
+    """The workers of a run: process id -> candidate, found by the log that each writes to."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -277,7 +277,7 @@ def _workers(run: Path) -> dict[int, str]:
 
 
 def wait_for_exit(run: Path) -> None:
-    """Until no worker of a run is left."""
+    """Wait until no worker of a run is left."""
     deadline = time.monotonic() + 60
     while _workers(run):
         assert time.monotonic() < deadline, "a worker is left behind"
@@ -286,15 +286,15 @@ def wait_for_exit(run: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
-def test_killed_at_random_moments_it_ends_the_same(whole: Path, images: Path, tmp_path: Path) -> None:
-    """The driver and workers, two of each; that executors bear it is proved by workers that only count."""
+def test_a_search_killed_at_random_moments_has_the_same_result(whole: Path, images: Path, tmp_path: Path) -> None:
+    """Kills the driver twice and workers twice; the executors have tests of their own, with workers that only count."""
     moments, out, finished = random.Random(0), tmp_path / "run", dict[str, int]()
     search = [GANAS, *command(images, out, "--workers", "2")]
     process = None
     for victim in ("driver", "worker", "driver", "worker"):
         process = process or subprocess.Popen(search, start_new_session=True, stderr=subprocess.DEVNULL)
         while not _workers(out):
-            assert process.poll() is None, "it was over before it could be disturbed"
+            assert process.poll() is None, "the search ended before it could be killed"
         time.sleep(moments.uniform(0, 1))
         workers = _workers(out)
         if victim == "driver":
@@ -314,7 +314,7 @@ def test_killed_at_random_moments_it_ends_the_same(whole: Path, images: Path, tm
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
-    """A cluster whose head trains nothing, and two nodes of one core."""
+    """A cluster of two nodes with one core each; its head trains nothing."""
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
@@ -332,12 +332,12 @@ def on_ray(nodes: Any, out: Path, images: Path, said: Path) -> "subprocess.Popen
 def wait_for_results(run: Path, count: int, process: "subprocess.Popen[bytes]") -> dict[str, int]:
     deadline = time.monotonic() + 600
     while len(_trained(run)) < count:
-        assert process.poll() is None and time.monotonic() < deadline, "it ended, or hangs"
+        assert process.poll() is None and time.monotonic() < deadline, "the search ended, or hangs"
         time.sleep(0.1)
     return _trained(run)
 
 
-def test_without_ray_the_way_to_it_is_told(
+def test_without_ray_the_error_says_how_to_install_it(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -357,7 +357,7 @@ def test_without_ray_the_way_to_it_is_told(
         ("no.such.host.invalid:6379", ""),
     ],
 )
-def test_a_cluster_that_does_not_answer_is_named(
+def test_the_error_names_a_cluster_that_does_not_answer(
     address: str,
     words: str,
     images: Path,
@@ -375,9 +375,7 @@ def test_a_cluster_that_does_not_answer_is_named(
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost_and_one_that_joins_change_nothing(
-    whole: Path, images: Path, nodes: Any, tmp_path: Path
-) -> None:
+def test_losing_and_adding_nodes_changes_nothing(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
     out, said = tmp_path / "run", tmp_path / "said"
     process = on_ray(nodes, out, images, said)
     finished = wait_for_results(out, 3, process)
@@ -390,7 +388,7 @@ def test_a_node_that_is_lost_and_one_that_joins_change_nothing(
 
 
 @pytest.mark.slow
-def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
+def test_the_driver_of_a_cluster_can_be_restarted(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
     out, said = tmp_path / "run", tmp_path / "said"
     finished: dict[str, int] = {}
     for count, how in ((3, signal.SIGINT), (6, signal.SIGTERM), (9, signal.SIGKILL)):
@@ -402,7 +400,7 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
         code = process.wait(90)
         if how != signal.SIGKILL:
             assert code == 130 and f"stopped by {how.name}; everything is saved" in said.read_text()
-            assert not _workers(out), "all have gone before it"
+            assert not _workers(out), "the workers exit before the driver"
     process = on_ray(nodes, out, images, said)
     seen: dict[str, set[int]] = defaultdict(set)
     while process.poll() is None:
@@ -410,14 +408,14 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
             seen[job].add(worker)
         time.sleep(0.02)
     assert process.wait() == 0, said.read_text()
-    assert [job for worker, job in left.items() if seen[job] == {worker}] == [*left.values()], "what ran is adopted"
+    assert [job for worker, job in left.items() if seen[job] == {worker}] == [*left.values()], "jobs are adopted"
     assert outcome(out) == outcome(whole)
     assert_kept(out, finished)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
 def test_a_worker_ends_with_its_driver(images: Path, tmp_path: Path) -> None:
-    """An orphan would train on for nobody."""
+    """Otherwise orphans would keep the cores busy."""
     out = tmp_path / "run"
     search = [GANAS, *command(images, out, **{"training.images": 10**6})]
     driver = subprocess.Popen(search, start_new_session=True, stderr=subprocess.DEVNULL)

@@ -10,8 +10,7 @@ from ganas.errors import ConfigError, RunError
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec, State, candidates, cost, score_of
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import baseline_route, candidate_spec, open_strategy, route_specs, tell_finished
-from ganas.growing.strategy import GrowingStrategy
+from ganas.growing.plan import baseline_route, candidate_spec, lineage_of, open_strategy, route_specs, tell_finished
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
 from ganas.store import Run
@@ -91,7 +90,8 @@ def read_history(folder: StrPath) -> History:
         planned = [candidate_spec(config, candidate) for candidate, _ in search.ask()]
         kept = {name for beam in search.beams for name in beam}
         searched = search.candidates.keys()
-        lineage = _lineage(search)
+        winner = search.winner()
+        lineage = [candidate.id for candidate in lineage_of(search, winner)] if winner else []
     on_route = {spec.id for spec in route}
     records = [
         Record(
@@ -118,12 +118,3 @@ def _rank(record: Record) -> tuple[int, int, bool, float, str]:
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
     role = ("search", "longer", "route").index(record.role)
     return role, record.spec.generation, record.normalized is None, rank, record.spec.id
-
-
-def _lineage(search: GrowingStrategy) -> list[str]:
-    """The ids of the winner's ancestors, from the base on, and its own."""
-    line, candidate = list[str](), search.winner()
-    while candidate:
-        line.insert(0, candidate.id)
-        candidate = search.candidates[candidate.parent] if candidate.parent else None
-    return line

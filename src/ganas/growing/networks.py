@@ -161,13 +161,16 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
 
 
 def learning_groups(network: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """Adam's parameter groups for an equalized learning rate: one per scale."""
+    """Adam's parameter groups for an equalized learning rate: one per scale, all of which learn from the start."""
     groups: dict[float, list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             scale = module.scale if name == "weight" else 1.0
             groups.setdefault(scale, []).append(parameter)  # type: ignore[arg-type]
-    return [{"params": parameters, "lr": lr * scale, "eps": EPSILON / scale} for scale, parameters in groups.items()]
+    return [
+        {"params": parameters, "lr": lr * scale, "initial_lr": lr * scale, "eps": EPSILON / scale, "start_image": 0.0}
+        for scale, parameters in groups.items()
+    ]
 
 
 @torch.no_grad()

@@ -175,8 +175,13 @@ def _baselines(results: Mapping[str, Result], route: Sequence[Spec]) -> dict[tup
 
 def _stage(search: GrowingStrategy, candidate: Candidate) -> tuple[int, int]:
     """A candidate's resolution, and the number of trainings of its lineage at it."""
-    resolution, trainings = candidate.architecture.resolution, 1
-    while candidate.parent and search.candidates[candidate.parent].architecture.resolution == resolution:
-        candidate = search.candidates[candidate.parent]
-        trainings += 1
-    return resolution, trainings
+    resolutions = [one.architecture.resolution for one in lineage_of(search, candidate)]
+    return resolutions[-1], resolutions.count(resolutions[-1])
+
+
+def lineage_of(search: GrowingStrategy, candidate: Candidate) -> list[Candidate]:
+    """A candidate and its ancestors, from the base on."""
+    line = [candidate]
+    while parent := line[0].parent:
+        line.insert(0, search.candidates[parent])
+    return line

@@ -3,15 +3,15 @@
 The same workers train the ProgGAN route that normalizes scores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from ganas.errors import ConfigError, GanasError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, score_of, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.eta import seconds_left
 from ganas.growing.plan import (
     baseline_route,
     candidate_spec,
@@ -233,7 +233,7 @@ class Growth:
     def _seconds_left(self) -> float | None:
         """Estimate the seconds until the end of the run."""
         results = self._queue.results
-        done = {name: (replace(self._specs[name], images=result.images), result) for name, result in results.items()}
+        done = [(replace(self._specs[name], images=result.images), result) for name, result in results.items()]
         ahead = [spec for _, specs in remaining_stages(self._config, results) for spec in specs]
         return seconds_left(ahead, done, self._queue.capacity)
 
@@ -253,3 +253,31 @@ def _outcome(spec: Spec, result: Result) -> str:
     else:
         outcome = f"{result.facts['start']:.4g} → {score_of(result):.4g} in {result.seconds:.0f} s"
     return f"{spec.id} generation {spec.generation}, {grown}, {size}×{size}: {outcome}"
+
+
+def seconds_left(
+    specs: Iterable[Spec],  # not trained yet
+    done: Iterable[tuple[Spec, Result]],
+    capacity: int,  # candidates trained at once
+) -> float | None:
+    """Estimate the seconds left; None before any candidate has finished.
+
+    Training time is taken as proportional to a candidate's multiply-accumulates times its images, at the rate seen at
+    its resolution, or at the next lower one; startup and scoring take as long as the average so far.
+    """
+    seen: dict[int, list[tuple[float, float, float]]] = {}  # resolution -> work, its seconds, overhead
+    for spec, result in done:
+        if result.state == "done" and result.seconds > 0:
+            seen.setdefault(spec.architecture.resolution, []).append(
+                (work(spec), result.seconds, result.took - result.seconds)
+            )
+    if not seen:
+        return None
+
+    def expected(spec: Spec) -> float:
+        below = [resolution for resolution in seen if resolution <= spec.architecture.resolution]
+        similar = seen[max(below, default=min(seen))]
+        rate = sum(seconds for _, seconds, _ in similar) / sum(works for works, _, _ in similar)
+        return work(spec) * rate + mean(overhead for _, _, overhead in similar)
+
+    return sum(map(expected, specs)) / capacity

@@ -78,12 +78,12 @@ class TopK:
         """The K best of this generation, or K random ones; all of the initial candidates."""
         alive = [candidate.id for candidate in self._asked if self.scores[candidate.id]]
         if not self.beams:
-            return self.ranked(alive)
+            return self._ranked(alive)
         if self._random:
             return sorted(alive, key=lambda name: uniform(self._seed, "survival", name))[: self._keep]
-        return self.ranked(alive)[: self._keep]
+        return self._ranked(alive)[: self._keep]
 
-    def ranked(self, names: Sequence[str]) -> list[str]:
+    def _ranked(self, names: Sequence[str]) -> list[str]:
         """Sort candidates that did not fail, the best first; equal scores by id."""
         ordered = sorted(names, key=lambda name: (self._key(name), name))
         if self._rank_by != "per_resolution":
