@@ -44,13 +44,11 @@ SETTINGS = {
 }
 
 
-def settings(**changed: object) -> list[str]:
-    return [word for key, value in {**SETTINGS, **changed}.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-
-
 def command(images: Path, out: Path, *options: object, **changed: object) -> list[Any]:
     """The arguments of a small search."""
-    return ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(**changed), *options]
+    settings = (f"{key}={json.dumps(value)}" for key, value in {**SETTINGS, **changed}.items())
+    given = [word for setting in settings for word in ("--set", setting)]
+    return ["grow", "--data", images, "--out", out, "--preset", "tiny", *given, *options]
 
 
 @pytest.fixture(scope="module")

@@ -37,12 +37,9 @@ def test_shapes_size_and_work_are_known_without_building(route: list[Action]) ->
     architecture, side_length = grown(BASE, route), 8 << route.count(FADE)
     gan, image = gan_of(architecture), (3, side_length, side_length)
     assert architecture.resolution == side_length
-    shapes: dict[Side, tuple[tuple[int, ...], tuple[int, ...]]] = {
-        "generator": ((5,), image),
-        "discriminator": (image, (1,)),
-    }
-    for side, (taken, made) in shapes.items():
+    for side in SIDES:
         network = gan.network(side)
+        taken, made = ((5,), image) if side == "generator" else (image, (1,))
         assert architecture.parameters(side) == sum(parameter.numel() for parameter in network.parameters())
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             assert network(noise(2, *taken)).shape == (2, *made)

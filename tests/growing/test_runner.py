@@ -79,8 +79,7 @@ def config(**settings: object) -> GrowConfig:
 
 
 def run(folder: Path, executor: Oracle, settings: GrowConfig | None = None) -> GrowResult:
-    settings = settings or config()
-    return Growth(Run(folder), settings, executor, Reporter(quiet=True), StopSignal()).run()
+    return Growth(Run(folder), settings or config(), executor, Reporter(quiet=True), StopSignal()).run()
 
 
 def test_the_largest_of_a_generation_start_first(tmp_path: Path) -> None:

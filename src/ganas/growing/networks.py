@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ganas.growing.architecture import BASE, RGB, Double, GrowthArchitecture, Placed
 from ganas.layers import downsample, upsample
+from ganas.learning.losses import at_least_float32
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -137,9 +138,8 @@ def _activate_and_norm(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor) -> Tensor:
     """x / √(mean over channels of x² + 1e-8), at each pixel: [n, c, ...] -> the same (Karras et al. 2018, 4.2)."""
-    square = torch.linalg.vector_norm(
-        x, dim=1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)
-    ).square()
+    wide = torch.promote_types(x.dtype, torch.float32)
+    square = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).square()
     return x * torch.rsqrt(square / x.shape[1] + EPSILON).to(x.dtype)
 
 
@@ -150,7 +150,7 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
     """
     n, _, height, width = x.shape
     group = next(size for size in range(STDDEV_GROUP_SIZE, 0, -1) if batch % size == 0)
-    grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // group, group, *x.shape[1:])
+    grouped = at_least_float32(x).reshape(n // group, group, *x.shape[1:])
     variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
     deviation = torch.sqrt(variance + EPSILON).mean((1, 2, 3)).repeat_interleave(group)
     extra = deviation.to(x.dtype)[:, None, None, None].expand(-1, 1, height, width)

@@ -92,7 +92,7 @@ class Growth:
         return GrowResult(last.architecture, last.id, metric, score, len(tried), failed)
 
     def _find(self) -> tuple[Spec, list[Spec]]:
-        """Search: the winner, and all candidates of the strategy."""
+        """Run the search; return its winner and all candidates of the strategy."""
         search = self._search
         while asked := search.ask():
             new = [(candidate_spec(self._config, one), images) for one, images in asked if self._is_new(one.id, images)]
@@ -105,7 +105,7 @@ class Growth:
             if not known:
                 stuck = any(candidate.id in self._queue.results for candidate, _ in asked)
                 if not self._follow_route(stuck):
-                    self._turn()
+                    self._step()
         winner = search.winner()
         if winner is None:
             raise SearchFailedError(
@@ -119,7 +119,7 @@ class Growth:
     def _follow_route(self, stuck: bool) -> bool:
         """Train the next candidate of the ProgGAN route; return whether its score became known.
 
-        stuck: some candidates wait for nothing but its score
+        stuck: some candidates lack nothing but its score
         """
         for spec in self._route:
             known = spec.id in self._queue.results
@@ -136,7 +136,7 @@ class Growth:
             if result.state == "failed":
                 raise SearchFailedError(
                     f"the ProgGAN route failed, which scores are normalized by ({result.error}): remove "
-                    f"{str(self._run.candidate(spec.id).path)!r} to try again, or search without it, by --set "
+                    f"{str(folder.path)!r} to try again, or search without it, by --set "
                     f"growth.rank_by=raw and another --out"
                 )
             if not known:
@@ -167,7 +167,7 @@ class Growth:
         self._add(spec, first=True)
         self._queue.ensure_product(spec.id)
         while spec.id not in self._queue.results:
-            self._turn()
+            self._step()
         if self._queue.results[spec.id].state == "failed":
             raise SearchFailedError(f"candidate {spec.id} failed: {self._queue.results[spec.id].error}")
 
@@ -203,8 +203,8 @@ class Growth:
         job.folder.write_text(job.folder.spec, self._specs[job.name].to_json())
         self._prepare()
 
-    def _turn(self) -> None:
-        """Take a turn of the queue and log each candidate that ended."""
+    def _step(self) -> None:
+        """Advance the queue and log each candidate that ended."""
         for job in self._queue.step():
             spec, result = self._specs[job.name], self._queue.results[job.name]
             if result.state == "failed" and job.name in self._queue.rerun:
