@@ -149,5 +149,5 @@ def test_what_networks_are_made_of() -> None:
         assert slot.ops == ("conv4",)
         seen = (seen - 1) * (2 if slot.scale == "down" else 1) + 4
     assert seen == 70  # Isola et al. 2017
-    assert [str(action) for action in proggan_route(32)] == ["fade", "fade"]
+    assert proggan_route(32) == ["fade", "fade"]
     assert (sliced.PATCH, sliced.NUM_DIRECTIONS, sliced.COARSEST_LEVEL) == (7, 512, 16)  # ProgGAN, section 5

@@ -60,7 +60,7 @@ TORCH_FREE = (
     *("kinds", "learning.adversarial", "metrics.measurement", "settings", "signals", "store"),
     *(f"cyclegan.{name}" for name in ("architecture", "config", "knapsack", "layout", "ops", "presets")),
     *(f"cyclegan.{name}" for name in ("sampling", "size", "strategies")),
-    *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config", "eta")),
+    *(f"growing.{name}" for name in ("actions", "architecture", "baseline_cache", "candidates", "config")),
     *(f"growing.{name}" for name in ("history", "plan", "presets", "runner", "strategy", "topk")),
     *("recipes.figures", "recipes.jobs"),
 )

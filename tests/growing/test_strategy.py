@@ -1,4 +1,4 @@
-"""A growing strategy of one's own: one class and one line in STRATEGIES, here successive halving."""
+"""A new growing strategy is one class and one line in STRATEGIES: here, successive halving."""
 
 import json
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def choosing(config: GrowConfig, **growth: str) -> GrowConfig:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """Scores, and all that was logged except times; the bytes of the winner."""
+    """Scores, everything logged except times, and the samples."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return {
         "result": json.loads((folder / "result.json").read_text())["scores"],

@@ -7,7 +7,7 @@ from ganas.cyclegan.config import LossConfig
 from ganas.growing import model as growing
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.config import WassersteinConfig
-from ganas.growing.model import GrownGAN, PenaltyWeights
+from ganas.growing.model import GrownGAN
 from ganas.learning.adversarial import ADVERSARIAL, Adversarial
 from ganas.learning.losses import reconstruction
 from small import noise, small_config, small_loop
@@ -81,10 +81,10 @@ def test_a_relativistic_loss_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
     loop.step(*noise(loop.config))
     gan = GrownGAN(GrowthArchitecture(latent=4, channels=8))
     z, real = torch.randn(4, 4), torch.rand(4, 3, 8, 8)
-    weights = PenaltyWeights()
-    terms = growing.discriminator_loss(gan, real, z, torch.rand(4, 1, 1, 1), adversarial="ralsgan", weights=weights)
+    relativistic = WassersteinConfig(adversarial="ralsgan")
+    terms = growing.discriminator_loss(gan, real, z, torch.rand(4, 1, 1, 1), relativistic)
     torch.stack([*terms.values()]).sum().backward()
-    growing.generator_loss(gan, z, lambda: real, adversarial="ralsgan")["generator"].backward()
+    growing.generator_loss(gan, z, lambda: real, relativistic)["generator"].backward()
     for network in (*loop.gan.children(), *gan.children()):
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)

@@ -15,12 +15,12 @@ No torch here.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import log2
 from typing import Any, Literal, NamedTuple, Self
 
-from ganas.document import check_id, content_id, envelope, open_envelope, parsing, read_document, write_document
+from ganas.document import check_id, content_id, envelope, open_envelope, parse_object, parsing, write_document
 from ganas.errors import ArchitectureError
 
 KIND = "growth"
@@ -74,6 +74,11 @@ class Placed(NamedTuple):
     inner: int  # channels towards the base
     outer: int  # channels towards the image
     side: int  # pixels of the maps its convolutions work on
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """The sizes of its convolutions."""
+        return (3, 3) if isinstance(self.layer, Double) else (self.layer.size,)
 
 
 @dataclass(frozen=True)
@@ -132,24 +137,28 @@ class GrowthArchitecture:
 
     def parameters(self, side: Side) -> int:
         """Number of weights and biases of a network, without the second RGB convolution of a fade-in."""
-        c = self.channels
-        if side == "generator":
-            base = (self.latent + 1) * c * BASE**2 + (9 * c + 1) * c
-        else:  # one more channel: the minibatch standard deviation
-            base = (9 * (c + 1) + 1) * c + (c * BASE**2 + 1) * c + c + 1
-        width = self.width(side)
-        rgb = RGB * width + (RGB if side == "generator" else width)
-        return base + rgb + sum(_weights(placed) + _biases(side, placed) for placed in self.placed(side))
+        return sum(weights + biases for weights, biases, _ in self._sizes(side))
 
     def macs(self, side: Side) -> int:
         """Multiply-accumulates for one image, without those of a fade-in."""
-        c = self.channels
+        return sum(weights * pixels for weights, _, pixels in self._sizes(side))
+
+    def _sizes(self, side: Side) -> Iterator[tuple[int, int, int]]:
+        """Yield the weights, biases and output pixels of every layer."""
+        c, width = self.channels, self.width(side)
         if side == "generator":
-            base = self.latent * c * BASE**2 + 9 * c * c * BASE**2
-        else:
-            base = 9 * (c + 1) * c * BASE**2 + c * BASE**2 * c + c
-        rgb = RGB * self.width(side) * self.resolution**2
-        return base + rgb + sum(_weights(placed) * placed.side**2 for placed in self.placed(side))
+            yield self.latent * c * BASE**2, c * BASE**2, 1
+            yield 9 * c * c, c, BASE**2
+            yield RGB * width, RGB, self.resolution**2
+        else:  # one more channel: the minibatch standard deviation
+            yield 9 * (c + 1) * c, c, BASE**2
+            yield c * BASE**2 * c, c, 1
+            yield c, 1, 1
+            yield RGB * width, width, self.resolution**2
+        for placed in self.placed(side):
+            outputs = placed.outer if side == "generator" else placed.inner  # face the image, or the base
+            for size in placed.kernels:
+                yield size**2 * placed.inner * placed.outer, outputs, placed.side**2
 
     # ── as a file ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,9 +178,7 @@ class GrowthArchitecture:
     @classmethod
     def from_json(cls, text: str, origin: str = "architecture") -> Self:
         """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        return cls._from_content(
-            read_document(text, origin, "architecture", kind=KIND, error=ArchitectureError), origin
-        )
+        return cls.from_document(parse_object(text, origin, "architecture", ArchitectureError), origin)
 
     def to_document(self) -> dict[str, Any]:
         """The same as an object, to be part of another document."""
@@ -180,12 +187,7 @@ class GrowthArchitecture:
     @classmethod
     def from_document(cls, document: Any, origin: str) -> Self:
         """Read what `to_document` made; errors as in `from_json`."""
-        return cls._from_content(
-            open_envelope(document, origin, "architecture", kind=KIND, error=ArchitectureError), origin
-        )
-
-    @classmethod
-    def _from_content(cls, content: Mapping[str, Any], origin: str) -> Self:
+        content = open_envelope(document, origin, "architecture", kind=KIND, error=ArchitectureError)
         with parsing(origin, ArchitectureError):
             layers = {side: tuple(parse_layer(str(text)) for text in content[side]) for side in SIDES}
             architecture = cls(int(content["latent"]), int(content["channels"]), **layers)
@@ -196,19 +198,6 @@ class GrowthArchitecture:
         """One readable line."""
         generator, discriminator = (" ".join(map(str, self.layers(side))) or "base" for side in SIDES)
         return f"{self.id} {self.resolution}×{self.resolution} G {generator} | D {discriminator}"
-
-
-def _weights(placed: Placed) -> int:
-    if isinstance(placed.layer, Double):
-        return 2 * 9 * placed.inner * placed.outer
-    return placed.layer.size**2 * placed.inner * placed.outer
-
-
-def _biases(side: Side, placed: Placed) -> int:
-    """One per output channel: a generator's outputs face the image, a discriminator's the base."""
-    if isinstance(placed.layer, Double):
-        return 2 * placed.outer
-    return placed.outer if side == "generator" else placed.inner
 
 
 def doublings(resolution: int) -> int:

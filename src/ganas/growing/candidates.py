@@ -1,9 +1,6 @@
-"""Candidates of a growing search as data: the spec and the result of each. No torch here.
+"""Candidates of a growing search as data, each a run in RUN/candidates/ID. No torch here.
 
-RUN/candidates/ID/
-  spec.json               what to train: architecture, parent, action, seed, images
-  result.json             written last: state, scores, seconds
-  checkpoints/, metrics.jsonl, samples/, log.txt
+Its ``spec.json`` says what to train; its ``result.json``, which is written last, how the training ended.
 """
 
 from collections.abc import Iterator

@@ -91,8 +91,8 @@ class WassersteinConfig(Section):
     """The adversarial loss of a grown GAN, and the regularization of its discriminator."""
 
     adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=True))] = "wgan"
-    gradient: Weight = 10.0  # weight of the gradient penalty
-    drift: Weight = 0.001  # weight of the squared scores of real images
+    gradient: Weight = 10.0  # λ of the gradient penalty (Gulrajani et al. 2017)
+    drift: Weight = 0.001  # λ of the squared scores of real images (Karras et al. 2018)
 
 
 class CandidateConfig(LearningConfig):
