@@ -134,8 +134,7 @@ def growing(images: str = "images", features: str | None = "squeezenet:weights",
 
 def translating(a: str, digest_a: str | None, b: str = "b", digest_b: str | None = "b") -> Config:
     config = make_config("search", preset="tiny", flags={"data.a": a, "data.b": b})
-    data = config.data.model_copy(update={"digest_a": digest_a, "digest_b": digest_b})
-    return config.model_copy(update={"data": data})
+    return config.with_values({"data.digest_a": digest_a, "data.digest_b": digest_b})
 
 
 def test_files_that_a_digest_tells_may_lie_elsewhere() -> None:

@@ -111,15 +111,9 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.Monk
     config = demo._config
 
     def short(kind: str, data: object, length: float) -> RunConfig:
-        made = config(kind, data, length)  # type: ignore[arg-type]
-        training = {"images": 4, "batch": 2, "threads": 1}
-        return made.model_copy(
-            update={
-                "training": made.training.model_copy(update=training),
-                "nets": made.nets.model_copy(update={"width": 2.0, "discriminator_width": 2.0}),
-                "data": made.data.model_copy(update={"resolution": 32}),
-            }
-        )
+        values = {"training.images": 4, "training.batch": 2, "training.threads": 1, "data.resolution": 32}
+        values |= {"nets.width": 2, "nets.discriminator_width": 2}
+        return config(kind, data, length).with_values(values)  # type: ignore[arg-type]
 
     monkeypatch.setattr(demo, "_config", short)
     for _ in range(2):  # again, it finds what is there
