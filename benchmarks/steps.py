@@ -19,14 +19,13 @@ from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.model import ImagePool
-from ganas.cyclegan.presets import make_config
 from ganas.growing.actions import proggan_route
 from ganas.growing.plan import route_specs
-from ganas.growing.presets import make_grow_config
 from ganas.growing.trainer import CandidateTrainer
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise
 from ganas.machine import this_machine
+from ganas.presets import make_config
 from ganas.store import Run
 
 Step = Callable[[], object]
@@ -53,7 +52,7 @@ def our_loop(
     flags = {"data.a": "a", "data.b": "b", "data.resolution": resolution, "nets.layout": layout, "nets.width": width}
     flags |= {"nets.discriminator_width": discriminator_width, "training.batch": batch}
     flags |= {"training.precision": precision, "training.threads": torch.get_num_threads()}
-    config = make_config(kind, preset="gpu", flags=flags, settings=settings)  # type: ignore[arg-type]
+    config = make_config(kind, preset="gpu", flags=flags, settings=settings)  # type: ignore[call-overload]
     config = resolve(config, this_machine(), DataFacts({}))
     architecture = None if kind == "search" else Architecture(layout)
     return trial_loop(config, find_layout(layout), architecture)
@@ -177,7 +176,7 @@ def grown(resolution: int, precision: str, channels: int = 512, batch: int = 16,
     flags = {"data.images": "images", "data.resolution": resolution, "base.channels": [channels]}
     flags |= {"base.latent": latent, "training.batch": batch, "training.precision": precision}
     flags |= {"training.threads": torch.get_num_threads(), "training.device": "cpu", "growth.fade_images": 1}
-    config = make_grow_config(preset="paper", flags=flags)
+    config = make_config("grow", preset="paper", flags=flags)
     *_, spec = route_specs(config, proggan_route(resolution))
     with TemporaryDirectory() as folder:
         candidate = CandidateTrainer(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)

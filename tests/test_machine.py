@@ -10,11 +10,10 @@ from ganas import machine
 from ganas.config import DataFacts, adjustable
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.config import resolve as resolve_translation
-from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError
 from ganas.growing.config import GrowConfig, resolve
-from ganas.growing.presets import make_grow_config
 from ganas.machine import Machine, cgroup_cores, cores, default_threads
+from ganas.presets import make_config
 from ganas.resuming import claim, keep_choices
 from ganas.store import Run
 
@@ -102,7 +101,7 @@ def test_a_run_from_before_there_was_a_choice_stays_channels_last(tmp_path: Path
 
 
 def growing(weights: str | None) -> GrowConfig:
-    config = make_grow_config(preset="tiny", flags={"data.images": "images", "metrics.features": "squeezenet:a\nb"})
+    config = make_config("grow", preset="tiny", flags={"data.images": "images", "metrics.features": "squeezenet:a\nb"})
     return resolve(config, Machine(), DataFacts({"data.digest": "i", "metrics.digest": weights}))
 
 

@@ -14,7 +14,6 @@ from ganas.cyclegan.architecture import find_architecture
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.search import search
 from ganas.cyclegan.train import train
 from ganas.cyclegan.translate import translate
@@ -26,6 +25,7 @@ from ganas.learning.timing import noise, step_seconds
 from ganas.machine import this_machine
 from ganas.paths import StrPath, as_path, visible
 from ganas.pictures import png, tile
+from ganas.presets import make_config
 from ganas.progress import Reporter, readable_seconds
 from ganas.store import Run, results_folder, write_atomically
 

@@ -13,10 +13,10 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import make_config
 from ganas.errors import is_out_of_memory
 from ganas.learning.timing import noise, step_seconds
 from ganas.machine import cores, default_threads, this_machine
+from ganas.presets import make_config
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
 ENOUGH_DISK = 5 << 30  # bytes of a run at 256² with checkpoints and samples
@@ -72,7 +72,7 @@ def _measured_speed(preset: str) -> Finding:
     rates, images, formats = {}, [], []
     for kind, architecture in (("search", None), ("train", Architecture("resnet9"))):
         flags = {"data.a": "a", "data.b": "b"} | ({"nets.layout": architecture.layout} if architecture else {})
-        config = make_config(kind, preset=preset, flags=flags)  # type: ignore[arg-type]
+        config = make_config(kind, preset=preset, flags=flags)  # type: ignore[call-overload]
         config = resolve(config, this_machine(), DataFacts({}))
         loop = trial_loop(config, find_layout(config.nets.layout), architecture)
         rates[kind] = 1 / step_seconds(loop, noise(2, config.training.batch, config.data.resolution))

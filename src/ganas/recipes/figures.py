@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import IGNORED_KEYS, make_config
+from ganas.cyclegan.presets import IGNORED_KEYS
 from ganas.cyclegan.strategies import find_strategy
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
+from ganas.presets import make_config
 from ganas.recipes.configs import job_config
 from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, RecipeJob
 from ganas.settings import split_setting
