@@ -16,6 +16,7 @@ from ganas.cli.boundary import run
 from ganas.cli.options import app
 from ganas.doctor import Finding
 from ganas.errors import GanasError, Stopped, UserError
+from ganas.recipes.figures import FIGURES
 from kill_and_resume import write_images
 from tiny import FLAGS, GANAS, ganas, write_domains
 
@@ -45,7 +46,7 @@ CONTRACT = {
     ],
     "doctor": ["--json"],
     "reproduce": [
-        *("fig3|fig4|fig5|fig6", "--out", "--scale", "--data"),
+        *("|".join(FIGURES), "--out", "--scale", "--data"),
         *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
     "data check": ["DIR|ZIP...", "--white", "--no-icc", "--json"],

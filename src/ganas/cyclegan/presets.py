@@ -1,8 +1,12 @@
 """Presets of ``ganas search`` and ``ganas train``, which set the scale of a run."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
 
-from ganas.settings import Values
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait for pydantic
+    from ganas.settings import Values
 
 
 def _tiny(kind: str) -> Values:
