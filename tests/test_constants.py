@@ -132,11 +132,8 @@ def test_what_networks_are_made_of() -> None:
     assert (build.LEAKY_SLOPE, build.WEIGHT_STD) == (0.2, 0.02)  # CycleGAN, section 7.1
     assert layers.INSTANCE_NORM_EPS == 1e-5  # instance norm, as torch's
     assert mixed.ALPHA_STD == 1e-3  # the released code's
-    assert (networks.LEAKY_SLOPE, networks.EPSILON, networks.STDDEV_GROUP_SIZE) == (
-        0.2,
-        1e-8,
-        4,
-    )  # ProgGAN, appendix A.1
+    # ProgGAN, appendix A.1
+    assert (networks.LEAKY_SLOPE, networks.EPSILON, networks.STDDEV_GROUP_SIZE) == (0.2, 1e-8, 4)
     assert networks.GAIN == 2**0.5 and architecture.BASE == 8
     seen = 1  # pixels a side that one score of PatchGAN depends on
     for slot in reversed([slot for cell in PATCHGAN.cells for slot in cell.slots]):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganas.cli.printing import fresh, print_next
 from kill_and_resume import write_images
-from tiny import FLAGS, ganas
+from tiny import FLAGS, ganas, write_domains
 
 Capture = pytest.CaptureFixture[str]
 
@@ -73,8 +73,7 @@ def test_from_a_search_to_a_translation(kind: str, here: Path, capsys: Capture) 
 
 
 def test_patchgan_is_kept_where_it_fits(here: Path, capsys: Capture) -> None:
-    write_images(here / "a", 3, seed=0)
-    write_images(here / "b", 3, seed=1)
+    write_domains(here)
     command = ("search", "--a", "a", "--b", "b", *FLAGS, "--set", "data.resolution=32", "--out", "run")
     assert ganas(*command) == 0
     words = next_words(capsys)
@@ -88,8 +87,7 @@ def test_patchgan_is_kept_where_it_fits(here: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("widths", [("--budget-params", "60K"), ("--budget-params", "60K,50K", "--budget-width", "3")])
 def test_a_budget_is_kept(widths: tuple[str, ...], here: Path, capsys: Capture) -> None:
-    write_images(here / "a", 3, seed=0)
-    write_images(here / "b", 3, seed=1)
+    write_domains(here)
     assert ganas("search", "--a", "a", "--b", "b", *FLAGS, *widths, "--out", "run") == 0
     words = next_words(capsys)
     assert ganas(*words, *SHORT) == 0

@@ -234,13 +234,13 @@ write_atomically(Path({str(path)!r}), b"half")
 
 
 def test_a_folder_that_is_no_run_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    (tmp_path / "lock").write_text("mine, too")
+    for name in (".notes.txt", "lock", "thesis.txt"):
+        (tmp_path / name).write_text("mine")
     with pytest.raises(RunError, match=r"no run of ganas \(it holds 'thesis\.txt'\): choose a new --out"):
         with Run(tmp_path).lock():
             pass
-    assert names(tmp_path) == ["lock", "thesis.txt"]
-    assert (tmp_path / "lock").read_text() == "mine, too"
+    assert names(tmp_path) == [".notes.txt", "lock", "thesis.txt"]
+    assert (tmp_path / "lock").read_text() == "mine"
 
 
 def test_a_run_that_never_began_leaves_no_trace(tmp_path: Path) -> None:

@@ -78,23 +78,8 @@ def test_output_never_raises_whatever_it_is_about_and_whoever_reads_it(
 
 
 ODD = (  # names that people, cameras and other systems give
-    *(
-        b"a b",
-        b" a",
-        b"a ",
-        b"-a",
-        b"--help",
-        b"#a",
-        b"a#b",
-        b"a'b",
-        b'a"b',
-        b"a\\b",
-        b"a\nb",
-        b"a\tb",
-        b"a%20b",
-        b"$a",
-    ),
-    *(b"a*b", b"[a]", b"{a}", b"~a", b"a;b", b"a&b", b"a=b", b"a.b.c", b"2026-11-28", b"no", b"1e5"),
+    *(b"a b", b" a", b"a ", b"-a", b"--help", b"#a", b"a#b", b"a'b", b'a"b', b"a\\b", b"a\nb", b"a\tb", b"a%20b"),
+    *(b"$a", b"a*b", b"[a]", b"{a}", b"~a", b"a;b", b"a&b", b"a=b", b"a.b.c", b"2026-11-28", b"no", b"1e5"),
     *("žluťoučký".encode(), "日本語".encode(), b"caf\xe9"),
 )
 

@@ -231,15 +231,6 @@ def test_a_kill_at_any_write_costs_nothing(
         assert not list(run.rglob("*.partial")), "what a killed process leaves behind is cleared away"
 
 
-def test_half_a_line_of_metrics_is_dropped(wholes: dict[str, Whole], tmp_path: Path) -> None:
-    whole = wholes["search"]
-    run = Path(shutil.copytree(whole.run, tmp_path / "run"))
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"nimg": 20, "loss": {"adver')
-    assert ganas(*whole.into(run)) == 0
-    assert not differences(run, whole.run)
-
-
 def test_a_second_interrupt_is_obeyed_at_once(
     wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
