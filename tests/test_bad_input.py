@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kill_and_resume import contents, differences, write_images
-from tiny import FLAGS, GANAS, ganas, write_domains
+from tiny import FLAGS, GANAS, Capture, Words, ganas, write_domains
 
 Refused = Callable[..., str]
 
@@ -29,12 +29,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def domains(home: Path) -> tuple[str | Path, ...]:
+def domains(home: Path) -> Words:
     return "--a", home / "a", "--b", home / "b"
 
 
 @pytest.fixture
-def refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+def refused(home: Path, tmp_path: Path, capsys: Capture) -> Refused:
     """Calls ganas, sees that it refuses in one line and leaves every file as it was, and returns the line."""
     capsys.readouterr()
 
@@ -73,7 +73,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("reason", BROKEN)
 def test_a_broken_image_is_named_with_its_reason(
-    reason: str, home: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+    reason: str, home: Path, tmp_path: Path, refused: Refused, capsys: Capture
 ) -> None:
     folder = write_images(tmp_path / "images", 3, seed=2)
     (folder / "odd one.jpg").write_bytes(BROKEN[reason])
@@ -178,7 +178,7 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_an_option_is_refused_by_its_name(
-    flags: list[str], said: str, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+    flags: list[str], said: str, domains: Words, tmp_path: Path, refused: Refused
 ) -> None:
     assert said in refused("search", *domains, *FLAGS, "--out", tmp_path / "run", *flags)
 
@@ -195,12 +195,7 @@ def test_an_option_is_refused_by_its_name(
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_an_option_of_train_is_refused_by_its_name(
-    flags: list[str],
-    said: str,
-    domains: tuple[str | Path, ...],
-    home: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    flags: list[str], said: str, domains: Words, home: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     command = ("train", home / "search", *domains, *FLAGS, "--out", tmp_path / "run")
     assert ganas(*command, *flags) == 2
@@ -209,7 +204,7 @@ def test_an_option_of_train_is_refused_by_its_name(
 
 
 def test_weights_of_another_layout_are_not_inherited(
-    home: Path, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+    home: Path, domains: Words, tmp_path: Path, refused: Refused
 ) -> None:
     """An architecture of another layout than the search whose supernet it is to begin with."""
     inherit = ("--set", f"training.inherit={home / 'search'}", "--out", tmp_path / "run")
@@ -228,7 +223,7 @@ def test_weights_of_another_layout_are_not_inherited(
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(
-    command: str, flags: str, domains: tuple[str | Path, ...], home: Path, tmp_path: Path, refused: Refused
+    command: str, flags: str, domains: Words, home: Path, tmp_path: Path, refused: Refused
 ) -> None:
     architecture = (home / "search",) if command == "train" else ()
     arguments = (command, *architecture, *domains, *FLAGS, *flags.split(), "--out", tmp_path / "run")
@@ -246,7 +241,7 @@ def test_a_dry_run_refuses_what_the_run_would(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_command_is_refused_by_its_name(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_is_refused_by_its_name(arguments: list[str], said: str, capsys: Capture) -> None:
     code = ganas(*arguments)
     out, err = capsys.readouterr()
     if said == "Usage":
@@ -291,7 +286,7 @@ def test_an_unknown_metric_is_named(metrics: str, said: str, home: Path, refused
     ids=["truncated", "empty", "a list", "newer schema", "other kind", "layout", "op", "id", "lacks one", "too short"],
 )
 def test_an_architecture_that_is_none_is_named(
-    edit: Callable[[str], str], said: str, home: Path, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
+    edit: Callable[[str], str], said: str, home: Path, domains: Words, tmp_path: Path, refused: Refused
 ) -> None:
     text = (home / "search" / "architecture.json").read_text()
     file = tmp_path / "architecture.json"
@@ -308,9 +303,7 @@ def _without(text: str, key: str) -> str:
     return json.dumps({name: value for name, value in json.loads(text).items() if name != key})
 
 
-def test_a_place_without_architecture_is_named(
-    home: Path, domains: tuple[str | Path, ...], tmp_path: Path, refused: Refused
-) -> None:
+def test_a_place_without_architecture_is_named(home: Path, domains: Words, tmp_path: Path, refused: Refused) -> None:
     begun = tmp_path / "begun"
     shutil.copytree(home / "search", begun)
     (begun / "architecture.json").unlink()
@@ -336,7 +329,7 @@ def searched(home: Path, tmp_path: Path) -> Path:
 
 
 def test_another_config_is_refused_with_the_difference(
-    home: Path, domains: tuple[str | Path, ...], searched: Path, tmp_path: Path, refused: Refused
+    home: Path, domains: Words, searched: Path, tmp_path: Path, refused: Refused
 ) -> None:
     begin = ("search", *domains, *FLAGS, "--out", searched)
     said = "is a run of another config (seed: 0 → 5): give the same options to resume it, or choose another --out"
@@ -367,27 +360,21 @@ def test_images_that_changed_are_said_to_have_changed(home: Path, tmp_path: Path
     assert "(seed: 0 → 5)" in refused(*begin, "--seed", "5"), "what was told comes first"
 
 
-def test_a_run_that_keeps_no_checkpoint_is_not_made_longer(
-    domains: tuple[str | Path, ...], searched: Path, refused: Refused
-) -> None:
+def test_a_run_that_keeps_no_checkpoint_is_not_made_longer(domains: Words, searched: Path, refused: Refused) -> None:
     shutil.rmtree(searched / "checkpoints")
     line = refused("search", *domains, *FLAGS, "--out", searched, "--set", "training.images=8")
     assert "(training.images: 4 → 8, and it has no checkpoint left to resume from)" in line
 
 
 @pytest.mark.parametrize("text", ["", "data: [", "schema: 1\n", "schema: 9\n", "seed: 0\n"])
-def test_a_damaged_config_is_named(
-    text: str, domains: tuple[str | Path, ...], searched: Path, refused: Refused
-) -> None:
+def test_a_damaged_config_is_named(text: str, domains: Words, searched: Path, refused: Refused) -> None:
     (searched / "config.yaml").write_text(text)
     assert f"{searched}/config.yaml" in refused("search", *domains, *FLAGS, "--out", searched)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux' /proc")
 @pytest.mark.parametrize("place", ["/proc/ganas", "/dev/null/ganas"])
-def test_a_place_that_cannot_be_written_is_named(
-    place: str, home: Path, domains: tuple[str | Path, ...], refused: Refused
-) -> None:
+def test_a_place_that_cannot_be_written_is_named(place: str, home: Path, domains: Words, refused: Refused) -> None:
     assert place in refused("search", *domains, *FLAGS, "--out", place)
     assert place in refused("translate", home / "train", home / "a", place, "--direction", "ab")
     assert place in refused("demo", "--out", place)
@@ -405,7 +392,7 @@ def test_translate_takes_one_of_two_directions(home: Path, tmp_path: Path, refus
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
-    home: Path, domains: tuple[str | Path, ...], small_disk: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, domains: Words, small_disk: Path, capsys: Capture
 ) -> None:
     begin = ("search", *domains, *FLAGS, "--out", small_disk / "run")
     ballast = small_disk / "ballast"

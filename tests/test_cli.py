@@ -18,7 +18,7 @@ from ganas.doctor import Finding
 from ganas.errors import GanasError, Stopped, UserError
 from ganas.recipes.figures import FIGURES
 from kill_and_resume import write_images
-from tiny import FLAGS, GANAS, ganas, write_domains
+from tiny import FLAGS, GANAS, Capture, ganas, write_domains
 
 # Scripts rely on these: a change here is a change in CHANGELOG.md.
 CONTRACT = {
@@ -73,7 +73,7 @@ def _shown(parameter: Any) -> str:
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_a_command_explains_itself_in_few_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_explains_itself_in_few_flags(name: str, capsys: Capture) -> None:
     assert ganas(*name.split(), "--help") == 0
     out, err = capsys.readouterr()
     assert "Usage:" in out and not err
@@ -112,9 +112,7 @@ def test_without_arguments_it_shows_its_help() -> None:
 # ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_json_is_one_object_on_stdout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_one_object_on_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     a, b = (write_images(tmp_path / name, 4, seed=seed) for seed, name in enumerate("ab"))
     expected = {
         ("evaluate", "--real", a, "--fake", b): {"scores", "protocol"},
@@ -133,7 +131,7 @@ def test_json_is_one_object_on_stdout(
         assert not capsys.readouterr().out.startswith("{"), "for people it is text"
 
 
-def test_results_go_to_stdout_and_progress_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_go_to_stdout_and_progress_to_stderr(tmp_path: Path, capsys: Capture) -> None:
     domains = write_domains(tmp_path)
     assert ganas("search", *domains, *FLAGS, "--out", tmp_path / "run") == 0
     out, err = capsys.readouterr()
@@ -146,7 +144,7 @@ def test_results_go_to_stdout_and_progress_to_stderr(tmp_path: Path, capsys: pyt
     assert "\x1b" not in out + err, "no escape codes where nobody looks"
 
 
-def test_dry_run_prints_config_and_cost_and_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prints_config_and_cost_and_does_nothing(tmp_path: Path, capsys: Capture) -> None:
     domains = write_domains(tmp_path)
     for arguments in (("search",), ("train", "resnet9", "--width", "3")):
         resolution = () if "search" in arguments else ("--resolution", "32")
@@ -191,9 +189,7 @@ class BackendCompilerFailed(RuntimeError):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_exceptions_become_one_line_and_a_code(
-    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exceptions_become_one_line_and_a_code(error: BaseException, code: int, line: str, capsys: Capture) -> None:
     def command() -> None:
         raise error
 

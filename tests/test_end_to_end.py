@@ -16,13 +16,11 @@ from ganas.progress import Reporter
 from ganas.records import read_run
 from ganas.store import Run
 from kill_and_resume import contents, write_images
-from tiny import FLAGS, ganas, write_domains
+from tiny import FLAGS, Capture, ganas, write_domains
 
 SHARED = Path(__file__).parents[2] / "shared"  # real images and weights, where somebody has put them
 DATA = SHARED / "data"
 SQUEEZENET = SHARED / "weights" / "squeezenet1_1_features.safetensors"
-
-Capture = pytest.CaptureFixture[str]
 
 
 def scores(capsys: Capture, real: Path, fake: Path, *more: str) -> dict[str, float]:

@@ -11,9 +11,7 @@ from PIL import Image
 
 from ganas.cli.printing import fresh, print_next
 from kill_and_resume import write_images
-from tiny import FLAGS, ganas, write_domains
-
-Capture = pytest.CaptureFixture[str]
+from tiny import FLAGS, Capture, ganas, write_domains
 
 # beside the printed words, to make it short
 SHORT = ("--set", "training.images=4", "--set", "training.batch=2", "--set", "nets.discriminator_width=2")

@@ -14,7 +14,7 @@ from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
 from ganas.presets import make_config
 from ganas.store import Run
 from kill_and_resume import contents
-from tiny import FLAGS, ganas, write_domains
+from tiny import FLAGS, Capture, ganas, write_domains
 
 GROWN = GrowthArchitecture(latent=4, channels=8)
 
@@ -103,7 +103,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {  # what takes a path: the c
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_wrong_is_refused_in_one_line(
-    command: str, kind: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, kind: str, home: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     words, right = COMMANDS[command]
     if kind in right:
