@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganas.errors import DataError, RunError
-from ganas.store import Run, atomic_file, write_atomically, write_new
+from ganas.store import Run, atomic_file, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -61,7 +61,7 @@ def test_a_new_file_replaces_none_that_came_meanwhile(
             path.write_bytes(b"theirs")
     assert path.read_bytes() == b"theirs" and names(tmp_path) == ["file.bin"]
     path.unlink()
-    write_new(path, b"mine")
+    write_atomically(path, b"mine", new=True)
     assert path.read_bytes() == b"mine" and names(tmp_path) == ["file.bin"]
 
 

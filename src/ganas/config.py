@@ -280,11 +280,6 @@ def types(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def sections(model: type[BaseModel]) -> list[str]:
-    """The names of a config's sections."""
-    return [name for name, field in model.model_fields.items() if _section(field)]
-
-
 def adjustable(model: type[Config]) -> dict[str, Adjustable]:
     """The values that may change when a run resumes, by key."""
     return dict(_marked(model, Adjustable))
