@@ -103,12 +103,6 @@ def test_help_imports_no_torch() -> None:
     assert done.stdout.count("Usage:") == len(CONTRACT) + 1
 
 
-def test_without_arguments_it_shows_its_help() -> None:
-    done = subprocess.run([GANAS], capture_output=True, text=True)
-    assert "Usage: ganas" in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-
-
 # ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -102,14 +102,6 @@ def test_what_does_not_go_together(
     assert said in line
 
 
-def test_a_run_whose_images_changed_is_not_measured_on_them(tmp_path: Path, capsys: Capture) -> None:
-    domains = write_domains(tmp_path, 100, 100)
-    assert ganas("train", "resnet6", *domains, *SMALL, "--out", tmp_path / "run") == 0
-    write_images(tmp_path / "a", 1, seed=77)
-    assert ganas("evaluate", tmp_path / "run") == 2
-    assert "changed since" in capsys.readouterr().err
-
-
 def test_a_generator_is_not_judged_in_the_other_direction(home: Path, capsys: Capture) -> None:
     file = home / "train" / "model" / "generator_ab.safetensors"
     assert ganas("evaluate", file, "--a", home / "test_a", "--b", home / "test_b") == 2
@@ -133,7 +125,7 @@ def test_folders_of_different_counts_are_refused_before_they_are_measured(home: 
     assert "different protocols cannot be compared: fake_pixels" in capsys.readouterr().err
 
 
-def test_a_network_that_changed_is_not_taken_for_the_runs_own(tmp_path: Path, capsys: Capture) -> None:
+def test_a_network_or_images_that_changed_are_not_taken_for_the_runs_own(tmp_path: Path, capsys: Capture) -> None:
     from safetensors.torch import save_file
     from torchvision.models import squeezenet1_1
 
@@ -157,6 +149,9 @@ def test_a_network_that_changed_is_not_taken_for_the_runs_own(tmp_path: Path, ca
     assert f"the weights of metrics.features ('{features}') have changed since" in capsys.readouterr().err
     (tmp_path / "weights.safetensors").unlink()
     assert ganas("evaluate", tmp_path / "run", "--metrics", "swd") == 0, "which needs none"
+    write_images(tmp_path / "a", 1, seed=77)
+    assert ganas("evaluate", tmp_path / "run", "--metrics", "swd") == 2
+    assert f"the images of '{tmp_path}/a' changed since" in capsys.readouterr().err
 
 
 def test_repeats_go_on_where_they_were(tmp_path: Path, capsys: Capture) -> None:
