@@ -31,12 +31,6 @@ from ganas.store import Run
 Step = Callable[[], object]
 
 
-def images(resolution: int, batch: int) -> tuple[Tensor, Tensor]:
-    """Noise in [-1, 1]: two batches [n, 3, r, r]."""
-    a, b = torch.rand(2, batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return a, b
-
-
 def our_loop(
     kind: str,
     layout: str,
@@ -106,7 +100,7 @@ def plain(resolution: int, precision: str, width: int = 64, discriminator_width:
     adams = [torch.optim.Adam(nets.parameters(), lr=2e-4, betas=(0.5, 0.999)) for nets in (generators, discriminators)]
     pools = [ImagePool(50), ImagePool(50)]
     draws = torch.Generator().manual_seed(0)
-    a, b = images(resolution, batch)
+    a, b = noise(2, batch, resolution)
     l1, mse = nn.L1Loss(), nn.MSELoss()
 
     def real(scores: Tensor) -> Tensor:
@@ -158,7 +152,7 @@ def public(checkout: str, resolution: int, precision: str, width: int = 16) -> S
     with redirect_stdout(sys.stderr):
         model: Any = CycleGANASModel(options)
     model.set_tau(0)
-    a, b = images(resolution, 1)
+    a, b = noise(2, 1, resolution)
     model.set_input([{"A": a, "B": b, "A_paths": "", "B_paths": ""}])
 
     def step() -> None:
@@ -180,7 +174,7 @@ def grown(resolution: int, precision: str, channels: int = 512, batch: int = 16,
     *_, spec = route_specs(config, proggan_route(resolution))
     with TemporaryDirectory() as folder:
         candidate = CandidateTrainer(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)
-    images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    (images,) = noise(1, batch, resolution)
     return lambda: candidate.loop.step(images)
 
 
@@ -224,7 +218,7 @@ def zoo(checkout: str, resolution: int, precision: str, channels: int = 512, bat
     while side < resolution:
         gan.addScale(channels)
         side *= 2
-    images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    (images,) = noise(1, batch, resolution)
 
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
