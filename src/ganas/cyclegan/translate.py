@@ -190,12 +190,12 @@ def translate(
         if not (source.is_file() and is_image_name(source.name)):
             raise DataError(f"the output {str(output)!r} is an image file, but the input is not: give a folder")
         refuse_existing(output)
-        check_suffix(output)
+        kind = check_suffix(output)
         images = open_source(source, white=white, icc=icc)
         Reporter().note(notes_of(images))
         image = _tensor(images, 0)
         with _fits_memory(source.name, image):
-            write_atomically(output, encoded(translator(image[None])[0], output), new=True)
+            write_atomically(output, encoded(translator(image[None])[0], kind), new=True)
         return 1
     refuse_used(output)
     images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)

@@ -107,9 +107,9 @@ def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, a
 
     if as_grid or (names_image(output) and not output.is_dir()):
         refuse_existing(output)
-        check_suffix(output)
+        kind = check_suffix(output)
         all_images = torch.stack([image for _, image in images()])
-        write_atomically(output, encoded(grid(all_images) if count > 1 else all_images[0], output), new=True)
+        write_atomically(output, encoded(grid(all_images) if count > 1 else all_images[0], kind), new=True)
         return count
     with results_folder(output):
         for number, image in images():
