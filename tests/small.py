@@ -38,8 +38,7 @@ def small_gan(config: RunConfig, seed: int = 0) -> CycleGAN:
     """The networks that the config asks for."""
     layout = LAYOUTS[config.nets.layout]
     architecture = None if config.search else Architecture(layout.name)
-    config = config.model_copy(update={"seed": seed})
-    return open_gan(config, layout, architecture)
+    return open_gan(config.model_copy(update={"seed": seed}), layout, architecture)
 
 
 def small_loop(

@@ -11,9 +11,7 @@ from PIL import Image
 
 from ganas.cli.printing import fresh, print_next
 from kill_and_resume import write_images
-from tiny import FLAGS, ganas
-
-Capture = pytest.CaptureFixture[str]
+from tiny import FLAGS, Capture, ganas, write_domains
 
 # beside the printed words, to make it short
 SHORT = ("--set", "training.images=4", "--set", "training.batch=2", "--set", "nets.discriminator_width=2")
@@ -70,8 +68,7 @@ def test_from_a_search_to_a_translation(kind: str, here: Path, capsys: Capture) 
 
 
 def test_patchgan_is_kept_where_it_fits(here: Path, capsys: Capture) -> None:
-    write_images(here / "a", 3, seed=0)
-    write_images(here / "b", 3, seed=1)
+    write_domains(here)
     command = ("search", "--a", "a", "--b", "b", *FLAGS, "--set", "data.resolution=32", "--out", "run")
     assert ganas(*command) == 0
     words = next_words(capsys)
@@ -85,8 +82,7 @@ def test_patchgan_is_kept_where_it_fits(here: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("widths", [("--budget-params", "60K"), ("--budget-params", "60K,50K", "--budget-width", "3")])
 def test_a_budget_is_kept(widths: tuple[str, ...], here: Path, capsys: Capture) -> None:
-    write_images(here / "a", 3, seed=0)
-    write_images(here / "b", 3, seed=1)
+    write_domains(here)
     assert ganas("search", "--a", "a", "--b", "b", *FLAGS, *widths, "--out", "run") == 0
     words = next_words(capsys)
     assert ganas(*words, *SHORT) == 0

@@ -174,8 +174,7 @@ def _open_validation(
     reporter: Reporter,
 ) -> Validation:
     """Open the images that the run was validated on, with whatever device this machine has."""
-    here = config.model_copy(update={"training": config.training.model_copy(update={"device": "auto"})})
-    domains = open_domains(here, find_layout(config.nets.layout))
+    domains = open_domains(config.with_values({"training.device": "auto"}), find_layout(config.nets.layout))
     for key, digest in domains.facts.digests.items():
         if config.value(key) != digest:
             name = config.data.a if key == "data.digest_a" else config.data.b

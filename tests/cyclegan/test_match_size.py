@@ -9,9 +9,9 @@ from ganas.cyclegan.architecture import Architecture, find_architecture, random_
 from ganas.cyclegan.config import NetsConfig
 from ganas.cyclegan.layout import GENERATORS, find_layout
 from ganas.cyclegan.match_size import match_widths
-from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.size import describe_sizes, generator_sizes, parameters
 from ganas.errors import ArchitectureError, ConfigError
+from ganas.presets import make_config
 from tiny import FLAGS, ganas, write_domains
 
 DRAWN = random_architecture(find_layout("framed"), 3)

@@ -13,7 +13,7 @@ from ganas.data.listing import list_images
 from ganas.data.sources import check_overlap, check_source, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.paths import SYSTEM_NAMES
-from ganas.pictures import encoded, png
+from ganas.pictures import check_suffix, encoded, png
 
 Make = Callable[[Path, dict[str, bytes]], Path]
 
@@ -59,7 +59,8 @@ def test_results_alone_are_read(tmp_path: Path, make: Make) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_results_are_recognized_in_every_format_with_a_software_tag(tmp_path: Path, suffix: str) -> None:
     folder = folder_of(tmp_path, DATA)
-    (folder / f"made{suffix}").write_bytes(encoded(torch.zeros(3, 8, 8, dtype=torch.uint8), Path(f"made{suffix}")))
+    made = folder / f"made{suffix}"
+    made.write_bytes(encoded(torch.zeros(3, 8, 8, dtype=torch.uint8), check_suffix(made)))
     assert open_source(folder).names == ("a.png", "sub/b.png")
     assert check_source(folder).count == 2
 

@@ -14,7 +14,6 @@ from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig, WassersteinConfig
 from ganas.growing.model import discriminator_loss
-from ganas.growing.presets import make_grow_config
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector, make_images
 from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops
@@ -22,6 +21,7 @@ from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
 from ganas.layers import upsample
+from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -39,7 +39,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GrowConfig:
     flags = {"data.images": str(folder), "data.resolution": 32, "base.latent": 4, "base.channels": [8]}
     flags |= {"training.batch": 4, "training.images": 32, "training.ema_half_life": 8, "training.precision": "float32"}
     flags |= {"training.log_every": 8, "training.checkpoint_every": 8, "metrics.images": 16, "growth.fade_images": 16}
-    config, _ = open_images(make_grow_config(preset="tiny", flags=flags))
+    config, _ = open_images(make_config("grow", preset="tiny", flags=flags))
     return config
 
 
@@ -196,7 +196,7 @@ def test_decoding_again_gives_the_same_images(tmp_path: Path, white: float | Non
         pixels = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype(np.uint16)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
-    config, source = open_images(make_grow_config(preset="tiny", flags=flags))
+    config, source = open_images(make_config("grow", preset="tiny", flags=flags))
     squares = open_center_crops(Run(tmp_path / "run"), config)
     assert np.array_equal(squares, center_crops(source, 32))
     assert squares.max() == (255 if white is None else 127)

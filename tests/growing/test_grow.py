@@ -20,8 +20,8 @@ import pytest
 from ganas.growing.architecture import GrowthArchitecture, parse_layer
 from ganas.growing.candidates import candidates, cost
 from ganas.growing.forecast import Timing
-from ganas.growing.presets import make_grow_config
 from ganas.growing.run import dry_run, grow
+from ganas.presets import make_config
 from ganas.store import Run
 from in_process import InProcess
 from kill_and_resume import write_images
@@ -65,7 +65,7 @@ def _cache(cache: Path) -> None:
 def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed search, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
+    config = make_config("grow", preset="tiny", flags={"data.images": str(images)} | SETTINGS)
     grow(config, out, executor=InProcess())
     return out
 
@@ -127,9 +127,9 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
 def test_a_dry_run_at_the_papers_scale_quotes_its_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
-    _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
+    _, lines = dry_run(make_config("grow", preset="paper", flags=flags))
     assert "580 GPU-days" in lines[-1]
-    _, lines = dry_run(make_grow_config(preset="tiny", flags=flags))
+    _, lines = dry_run(make_config("grow", preset="tiny", flags=flags))
     assert "580 GPU-days" not in "".join(lines)
 
 

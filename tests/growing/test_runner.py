@@ -12,12 +12,12 @@ from ganas.growing.candidates import Spec, read_spec, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, Record, read_history
 from ganas.growing.plan import baseline_route, growth_space, remaining_stages
-from ganas.growing.presets import make_grow_config
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError, seconds_left
 from ganas.growing.topk import uniform
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
+from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -75,7 +75,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 
 def config(**settings: object) -> GrowConfig:
     given = {"data.resolution": 32, "growth.depth": 4, "growth.keep": 2, "growth.filters": [8, 16]} | settings
-    return make_grow_config(preset="tiny", flags={"data.images": "images", **given})
+    return make_config("grow", preset="tiny", flags={"data.images": "images", **given})
 
 
 def run(folder: Path, executor: Oracle, settings: GrowConfig | None = None) -> GrowResult:

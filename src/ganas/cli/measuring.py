@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import AsJson, Features, NoIcc, White, app, data_app, refuse_both
+from ganas.cli import options
+from ganas.cli.options import app, data_app, refuse_both
 from ganas.cli.printing import echo, print_table
 from ganas.errors import ConfigError, shown
 from ganas.metrics.measurement import METRICS
@@ -27,18 +28,18 @@ def evaluate(
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
     ] = None,
-    features: Features = None,
+    features: options.Features = None,
     images: Annotated[
         int | None, typer.Option("--images", metavar="N", min=2, help="Evaluate a random sample of N images. [all]")
     ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples for 95 % intervals.")
     ] = 0,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that cannot be read.")] = False,
-    white: White = None,
-    no_icc: NoIcc = False,
+    skip_bad: options.SkipBad = False,
+    white: options.White = None,
+    no_icc: options.NoIcc = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate images, or both directions of a run; the key of a score names its protocol.
 
@@ -72,7 +73,7 @@ def evaluate(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """Describe this machine, and what it means for a run."""
     from ganas.doctor import examine
 
@@ -87,9 +88,9 @@ def doctor(as_json: AsJson = False) -> None:
 @data_app.command("check")
 def data_check(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
-    white: White = None,
-    no_icc: NoIcc = False,
-    as_json: AsJson = False,
+    white: options.White = None,
+    no_icc: options.NoIcc = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count images, find broken files, and compare the sizes of two domains."""
     from ganas.data.sources import check_source

@@ -203,14 +203,12 @@ def resolve(config: RunConfig, machine: Machine, data: DataFacts) -> RunConfig:
     device = machine.device(training.device)
     best = machine.memory_format(config.kind, device, machine.precision(device, training.precision))
     images = training.images or data.epoch_images * (training.epochs or 1)
-    update: dict[str, dict[str, Any]] = {
-        "training": {
-            "images": ceil(images / training.batch) * training.batch,
-            "epochs": None,
-            "inherit": training.inherit and training.inherit.absolute(),
-            "memory_format": best if training.memory_format == "auto" else training.memory_format,
-        },
-        "metrics": {"select": default_metric(metrics.features) if metrics.select == "auto" else metrics.select},
+    update = {
+        "training.images": ceil(images / training.batch) * training.batch,
+        "training.epochs": None,
+        "training.inherit": training.inherit and training.inherit.absolute(),
+        "training.memory_format": best if training.memory_format == "auto" else training.memory_format,
+        "metrics.select": default_metric(metrics.features) if metrics.select == "auto" else metrics.select,
     }
     return resolve_sections(config, machine, data, update)
 

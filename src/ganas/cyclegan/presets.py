@@ -1,12 +1,12 @@
 """Presets of ``ganas search`` and ``ganas train``, which set the scale of a run."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from __future__ import annotations
 
-from ganas.config import validate
-from ganas.cyclegan.config import RunConfig
-from ganas.errors import ConfigError
-from ganas.settings import Values, nest, read_settings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait for pydantic
+    from ganas.settings import Values
 
 
 def _tiny(kind: str) -> Values:
@@ -119,24 +119,3 @@ IGNORED_KEYS = {  # keys that a kind of run ignores
     "search": ("metrics.select", "training.inherit"),
     "train": ("search", "nets.mixing", "nets.layout"),  # the architecture determines the layout
 }
-
-
-def make_config(
-    kind: Literal["search", "train"],
-    *,
-    preset: str,
-    flags: Values,  # "section.key" -> value; None: not set
-    settings: Iterable[str] = (),  # from --set, "section.key=value"
-) -> RunConfig:
-    """Combine and validate defaults, preset, flags and ``--set``; raises `ConfigError` that names the value."""
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    values = PRESETS[preset](kind)
-    values.update({key: value for key, value in flags.items() if value is not None})
-    overrides = read_settings(RunConfig, kind, IGNORED_KEYS[kind], settings)
-    for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
-        if one in overrides and other not in overrides:
-            values.pop(other, None)
-    values.update(overrides)
-    document = nest({"kind": kind, **({"search": {}} if kind == "search" else {})}, values)
-    return validate(RunConfig, document)

@@ -31,7 +31,7 @@ from ganas.model_file import intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png
 from ganas.progress import Reporter
-from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
+from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically
 
 BATCH_PIXELS = 1 << 20  # of a batch, approximately
 UNFINISHED = ".ganas-unfinished"  # holds PNGs until all are written; inside the output, which may be a mount
@@ -190,12 +190,12 @@ def translate(
         if not (source.is_file() and is_image_name(source.name)):
             raise DataError(f"the output {str(output)!r} is an image file, but the input is not: give a folder")
         refuse_existing(output)
-        check_suffix(output)
+        kind = check_suffix(output)
         images = open_source(source, white=white, icc=icc)
         Reporter().note(notes_of(images))
         image = _tensor(images, 0)
         with _fits_memory(source.name, image):
-            write_new(output, encoded(translator(image[None])[0], output))
+            write_atomically(output, encoded(translator(image[None])[0], kind), new=True)
         return 1
     refuse_used(output)
     images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -161,10 +161,9 @@ class GrowConfig(Config):
 def resolve(config: GrowConfig, machine: Machine, data: DataFacts) -> GrowConfig:
     """Fill in what depends on the machine and on the data. A candidate has one thread, whatever runs beside it."""
     training, metrics = config.training, config.metrics
-    lengths = {
-        name: ceil(count / training.batch) * training.batch
-        for name, count in (("images", training.images), ("final_images", training.final_images))
+    update = {
+        "training.images": ceil(training.images / training.batch) * training.batch,
+        "training.final_images": ceil(training.final_images / training.batch) * training.batch,
+        "metrics.select": ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select,
     }
-    select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
-    update: dict[str, dict[str, Any]] = {"training": lengths, "metrics": {"select": select}}
     return resolve_sections(config, replace(machine, threads=1), data, update)

@@ -1,11 +1,12 @@
 """Presets of ``ganas grow``, which set the scale of a run."""
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
 
-from ganas.config import validate
-from ganas.errors import ConfigError
-from ganas.growing.config import GrowConfig
-from ganas.settings import Values, nest, read_settings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait for pydantic
+    from ganas.settings import Values
 
 PRESETS: Mapping[str, Values] = {
     # A few minutes on two cores, for any images: a smoke test, not good images.
@@ -76,12 +77,3 @@ PRESETS: Mapping[str, Values] = {
 }
 IGNORED_KEYS = ("growth.route", "training.decay")  # keys that a growing search ignores
 WASSERSTEIN: Values = {"training.lr": 1e-3, "training.betas": [0.0, 0.99], "training.decay": 0}  # Karras et al. 2018
-
-
-def make_grow_config(*, preset: str, flags: Values, settings: Iterable[str] = ()) -> GrowConfig:
-    """Combine and validate defaults, preset, flags and ``--set``; raises `ConfigError` that names the value."""
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    overrides = read_settings(GrowConfig, "grow", IGNORED_KEYS, settings)
-    given = {key: value for key, value in flags.items() if value is not None}
-    return validate(GrowConfig, nest({"kind": "grow"}, WASSERSTEIN | PRESETS[preset] | given | overrides))

@@ -17,7 +17,7 @@ from ganas.model_file import intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png, tile
 from ganas.progress import Reporter
-from ganas.store import Run, refuse_existing, results_folder, write_atomically, write_new
+from ganas.store import Run, refuse_existing, results_folder, write_atomically
 
 COLUMNS = 8  # of a sample grid
 BATCH = 64  # images generated at once
@@ -107,9 +107,9 @@ def sample(run: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, as_
 
     if as_grid or (names_image(output) and not output.is_dir()):
         refuse_existing(output)
-        check_suffix(output)
+        kind = check_suffix(output)
         all_images = torch.stack([image for _, image in images()])
-        write_new(output, encoded(grid(all_images) if count > 1 else all_images[0], output))
+        write_atomically(output, encoded(grid(all_images) if count > 1 else all_images[0], kind), new=True)
         return count
     with results_folder(output):
         for number, image in images():

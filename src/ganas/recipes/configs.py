@@ -7,8 +7,8 @@ from ganas.config import adjustable, load_config, network_of
 from ganas.cyclegan.architecture import Architecture, find_architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.match_size import match_widths
-from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError, shown
+from ganas.presets import make_config
 from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, RecipeFolder, RecipeJob
 from ganas.settings import Values
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import IGNORED_KEYS, make_config
+from ganas.cyclegan.presets import IGNORED_KEYS
 from ganas.cyclegan.strategies import find_strategy
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
+from ganas.presets import make_config
 from ganas.recipes.configs import job_config
 from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, RecipeJob, Value
 from ganas.settings import split_setting
