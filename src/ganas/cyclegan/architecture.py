@@ -8,24 +8,25 @@ section 3.2). No torch here.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
-from ganas.document import check_id, content_id, parsing, read_document, write_document
+from ganas.document import ArchitectureDocument
 from ganas.errors import ArchitectureError, RunError
 from ganas.paths import StrPath, as_path
 from ganas.store import Run
-
-KIND = "cyclegan"
 
 Ops = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(ArchitectureDocument):
     """The ops of a CycleGAN's four networks, slot by slot. Validated against its layout on creation."""
+
+    kind: ClassVar[str] = "cyclegan"
 
     layout: str
     generator_ab: Ops = ()
@@ -42,28 +43,12 @@ class Architecture:
         """The ops of one of the four `NETWORKS`, one per searched slot."""
         return getattr(self, network)  # type: ignore[no-any-return]
 
-    @property
-    def id(self) -> str:
-        """Ten hex digits that depend only on the content."""
-        return content_id(KIND, self._content())
-
     def _content(self) -> dict[str, Any]:
         return {"layout": self.layout, **{name: list(self.ops(name)) for name in NETWORKS}}
 
-    def to_json(self) -> str:
-        """The text of an ``architecture.json``."""
-        return write_document(KIND, self._content())
-
     @classmethod
-    def from_json(cls, text: str, origin: str = "architecture") -> Self:
-        """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        document = read_document(text, origin, "architecture", kind=KIND, error=ArchitectureError)
-        with parsing(origin, ArchitectureError):
-            architecture = cls(
-                layout=str(document["layout"]), **{name: tuple(map(str, document[name])) for name in NETWORKS}
-            )
-        check_id(document, architecture.id, origin, ArchitectureError)
-        return architecture
+    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+        return cls(str(content["layout"]), **{name: tuple(map(str, content[name])) for name in NETWORKS})
 
     def __str__(self) -> str:
         """One human-readable line; a repeated op is counted, as in ``5×conv3``."""

@@ -16,11 +16,11 @@ from ganas.config import (
     Located,
     Positive,
     Rate,
+    ScoringConfig,
     Section,
     Weight,
     Width,
     one_of,
-    refuse_distance_without_network,
     resolve_sections,
 )
 from ganas.cyclegan.sampling import SAMPLERS
@@ -141,22 +141,13 @@ class TrainingConfig(LearningConfig):
         return self
 
 
-class MetricsConfig(Section):
+class MetricsConfig(ScoringConfig):
     """How a checkpoint is selected."""
 
     # auto: kid with a feature network, else swd; last: the last checkpoint, though scores are still recorded
     select: Annotated[str, one_of(lambda: ["auto", *distance_names(), "last"])] = "auto"
-    # feature network, such as squeezenet:weights.safetensors
-    features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
-    split: Literal["validation", "test"] = (
-        "validation"  # images to score on; selection on test images is biased, and labelled as such
-    )
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        refuse_distance_without_network(self.select, self.features)
-        return self
+    # images to score on; selection on test images is biased, and labelled as such
+    split: Literal["validation", "test"] = "validation"
 
 
 class RunConfig(Config):
@@ -189,12 +180,6 @@ class RunConfig(Config):
     def split_seed(self) -> int:
         """The seed that selects the held-out images."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
-
-    @property
-    def device(self) -> str:
-        """The device of the networks; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
 
 
 def resolve(config: RunConfig, machine: Machine, data: DataFacts) -> RunConfig:

@@ -51,10 +51,6 @@ class CycleGAN(GAN):
                 network, choose = layout.discriminator, _choose(layout, architecture, name, grouping)
             setattr(self, name, build(network, discriminator_width, choose))
 
-    def network(self, name: str) -> Network:
-        """Return one of the four networks by name."""
-        return getattr(self, name)  # type: ignore[no-any-return]
-
     @property
     def generators(self) -> dict[str, Network]:
         """The generators by name."""

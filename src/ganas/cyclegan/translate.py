@@ -27,11 +27,11 @@ from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.document import SCHEMA
 from ganas.errors import ConfigError, DataError, RunError, is_out_of_memory, shown
-from ganas.model_file import intact, read_metadata, write_model
+from ganas.model_file import find_model, intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png
 from ganas.progress import Reporter
-from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
+from ganas.store import refuse_existing, refuse_used, results_folder, write_atomically, write_new
 
 BATCH_PIXELS = 1 << 20  # of a batch, approximately
 UNFINISHED = ".ganas-unfinished"  # holds PNGs until all are written; inside the output, which may be a mount
@@ -93,15 +93,9 @@ def _read_info(content: bytes) -> GeneratorInfo:
 
 
 def find_generator(path: Path, direction: Direction) -> Path:
-    """Find the generator file in a run or in a copied model folder; `path` may also be the file itself."""
-    in_run = Run(path).generator(direction)
-    name = in_run.name
-    for file in (path, in_run, path / name):
-        if file.is_file():
-            return file
-    if not path.exists():
-        raise RunError(f"there is no run {str(path)!r}: give the folder that ganas train wrote")
-    raise RunError(f"{str(path)!r} holds no {name}: give a run of ganas train that has a checkpoint")
+    """Find the generator of a direction, as in `find_model`."""
+    run = "a run of ganas train that has a checkpoint"
+    return find_model(path, f"generator_{direction}.safetensors", command="ganas train", run=run)
 
 
 class Translator:
