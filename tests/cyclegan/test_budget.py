@@ -18,10 +18,10 @@ from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfi
 from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, find_layout
-from ganas.cyclegan.model import CycleGAN, ImagePool
+from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.cyclegan.size import macs, parameters
+from ganas.cyclegan.steps import open_loop, open_pools
 from ganas.errors import ConfigError, RunError
 from ganas.store import Run
 from tiny import FLAGS, ganas, write_domains
@@ -165,9 +165,7 @@ def test_in_two_steps_the_penalty_is_for_alphas_alone(tmp_path: Path) -> None:
         settings = config(budget_ab=limit, budget_ba=limit, strategy="tf")
         gan = open_gan(settings, LAYOUT, None)
         budget = budget_of(settings, tmp_path)
-        loop = open_loop(
-            gan, build_phases(gan, {d: ImagePool(2) for d in "ab"}, settings, budget.terms), None, settings
-        )
+        loop = open_loop(gan, open_pools(settings), settings, penalty=budget.terms)
         image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
         loop.step(image, image, image, image)
         alphas = {id(alpha) for some in gan.alphas().values() for alpha in some}

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganas.cyclegan.config import RunConfig, SearchConfig
+from ganas.cyclegan.config import LossConfig, RunConfig, SearchConfig
 from ganas.cyclegan.grouping import merge_all, naive, split_dilated
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS
 from ganas.cyclegan.mixed import draw, mixtures
-from ganas.cyclegan.model import CycleGAN, LossWeights, discriminator_loss, generator_loss
+from ganas.cyclegan.model import CycleGAN, discriminator_loss, generator_loss
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.learning.loop import Loop
 from small import noise, small_config, small_loop
@@ -38,8 +38,8 @@ def gradients(gan: CycleGAN, sampling: str, batch: tuple[Tensor, Tensor]) -> dic
     gan.zero_grad()
     for network in gan.children():
         draw(network, SAMPLERS[sampling], 1.0, torch.Generator().manual_seed(0))
-    terms, fakes = generator_loss(gan, *batch, adversarial="lsgan", weights=LossWeights())
-    terms |= discriminator_loss(gan, *batch, fakes, adversarial="lsgan")
+    terms, fakes = generator_loss(gan, *batch, LossConfig())
+    terms |= discriminator_loss(gan, *batch, fakes, LossConfig())
     torch.stack([term.double() for term in terms.values()]).sum().backward()
     found = {f"fake {domain}": fake for domain, fake in fakes._asdict().items()}
     for name in NETWORKS:

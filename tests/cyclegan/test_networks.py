@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganas.cyclegan.config import SearchConfig
-from ganas.cyclegan.model import LossWeights, generator_loss
+from ganas.cyclegan.config import LossConfig, SearchConfig
+from ganas.cyclegan.model import generator_loss
 from ganas.cyclegan.networks import MEMORY_FORMATS
 from ganas.learning.loop import Loop
 from ganas.machine import keep_freed_memory
@@ -48,7 +48,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass(layout: str, search: Sea
         known = {parameter.untyped_storage().data_ptr() for parameter in loop.gan.parameters()}
         loop.draw(("generator_ab", "generator_ba", "discriminator_a", "discriminator_b"), 0, torch.Generator())
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            terms, _ = generator_loss(loop.gan, *noise(loop.config), adversarial="lsgan", weights=LossWeights())
+            terms, _ = generator_loss(loop.gan, *noise(loop.config), LossConfig())
         kept.append(sum(t.untyped_storage().nbytes() for key, t in storages.items() if key not in known))
         del terms
     assert kept[1] < 0.6 * kept[0]

@@ -14,16 +14,15 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganas.cyclegan import phases
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import draw
-from ganas.cyclegan.model import CycleGAN, ImagePool
+from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import alphas_of, assign_roles, build_phases, open_loop, step_sources
 from ganas.cyclegan.sampling import SAMPLERS, Sampler
 from ganas.cyclegan.search import search
+from ganas.cyclegan.steps import assign_roles, build_phases, open_loop, open_pools, step_sources
 from ganas.cyclegan.strategies import STRATEGIES, SearchStrategy
 from ganas.data.loaders import Batches, halves, to_images
 from ganas.data.sources import ImageSource, open_source
@@ -82,7 +81,7 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
     steps = 0
 
     def learners(gan: CycleGAN) -> str:
-        alphas = {id(alpha) for network in NETWORKS for alpha in alphas_of(gan.network(network))}
+        alphas = {id(alpha) for alphas in gan.alphas().values() for alpha in alphas}
         found = {"alphas" if id(p) in alphas else "weights" for p in gan.parameters() if p.requires_grad}
         return " and ".join(sorted(found))
 
@@ -90,10 +89,10 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
         seen.append(Seen(which, learners(gan), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
         return {which: torch.stack([p.square().sum() for p in gan.parameters() if p.requires_grad]).sum()}
 
-    def generators(gan: CycleGAN, a: Tensor, b: Tensor, **_: Any) -> tuple[dict[str, Tensor], phases.Fakes]:
-        return loss("generators", gan, a, b), phases.Fakes(a, b)
+    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any) -> tuple[dict[str, Tensor], steps.Fakes]:
+        return loss("generators", gan, a, b), steps.Fakes(a, b)
 
-    def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: phases.Fakes, **_: Any) -> dict[str, Tensor]:
+    def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: steps.Fakes, _: Any) -> dict[str, Tensor]:
         return loss("discriminators", gan, a, b)
 
     def step(loop: Loop, *images: Tensor) -> Any:
@@ -104,8 +103,8 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
 
     one_step = Loop.step
     with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
-        patched.setattr(phases, "generator_loss", generators)
-        patched.setattr(phases, "discriminator_loss", discriminators)
+        patched.setattr(steps, "generator_loss", generators)
+        patched.setattr(steps, "discriminator_loss", discriminators)
         patched.setattr(Loop, "step", step)
         search(settings.model_copy(update={"data": data}), Path(folder) / "run")
     return seen
@@ -207,9 +206,9 @@ def test_an_alpha_step_moves_alphas_alone_and_a_weight_step_weights_alone(name: 
     gan = open_gan(settings, find_layout("paper"), None)
     random = torch.Generator().manual_seed(0)
     images = tuple(torch.rand(4, 1, 3, SIDE, SIDE, generator=random) * 2 - 1)
-    alphas = {id(alpha) for network in NETWORKS for alpha in alphas_of(gan.network(network))}
+    alphas = {id(alpha) for alphas in gan.alphas().values() for alpha in alphas}
     learned = []
-    for phase in build_phases(gan, {domain: ImagePool(2) for domain in "ab"}, settings):
+    for phase in build_phases(gan, open_pools(settings), settings):
         gan.zero_grad()
         phase.freeze_others(gan)
         for network in NETWORKS:
@@ -228,16 +227,17 @@ def test_an_alpha_step_moves_alphas_alone_and_a_weight_step_weights_alone(name: 
 def test_alphas_wait_for_the_warm_up(domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config("tf", warmup=0.5)
     gan = open_gan(settings, find_layout("paper"), None)
-    before = [alpha.clone() for alpha in alphas_of(gan.generator_ab)]
-    loop = open_loop(gan, build_phases(gan, {d: ImagePool(2) for d in "ab"}, settings), None, settings)
+    alphas = gan.alphas()["generator_ab"]
+    before = [alpha.clone() for alpha in alphas]
+    loop = open_loop(gan, open_pools(settings), settings)
     images = tuple(torch.rand(2, 1, 3, SIDE, SIDE) * 2 - 1)
     for _ in range(2):
         loop.step(*images)
-    assert all(map(torch.equal, before, alphas_of(gan.generator_ab)))
+    assert all(map(torch.equal, before, alphas))
     assert not any(name.startswith("alpha_") for name in loop.meters.read())
     loop.nimg = settings.total_images // 2
     loop.step(*images)
-    assert not any(map(torch.equal, before, alphas_of(gan.generator_ab)))
+    assert not any(map(torch.equal, before, alphas))
 
 
 def test_a_new_strategy_is_one_entry(

@@ -12,11 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import NETWORKS, Layout, find_layout
-from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.cyclegan.search import open_search
 from ganas.cyclegan.size import NetworkSize, describe_sizes
+from ganas.cyclegan.steps import open_loop, open_pools
 from ganas.cyclegan.train import open_training
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise, step_seconds
@@ -64,9 +63,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
     """Build the training loop of a config without a run folder, to time its steps. `config` is resolved."""
-    gan = open_gan(config, layout, architecture)
-    pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
-    return open_loop(gan, build_phases(gan, pools, config), None, config)
+    return open_loop(open_gan(config, layout, architecture), open_pools(config), config)
 
 
 def _measured_size(name: str, network: nn.Module, width: float, resolution: int) -> NetworkSize:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_modules
-from ganas.cyclegan.config import DiscriminatorName
+from ganas.cyclegan.config import DiscriminatorName, LossConfig
 from ganas.cyclegan.grouping import Grouping, merge_all
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
@@ -123,16 +123,6 @@ class ImagePool:
         self.images = list(state["images"].unbind())
 
 
-class LossWeights(NamedTuple):
-    """λ of equation 4, in the paper's order."""
-
-    adversarial_ab: float = 1.0
-    adversarial_ba: float = 1.0
-    cycle: float = 10.0
-    identity_ab: float = 5.0
-    identity_ba: float = 5.0
-
-
 class Fakes(NamedTuple):
     """The generator phase's translations of one batch, detached, for the discriminator phase."""
 
@@ -140,16 +130,14 @@ class Fakes(NamedTuple):
     b: Tensor  # [n, 3, h, w], a translated
 
 
-def generator_loss(
-    gan: CycleGAN, a: Tensor, b: Tensor, *, adversarial: str, weights: LossWeights
-) -> tuple[Terms, Fakes]:
+def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, weights: LossConfig) -> tuple[Terms, Fakes]:
     """Return the generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
 
     Each generator processes translation and identity inputs as one batch, which is exact with instance norm.
     """
     fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
     fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
-    loss = ADVERSARIAL[adversarial]
+    loss = ADVERSARIAL[weights.adversarial]
 
     def adversarial_term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         fake_scores = at_least_float32(discriminator(fake))
@@ -178,9 +166,9 @@ def _translate(generator: Network, source: Tensor, target: Tensor, *, identity: 
     return fake, same
 
 
-def discriminator_loss(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, *, adversarial: str) -> Terms:
+def discriminator_loss(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, config: LossConfig) -> Terms:
     """Return the discriminators' terms of equation 1: real images of their domain against fakes, both [n, 3, h, w]."""
-    loss = ADVERSARIAL[adversarial]
+    loss = ADVERSARIAL[config.adversarial]
 
     def term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         scores = at_least_float32(discriminator(torch.cat((real, fake.to(real)))))

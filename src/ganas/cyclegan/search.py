@@ -12,7 +12,7 @@ from ganas.cyclegan.derive import Choice, budget_deviations, read_choices, recor
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import no_penalty
+from ganas.cyclegan.steps import no_penalty
 from ganas.cyclegan.strategies import STRATEGIES, find_strategy
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.validation import Validation, open_validation

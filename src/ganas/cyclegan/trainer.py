@@ -10,8 +10,8 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.mixed import use_mean_weights
-from ganas.cyclegan.model import CycleGAN, ImagePool
-from ganas.cyclegan.phases import Penalty, assign_roles, build_phases, no_penalty, open_loop, step_sources
+from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.steps import Penalty, assign_roles, no_penalty, open_loop, open_pools, step_sources
 from ganas.cyclegan.strategies import alphas_begin, find_sampler, find_strategy, swap_at
 from ganas.cyclegan.translate import Translator
 from ganas.data.loaders import Batches, center_crops
@@ -40,7 +40,7 @@ def open_trainer(
 ) -> Trainer:
     """Build the data, the loop and the trainer of a run; reads a few images for samples."""
     data, training = config.data, config.training
-    pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
+    pools = open_pools(config)
     ema = EMA(gan, half_life=training.ema_half_life, batch=training.batch) if training.ema_half_life else None
     batches = Batches(
         step_sources(domains.a, domains.b, config),
@@ -65,7 +65,7 @@ def open_trainer(
 
     return Trainer(
         run,
-        open_loop(gan, build_phases(gan, pools, config, penalty), ema, config),
+        open_loop(gan, pools, config, penalty=penalty, ema=ema),
         batches,
         reporter,
         stop,
