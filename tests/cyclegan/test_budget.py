@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ganas.cyclegan import latency
 from ganas.cyclegan.architecture import random_architecture
-from ganas.cyclegan.budget import Budget, Costs, open_budget
+from ganas.cyclegan.budget import Budget, GeneratorCosts, open_budget
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.knapsack import best_within
@@ -91,7 +91,7 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
 
     Not in each case: the next better choice may be one large kernel more, and above.
     """
-    cheapest = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
+    cheapest = GeneratorCosts.of(LAYOUT.generator, 32, budget_costs(kind))
     limit = cheapest.minimum + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.minimum)
     budget = budget_of(config(kind, budget_ab=limit, budget_ba=limit), tmp_path)
     random, uses = torch.Generator().manual_seed(1), []
@@ -124,7 +124,7 @@ def budget_costs(kind: str):  # type: ignore[no-untyped-def]
 def test_what_one_architecture_costs_is_its_size(seed: int) -> None:
     ops = random_architecture(LAYOUT, seed).generator_ab
     for kind in ("params", "macs"):
-        costs = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
+        costs = GeneratorCosts.of(LAYOUT.generator, 32, budget_costs(kind))
         assert costs.total(LAYOUT.generator, ops) == size("generator_ab", ops, kind)
         alphas = [
             torch.tensor([0.0 if op == chosen else -1e4 for op in slot.ops], dtype=torch.float64)

@@ -18,7 +18,7 @@ from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import draw
-from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.model import CycleGAN, Fakes
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.sampling import SAMPLERS, Sampler
 from ganas.cyclegan.search import search
@@ -89,10 +89,10 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
         seen.append(Seen(which, learners(gan), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
         return {which: torch.stack([p.square().sum() for p in gan.parameters() if p.requires_grad]).sum()}
 
-    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any) -> tuple[dict[str, Tensor], steps.Fakes]:
-        return loss("generators", gan, a, b), steps.Fakes(a, b)
+    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any) -> tuple[dict[str, Tensor], Fakes]:
+        return loss("generators", gan, a, b), Fakes(a, b)
 
-    def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: steps.Fakes, _: Any) -> dict[str, Tensor]:
+    def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, _: Any) -> dict[str, Tensor]:
         return loss("discriminators", gan, a, b)
 
     def step(loop: Loop, *images: Tensor) -> Any:
@@ -103,8 +103,8 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
 
     one_step = Loop.step
     with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
-        patched.setattr(steps, "generator_loss", generators)
-        patched.setattr(steps, "discriminator_loss", discriminators)
+        patched.setattr("ganas.cyclegan.steps.generator_loss", generators)
+        patched.setattr("ganas.cyclegan.steps.discriminator_loss", discriminators)
         patched.setattr(Loop, "step", step)
         search(settings.model_copy(update={"data": data}), Path(folder) / "run")
     return seen

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,26 +38,19 @@ class Cost:
 
 def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Cost:
     """Build the run's networks and time a few real steps on noise. `config` is resolved."""
-    training, nets = config.training, config.nets
+    batch, resolution = config.training.batch, config.data.resolution
     loop = trial_loop(config, layout, architecture)
-    gan = loop.gan
     networks = [
-        _measured_size(name, gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
+        _measured_size(name, loop.gan.network(name), config.nets.width_of(name), resolution) for name in NETWORKS
     ]
-    images, warmup = noise(2, training.batch, config.data.resolution), config.search.warmup if config.search else 0.0
+    images, warmup = noise(2, batch, resolution), config.search.warmup if config.search else 0.0
     early = step_seconds(loop, images) if not all(phase.is_active(0) for phase in loop.phases) else 0.0
     loop.nimg = ceil(warmup * config.total_images)  # from here on all parameters learn
     activations = _activation_bytes(lambda: loop.step(*images))
     late = step_seconds(loop, images)
     seconds = warmup * early + (1 - warmup) * late if early else late
-    weights = sum(network.bytes for network in networks)
-    return Cost(
-        networks=networks,
-        memory_bytes=4 * weights + activations,
-        step_seconds=seconds,
-        images=config.total_images,
-        total_seconds=seconds * config.total_images / training.batch,
-    )
+    memory = 4 * sum(network.bytes for network in networks) + activations
+    return Cost(networks, memory, seconds, config.total_images, seconds * config.total_images / batch)
 
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
@@ -71,12 +63,7 @@ def _measured_size(name: str, network: nn.Module, width: float, resolution: int)
     image = torch.zeros(1, 3, resolution, resolution, device=parameters[0].device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)
-    return NetworkSize(
-        network=name,
-        width=width,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        macs=counter.get_total_flops() // 2,
-    )
+    return NetworkSize(name, width, sum(p.numel() for p in parameters), counter.get_total_flops() // 2)
 
 
 def _activation_bytes(step: Callable[[], None]) -> int:
@@ -88,10 +75,7 @@ def _activation_bytes(step: Callable[[], None]) -> int:
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    def unpack(tensor: Any) -> Any:
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         step()
     return sum(storages.values())
 

@@ -216,14 +216,14 @@ class Selection:
         """Return the event that scores and writes the generators, as often as the config says."""
         training = self._config.training
         if self._validation:
-            return Event("evaluate", training.evaluate_every, self._score_and_save)
-        return Event("keep", training.checkpoint_every, self._save_both)
+            return Event("evaluate", training.evaluate_every, self._save_best)
+        return Event("keep", training.checkpoint_every, self._save_last)
 
-    def _save_both(self, nimg: int) -> None:
+    def _save_last(self, nimg: int) -> None:
         for direction in DIRECTIONS:
             self._save(direction, nimg)
 
-    def _score_and_save(self, nimg: int) -> None:
+    def _save_best(self, nimg: int) -> None:
         assert self._validation
         for direction, measured in self._validation.record(self._trainer, nimg).items():
             key = next(key for key in measured.scores if metric_of(key) == self._metric)
@@ -236,6 +236,7 @@ class Selection:
         self, direction: str, nimg: int, metric: str | None = None, score: float | None = None, split: str | None = None
     ) -> None:
         name, architecture, data = f"generator_{direction}", self._architecture, self._config.data
+        source = self._domains.a if direction == "ab" else self._domains.b
         info = GeneratorInfo(
             network=name,
             layout=architecture.layout,
@@ -247,7 +248,7 @@ class Selection:
             metric=metric,
             score=score,
             split=split,
-            white=data.white or self._domains.of(name[-2]).reading.level,
+            white=data.white or source.reading.level,
             icc=data.icc,
         )
         save_generator(self._run.generator(direction), self._trainer.generators()[name], info)
