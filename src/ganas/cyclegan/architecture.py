@@ -37,7 +37,17 @@ class Architecture(ArchitectureDocument):
     def __post_init__(self) -> None:
         layout = find_layout(self.layout)
         for name in NETWORKS:
-            _check_ops(layout, name, self.ops(name))
+            slots, ops = layout.network(name).searched, self.ops(name)
+            if len(ops) != len(slots):
+                raise ArchitectureError(
+                    f"{name} has {len(ops)} ops where layout {self.layout!r} has {len(slots)} slots"
+                )
+            for slot, op in zip(slots, ops, strict=True):
+                if op not in slot.ops:
+                    raise ArchitectureError(
+                        f"{name} holds {op!r} in slot {slot.name}, where layout {self.layout!r} has "
+                        f"{', '.join(slot.ops)}"
+                    )
 
     def ops(self, network: str) -> Ops:
         """The ops of one of the four `NETWORKS`, one per searched slot."""
@@ -62,25 +72,11 @@ class Architecture(ArchitectureDocument):
     def table(self) -> list[tuple[str, ...]]:
         """Rows (slot, op of A→B, op of B→A) of the generators, then of the discriminators, to print."""
         layout = find_layout(self.layout)
-        rows: list[tuple[str, ...]] = []
-        for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS)):
-            slots = layout.network(names[0]).searched
-            rows += [
-                (f"{kind} {slot.name}", *choice)
-                for slot, *choice in zip(slots, *(self.ops(name) for name in names), strict=True)
-            ]
-        return rows
-
-
-def _check_ops(layout: Layout, network: str, ops: Ops) -> None:
-    slots = layout.network(network).searched
-    if len(ops) != len(slots):
-        raise ArchitectureError(f"{network} has {len(ops)} ops where layout {layout.name!r} has {len(slots)} slots")
-    for slot, op in zip(slots, ops, strict=True):
-        if op not in slot.ops:
-            raise ArchitectureError(
-                f"{network} holds {op!r} in slot {slot.name}, where layout {layout.name!r} has {', '.join(slot.ops)}"
-            )
+        return [
+            (f"{kind} {slot.name}", *ops)
+            for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS))
+            for slot, *ops in zip(layout.network(names[0]).searched, *map(self.ops, names), strict=True)
+        ]
 
 
 def _condense(ops: Ops) -> str:

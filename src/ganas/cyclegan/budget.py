@@ -1,11 +1,9 @@
 """A cost budget for the generators: a penalty that steers the search, and a derivation that stays within it.
 
-The expected cost of a supernet's generator is that of its fixed slots plus, for each searched slot, the mean of its
-ops' costs weighted by the softmax of its alphas. While the leading ops exceed the budget, the alphas also learn from
-the gradient of the expected cost; once they fit, the penalty is zero. The expected cost itself must not be held to the
-budget: while alphas are undecided it is far above the cost of the leading ops, and would drive them to the smallest
-network (LOG.md). The derived architecture has the highest sum of log-weights that fits: the leading ops if they fit,
-else the optimum of a knapsack.
+While the leading ops exceed the budget, the alphas also learn from the gradient of the expected cost, in which each op
+counts by the softmax of the alphas. The expected cost itself is not held to the budget: while alphas are undecided it
+is far above the cost of the leading ops, and would drive them to the smallest network (LOG.md). The derived
+architecture has the highest sum of log-weights that fits: the leading ops if they fit, else the optimum of a knapsack.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +40,6 @@ class GeneratorCosts:
 
     @classmethod
     def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "GeneratorCosts":
-        """Compute the cost of every op in every slot."""
         sides = zip(layout.slots, input_sides(layout, resolution), strict=True)
         costs = [(slot.searched, tuple(cost(slot, op, side) for op in slot.ops)) for slot, side in sides]
         fixed = sum(slot[0] for searched, slot in costs if not searched)

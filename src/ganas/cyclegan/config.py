@@ -56,7 +56,6 @@ class DataConfig(Section):
     digest_b: str | None = None
 
     def held_out(self, count: int) -> int:
-        """How many of a domain's images are held out from training."""
         return min(self.validation, count // 10)
 
 
@@ -73,7 +72,6 @@ class NetsConfig(Section):
     mixing: Literal["merged", "naive"] = "merged"
 
     def width_of(self, network: str) -> float:
-        """The width of a network by its name."""
         if network.startswith("discriminator"):
             return self.discriminator_width
         return (self.width_ab if network.endswith("ab") else self.width_ba) or self.width

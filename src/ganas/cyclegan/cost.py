@@ -25,8 +25,6 @@ from ganas.store import Run
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one run."""
-
     networks: Sequence[NetworkSize]  # generators first
     # weights, gradients, Adam's moments and stored activations, without those of the cell that training.checkpointing
     # recomputes

@@ -66,7 +66,6 @@ def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
 
 
 def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    """Return the choices as JSON objects."""
     return [asdict(choice) for choice in choices]
 
 

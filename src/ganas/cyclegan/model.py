@@ -53,7 +53,6 @@ class CycleGAN(GAN):
 
     @property
     def generators(self) -> dict[str, Network]:
-        """The generators by name."""
         return {name: self.network(name) for name in GENERATORS}
 
     def alphas(self) -> dict[str, list[nn.Parameter]]:
@@ -119,7 +118,6 @@ class ImagePool:
         return {"images": torch.stack(self.images) if self.images else torch.empty(0)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the result of `state_dict`."""
         self.images = list(state["images"].unbind())
 
 

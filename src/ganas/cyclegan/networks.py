@@ -3,13 +3,12 @@
 import warnings
 
 import torch
-from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import build, mixture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, Grouping, naive
-from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout
+from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, naive
+from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout
 from ganas.cyclegan.mixed import mixtures
 from ganas.cyclegan.model import CycleGAN
 from ganas.machine import keep_freed_memory
@@ -28,7 +27,7 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     keep_freed_memory()
     nets, training = config.nets, config.training
     torch.set_num_threads(training.threads or 1)
-    grouping = naive if architecture else open_grouping(config, layout)
+    grouping = naive if architecture or nets.mixing == "naive" else _cheapest_grouping(config, layout)
     torch.manual_seed(config.seed)
     widths = {name: nets.width_of(name) for name in GENERATORS}
     gan = CycleGAN(layout, architecture, widths, nets.discriminator_width, grouping, nets.discriminator)
@@ -44,27 +43,22 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     return gan
 
 
-def open_grouping(config: RunConfig, layout: Layout) -> Grouping:
-    """Return the grouping for `nets.mixing`."""
-    if config.nets.mixing == "naive":
-        return naive
-    return CheapestGrouping(_output_pixels(config, layout), MOVE_COST[config.training.precision])
+def _cheapest_grouping(config: RunConfig, layout: Layout) -> CheapestGrouping:
+    pixels = {
+        (name, slot): BATCHES_PER_PASS * count
+        for name in NETWORKS
+        for slot, count in _output_pixels(layout.network(name), config.nets.width_of(name), config).items()
+    }
+    return CheapestGrouping(pixels, MOVE_COST[config.training.precision])
 
 
-def _output_pixels(config: RunConfig, layout: Layout) -> dict[tuple[str, str], float]:
-    """Return the mean output pixels of every searched slot in a forward pass, by (network, slot)."""
-    pixels: dict[tuple[str, str], float] = {}
-    for name in NETWORKS:
-        counts: list[int] = []
-
-        def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, counts: list[int] = counts) -> None:
-            counts.append(output[:, 0].numel())
-
-        network = layout.network(name)
-        with torch.device("meta"), torch.no_grad():
-            supernet = build(network, config.nets.width_of(name), mixture(name, naive))
-            for mixed in mixtures(supernet):
-                mixed.register_forward_hook(count)
-            supernet(torch.empty(config.training.batch, 3, config.data.resolution, config.data.resolution))
-        pixels |= {(name, slot.name): BATCHES_PER_PASS * n for slot, n in zip(network.searched, counts, strict=True)}
-    return pixels
+def _output_pixels(layout: NetworkLayout, width: float, config: RunConfig) -> dict[str, int]:
+    """Return the output pixels of every searched slot for one batch."""
+    counts: list[int] = []
+    side = config.data.resolution
+    with torch.device("meta"), torch.no_grad():
+        supernet = build(layout, width, mixture("", naive))
+        for mixed in mixtures(supernet):
+            mixed.register_forward_hook(lambda _, inputs, output: counts.append(output[:, 0].numel()))
+        supernet(torch.empty(config.training.batch, 3, side, side))
+    return dict(zip((slot.name for slot in layout.searched), counts, strict=True))

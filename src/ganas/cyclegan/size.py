@@ -19,7 +19,6 @@ MIN_WIDTH, MAX_WIDTH = 1.0, 1024.0  # as in a config
 
 
 def slot_parameters(slot: Slot, op: str, width: float) -> int:
-    """Return the weights and biases of an op in a slot."""
     return OPS[op].num_parameters(slot.c_in.at(width), slot.c_out.at(width))
 
 
@@ -48,7 +47,6 @@ def input_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
 
 
 def parameters(layout: NetworkLayout, ops: Sequence[str], width: float) -> int:
-    """Return the parameters of a final network."""
     return sum(slot_parameters(slot, op, width) for slot, op in slot_ops(layout, ops))
 
 
@@ -71,7 +69,6 @@ class NetworkSize:
 
     @property
     def bytes(self) -> int:
-        """Size in float32."""
         return BYTES_PER_PARAMETER * self.parameters
 
 

@@ -21,7 +21,6 @@ Penalty = Callable[[CycleGAN], Terms]  # added to the generators' loss in steps 
 
 
 def no_penalty(gan: CycleGAN) -> Terms:
-    """No additional terms."""
     return {}
 
 
@@ -42,7 +41,6 @@ def assign_roles(batches: Iterable[ImageBatch], nimg: int, config: RunConfig) ->
 
 
 def open_pools(config: RunConfig) -> Pools:
-    """Return an empty image pool per domain."""
     return {domain: ImagePool(config.loss.pool) for domain in "ab"}
 
 

@@ -64,7 +64,6 @@ def find_sampler(search: "SearchConfig") -> Sampler:
 
 
 def alphas_begin(config: "RunConfig") -> float:
-    """The image from which alphas learn."""
     return config.search.warmup * config.total_images if config.search else 0.0
 
 

@@ -44,7 +44,6 @@ class TrainResult:
     repeats: tuple[Mapping[Direction, Mapping[str, Any]], ...] = ()  # `generators` of every repeat
 
     def lines(self) -> list[str]:
-        """Return human-readable lines."""
         if not self.generators:
             return [f"kept the last generators, after {self.images} images: none was selected by a score"]
         lines = [f"{DIRECTIONS[direction]}: {_describe(info)}" for direction, info in self.generators.items()]
@@ -55,7 +54,6 @@ class TrainResult:
 
 
 def _describe(info: Mapping[str, Any]) -> str:
-    """Describe a direction's generator in one line."""
     generator = "the generator" if info["chosen"] else "the last generator"
     seed = f" of seed {info['seed']}" if "seed" in info else ""
     selected = ", which selected it" if info["chosen"] and info["split"] == "test" else ""
@@ -192,9 +190,8 @@ def _load_supernet(folder: Path, layout: Layout) -> dict[str, Tensor]:
 class Selection:
     """Writes each direction's generator to the run's model folder: the best by its score so far, or the last.
 
-    The scores are those of held-out or test images. With ``metrics.select=last``, or without enough images to score,
-    every new generator replaces the one before. The best score is read from the generator file itself, so that file and
-    score always agree, wherever a run was killed.
+    It is the last with ``metrics.select=last``, or without enough images to score. The best score is read from the
+    generator file itself, so that file and score agree wherever a run was killed.
     """
 
     def __init__(
@@ -254,10 +251,7 @@ class Selection:
         save_generator(self._run.generator(direction), self._trainer.generators()[name], info)
 
     def result(self) -> dict[Direction, Any]:
-        """Return metric, score and images seen of each direction's generator, and whether the score selected it.
-
-        ``untranslated`` holds all scores of the source images as they are, the baseline that a translator must beat.
-        """
+        """Return metric, score and images seen of each direction's generator, and whether the score selected it."""
         saved = {direction: self._saved(direction) for direction in DIRECTIONS} if self._validation else {}
         return {
             direction: {

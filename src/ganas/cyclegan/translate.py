@@ -57,7 +57,7 @@ class GeneratorInfo:
 
 
 def build_generator(info: GeneratorInfo) -> Network:
-    """Build the network that a generator file describes, with random weights."""
+    """Build the network of a generator file, with random weights."""
     layout = find_layout(info.layout)
     return build(layout.generator, info.width, one_op(layout.generator, info.ops))
 
@@ -93,7 +93,6 @@ def _read_info(content: bytes) -> GeneratorInfo:
 
 
 def find_generator(path: Path, direction: Direction) -> Path:
-    """Find the generator of a direction, as in `find_model`."""
     run = "a run of ganas train that has a checkpoint"
     return find_model(path, f"generator_{direction}.safetensors", command="ganas train", run=run)
 
