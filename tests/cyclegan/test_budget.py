@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ganas.cyclegan import latency
 from ganas.cyclegan.architecture import random_architecture
-from ganas.cyclegan.budget import Budget, GeneratorCosts, open_budget
+from ganas.cyclegan.budget import Budget, open_budget
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.knapsack import best_within
@@ -91,8 +91,8 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
 
     Not in each case: the next better choice may be one large kernel more, and above.
     """
-    cheapest = GeneratorCosts.of(LAYOUT.generator, 32, budget_costs(kind))
-    limit = cheapest.minimum + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.minimum)
+    costs = budget_of(config(kind, budget_ab=1e15), tmp_path).costs["generator_ab"]
+    limit = costs.minimum + share * (costs.fixed + sum(map(max, costs.slots)) - costs.minimum)
     budget = budget_of(config(kind, budget_ab=limit, budget_ba=limit), tmp_path)
     random, uses = torch.Generator().manual_seed(1), []
     for _ in range(20):
@@ -112,19 +112,11 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
     assert share == 0.9 or (mean(uses) >= 0.95 and min(uses) > 0.85)
 
 
-def budget_costs(kind: str):  # type: ignore[no-untyped-def]
-    from ganas.cyclegan.size import slot_macs, slot_parameters
-
-    if kind == "params":
-        return lambda slot, op, side: slot_parameters(slot, op, 4)
-    return lambda slot, op, side: slot_macs(slot, op, 4, side)
-
-
 @pytest.mark.parametrize("seed", range(3))
-def test_what_one_architecture_costs_is_its_size(seed: int) -> None:
+def test_what_one_architecture_costs_is_its_size(seed: int, tmp_path: Path) -> None:
     ops = random_architecture(LAYOUT, seed).generator_ab
     for kind in ("params", "macs"):
-        costs = GeneratorCosts.of(LAYOUT.generator, 32, budget_costs(kind))
+        costs = budget_of(config(kind, budget_ab=1e15), tmp_path).costs["generator_ab"]
         assert costs.total(LAYOUT.generator, ops) == size("generator_ab", ops, kind)
         alphas = [
             torch.tensor([0.0 if op == chosen else -1e4 for op in slot.ops], dtype=torch.float64)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.architecture import random_architecture
 from ganas.cyclegan.config import LossConfig
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Layout
 from ganas.cyclegan.mixed import draw
@@ -212,8 +212,7 @@ def test_a_restored_pool_shows_its_images_on_the_device_of_the_new_ones() -> Non
 
 def test_hand_made_discriminators_may_judge_searched_generators() -> None:
     layout = LAYOUTS["framed"]
-    first_ops = {name: tuple(slot.ops[0] for slot in layout.network(name).searched) for name in NETWORKS}
-    architecture = Architecture("framed", **first_ops)
+    architecture = random_architecture(layout, 0)
     gan = CycleGAN(layout, architecture, 2, 64, discriminator="patchgan")
     assert sum(parameter.numel() for parameter in gan.discriminator_a.parameters()) == 2_764_737
     assert gan.discriminator_b(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)

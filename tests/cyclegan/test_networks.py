@@ -10,7 +10,6 @@ from ganas.cyclegan.config import LossConfig, SearchConfig
 from ganas.cyclegan.model import generator_loss
 from ganas.cyclegan.networks import MEMORY_FORMATS
 from ganas.learning.loop import Loop
-from ganas.machine import keep_freed_memory
 from small import noise, small_config, small_loop
 
 SEARCH = SearchConfig(alpha_lr=0.02)
@@ -121,9 +120,3 @@ def test_an_optimiser_restored_from_another_memory_format_goes_on_alike() -> Non
     for loop in loops:
         loop.step(*batch)
     assert all(map(torch.equal, loops[0].gan.parameters(), loops[1].gan.parameters()))
-
-
-def test_keeping_freed_memory_is_harmless() -> None:
-    keep_freed_memory()
-    keep_freed_memory()
-    assert torch.ones(1 << 23).sum() == 1 << 23

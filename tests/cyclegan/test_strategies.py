@@ -110,8 +110,9 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
     return seen
 
 
-def batches(name: str, domains: tuple[ImageSource, ImageSource], nimg: int = 0) -> Iterator[tuple[Tensor, ...]]:
-    settings = config(name)
+def batches(
+    settings: RunConfig, domains: tuple[ImageSource, ImageSource], nimg: int = 0
+) -> Iterator[tuple[Tensor, ...]]:
     sources = step_sources(*domains, settings)
     walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     return assign_roles(walks.from_image(nimg), nimg, settings)
@@ -172,17 +173,10 @@ def test_under_ths_alphas_learn_from_both_halves_as_long(
 ) -> None:
     """Whatever the warm-up, in which they do not learn."""
     settings = config("ths", warmup=warmup)
-    sources = step_sources(*domains, settings)
-    walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     total = settings.total_images
     begins = int(warmup * total)
-    seen = [
-        int(to_images(images[-1])[0, 0, 0, 0])
-        for images in islice(assign_roles(walks.from_image(0), 0, settings), total)
-    ]
-    halves_of_b = [
-        {int(path) + 100 for path in (name.removesuffix(".png") for name in sources[n].names)} for n in (1, 3)
-    ]
+    seen = [int(to_images(images[-1])[0, 0, 0, 0]) for images in islice(batches(settings, domains), total)]
+    halves_of_b = [{100 + index for index in half} for half in halves(B, settings.split_seed)]
     learned = [[image in half for image in seen[begins:]].count(True) for half in halves_of_b]
     assert learned[0] == learned[1] == (total - begins) / 2
 
@@ -190,9 +184,8 @@ def test_under_ths_alphas_learn_from_both_halves_as_long(
 @every_strategy
 @pytest.mark.parametrize("nimg", [1, 15, 16, 17])
 def test_roles_go_on_where_they_were(name: str, nimg: int, domains: tuple[ImageSource, ImageSource]) -> None:
-    whole = [*islice(batches(name, domains), EPOCHS * B)]
-    rest = [*islice(batches(name, domains, nimg), EPOCHS * B - nimg)]
-    assert len(rest) == len(whole[nimg:])
+    whole = [*islice(batches(config(name), domains), EPOCHS * B)]
+    rest = [*islice(batches(config(name), domains, nimg), EPOCHS * B - nimg)]
     for one, other in zip(whole[nimg:], rest, strict=True):
         assert all(map(torch.equal, one, other))
 
