@@ -58,6 +58,10 @@ class DataConfig(Section):
     def held_out(self, count: int) -> int:
         return min(self.validation, count // 10)
 
+    def epoch_images(self, *counts: int) -> int:
+        """Return the pairs of an epoch, max(|A|, |B|), for domains of so many images, held-out ones included."""
+        return max(count - self.held_out(count) for count in counts)
+
 
 class NetsConfig(Section):
     """The sizes of the networks, and how a supernet mixes its ops."""
@@ -127,16 +131,16 @@ class TrainingConfig(LearningConfig):
     evaluate_every: Positive = 2000  # affects which generator is selected
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _exclusive(self) -> Self:
         if (self.images is None) == (self.epochs is None):
             raise ValueError("give either training.images or training.epochs")
-        return self
-
-    @model_validator(mode="after")
-    def _one_way_to_compute(self) -> Self:
         if self.compile and self.checkpointing:
             raise ValueError("training.compile and training.checkpointing exclude each other: give one of the two")
         return self
+
+    def length(self, epoch_images: int) -> int:
+        """Return the pairs in total, given those of an epoch."""
+        return self.images or epoch_images * (self.epochs or 1)
 
 
 class MetricsConfig(ScoringConfig):
@@ -181,14 +185,13 @@ class RunConfig(Config):
 
 
 def resolve(config: RunConfig, machine: Machine, data: DataFacts) -> RunConfig:
-    """Fill in what depends on the machine and on the data; an epoch is max(|A|, |B|) pairs."""
+    """Fill in what depends on the machine and on the data."""
     training, metrics = config.training, config.metrics
     device = machine.device(training.device)
     best = machine.memory_format(config.kind, device, machine.precision(device, training.precision))
-    images = training.images or data.epoch_images * (training.epochs or 1)
     update: dict[str, dict[str, Any]] = {
         "training": {
-            "images": ceil(images / training.batch) * training.batch,
+            "images": ceil(training.length(data.epoch_images) / training.batch) * training.batch,
             "epochs": None,
             "inherit": training.inherit and training.inherit.absolute(),
             "memory_format": best if training.memory_format == "auto" else training.memory_format,

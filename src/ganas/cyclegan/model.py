@@ -1,7 +1,6 @@
-"""The four networks of a CycleGAN, their image pools, and the generator and discriminator losses on one batch.
+"""The four networks of a CycleGAN, their image pools, and the losses of one batch.
 
-Generators are named by direction, discriminators by domain. Images are float [n, 3, h, w] in [-1, 1]; a batch is n
-unpaired images of a and n of b.
+Images are float [n, 3, h, w] in [-1, 1]; a batch is n unpaired images of a and n of b.
 """
 
 from collections.abc import Mapping

@@ -74,11 +74,13 @@ class NetworkSize:
 
 def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: int) -> list[NetworkSize]:
     """Return the sizes of both generators under a run's config."""
-    layout, sizes = find_layout(architecture.layout).generator, []
-    for name in GENERATORS:
+    layout = find_layout(architecture.layout).generator
+
+    def size(name: str) -> NetworkSize:
         ops, width = architecture.ops(name), nets.width_of(name)
-        sizes.append(NetworkSize(name, width, parameters(layout, ops, width), macs(layout, ops, width, resolution)))
-    return sizes
+        return NetworkSize(name, width, parameters(layout, ops, width), macs(layout, ops, width, resolution))
+
+    return [size(name) for name in GENERATORS]
 
 
 def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
@@ -96,10 +98,10 @@ def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
 
 
 def width_of_size(layout: NetworkLayout, size: Callable[[float], int], target: int) -> float:
-    """Return the width at which `size(width)`, which must be monotonic, is closest to `target`; ties go to the smaller.
+    """Return the width at which `size(width)`, monotonic, is closest to `target`; ties go to the smaller.
 
-    Channels are rounded, so sizes come in steps; the width returned is in the middle of its step. Raises `SizeError`
-    if no size is within a factor of two.
+    Channels are rounded, so sizes have steps: the width is in the middle of one. Raises `SizeError` if no size is
+    within a factor of two.
     """
     widths = _distinct_widths(layout)
     index = bisect_left(widths, target, key=size)

@@ -1,8 +1,4 @@
-"""Use a trained generator: one self-describing file, and translation of a file, a folder or a zip.
-
-A generator file is a safetensors file whose single metadata key holds JSON: network, layout, ops, width. Using it needs
-no flags, and executes no code from it.
-"""
+"""Use a trained generator: its self-describing file, and translation of a file, a folder or a zip."""
 
 import os
 import shutil
@@ -166,9 +162,8 @@ def translate(
 ) -> int:
     """Translate every image of a folder or zip into the folder `output`, one PNG each; returns their number.
 
-    For a single image, `output` may also be a file, in the format of its suffix.
-
-    Raises `RunError` without a generator, `DataError` for bad images or an existing output.
+    For a single image, `output` may also be a file, in the format of its suffix. Raises `RunError` without a generator,
+    `DataError` for bad images or an existing output.
     """
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")

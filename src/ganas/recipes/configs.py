@@ -36,8 +36,7 @@ def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tupl
 def images_of(job: RecipeJob) -> int:
     """Return the number of image pairs a job trains on."""
     config = job_config(job)
-    counts = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-    return config.training.images or max(counts) * (config.training.epochs or 1)
+    return config.training.length(config.data.epoch_images(job.dataset.count_a, job.dataset.count_b))
 
 
 def with_images(config: RunConfig, images: int) -> RunConfig:

@@ -41,8 +41,8 @@ def recipe_cost(jobs: Sequence[RecipeJob]) -> Iterator[JobCost]:
     for job in jobs:
         config, architecture = _expected(job)
         layout = find_layout(config.nets.layout)
-        training_images = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-        config = resolve(config, this_machine(), DataFacts({}, max(training_images)))
+        epoch_images = config.data.epoch_images(job.dataset.count_a, job.dataset.count_b)
+        config = resolve(config, this_machine(), DataFacts({}, epoch_images))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
         if key not in measured:
             measured[key] = measure_cost(config, layout, architecture).step_seconds
