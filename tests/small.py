@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,14 +20,16 @@ from ganas.learning.phases import Phase
 BATCH = 2
 
 
-def small_config(layout: str, search: SearchConfig | None = None, **training: Any) -> RunConfig:
+def small_config(
+    layout: str, search: SearchConfig | None = None, mixing: Literal["merged", "naive"] = "merged", **training: Any
+) -> RunConfig:
     """A search when `search` is given, else the training of a hand-made network; 12 images in 6 steps."""
     settings = {"images": 6 * BATCH, "batch": BATCH, "device": "cpu", "precision": "float32", "threads": 1}
     return RunConfig(
         kind="search" if search else "train",
         seed=3,
         data=DataConfig(a=Path("a"), b=Path("b"), resolution=LAYOUTS[layout].minimum),
-        nets=NetsConfig(layout=layout, width=2, discriminator_width=2),
+        nets=NetsConfig(layout=layout, width=2, discriminator_width=2, mixing=mixing),
         loss=LossConfig(pool=2),
         search=search,
         training=TrainingConfig(**(settings | training)),

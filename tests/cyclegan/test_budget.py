@@ -56,13 +56,6 @@ def test_the_knapsack_is_exact(items: list[list[tuple[float, int]]], budget: int
     assert score == best and cost == min(cost for score, cost in fitting if score == best)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_without_need_the_leading_ops_are_taken(seed: int) -> None:
-    scores = torch.randn(22, 5, generator=torch.Generator().manual_seed(seed)).tolist()
-    costs = [[9, 25, 49, 9, 25]] * 22
-    assert best_within(scores, costs, 22 * 49) == [row.index(max(row)) for row in scores]
-
-
 def config(budget: str | None = "params", **search: object) -> RunConfig:
     return RunConfig(
         kind="search",

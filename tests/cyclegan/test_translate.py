@@ -275,18 +275,13 @@ def test_results_within_their_own_input_are_no_input(run: Run, tmp_path: Path) -
         assert translate(run.path, tmp_path / "photos", tmp_path / "photos" / f"out{number}", direction="ab") == 1
 
 
-FORMATS = {
-    "x.png": ("PNG", 0),
-    "x.jpg": ("JPEG", 32),
-    "x.webp": ("WEBP", 0),
-    "x.TIFF": ("TIFF", 0),
-    "x.bmp": ("BMP", 0),
-}
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_one_image_becomes_a_file_of_the_format_its_suffix_says(name: str, run: Run, tmp_path: Path) -> None:
-    kind, error = FORMATS[name]
+@pytest.mark.parametrize(
+    "name, kind, error",
+    [("x.png", "PNG", 0), ("x.jpg", "JPEG", 32), ("x.webp", "WEBP", 0), ("x.TIFF", "TIFF", 0), ("x.bmp", "BMP", 0)],
+)
+def test_one_image_becomes_a_file_of_the_format_its_suffix_says(
+    name: str, kind: str, error: int, run: Run, tmp_path: Path
+) -> None:
     image, smooth = tmp_path / "image.png", Image.linear_gradient("L").resize((30, 20)).convert("RGB")
     smooth.save(image)
     translate(str(run.path), str(image), str(tmp_path / name), direction="ab")
