@@ -113,11 +113,17 @@ def load_architecture(file: StrPath) -> Architecture:
 
 
 def find_architecture(text: str) -> Architecture:
-    """Find an architecture by a hand-made network's name, ``random:SEED``, an ``architecture.json`` or a run folder."""
+    """Find an architecture by a hand-made network's name, an ``architecture.json`` or a run folder.
+
+    ``random:SEED`` and ``random:LAYOUT:SEED`` are sampled from a layout's search space, framed by default.
+    """
     if text in handmade():
         return Architecture(text)
-    if text.startswith("random:"):
-        return _parse_random_architecture(text)
+    if text.startswith("random:"):  # the baseline that every search must beat (Li and Talwalkar 2019)
+        _, *layout, seed = text.split(":")
+        if len(layout) > 1 or not seed.isdecimal():
+            raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
+        return random_architecture(find_layout(layout[0] if layout else "framed"), int(seed))
     path = as_path(text)
     if path.is_dir():
         run = Run(path)
@@ -133,14 +139,3 @@ def find_architecture(text: str) -> Architecture:
             f"or {' or '.join(handmade())}"
         )
     return load_architecture(path)
-
-
-def _parse_random_architecture(text: str) -> Architecture:
-    """``random:SEED`` or ``random:LAYOUT:SEED``: sampled uniformly from a layout's search space, framed by default.
-
-    The baseline that every search must beat (Li and Talwalkar 2019).
-    """
-    _, *layout, seed = text.split(":")
-    if len(layout) > 1 or not seed.isdecimal():
-        raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
-    return random_architecture(find_layout(layout[0] if layout else "framed"), int(seed))

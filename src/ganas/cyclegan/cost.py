@@ -26,12 +26,8 @@ from ganas.store import Run
 @dataclass(frozen=True)
 class Cost:
     networks: Sequence[NetworkSize]  # generators first
-    # weights, gradients, Adam's moments and stored activations, without those of the cell that training.checkpointing
-    # recomputes
-    memory_bytes: int
+    memory_bytes: int  # of weights, gradients, Adam's moments and stored activations, not of recomputed ones
     step_seconds: float  # median on this machine
-    images: int  # pairs in total
-    total_seconds: float  # of steps only
 
 
 def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Cost:
@@ -48,7 +44,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     late = step_seconds(loop, images)
     seconds = warmup * early + (1 - warmup) * late if early else late
     memory = 4 * sum(network.bytes for network in networks) + activations
-    return Cost(networks, memory, seconds, config.total_images, seconds * config.total_images / batch)
+    return Cost(networks, memory, seconds)
 
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
@@ -92,14 +88,16 @@ def dry_run(
         assert architecture, "a training has an architecture"
         config, *_ = open_training(config, architecture, Run(out))
     cost = measure_cost(config, find_layout(config.nets.layout), architecture)
+    images = config.total_images
+    seconds = cost.step_seconds * images / config.training.batch
     lines = [
         *describe_sizes(cost.networks),
         f"memory           about {cost.memory_bytes / 10**6:,.0f} MB",
         f"one step         {cost.step_seconds:.2f} s, measured here",
-        f"in total         {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
+        f"in total         {images:,} pairs, {readable_seconds(seconds)} of steps",
     ]
     if repeats > 1:
-        lines.append(f"{repeats} repeats       {readable_seconds(repeats * cost.total_seconds)}")
+        lines.append(f"{repeats} repeats       {readable_seconds(repeats * seconds)}")
     if config.search and config.search.budget == "ms":
         lines.append("budget           in milliseconds: the search measures latencies first, then checks that it fits")
     return config, lines

@@ -28,7 +28,6 @@ class Choice:
 
     @property
     def converged(self) -> bool:
-        """Whether the leading op weighs at least `CONVERGED_RATIO` times the second."""
         return self.weight >= CONVERGED_RATIO * (self.weight - self.margin)
 
 

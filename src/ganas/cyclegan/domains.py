@@ -22,18 +22,6 @@ class Domains:
     facts: DataFacts  # of all images, held out or not
 
 
-def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
-    """Hold out up to `data.validation` images per domain, at most a tenth of it."""
-
-    def split_source(source: ImageSource) -> tuple[ImageSource, ImageSource]:
-        training, held_out = split(len(source), config.data.held_out(len(source)), config.split_seed)
-        return source.subset(training), source.subset(held_out)
-
-    (train_a, held_out_a), (train_b, held_out_b) = split_source(a), split_source(b)
-    digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
-    return Domains(train_a, train_b, held_out_a, held_out_b, DataFacts(digests, max(len(train_a), len(train_b))))
-
-
 def open_domains(config: RunConfig, layout: Layout) -> Domains:
     """Open and split both domains; raises `UserError` for a resolution, device or image that cannot be used."""
     layout.check_resolution(config.data.resolution)
@@ -57,4 +45,12 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
     )
     if check_overlap(a, b) or a.digest() == b.digest():
         b = replace(b, notes=(*b.notes, "A and B are the same images, so there is nothing to learn"))
-    return split_domains(a, b, config)
+    (train_a, held_out_a), (train_b, held_out_b) = (_hold_out(source, config) for source in (a, b))
+    digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
+    return Domains(train_a, train_b, held_out_a, held_out_b, DataFacts(digests, max(len(train_a), len(train_b))))
+
+
+def _hold_out(source: ImageSource, config: RunConfig) -> tuple[ImageSource, ImageSource]:
+    """Split a domain into images to train on, and up to `data.validation` others, at most a tenth."""
+    training, held_out = split(len(source), config.data.held_out(len(source)), config.split_seed)
+    return source.subset(training), source.subset(held_out)

@@ -29,10 +29,9 @@ MIN_HELD_OUT = 10  # images per domain; scores of fewer are too noisy for select
 
 
 class Validation:
-    """Held-out images of both domains, and reference images of the other domain for their translations.
+    """Held-out or test images of both domains, and reference images of the other domain for their translations.
 
-    With ``metrics.split=test`` the images of ``data.test_a`` and ``data.test_b`` replace those held out, and every
-    score says so. All are downscaled to the run's resolution, as in training.
+    All are downscaled to the run's resolution, as in training.
     """
 
     def __init__(
