@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -98,9 +98,19 @@ class LearningConfig(Section):
     checkpoint_every: Annotated[Positive, FREE] = 2000
 
 
-def refuse_distance_without_network(select: str, features: str | None) -> None:
-    if select in METRICS and METRICS[select].needs != "nothing" and not features:
-        raise ValueError(f"metrics.select={select} needs a feature network: give --features")
+class ScoringConfig(Section):
+    """The metric of a run, and the feature network that it may need."""
+
+    select: str = "auto"
+    # feature network, such as squeezenet:weights.safetensors
+    features: Annotated[str | None, Located("metrics.digest")] = None
+    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        if self.select in METRICS and METRICS[self.select].needs != "nothing" and not self.features:
+            raise ValueError(f"metrics.select={self.select} needs a feature network: give --features")
+        return self
 
 
 class Change(NamedTuple):
@@ -142,6 +152,13 @@ class Config(Section):
             changed = getattr(config, name).model_copy(update={inner: value}) if inner else value
             config = config.model_copy(update={name: changed})
         return config
+
+    @property
+    def device(self) -> str:
+        """The device of the networks; known once resolved."""
+        device: str = self.value("training.device")
+        assert device != "auto"
+        return device
 
     def changed(self, other: "Config") -> list[Change]:
         """List the differences between two configs, this one's values before and the other's after.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -126,7 +127,6 @@ def test_kernels_are_summed_once_a_draw() -> None:
 
 
 @pytest.mark.parametrize("mixing", ["naive", "merged"])
-def test_ops_share_convolutions_in_every_searched_slot_or_in_none(mixing: str) -> None:
-    config = small_config("framed", SearchConfig())
-    gan = small_gan(config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})}))
+def test_ops_share_convolutions_in_every_searched_slot_or_in_none(mixing: Literal["merged", "naive"]) -> None:
+    gan = small_gan(small_config("framed", SearchConfig(), mixing))
     assert {bool(mixed._shared) for network in gan.children() for mixed in mixtures(network)} == {mixing == "merged"}

@@ -1,6 +1,5 @@
 """Sizes counted on paper are those of the networks; a matching width is the one that comes nearest."""
 
-import random
 from math import inf
 
 import pytest
@@ -13,7 +12,6 @@ from ganas.cyclegan.architecture import random_architecture
 from ganas.cyclegan.build import SlotModule, build, one_op
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, NetworkLayout, find_layout
 from ganas.cyclegan.size import macs, output_sides, parameters, width_of_size
-from ganas.errors import ArchitectureError
 
 HANDMADE = find_layout("resnet9").generator
 SEARCHED = [name for name, layout in LAYOUTS.items() if layout.size > 1]
@@ -51,8 +49,12 @@ def test_output_sides_are_those_of_the_slots(name: str, kind: str) -> None:
     assert seen == [*output_sides(network, side)]
 
 
-def test_the_hand_made_generator_has_the_published_size() -> None:
+def test_the_hand_made_networks_have_the_published_sizes() -> None:
+    """Zhu et al. 2017, and the widths of CycleGANAS."""
+    millions = [parameters(HANDMADE, (), width) / 1e6 for width in (16, 32, 48, 64, 96)]
+    assert millions == pytest.approx([0.716, 2.851, 6.405, 11.378179, 25.58], rel=1e-3)
     assert [parameters(HANDMADE, (), width) for width in (32, 64)] == [2_850_563, 11_378_179]
+    assert parameters(find_layout("resnet9").discriminator, (), 64) == 2_764_737
 
 
 @pytest.mark.parametrize("layout", SEARCHED)
@@ -83,11 +85,6 @@ def test_the_width_of_a_size_has_that_size(width: float, seed: int) -> None:
     assert parameters(layout, ops, found) == wanted
 
 
-def test_a_size_that_is_too_small_is_refused() -> None:
-    with pytest.raises(ArchitectureError, match="no width from 1 to 1024 fits 10 parameters: the nearest network has"):
-        width_of_size(HANDMADE, lambda width: parameters(HANDMADE, (), width), 10)
-
-
 def test_architectures_drawn_by_lot_are_uniform() -> None:
     """Each op of each slot about as often as the others: chi-squared, with room for hundreds of slots."""
     layout = find_layout("framed")
@@ -103,10 +100,3 @@ def test_architectures_drawn_by_lot_are_uniform() -> None:
             statistic = sum((count - expected) ** 2 for count in counts) / expected
             worst = max(worst, statistic - 8 * len(slot.ops))
     assert worst < 0
-
-
-def test_ops_of_equal_taps_cost_the_same() -> None:
-    ops = list(random_architecture(find_layout("framed"), random.Random(0).randrange(99)).generator_ab)
-    dilated = ["dilconv3" if op == "conv3" else op for op in ops]
-    layout = find_layout("framed").generator
-    assert parameters(layout, ops, 16) == parameters(layout, dilated, 16)

@@ -16,11 +16,11 @@ from ganas.config import (
     Located,
     Positive,
     Rate,
+    ScoringConfig,
     Section,
     Weight,
     Width,
     one_of,
-    refuse_distance_without_network,
     resolve_sections,
 )
 from ganas.cyclegan.sampling import SAMPLERS
@@ -56,8 +56,11 @@ class DataConfig(Section):
     digest_b: str | None = None
 
     def held_out(self, count: int) -> int:
-        """How many of a domain's images are held out from training."""
         return min(self.validation, count // 10)
+
+    def epoch_images(self, *counts: int) -> int:
+        """Return the pairs of an epoch, max(|A|, |B|), for domains of so many images, held-out ones included."""
+        return max(count - self.held_out(count) for count in counts)
 
 
 class NetsConfig(Section):
@@ -73,7 +76,6 @@ class NetsConfig(Section):
     mixing: Literal["merged", "naive"] = "merged"
 
     def width_of(self, network: str) -> float:
-        """The width of a network by its name."""
         if network.startswith("discriminator"):
             return self.discriminator_width
         return (self.width_ab if network.endswith("ab") else self.width_ba) or self.width
@@ -129,34 +131,25 @@ class TrainingConfig(LearningConfig):
     evaluate_every: Positive = 2000  # affects which generator is selected
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _exclusive(self) -> Self:
         if (self.images is None) == (self.epochs is None):
             raise ValueError("give either training.images or training.epochs")
-        return self
-
-    @model_validator(mode="after")
-    def _one_way_to_compute(self) -> Self:
         if self.compile and self.checkpointing:
             raise ValueError("training.compile and training.checkpointing exclude each other: give one of the two")
         return self
 
+    def length(self, epoch_images: int) -> int:
+        """Return the pairs in total, given those of an epoch."""
+        return self.images or epoch_images * (self.epochs or 1)
 
-class MetricsConfig(Section):
+
+class MetricsConfig(ScoringConfig):
     """How a checkpoint is selected."""
 
     # auto: kid with a feature network, else swd; last: the last checkpoint, though scores are still recorded
     select: Annotated[str, one_of(lambda: ["auto", *distance_names(), "last"])] = "auto"
-    # feature network, such as squeezenet:weights.safetensors
-    features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
-    split: Literal["validation", "test"] = (
-        "validation"  # images to score on; selection on test images is biased, and labelled as such
-    )
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        refuse_distance_without_network(self.select, self.features)
-        return self
+    # images to score on; selection on test images is biased, and labelled as such
+    split: Literal["validation", "test"] = "validation"
 
 
 class RunConfig(Config):
@@ -190,19 +183,13 @@ class RunConfig(Config):
         """The seed that selects the held-out images."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
 
-    @property
-    def device(self) -> str:
-        """The device of the networks; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
-
 
 def resolve(config: RunConfig, machine: Machine, data: DataFacts) -> RunConfig:
-    """Fill in what depends on the machine and on the data; an epoch is max(|A|, |B|) pairs."""
+    """Fill in what depends on the machine and on the data."""
     training, metrics = config.training, config.metrics
     device = machine.device(training.device)
     best = machine.memory_format(config.kind, device, machine.precision(device, training.precision))
-    images = training.images or data.epoch_images * (training.epochs or 1)
+    images = training.length(data.epoch_images)
     update = {
         "training.images": ceil(images / training.batch) * training.batch,
         "training.epochs": None,

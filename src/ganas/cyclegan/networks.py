@@ -6,7 +6,7 @@ import torch
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, Grouping, naive
+from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, naive
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import output_sides
@@ -26,7 +26,7 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     keep_freed_memory()
     nets, training = config.nets, config.training
     torch.set_num_threads(training.threads or 1)
-    grouping = naive if architecture else open_grouping(config, layout)
+    grouping = naive if architecture or nets.mixing == "naive" else _cheapest_grouping(config, layout)
     torch.manual_seed(config.seed)
     widths = {name: nets.width_of(name) for name in GENERATORS}
     gan = CycleGAN(layout, architecture, widths, nets.discriminator_width, grouping, nets.discriminator)
@@ -42,19 +42,11 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     return gan
 
 
-def open_grouping(config: RunConfig, layout: Layout) -> Grouping:
-    """Return the grouping for `nets.mixing`."""
-    if config.nets.mixing == "naive":
-        return naive
-    return CheapestGrouping(_output_pixels(config, layout), MOVE_COST[config.training.precision])
-
-
-def _output_pixels(config: RunConfig, layout: Layout) -> dict[tuple[str, str], float]:
-    """Return the mean output pixels of every slot in a forward pass, by (network, slot)."""
-    return {
-        (name, slot.name): BATCHES_PER_PASS * config.training.batch * side**2
-        for name in NETWORKS
-        for slot, side in zip(
-            layout.network(name).slots, output_sides(layout.network(name), config.data.resolution), strict=True
-        )
-    }
+def _cheapest_grouping(config: RunConfig, layout: Layout) -> CheapestGrouping:
+    batch = BATCHES_PER_PASS * config.training.batch
+    pixels: dict[tuple[str, str], float] = {}  # mean output pixels of a forward pass, by network and slot
+    for name in NETWORKS:
+        network = layout.network(name)
+        sides = output_sides(network, config.data.resolution)
+        pixels |= {(name, slot.name): batch * side**2 for slot, side in zip(network.slots, sides, strict=True)}
+    return CheapestGrouping(pixels, MOVE_COST[config.training.precision])

@@ -11,31 +11,15 @@ if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait fo
 
 def _tiny(kind: str) -> Values:
     """A few minutes on two cores, any images."""
-    common: Values = {
-        "data.resolution": 64,
+    values = _small(kind) | {
         "data.validation": 50,
-        "nets.discriminator_width": 32,
-        "training.lr": 6e-4,
+        "training.images": 400,
         "training.log_every": 100,
         "training.checkpoint_every": 400,
         "training.sample_every": 400,
         "training.evaluate_every": 400,
     }
-    if kind == "search":
-        return common | {
-            "nets.width": 8,
-            "training.batch": 4,
-            "training.images": 400,
-            "training.decay": 0,
-            "search.warmup": 0.5,
-            "search.alpha_lr": 0.03,
-        }
-    return common | {
-        "nets.width": 16,
-        "nets.discriminator": "patchgan",
-        "training.images": 1200,
-        "training.ema_half_life": 100,
-    }
+    return values | ({"training.images": 1200, "training.ema_half_life": 100} if kind == "train" else {})
 
 
 def _small(kind: str) -> Values:
@@ -113,8 +97,6 @@ PRESETS: Mapping[str, Callable[[str], Values]] = {
     "paper": _paper,
     "reference": _reference,
 }
-
-
 IGNORED_KEYS = {  # keys that a kind of run ignores
     "search": ("metrics.select", "training.inherit"),
     "train": ("search", "nets.mixing", "nets.layout"),  # the architecture determines the layout

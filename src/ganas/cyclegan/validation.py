@@ -29,10 +29,9 @@ MIN_HELD_OUT = 10  # images per domain; scores of fewer are too noisy for select
 
 
 class Validation:
-    """Held-out images of both domains, and reference images of the other domain for their translations.
+    """Held-out or test images of both domains, and reference images of the other domain for their translations.
 
-    With ``metrics.split=test`` the images of ``data.test_a`` and ``data.test_b`` replace those held out, and every
-    score says so. All are downscaled to the run's resolution, as in training.
+    All are downscaled to the run's resolution, as in training.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Validation:
         """Return the digest of the test images; None without metrics.split=test."""
         if self._config.metrics.split == "validation":
             return None
-        return "-".join(source.digest() for source in self._sources.values())
+        return "-".join(self._digests.values())
 
     @property
     def enough(self) -> bool:
@@ -68,8 +67,7 @@ class Validation:
         if self._config.metrics.split == "test":
             reporter.note(notes_of(*self._sources.values()))
         if not self.enough:
-            count = min(map(len, self._sources.values()))
-            reporter.say(f"{count} held-out images are too few for a score")
+            reporter.say(f"{min(map(len, self._sources.values()))} held-out images are too few for a score")
         return self.enough
 
     @cached_property
@@ -100,23 +98,25 @@ class Validation:
         return center_crops(source, self._config.data.resolution)
 
     @cached_property
-    def _facts(self) -> Mapping[str, dict[str, str]]:
-        """Facts on the source images, for the protocol."""
-        return {direction: {"source_digest": source.digest()} for direction, source in self._sources.items()}
+    def _digests(self) -> Mapping[str, str]:
+        return {direction: source.digest() for direction, source in self._sources.items()}
 
     def measure(
         self, direction: str, translator: Translator, *, bootstrap: int = 0, chosen_on: str | None = None
     ) -> Measurement:
         """Score a translator; `chosen_on` is the split that it was selected on, if it was."""
-        facts = self._facts[direction] | ({"chosen_on": chosen_on} if chosen_on else {})
-        return self._references[direction].measure(
-            translator(self._images[direction]), bootstrap=bootstrap, facts=facts
-        )
+        facts = {"chosen_on": chosen_on} if chosen_on else {}
+        return self._measure(direction, translator(self._images[direction]), bootstrap, facts)
 
     def untranslated(self, direction: str, *, bootstrap: int = 0) -> Measurement:
         """Score the unchanged source images, the baseline that a translator must beat."""
-        images = self._images[direction]
-        return self._references[direction].measure(images, bootstrap=bootstrap, facts=self._facts[direction])
+        return self._measure(direction, self._images[direction], bootstrap)
+
+    def _measure(
+        self, direction: str, images: Tensor, bootstrap: int, facts: Mapping[str, str] | None = None
+    ) -> Measurement:
+        facts = {"source_digest": self._digests[direction], **(facts or {})}
+        return self._references[direction].measure(images, bootstrap=bootstrap, facts=facts)
 
     def record(self, trainer: Trainer, nimg: int) -> dict[str, Measurement]:
         """Measure the generators of both directions, and record the scores with their protocol."""

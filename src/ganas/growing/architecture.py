@@ -15,15 +15,14 @@ No torch here.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import log2
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from ganas.document import check_id, content_id, envelope, open_envelope, parse_object, parsing, write_document
+from ganas.document import ArchitectureDocument
 from ganas.errors import ArchitectureError
 
-KIND = "growth"
 BASE = 8  # side of the base networks' images, in pixels
 RGB = 3
 
@@ -82,8 +81,10 @@ class Placed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GrowthArchitecture:
+class GrowthArchitecture(ArchitectureDocument):
     """The layers grown onto both base networks, and the size of the base."""
+
+    kind: ClassVar[str] = "growth"
 
     latent: int  # dimensions of z
     channels: int  # of the base
@@ -160,39 +161,14 @@ class GrowthArchitecture:
             for size in placed.kernels:
                 yield size**2 * placed.inner * placed.outer, outputs, placed.side**2
 
-    # ── as a file ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def id(self) -> str:
-        """Ten hex digits that depend only on the content."""
-        return content_id(KIND, self._content())
-
     def _content(self) -> dict[str, Any]:
         layers: dict[str, list[str]] = {side: [str(layer) for layer in self.layers(side)] for side in SIDES}
         return {"latent": self.latent, "channels": self.channels, **layers}
 
-    def to_json(self) -> str:
-        """The text of an ``architecture.json``."""
-        return write_document(KIND, self._content())
-
     @classmethod
-    def from_json(cls, text: str, origin: str = "architecture") -> Self:
-        """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        return cls.from_document(parse_object(text, origin, "architecture", ArchitectureError), origin)
-
-    def to_document(self) -> dict[str, Any]:
-        """The same as an object, to be part of another document."""
-        return envelope(KIND, self._content())
-
-    @classmethod
-    def from_document(cls, document: Any, origin: str) -> Self:
-        """Read what `to_document` made; errors as in `from_json`."""
-        content = open_envelope(document, origin, "architecture", kind=KIND, error=ArchitectureError)
-        with parsing(origin, ArchitectureError):
-            layers = {side: tuple(parse_layer(str(text)) for text in content[side]) for side in SIDES}
-            architecture = cls(int(content["latent"]), int(content["channels"]), **layers)
-        check_id(content, architecture.id, origin, ArchitectureError)
-        return architecture
+    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+        layers = {side: tuple(parse_layer(str(text)) for text in content[side]) for side in SIDES}
+        return cls(int(content["latent"]), int(content["channels"]), **layers)
 
     def __str__(self) -> str:
         """One readable line."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from ganas.document import parsing, read_document, write_record
+from ganas.document import parsing, read_record, write_record
 from ganas.growing.architecture import SIDES, GrowthArchitecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
@@ -41,7 +41,7 @@ class Spec:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "Spec":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        document = read_document(text, origin, "spec", way_out=RETRAIN)
+        document = read_record(text, origin, "spec", RETRAIN)
         with parsing(origin, way_out=RETRAIN):
             architecture = GrowthArchitecture.from_document(document.pop("architecture"), origin)
             return cls(architecture=architecture, **document)

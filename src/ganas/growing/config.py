@@ -20,10 +20,10 @@ from ganas.config import (
     Located,
     Positive,
     Rate,
+    ScoringConfig,
     Section,
     Weight,
     one_of,
-    refuse_distance_without_network,
     resolve_sections,
 )
 from ganas.growing.strategy import GrowingStrategy
@@ -104,20 +104,12 @@ class CandidateConfig(LearningConfig):
     timeout: Annotated[Rate | None, FREE] = None
 
 
-class ScoreConfig(Section):
+class ScoreConfig(ScoringConfig):
     """The score of a candidate: the distance of its images from real ones at its resolution; lower is better."""
 
     # auto: fid with a feature network, else swd
     select: Annotated[str, one_of(lambda: ["auto", *distance_names()])] = "auto"
-    # feature network, such as squeezenet:weights.safetensors
-    features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
     images: Annotated[int, Field(ge=2)] = 10_000  # generated for the score
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        refuse_distance_without_network(self.select, self.features)
-        return self
 
 
 class GrowConfig(Config):
@@ -135,12 +127,6 @@ class GrowConfig(Config):
     def total_images(self) -> int:
         """Length of a candidate's training, in images."""
         return self.training.images
-
-    @property
-    def device(self) -> str:
-        """The device of the networks; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
 
     @property
     def fade_images(self) -> int:

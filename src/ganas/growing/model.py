@@ -28,10 +28,6 @@ class GrownGAN(GAN):
         self.generator = GrownGenerator(architecture, fading=fading)
         self.discriminator = GrownDiscriminator(architecture, fading=fading)
 
-    def network(self, name: str) -> GrownGenerator | GrownDiscriminator:
-        """Return one of the two networks by name."""
-        return getattr(self, name)  # type: ignore[no-any-return]
-
     @property
     def generators(self) -> dict[str, GrownGenerator]:
         """The networks that make images, by name."""

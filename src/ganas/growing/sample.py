@@ -10,14 +10,13 @@ from torch import Tensor
 
 from ganas.data.loaders import to_images
 from ganas.document import SCHEMA
-from ganas.errors import RunError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.networks import GrownGenerator
-from ganas.model_file import intact, read_metadata, write_model
+from ganas.model_file import find_model, intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png, tile
 from ganas.progress import Reporter
-from ganas.store import Run, refuse_existing, results_folder, write_atomically
+from ganas.store import refuse_existing, results_folder, write_atomically
 
 COLUMNS = 8  # of a sample grid
 BATCH = 64  # images generated at once
@@ -55,14 +54,9 @@ def load_grown_generator(file: StrPath) -> tuple[GrownGenerator, GrownGeneratorI
 
 
 def find_grown_generator(place: Path) -> Path:
-    """The generator file of a run, of a model folder copied elsewhere, or the file itself; raises `RunError`."""
-    name = "generator.safetensors"
-    for candidate in (place, Run(place).model / name, place / name):
-        if candidate.is_file():
-            return candidate
-    if not place.exists():
-        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas grow wrote")
-    raise RunError(f"{str(place)!r} holds no {name}: give the folder of a ganas grow run that has ended")
+    """Find a grown generator, as in `find_model`."""
+    run = "the folder of a ganas grow run that has ended"
+    return find_model(place, "generator.safetensors", command="ganas grow", run=run)
 
 
 def latent_vector(seed: int, latent: int) -> Tensor:

@@ -46,7 +46,7 @@ class Event:
 
     name: str
     every: int  # images
-    act: Callable[[int], None]  # called with the images seen
+    act: Callable[[int], object]  # called with the images seen
 
     def due(self, nimg: int, batch: int, total: int) -> bool:
         """Whether the step that ended at `nimg` images crossed a multiple of `every`, or was the last."""

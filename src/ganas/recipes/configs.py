@@ -34,8 +34,7 @@ def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tupl
 def images_of(job: RecipeJob) -> int:
     """Return the number of image pairs a job trains on."""
     config = job_config(job)
-    epoch = max(job.dataset.training_counts(config.data))
-    return config.training.images or epoch * (config.training.epochs or 1)
+    return config.training.length(max(job.dataset.training_counts(config.data)))
 
 
 def with_images(config: RunConfig, images: int) -> RunConfig:

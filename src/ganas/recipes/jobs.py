@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ganas.config import adjustable, network_of
 from ganas.cyclegan.config import DataConfig, RunConfig
-from ganas.document import parsing, read_document, write_record
+from ganas.document import parsing, read_record, write_record
 from ganas.jobs.result import Result, read_result
 from ganas.settings import read_setting
 from ganas.store import Run
@@ -99,7 +99,7 @@ class RecipeJob:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "RecipeJob":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        document = read_document(text, origin, "job", way_out=RUN_AGAIN)
+        document = read_record(text, origin, "job", RUN_AGAIN)
         with parsing(origin, way_out=RUN_AGAIN):
             values = tuple((key, value) for key, value in document.pop("values"))
             settings = tuple(document.pop("settings"))
