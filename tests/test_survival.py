@@ -25,6 +25,7 @@ from tiny import FLAGS, GANAS, Capture, ganas, write_domains
 SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_and_resume.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
+TRAIN_IMAGES = 36
 OFTEN = ("--set", "training.checkpoint_every=2")
 
 Arguments = list[str | Path]
@@ -54,7 +55,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
     domains = write_domains(home, 100, 110)
     rarely = ["--set", "training.checkpoint_every=1000", "--set", "training.log_every=4"]
     search = ["search", *domains, *FLAGS, *rarely, "--set", "training.images=20"]
-    train = ["train", home / "search", *domains, *FLAGS, *rarely, "--set", "training.images=60"]
+    train = ["train", home / "search", *domains, *FLAGS, *rarely, "--set", f"training.images={TRAIN_IMAGES}"]
     train += ["--set", "training.ema_half_life=8", "--set", "training.evaluate_every=6"]
     wholes = {"search": Whole(search, home / "search"), "train": Whole(train, home / "train")}
     for whole in wholes.values():
@@ -81,11 +82,11 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
     assert process.returncode == 130
     assert time.monotonic() - asked < 10, "seconds, not a checkpoint interval"
     saved = last_checkpoint(run)["loop"]["nimg"]
-    assert 4 <= saved < 60
+    assert 4 <= saved < TRAIN_IMAGES
     assert "stopping: saving everything needed to resume" in said
+    total = 20 if kind == "search" else TRAIN_IMAGES
     assert said.splitlines()[-1] == (
-        f"ganas: stopped by {number.name} after {saved} of {20 if kind == 'search' else 60} images, and saved: "
-        f"the same command resumes"
+        f"ganas: stopped by {number.name} after {saved} of {total} images, and saved: the same command resumes"
     )
     assert not (run / "result.json").exists()
     if kind == "search":  # the run and its images have moved meanwhile
@@ -138,7 +139,7 @@ def uncached(wholes: Wholes, tmp_path_factory: pytest.TempPathFactory) -> dict[i
 @pytest.mark.parametrize(
     "how, code, words",
     [
-        ("a worker is killed", 2, DIED),
+        pytest.param("a worker is killed", 2, DIED, marks=pytest.mark.slow),
         pytest.param("the workers do not answer", 130, "ganas: stopped by SIGINT after", marks=pytest.mark.slow),
         ("a read hangs", 130, "ganas: stopped by SIGINT after"),
     ],
@@ -164,7 +165,7 @@ def test_a_run_whose_images_do_not_come_ends_saves_and_goes_on(
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - asked < 5
     assert process.returncode == code and words in said.splitlines()[-1] and "Traceback" not in said
-    assert 4 <= last_checkpoint(run)["loop"]["nimg"] < 60 and not (run / "result.json").exists()
+    assert 4 <= last_checkpoint(run)["loop"]["nimg"] < TRAIN_IMAGES and not (run / "result.json").exists()
     assert ganas(*whole.into(run)) == 0
     assert not differences(run, whole.run)
 
@@ -177,6 +178,7 @@ def _children(process: int) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_workers_need_no_shared_memory_and_change_nothing(uncached: dict[int, Whole], tmp_path: Path) -> None:
     """Docker gives 64 MB, which a few batches fill; here it is a page."""
     small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k tmpfs /dev/shm && exec "$@"', "sh"]
@@ -381,8 +383,13 @@ def _finite(value: Any) -> bool:
 # ── kill -9, at random moments ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills, runs", [("3", 2), ("2 --only search --strategy ths", 1)])
+@pytest.mark.parametrize(
+    "kills, runs",
+    [
+        pytest.param("2", 2, marks=pytest.mark.slow),
+        pytest.param("2 --only search --strategy ths", 1, marks=pytest.mark.long),
+    ],
+)
 def test_kills_at_random_moments_change_nothing(kills: str, runs: int) -> None:
     done = subprocess.run([sys.executable, SCRIPT, "--kills", *kills.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -386,7 +386,7 @@ def test_losing_and_adding_nodes_changes_nothing(whole: Path, images: Path, node
     assert_kept(out, finished)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # tests/jobs/test_conformance.py restarts drivers of jobs that need no torch
 def test_the_driver_of_a_cluster_can_be_restarted(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
     out, said = tmp_path / "run", tmp_path / "said"
     finished: dict[str, int] = {}

@@ -84,7 +84,13 @@ def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Call
     return finish_figure
 
 
-@pytest.mark.parametrize("figure", ["fig6", *(pytest.param(f"fig{n}", marks=pytest.mark.slow) for n in (3, 4, 5))])
+SLOW, LONG = pytest.mark.slow, pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "figure",
+    ["fig6", pytest.param("fig3", marks=SLOW), *(pytest.param(name, marks=LONG) for name in ("fig4", "fig5"))],
+)
 def test_a_figure_from_start_to_end(
     figure: str, dataset: Dataset, finished: Callable[[str], tuple[Reproduction, Path]]
 ) -> None:
@@ -200,6 +206,7 @@ def test_a_cluster_gives_the_same_table(dataset: Dataset, tmp_path: Path) -> Non
     assert run_recipe(wanted, tmp_path / "here", InProcess()).table in done.stdout
 
 
+@pytest.mark.slow  # measures the steps of six networks
 @pytest.mark.usefixtures("traps")
 def test_a_dry_run_prints_the_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [word for setting in QUICK if "images" not in setting for word in ("--set", setting)]
