@@ -119,6 +119,7 @@ def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_without_a_home_nothing_is_kept_and_all_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

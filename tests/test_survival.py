@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,10 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
 # ── a true process that is asked to stop ─────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind, number", [("search", signal.SIGTERM), ("train", signal.SIGINT)])
+@pytest.mark.parametrize(
+    "kind, number",
+    [("search", signal.SIGTERM), pytest.param("train", signal.SIGINT, marks=pytest.mark.slow)],
+)
 def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
     kind: str, number: signal.Signals, wholes: Wholes, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -123,16 +127,19 @@ sys.exit(main())
 
 
 @pytest.fixture(scope="module")
-def uncached(wholes: Wholes, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Whole]:
-    """Trainings whose images are decoded for each batch, by number of worker processes."""
-    wide = "nets.width=4"  # slow enough to be met while it goes on
-    found = {}
-    for workers in (0, 2):
+def uncached(wholes: Wholes, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Whole]:
+    """A training whose images are decoded for each batch, by its number of worker processes."""
+
+    @cache
+    def train(workers: int) -> Whole:
+        wide = "nets.width=4"  # slow enough to be interrupted
         settings = ("--set", "data.cache_mib=0", "--set", f"data.workers={workers}", "--set", wide)
         begin: Arguments = [*wholes["train"].begin, *settings, "--set", "training.evaluate_every=30"]
-        found[workers] = Whole(begin, tmp_path_factory.mktemp("uncached") / str(workers))
-        assert ganas(*found[workers].into(found[workers].run)) == 0
-    return found
+        whole = Whole(begin, tmp_path_factory.mktemp("uncached") / str(workers))
+        assert ganas(*whole.into(whole.run)) == 0
+        return whole
+
+    return train
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the workers are found in /proc")
@@ -145,9 +152,9 @@ def uncached(wholes: Wholes, tmp_path_factory: pytest.TempPathFactory) -> dict[i
     ],
 )
 def test_a_run_whose_images_do_not_come_ends_saves_and_goes_on(
-    how: str, code: int, words: str, uncached: dict[int, Whole], tmp_path: Path
+    how: str, code: int, words: str, uncached: Callable[[int], Whole], tmp_path: Path
 ) -> None:
-    whole, run, hang = uncached[0 if how == "a read hangs" else 2], tmp_path / "run", tmp_path / "hang"
+    whole, run, hang = uncached(0 if how == "a read hangs" else 2), tmp_path / "run", tmp_path / "hang"
     start = [sys.executable, "-c", HANGING, hang] if how == "a read hangs" else [GANAS]
     process = subprocess.Popen([*start, *whole.into(run)], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     _wait_for(lambda: (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_bytes().count(b"\n") >= 2)
@@ -179,16 +186,16 @@ def _children(process: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_workers_need_no_shared_memory_and_change_nothing(uncached: dict[int, Whole], tmp_path: Path) -> None:
+def test_workers_need_no_shared_memory_and_change_nothing(uncached: Callable[[int], Whole], tmp_path: Path) -> None:
     """Docker gives 64 MB, which a few batches fill; here it is a page."""
     small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k tmpfs /dev/shm && exec "$@"', "sh"]
     if sys.platform != "linux" or subprocess.run([*small, "true"], capture_output=True).returncode:
         pytest.skip("no permission to mount a small /dev/shm")
-    command = [*small, GANAS, *uncached[2].into(tmp_path / "run")]
+    command = [*small, GANAS, *uncached(2).into(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert not differences(tmp_path / "run", uncached[2].run)
-    assert [name for name in differences(tmp_path / "run", uncached[0].run) if name != "config.yaml"] == []
+    assert not differences(tmp_path / "run", uncached(2).run)
+    assert [name for name in differences(tmp_path / "run", uncached(0).run) if name != "config.yaml"] == []
 
 
 # ── moments that a random kill seldom meets ──────────────────────────────────────────────────────────────────────────
@@ -278,7 +285,10 @@ def interrupted(command: Arguments, at: int, monkeypatch: pytest.MonkeyPatch) ->
             ganas(*command)
 
 
-@pytest.mark.parametrize("kind, constant", [("search", "search.warmup=0"), ("train", "training.decay=0")])
+@pytest.mark.parametrize(
+    "kind, constant",
+    [("search", "search.warmup=0"), pytest.param("train", "training.decay=0", marks=pytest.mark.slow)],
+)
 def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
     kind: str, constant: str, wholes: Wholes, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -296,7 +306,9 @@ def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
     assert ganas(*begin, *set_to(images=12), "--out", run) == 2, "what was learned is not unlearned"
 
 
-@pytest.mark.parametrize("kind", [pytest.param("search", marks=pytest.mark.slow), "train"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("search", marks=pytest.mark.long), pytest.param("train", marks=pytest.mark.slow)]
+)
 def test_schedules_stretch_with_a_run_that_is_made_longer(
     kind: str, wholes: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,7 +339,7 @@ HARMLESS = ("data.workers=1", "data.cache_mib=0", "data.skip_bad=true", "trainin
 HARMLESS += ("training.log_every=3", "training.sample_every=7", "training.checkpoint_every=5")
 
 
-@pytest.mark.parametrize("kind", ["search", "train"])
+@pytest.mark.parametrize("kind", ["search", pytest.param("train", marks=pytest.mark.slow)])
 def test_what_changes_no_result_may_change_when_a_run_goes_on(
     kind: str, wholes: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -419,6 +419,7 @@ def test_a_published_data_set_is_downloaded_once(server: Path, cache: Path) -> N
     assert expected_dataset("facades") == found, "a dry run recognizes finished jobs by its digest"
 
 
+@pytest.mark.slow  # measures steps
 def test_paper_scale_prints_the_cost_before_the_download(
     server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
