@@ -19,23 +19,16 @@ from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.model import ImagePool
-from ganas.cyclegan.presets import make_config
 from ganas.growing.actions import proggan_route
 from ganas.growing.plan import route_specs
-from ganas.growing.presets import make_grow_config
 from ganas.growing.trainer import CandidateTrainer
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise
 from ganas.machine import this_machine
+from ganas.presets import make_config
 from ganas.store import Run
 
 Step = Callable[[], object]
-
-
-def images(resolution: int, batch: int) -> tuple[Tensor, Tensor]:
-    """Noise in [-1, 1]: two batches [n, 3, r, r]."""
-    a, b = torch.rand(2, batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return a, b
 
 
 def our_loop(
@@ -53,7 +46,7 @@ def our_loop(
     flags = {"data.a": "a", "data.b": "b", "data.resolution": resolution, "nets.layout": layout, "nets.width": width}
     flags |= {"nets.discriminator_width": discriminator_width, "training.batch": batch}
     flags |= {"training.precision": precision, "training.threads": torch.get_num_threads()}
-    config = make_config(kind, preset="gpu", flags=flags, settings=settings)  # type: ignore[arg-type]
+    config = make_config(kind, preset="gpu", flags=flags, settings=settings)  # type: ignore[call-overload]
     config = resolve(config, this_machine(), DataFacts({}))
     architecture = None if kind == "search" else Architecture(layout)
     return trial_loop(config, find_layout(layout), architecture)
@@ -107,7 +100,7 @@ def plain(resolution: int, precision: str, width: int = 64, discriminator_width:
     adams = [torch.optim.Adam(nets.parameters(), lr=2e-4, betas=(0.5, 0.999)) for nets in (generators, discriminators)]
     pools = [ImagePool(50), ImagePool(50)]
     draws = torch.Generator().manual_seed(0)
-    a, b = images(resolution, batch)
+    a, b = noise(2, batch, resolution)
     l1, mse = nn.L1Loss(), nn.MSELoss()
 
     def real(scores: Tensor) -> Tensor:
@@ -159,7 +152,7 @@ def public(checkout: str, resolution: int, precision: str, width: int = 16) -> S
     with redirect_stdout(sys.stderr):
         model: Any = CycleGANASModel(options)
     model.set_tau(0)
-    a, b = images(resolution, 1)
+    a, b = noise(2, 1, resolution)
     model.set_input([{"A": a, "B": b, "A_paths": "", "B_paths": ""}])
 
     def step() -> None:
@@ -177,11 +170,11 @@ def grown(resolution: int, precision: str, channels: int = 512, batch: int = 16,
     flags = {"data.images": "images", "data.resolution": resolution, "base.channels": [channels]}
     flags |= {"base.latent": latent, "training.batch": batch, "training.precision": precision}
     flags |= {"training.threads": torch.get_num_threads(), "training.device": "cpu", "growth.fade_images": 1}
-    config = make_grow_config(preset="paper", flags=flags)
+    config = make_config("grow", preset="paper", flags=flags)
     *_, spec = route_specs(config, proggan_route(resolution))
     with TemporaryDirectory() as folder:
         candidate = CandidateTrainer(Run(Path(folder)), replace(spec, parent=None, action=None), config, None, None)
-    images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    (images,) = noise(1, batch, resolution)
     return lambda: candidate.loop.step(images)
 
 
@@ -225,7 +218,7 @@ def zoo(checkout: str, resolution: int, precision: str, channels: int = 512, bat
     while side < resolution:
         gan.addScale(channels)
         side *= 2
-    images = torch.rand(batch, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    (images,) = noise(1, batch, resolution)
 
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):

@@ -93,7 +93,7 @@ def scores(place: Path, images: int) -> dict[int, tuple[int, float, float]]:
     for side, spec in last.items():
         generator = GrownGenerator(spec.architecture)
         generator.load_state_dict(averaged_generator(run.candidate(spec.id)))
-        made = make_images(generator, spec.architecture.latent, range(images), "cpu")
+        made = make_images(generator, range(images))
         cache = Cache(default_cache())
         reference = Reference(to_images(at_resolution(real_images, side)), ["fid", "swd"], network, cache=cache)
         measured = reference.measure(made).scores

@@ -19,12 +19,12 @@ from statistics import mean
 from ganas.growing import runner
 from ganas.growing.candidates import Spec, candidates, read_spec, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.presets import make_grow_config
 from ganas.growing.topk import uniform
 from ganas.jobs import queue
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result
+from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64, 512])
     parser.add_argument("--gpu-days", type=float, default=580.0)
     given = parser.parse_args()
-    config = make_grow_config(preset=given.preset, flags={"data.images": "images"})
+    config = make_config("grow", preset=given.preset, flags={"data.images": "images"})
     timings = Timings(Run(given.run))
     total = sum(one.end - one.begin for one in replay(config, 1, timings))
     timings.scale = given.gpu_days * DAY / total

@@ -26,12 +26,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-CLOCK = (
-    "time",
-    "step_seconds",
-    "wait_seconds",
-    "score_seconds",
-)  # keys in which two lines of metrics.jsonl differ though they are the same
+# keys in which two lines of metrics.jsonl may differ
+CLOCK = ("time", "step_seconds", "wait_seconds", "score_seconds")
 IMAGES = 110  # a domain: eleven are held out, so that the generators kept are chosen by a metric
 TINY = (
     *("--preset", "tiny", "--set", "nets.width=2", "--set", "nets.discriminator_width=2"),

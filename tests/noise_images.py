@@ -20,7 +20,7 @@ class ListSource(Images):
         return self.images[index]
 
 
-def noise(count: int, height: int, width: int, seed: int) -> Tensor:
+def noise(count: int, height: int, width: int, seed: int = 0) -> Tensor:
     """uint8 [count, 3, height, width]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, height, width), generator=generator, dtype=torch.uint8)

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from ganas.config import Config, DataFacts, load_config
 from ganas.cyclegan.config import RunConfig, resolve
-from ganas.cyclegan.presets import make_config
 from ganas.errors import ConfigError
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.config import GrowConfig
 from ganas.growing.config import resolve as resolve_growth
-from ganas.growing.presets import make_grow_config
 from ganas.machine import Machine
+from ganas.presets import make_config
 
 # What file systems hold: any character but / and 0, and bytes that are no UTF-8.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="/\0") | st.sampled_from("\udc80\udce9\udcff")
@@ -28,11 +27,8 @@ ODD = (
 def told(kind: str, setting: str) -> Any:
     """The value of a key, once it was given by --set."""
     flags = {"data.images": "i"} if kind == "grow" else {"data.a": "a", "data.b": "b"}
-    make: Any = make_grow_config if kind == "grow" else lambda **told: make_config(kind, **told)  # type: ignore[arg-type]
-    value: Any = make(preset="tiny", flags=flags, settings=[setting])
-    for name in setting.partition("=")[0].split("."):
-        value = getattr(value, name)
-    return value
+    config = make_config(kind, preset="tiny", flags=flags, settings=[setting])  # type: ignore[call-overload]
+    return config.value(setting.partition("=")[0])
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if name not in ("null", "none", "~")])
@@ -123,19 +119,18 @@ def test_a_config_is_read_back_as_it_was_written(a: str, test_a: str, weights: s
     assert load_config(RunConfig, config.to_yaml().encode(), "config.yaml") == config
     resolved = resolve(config, Machine(), DataFacts({"data.digest_a": "1e5", "data.digest_b": "no"}))
     assert load_config(RunConfig, resolved.to_yaml().encode(), "config.yaml") == resolved
-    grown = make_grow_config(preset="tiny", flags={"data.images": Path(a), "metrics.features": f"x:{weights}"})
+    grown = make_config("grow", preset="tiny", flags={"data.images": Path(a), "metrics.features": f"x:{weights}"})
     assert load_config(GrowConfig, grown.to_yaml().encode(), "config.yaml") == grown
 
 
 def growing(images: str = "images", features: str | None = "squeezenet:weights", digest: str | None = "w") -> Config:
-    config = make_grow_config(preset="tiny", flags={"data.images": images, "metrics.features": features})
+    config = make_config("grow", preset="tiny", flags={"data.images": images, "metrics.features": features})
     return resolve_growth(config, Machine(), DataFacts({"data.digest": "i", "metrics.digest": digest}))
 
 
 def translating(a: str, digest_a: str | None, b: str = "b", digest_b: str | None = "b") -> Config:
     config = make_config("search", preset="tiny", flags={"data.a": a, "data.b": b})
-    data = config.data.model_copy(update={"digest_a": digest_a, "digest_b": digest_b})
-    return config.model_copy(update={"data": data})
+    return config.with_values({"data.digest_a": digest_a, "data.digest_b": digest_b})
 
 
 def test_files_that_a_digest_tells_may_lie_elsewhere() -> None:

@@ -10,12 +10,12 @@ from ganas.cyclegan import build, mixed
 from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, TrainingConfig
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.model import PATCHGAN
-from ganas.cyclegan.presets import PRESETS, make_config
+from ganas.cyclegan.presets import PRESETS
 from ganas.growing import architecture, networks
 from ganas.growing.actions import FADE, growing_actions, proggan_route
 from ganas.growing.config import BaseConfig
-from ganas.growing.presets import make_grow_config
 from ganas.metrics import sliced
+from ganas.presets import make_config
 
 # CycleGANAS, section 4 unless another is named; CycleGAN is Zhu et al. 2017, whose training it takes over.
 CYCLEGANAS: dict[str, Any] = {
@@ -79,12 +79,6 @@ DGGAN: dict[str, Any] = {
 }
 
 
-def value(config: Any, key: str) -> Any:
-    for part in key.split("."):
-        config = getattr(config, part)
-    return config
-
-
 @pytest.mark.parametrize("preset", ["paper", "reference"])
 @pytest.mark.parametrize("kind", ["search", "train"])
 def test_a_run_of_the_papers_scale_gets_the_papers_constants(kind: Literal["search", "train"], preset: str) -> None:
@@ -92,12 +86,12 @@ def test_a_run_of_the_papers_scale_gets_the_papers_constants(kind: Literal["sear
     expected = CYCLEGANAS | (SEARCH if kind == "search" else TRAIN)
     if preset == "reference":
         expected |= REFERENCE | ({"search.sampling": "gumbel"} if kind == "search" else {})
-    assert {key: value(config, key) for key in expected} == expected
+    assert {key: config.value(key) for key in expected} == expected
 
 
 def test_a_growing_search_of_the_papers_scale_gets_the_papers_constants() -> None:
-    config = make_grow_config(preset="paper", flags={"data.images": "x"})
-    assert {key: value(config, key) for key in DGGAN} == DGGAN
+    config = make_config("grow", preset="paper", flags={"data.images": "x"})
+    assert {key: config.value(key) for key in DGGAN} == DGGAN
     assert config.fade_images == config.training.images // 2, "a fade-in ends inside its candidate's training"
 
 
@@ -129,7 +123,7 @@ def test_the_search_spaces_are_the_papers() -> None:
     reference = find_layout("reference")  # 24 and 5 slots, 7 ops in the encoder
     assert prod(len(slot.ops) for slot in reference.generator.searched) == 7**2 * 5**20 * 3**2
     assert prod(len(slot.ops) for slot in reference.discriminator.searched) == 7**3 * 5**2
-    config = make_grow_config(preset="paper", flags={"data.images": "x"})
+    config = make_config("grow", preset="paper", flags={"data.images": "x"})
     actions = growing_actions(config.growth.sizes, config.growth.filters)
     assert len({*actions, FADE}) == 25  # DGGAN, algorithm 1
 
@@ -138,16 +132,13 @@ def test_what_networks_are_made_of() -> None:
     assert (build.LEAKY_SLOPE, build.WEIGHT_STD) == (0.2, 0.02)  # CycleGAN, section 7.1
     assert layers.INSTANCE_NORM_EPS == 1e-5  # instance norm, as torch's
     assert mixed.ALPHA_STD == 1e-3  # the released code's
-    assert (networks.LEAKY_SLOPE, networks.EPSILON, networks.STDDEV_GROUP_SIZE) == (
-        0.2,
-        1e-8,
-        4,
-    )  # ProgGAN, appendix A.1
+    # ProgGAN, appendix A.1
+    assert (networks.LEAKY_SLOPE, networks.EPSILON, networks.STDDEV_GROUP_SIZE) == (0.2, 1e-8, 4)
     assert networks.GAIN == 2**0.5 and architecture.BASE == 8
     seen = 1  # pixels a side that one score of PatchGAN depends on
     for slot in reversed([slot for cell in PATCHGAN.cells for slot in cell.slots]):
         assert slot.ops == ("conv4",)
         seen = (seen - 1) * (2 if slot.scale == "down" else 1) + 4
     assert seen == 70  # Isola et al. 2017
-    assert [str(action) for action in proggan_route(32)] == ["fade", "fade"]
+    assert proggan_route(32) == ["fade", "fade"]
     assert (sliced.PATCH, sliced.NUM_DIRECTIONS, sliced.COARSEST_LEVEL) == (7, 512, 16)  # ProgGAN, section 5

@@ -10,25 +10,24 @@ from ganas import machine
 from ganas.config import DataFacts, adjustable
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.config import resolve as resolve_translation
-from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError
 from ganas.growing.config import GrowConfig, resolve
-from ganas.growing.presets import make_grow_config
 from ganas.machine import Machine, cgroup_cores, cores, default_threads
+from ganas.presets import make_config
 from ganas.resuming import claim, keep_choices
 from ganas.store import Run
 
 
-@pytest.mark.parametrize("said, threads", [("3", 3), ("4,2", 4), (" 2 , 8", 2), ("12", 12)])
-def test_a_run_has_as_many_threads_as_openmp_is_told(said: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert default_threads() == threads
-
-
-@pytest.mark.parametrize("said", ["", "0", "-1", "all", "1.5", "2x", ",4", "99999999999"])
-def test_nonsense_is_as_good_as_nothing(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert default_threads() == cores() >= 1
+@pytest.mark.parametrize(
+    "value, threads",
+    [
+        *(("3", 3), ("4,2", 4), (" 2 , 8", 2), ("12", 12)),
+        *((nonsense, cores()) for nonsense in ("", "0", "-1", "all", "1.5", "2x", ",4", "99999999999")),
+    ],
+)
+def test_the_default_number_of_threads_is_openmps(value: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert default_threads() == threads >= 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_a_run_from_before_there_was_a_choice_stays_channels_last(tmp_path: Path
 
 
 def growing(weights: str | None) -> GrowConfig:
-    config = make_grow_config(preset="tiny", flags={"data.images": "images", "metrics.features": "squeezenet:a\nb"})
+    config = make_config("grow", preset="tiny", flags={"data.images": "images", "metrics.features": "squeezenet:a\nb"})
     return resolve(config, Machine(), DataFacts({"data.digest": "i", "metrics.digest": weights}))
 
 

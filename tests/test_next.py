@@ -11,19 +11,14 @@ from PIL import Image
 
 from ganas.cli.printing import fresh, print_next
 from kill_and_resume import write_images
-from tiny import FLAGS, ganas
-
-Capture = pytest.CaptureFixture[str]
+from tiny import FLAGS, Capture, ganas, write_domains
 
 # beside the printed words, to make it short
 SHORT = ("--set", "training.images=4", "--set", "training.batch=2", "--set", "nets.discriminator_width=2")
 NAMES = {
-    "plain": ("a", "b", "runs/search"),
-    "spaces and quotes": ("the painter's", 'b "b" $HOME', "my runs/it's a #1"),
-    "dashes": ("-a", "--b", "-run"),
-    "not ascii": ("grün", "日本", "résultats/ü"),
-    "two lines": ("a\nb", "b\tb", "run\n"),
-    "not yaml": ("no", "2026-11-28", "1e5"),
+    "quotes, dashes, not ascii, a line break": ('the painter\'s "x" $HOME', "--b", "résultats/ü run\n"),
+    "a dash, not ascii, line breaks, a number": ("-a", "日\n本\tb", "1e5"),
+    "a bool, a date, quotes": ("no", "2026-11-28", "my runs/-it's a #1"),
 }
 
 
@@ -73,8 +68,7 @@ def test_from_a_search_to_a_translation(kind: str, here: Path, capsys: Capture) 
 
 
 def test_patchgan_is_kept_where_it_fits(here: Path, capsys: Capture) -> None:
-    write_images(here / "a", 3, seed=0)
-    write_images(here / "b", 3, seed=1)
+    write_domains(here)
     command = ("search", "--a", "a", "--b", "b", *FLAGS, "--set", "data.resolution=32", "--out", "run")
     assert ganas(*command) == 0
     words = next_words(capsys)
@@ -88,8 +82,7 @@ def test_patchgan_is_kept_where_it_fits(here: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("widths", [("--budget-params", "60K"), ("--budget-params", "60K,50K", "--budget-width", "3")])
 def test_a_budget_is_kept(widths: tuple[str, ...], here: Path, capsys: Capture) -> None:
-    write_images(here / "a", 3, seed=0)
-    write_images(here / "b", 3, seed=1)
+    write_domains(here)
     assert ganas("search", "--a", "a", "--b", "b", *FLAGS, *widths, "--out", "run") == 0
     words = next_words(capsys)
     assert ganas(*words, *SHORT) == 0

@@ -15,16 +15,7 @@ SHOWN = [line.partition("#")[0].split()[1:] for block in BLOCKS for line in bloc
 
 def test_it_shows_the_whole_way() -> None:
     assert "scripts/demo" in README
-    assert {words[0] for words in SHOWN} >= {
-        "data",
-        "search",
-        "train",
-        "translate",
-        "evaluate",
-        "grow",
-        "runs",
-        "sample",
-    }
+    assert {words[0] for words in SHOWN} >= {*"data search train translate evaluate grow runs sample".split()}
 
 
 @pytest.mark.parametrize("words", SHOWN, ids=" ".join)

@@ -13,7 +13,7 @@ from ganas.recipes.figures import recipe
 from ganas.recipes.jobs import JOB, Dataset, RecipeFolder
 from ganas.records import read_run
 from ganas.store import Run, results_folder
-from tiny import ganas
+from tiny import Capture, ganas
 
 KEPT = {d: {"metric": "swd@x", "score": score, "untranslated": {"swd@x": 3.0}} for d, score in (("ab", 1.5), ("ba", 2))}
 
@@ -51,7 +51,7 @@ def test_a_training_is_unfinished_running_or_finished(tmp_path: Path) -> None:
     ]
 
 
-def test_repeats_are_one_record_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeats_are_one_record_of_several(tmp_path: Path, capsys: Capture) -> None:
     runs = {seed: write_training(tmp_path / "repeats" / str(seed), seed) for seed in (10, 2)}
     runs[2].write_result({"images": 8, "kept": {}})
     with Run(tmp_path).lock(repeats=True), runs[10].lock():
@@ -66,7 +66,7 @@ def test_repeats_are_one_record_of_several(tmp_path: Path, capsys: pytest.Captur
     assert "repeats: finished, 14 images seen" in out and "ab swd@x 1.5, 3 before translation" in out
 
 
-def test_a_recipe_is_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_is_its_jobs(tmp_path: Path, capsys: Capture) -> None:
     folder = RecipeFolder(tmp_path)
     jobs = recipe("fig6", "tiny", [Dataset("noise", "data/noise", 4, 4, "0")]).jobs
     search = next(job for job in jobs if job.kind == "search")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganas.errors import DataError, RunError
-from ganas.store import Run, atomic_file, write_atomically, write_new
+from ganas.store import Run, atomic_file, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -61,7 +61,7 @@ def test_a_new_file_replaces_none_that_came_meanwhile(
             path.write_bytes(b"theirs")
     assert path.read_bytes() == b"theirs" and names(tmp_path) == ["file.bin"]
     path.unlink()
-    write_new(path, b"mine")
+    write_atomically(path, b"mine", new=True)
     assert path.read_bytes() == b"mine" and names(tmp_path) == ["file.bin"]
 
 
@@ -234,13 +234,13 @@ write_atomically(Path({str(path)!r}), b"half")
 
 
 def test_a_folder_that_is_no_run_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    (tmp_path / "lock").write_text("mine, too")
+    for name in (".notes.txt", "lock", "thesis.txt"):
+        (tmp_path / name).write_text("mine")
     with pytest.raises(RunError, match=r"no run of ganas \(it holds 'thesis\.txt'\): choose a new --out"):
         with Run(tmp_path).lock():
             pass
-    assert names(tmp_path) == ["lock", "thesis.txt"]
-    assert (tmp_path / "lock").read_text() == "mine, too"
+    assert names(tmp_path) == [".notes.txt", "lock", "thesis.txt"]
+    assert (tmp_path / "lock").read_text() == "mine"
 
 
 def test_a_run_that_never_began_leaves_no_trace(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from ganas.cyclegan.config import RunConfig
 from ganas.learning.loop import Loop
 from ganas.settings import read_setting
 from kill_and_resume import _unequal, differences, last_checkpoint
-from tiny import FLAGS, GANAS, ganas, write_domains
+from tiny import FLAGS, GANAS, Capture, ganas, write_domains
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_and_resume.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
+TRAIN_IMAGES = 36
 OFTEN = ("--set", "training.checkpoint_every=2")
 
 Arguments = list[str | Path]
@@ -41,8 +43,11 @@ class Whole:
         return [*self.begin, "--out", out]
 
 
+Wholes = dict[str, Whole]
+
+
 @pytest.fixture(scope="module")
-def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Whole]:
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
     """A search, and a training of what it found: averaged, with the generators kept by a metric.
 
     On their own they save at the end alone.
@@ -51,7 +56,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Whole]:
     domains = write_domains(home, 100, 110)
     rarely = ["--set", "training.checkpoint_every=1000", "--set", "training.log_every=4"]
     search = ["search", *domains, *FLAGS, *rarely, "--set", "training.images=20"]
-    train = ["train", home / "search", *domains, *FLAGS, *rarely, "--set", "training.images=60"]
+    train = ["train", home / "search", *domains, *FLAGS, *rarely, "--set", f"training.images={TRAIN_IMAGES}"]
     train += ["--set", "training.ema_half_life=8", "--set", "training.evaluate_every=6"]
     wholes = {"search": Whole(search, home / "search"), "train": Whole(train, home / "train")}
     for whole in wholes.values():
@@ -62,13 +67,12 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Whole]:
 # ── a true process that is asked to stop ─────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind, number", [("search", signal.SIGTERM), ("train", signal.SIGINT)])
+@pytest.mark.parametrize(
+    "kind, number",
+    [("search", signal.SIGTERM), pytest.param("train", signal.SIGINT, marks=pytest.mark.slow)],
+)
 def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
-    kind: str,
-    number: signal.Signals,
-    wholes: dict[str, Whole],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    kind: str, number: signal.Signals, wholes: Wholes, tmp_path: Path, capsys: Capture
 ) -> None:
     run, command = tmp_path / "run", wholes[kind].into(tmp_path / "run")
     process = subprocess.Popen([GANAS, *command], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
@@ -82,11 +86,11 @@ def test_a_signal_saves_ends_with_130_and_the_same_command_goes_on(
     assert process.returncode == 130
     assert time.monotonic() - asked < 10, "seconds, not a checkpoint interval"
     saved = last_checkpoint(run)["loop"]["nimg"]
-    assert 4 <= saved < 60
+    assert 4 <= saved < TRAIN_IMAGES
     assert "stopping: saving everything needed to resume" in said
+    total = 20 if kind == "search" else TRAIN_IMAGES
     assert said.splitlines()[-1] == (
-        f"ganas: stopped by {number.name} after {saved} of {20 if kind == 'search' else 60} images, and saved: "
-        f"the same command resumes"
+        f"ganas: stopped by {number.name} after {saved} of {total} images, and saved: the same command resumes"
     )
     assert not (run / "result.json").exists()
     if kind == "search":  # the run and its images have moved meanwhile
@@ -123,31 +127,34 @@ sys.exit(main())
 
 
 @pytest.fixture(scope="module")
-def uncached(wholes: dict[str, Whole], tmp_path_factory: pytest.TempPathFactory) -> dict[int, Whole]:
-    """Trainings whose images are decoded for each batch, by number of worker processes."""
-    wide = "nets.width=4"  # slow enough to be met while it goes on
-    found = {}
-    for workers in (0, 2):
+def uncached(wholes: Wholes, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Whole]:
+    """A training whose images are decoded for each batch, by its number of worker processes."""
+
+    @cache
+    def train(workers: int) -> Whole:
+        wide = "nets.width=4"  # slow enough to be interrupted
         settings = ("--set", "data.cache_mib=0", "--set", f"data.workers={workers}", "--set", wide)
         begin: Arguments = [*wholes["train"].begin, *settings, "--set", "training.evaluate_every=30"]
-        found[workers] = Whole(begin, tmp_path_factory.mktemp("uncached") / str(workers))
-        assert ganas(*found[workers].into(found[workers].run)) == 0
-    return found
+        whole = Whole(begin, tmp_path_factory.mktemp("uncached") / str(workers))
+        assert ganas(*whole.into(whole.run)) == 0
+        return whole
+
+    return train
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the workers are found in /proc")
 @pytest.mark.parametrize(
     "how, code, words",
     [
-        ("a worker is killed", 2, DIED),
+        pytest.param("a worker is killed", 2, DIED, marks=pytest.mark.slow),
         pytest.param("the workers do not answer", 130, "ganas: stopped by SIGINT after", marks=pytest.mark.slow),
         ("a read hangs", 130, "ganas: stopped by SIGINT after"),
     ],
 )
 def test_a_run_whose_images_do_not_come_ends_saves_and_goes_on(
-    how: str, code: int, words: str, uncached: dict[int, Whole], tmp_path: Path
+    how: str, code: int, words: str, uncached: Callable[[int], Whole], tmp_path: Path
 ) -> None:
-    whole, run, hang = uncached[0 if how == "a read hangs" else 2], tmp_path / "run", tmp_path / "hang"
+    whole, run, hang = uncached(0 if how == "a read hangs" else 2), tmp_path / "run", tmp_path / "hang"
     start = [sys.executable, "-c", HANGING, hang] if how == "a read hangs" else [GANAS]
     process = subprocess.Popen([*start, *whole.into(run)], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     _wait_for(lambda: (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_bytes().count(b"\n") >= 2)
@@ -165,7 +172,7 @@ def test_a_run_whose_images_do_not_come_ends_saves_and_goes_on(
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - asked < 5
     assert process.returncode == code and words in said.splitlines()[-1] and "Traceback" not in said
-    assert 4 <= last_checkpoint(run)["loop"]["nimg"] < 60 and not (run / "result.json").exists()
+    assert 4 <= last_checkpoint(run)["loop"]["nimg"] < TRAIN_IMAGES and not (run / "result.json").exists()
     assert ganas(*whole.into(run)) == 0
     assert not differences(run, whole.run)
 
@@ -178,16 +185,17 @@ def _children(process: int) -> list[int]:
     ]
 
 
-def test_workers_need_no_shared_memory_and_change_nothing(uncached: dict[int, Whole], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_workers_need_no_shared_memory_and_change_nothing(uncached: Callable[[int], Whole], tmp_path: Path) -> None:
     """Docker gives 64 MB, which a few batches fill; here it is a page."""
     small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k tmpfs /dev/shm && exec "$@"', "sh"]
     if sys.platform != "linux" or subprocess.run([*small, "true"], capture_output=True).returncode:
         pytest.skip("no permission to mount a small /dev/shm")
-    command = [*small, GANAS, *uncached[2].into(tmp_path / "run")]
+    command = [*small, GANAS, *uncached(2).into(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert not differences(tmp_path / "run", uncached[2].run)
-    assert [name for name in differences(tmp_path / "run", uncached[0].run) if name != "config.yaml"] == []
+    assert not differences(tmp_path / "run", uncached(2).run)
+    assert [name for name in differences(tmp_path / "run", uncached(0).run) if name != "config.yaml"] == []
 
 
 # ── moments that a random kill seldom meets ──────────────────────────────────────────────────────────────────────────
@@ -198,9 +206,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_write_costs_nothing(
-    wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_at_any_write_costs_nothing(wholes: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The k-th file is cut off half-way and never gets its name; for every k there is."""
     short = [*wholes["train"].begin, "--set", "training.images=4", "--set", "training.evaluate_every=2", *OFTEN]
     assert ganas(*short, "--out", tmp_path / "whole") == 0
@@ -231,17 +237,8 @@ def test_a_kill_at_any_write_costs_nothing(
         assert not list(run.rglob("*.partial")), "what a killed process leaves behind is cleared away"
 
 
-def test_half_a_line_of_metrics_is_dropped(wholes: dict[str, Whole], tmp_path: Path) -> None:
-    whole = wholes["search"]
-    run = Path(shutil.copytree(whole.run, tmp_path / "run"))
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"nimg": 20, "loss": {"adver')
-    assert ganas(*whole.into(run)) == 0
-    assert not differences(run, whole.run)
-
-
 def test_a_second_interrupt_is_obeyed_at_once(
-    wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    wholes: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     step, run = Loop.step, tmp_path / "run"
 
@@ -261,7 +258,7 @@ def test_a_second_interrupt_is_obeyed_at_once(
     assert not differences(run, wholes["train"].run)
 
 
-def test_a_finished_run_is_left_as_it_is(wholes: dict[str, Whole], tmp_path: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(wholes: Wholes, tmp_path: Path) -> None:
     for name, whole in wholes.items():
         run = Path(shutil.copytree(whole.run, tmp_path / name))
         assert ganas(*whole.into(run)) == 0
@@ -288,9 +285,12 @@ def interrupted(command: Arguments, at: int, monkeypatch: pytest.MonkeyPatch) ->
             ganas(*command)
 
 
-@pytest.mark.parametrize("kind, constant", [("search", "search.warmup=0"), ("train", "training.decay=0")])
+@pytest.mark.parametrize(
+    "kind, constant",
+    [("search", "search.warmup=0"), pytest.param("train", "training.decay=0", marks=pytest.mark.slow)],
+)
 def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
-    kind: str, constant: str, wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, constant: str, wholes: Wholes, tmp_path: Path, capsys: Capture
 ) -> None:
     """Where no schedule depends on the length: byte for byte, in weights, scores, choices and result."""
     begin, run = [*wholes[kind].begin, "--set", constant, *set_to(evaluate_every=6)], tmp_path / "run"
@@ -306,9 +306,11 @@ def test_a_finished_run_made_longer_is_one_that_was_as_long_from_the_start(
     assert ganas(*begin, *set_to(images=12), "--out", run) == 2, "what was learned is not unlearned"
 
 
-@pytest.mark.parametrize("kind", [pytest.param("search", marks=pytest.mark.slow), "train"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("search", marks=pytest.mark.long), pytest.param("train", marks=pytest.mark.slow)]
+)
 def test_schedules_stretch_with_a_run_that_is_made_longer(
-    kind: str, wholes: dict[str, Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, wholes: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made longer before the alphas learn, and before the learning rate falls, it is the longer run."""
     begin, run = [*wholes[kind].begin, *OFTEN, *set_to(decay=0.5)], tmp_path / "run"
@@ -320,9 +322,7 @@ def test_schedules_stretch_with_a_run_that_is_made_longer(
     assert not differences(run, tmp_path / "whole")
 
 
-def test_a_longer_run_says_what_becomes_of_its_schedules(
-    wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_longer_run_says_what_becomes_of_its_schedules(wholes: Wholes, tmp_path: Path, capsys: Capture) -> None:
     search = [*wholes["search"].begin, "--strategy", "ths", "--set", "search.sampling=gumbel", *set_to(decay=0.5)]
     assert ganas(*search, *set_to(images=8), "--out", tmp_path / "run") == 0
     capsys.readouterr()
@@ -339,13 +339,9 @@ HARMLESS = ("data.workers=1", "data.cache_mib=0", "data.skip_bad=true", "trainin
 HARMLESS += ("training.log_every=3", "training.sample_every=7", "training.checkpoint_every=5")
 
 
-@pytest.mark.parametrize("kind", ["search", "train"])
+@pytest.mark.parametrize("kind", ["search", pytest.param("train", marks=pytest.mark.slow)])
 def test_what_changes_no_result_may_change_when_a_run_goes_on(
-    kind: str,
-    wholes: dict[str, Whole],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    kind: str, wholes: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     run, whole = tmp_path / "run", wholes[kind].run
     command = [*wholes[kind].into(run), *OFTEN]
@@ -367,9 +363,7 @@ def test_what_changes_no_result_may_change_when_a_run_goes_on(
         assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_other_threads_may_round_otherwise_and_that_is_said(
-    wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_threads_may_round_otherwise_and_that_is_said(wholes: Wholes, tmp_path: Path, capsys: Capture) -> None:
     run = Path(shutil.copytree(wholes["train"].run, tmp_path / "run"))
     capsys.readouterr()
     assert ganas(*wholes["train"].into(run), *set_to(threads=2)) == 0
@@ -379,7 +373,7 @@ def test_other_threads_may_round_otherwise_and_that_is_said(
 
 
 def test_a_number_that_is_lost_ends_the_run_with_1_and_keeps_the_last_checkpoint(
-    wholes: dict[str, Whole], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    wholes: Wholes, tmp_path: Path, capsys: Capture
 ) -> None:
     run = tmp_path / "run"
     command = [*wholes["train"].begin, *OFTEN, "--set", "training.lr=1e30", "--out", run]
@@ -401,15 +395,14 @@ def _finite(value: Any) -> bool:
 # ── kill -9, at random moments ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.slow
-def test_kills_at_random_moments_change_nothing() -> None:
-    done = subprocess.run([sys.executable, SCRIPT, "--kills", "3"], capture_output=True, text=True)
+@pytest.mark.parametrize(
+    "kills, runs",
+    [
+        pytest.param("2", 2, marks=pytest.mark.slow),
+        pytest.param("2 --only search --strategy ths", 1, marks=pytest.mark.long),
+    ],
+)
+def test_kills_at_random_moments_change_nothing(kills: str, runs: int) -> None:
+    done = subprocess.run([sys.executable, SCRIPT, "--kills", *kills.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("3 kills") == 2 and done.stdout.count("the same in every byte") == 2
-
-
-@pytest.mark.slow
-def test_kills_change_nothing_in_a_search_whose_halves_change_roles() -> None:
-    command = [sys.executable, SCRIPT, "--kills", "2", "--only", "search", "--strategy", "ths"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "the same in every byte" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count(f"{kills[0]} kills") == runs and done.stdout.count("the same in every byte") == runs

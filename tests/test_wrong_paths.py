@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.networks import GrownGenerator
-from ganas.growing.presets import make_grow_config
 from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
+from ganas.presets import make_config
 from ganas.store import Run
 from kill_and_resume import contents
-from tiny import FLAGS, ganas, write_domains
+from tiny import FLAGS, Capture, ganas, write_domains
 
 GROWN = GrowthArchitecture(latent=4, channels=8)
 
@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert ganas("search", *domains, *FLAGS, "--out", home / "search") == 0
     assert ganas("train", home / "search", *domains, *FLAGS, "--out", home / "train") == 0
     grow = Run(home / "grow")
-    grow.write_text(grow.config, make_grow_config(preset="tiny", flags={"data.images": "x"}).to_yaml())
+    grow.write_text(grow.config, make_config("grow", preset="tiny", flags={"data.images": "x"}).to_yaml())
     grow.write_text(grow.architecture, GROWN.to_json())
     save_grown_generator(grow.model / "generator.safetensors", GrownGenerator(GROWN), GrownGeneratorInfo(GROWN, "c"))
     (home / "empty").mkdir()
@@ -103,7 +103,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {  # what takes a path: the c
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_wrong_is_refused_in_one_line(
-    command: str, kind: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, kind: str, home: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     words, right = COMMANDS[command]
     if kind in right:

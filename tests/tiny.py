@@ -3,9 +3,14 @@
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from ganas.cli.boundary import run
 from ganas.cli.options import app
 from kill_and_resume import write_images
+
+Capture = pytest.CaptureFixture[str]
+Words = tuple[str | Path, ...]  # of a command line
 
 GANAS = Path(sysconfig.get_path("scripts")) / "ganas"  # the command itself, where a true process is wanted
 
@@ -22,7 +27,7 @@ def ganas(*arguments: str | Path) -> int:
     return run(lambda: app([str(argument) for argument in arguments], standalone_mode=False))
 
 
-def write_domains(folder: Path, count_a: int = 3, count_b: int = 4) -> tuple[str | Path, ...]:
+def write_domains(folder: Path, count_a: int = 3, count_b: int = 4) -> Words:
     """Two domains of noise, as flags."""
     a, b = write_images(folder / "a", count_a, seed=0), write_images(folder / "b", count_b, seed=1)
     return "--a", a, "--b", b

@@ -14,57 +14,36 @@ from typing import TYPE_CHECKING, Any
 from ganas.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ganas.cyclegan.architecture import Architecture, find_architecture, load_architecture
-    from ganas.cyclegan.config import RunConfig
-    from ganas.cyclegan.search import SearchResult, search
-    from ganas.cyclegan.train import TrainResult, train
-    from ganas.cyclegan.translate import translate
-    from ganas.data.sources import ImageSource, open_source
-    from ganas.errors import GanasError, NonFiniteError, Stopped, UserError
-    from ganas.evaluation import TranslationScores, evaluate, evaluate_run
-    from ganas.growing.architecture import GrowthArchitecture
-    from ganas.growing.config import GrowConfig
-    from ganas.growing.run import grow
-    from ganas.growing.runner import GrowResult
-    from ganas.growing.sample import sample
-    from ganas.jobs.options import ExecutorOptions
-    from ganas.metrics.measurement import Measurement
-    from ganas.presets import make_config
-    from ganas.recipes.reproduce import Reproduction, reproduce
-    from ganas.records import RunRecord, read_run
-
-__all__ = [
-    "Architecture",
-    "ExecutorOptions",
-    "GanasError",
-    "GrowConfig",
-    "GrowResult",
-    "GrowthArchitecture",
-    "ImageSource",
-    "Measurement",
-    "NonFiniteError",
-    "Reproduction",
-    "RunConfig",
-    "RunRecord",
-    "SearchResult",
-    "Stopped",
-    "TrainResult",
-    "TranslationScores",
-    "UserError",
-    "evaluate",
-    "evaluate_run",
-    "find_architecture",
-    "grow",
-    "load_architecture",
-    "make_config",
-    "open_source",
-    "read_run",
-    "reproduce",
-    "sample",
-    "search",
-    "train",
-    "translate",
-]
+    from ganas.cyclegan.architecture import Architecture as Architecture
+    from ganas.cyclegan.architecture import find_architecture as find_architecture
+    from ganas.cyclegan.architecture import load_architecture as load_architecture
+    from ganas.cyclegan.config import RunConfig as RunConfig
+    from ganas.cyclegan.search import SearchResult as SearchResult
+    from ganas.cyclegan.search import search as search
+    from ganas.cyclegan.train import TrainResult as TrainResult
+    from ganas.cyclegan.train import train as train
+    from ganas.cyclegan.translate import translate as translate
+    from ganas.data.sources import ImageSource as ImageSource
+    from ganas.data.sources import open_source as open_source
+    from ganas.errors import GanasError as GanasError
+    from ganas.errors import NonFiniteError as NonFiniteError
+    from ganas.errors import Stopped as Stopped
+    from ganas.errors import UserError as UserError
+    from ganas.evaluation import TranslationScores as TranslationScores
+    from ganas.evaluation import evaluate as evaluate
+    from ganas.evaluation import evaluate_run as evaluate_run
+    from ganas.growing.architecture import GrowthArchitecture as GrowthArchitecture
+    from ganas.growing.config import GrowConfig as GrowConfig
+    from ganas.growing.run import grow as grow
+    from ganas.growing.runner import GrowResult as GrowResult
+    from ganas.growing.sample import sample as sample
+    from ganas.jobs.options import ExecutorOptions as ExecutorOptions
+    from ganas.metrics.measurement import Measurement as Measurement
+    from ganas.presets import make_config as make_config
+    from ganas.recipes.reproduce import Reproduction as Reproduction
+    from ganas.recipes.reproduce import reproduce as reproduce
+    from ganas.records import RunRecord as RunRecord
+    from ganas.records import read_run as read_run
 
 _MODULES = {
     "ganas.cyclegan.architecture": ("Architecture", "find_architecture", "load_architecture"),
@@ -83,15 +62,10 @@ _MODULES = {
     "ganas.jobs.options": ("ExecutorOptions",),
     "ganas.metrics.measurement": ("Measurement",),
     "ganas.presets": ("make_config",),
-    "ganas.recipes.reproduce": (
-        "Reproduction",
-        "reproduce",
-    ),
-    "ganas.records": (
-        "RunRecord",
-        "read_run",
-    ),
+    "ganas.recipes.reproduce": ("Reproduction", "reproduce"),
+    "ganas.records": ("RunRecord", "read_run"),
 }
+__all__ = sorted(name for names in _MODULES.values() for name in names)
 
 
 def __getattr__(name: str) -> Any:

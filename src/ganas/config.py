@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -98,9 +98,19 @@ class LearningConfig(Section):
     checkpoint_every: Annotated[Positive, FREE] = 2000
 
 
-def refuse_distance_without_network(select: str, features: str | None) -> None:
-    if select in METRICS and METRICS[select].needs != "nothing" and not features:
-        raise ValueError(f"metrics.select={select} needs a feature network: give --features")
+class ScoringConfig(Section):
+    """The metric of a run, and the feature network that it may need."""
+
+    select: str = "auto"
+    # feature network, such as squeezenet:weights.safetensors
+    features: Annotated[str | None, Located("metrics.digest")] = None
+    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        if self.select in METRICS and METRICS[self.select].needs != "nothing" and not self.features:
+            raise ValueError(f"metrics.select={self.select} needs a feature network: give --features")
+        return self
 
 
 class Change(NamedTuple):
@@ -133,6 +143,22 @@ class Config(Section):
     def value(self, key: str) -> Any:
         """Return the value of ``section.key``."""
         return reduce(getattr, key.split("."), self)
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return a copy with other values, by key ``section.key``; they are not validated."""
+        config = self
+        for key, value in values.items():
+            name, _, inner = key.partition(".")
+            changed = getattr(config, name).model_copy(update={inner: value}) if inner else value
+            config = config.model_copy(update={name: changed})
+        return config
+
+    @property
+    def device(self) -> str:
+        """The device of the networks; known once resolved."""
+        device: str = self.value("training.device")
+        assert device != "auto"
+        return device
 
     def changed(self, other: "Config") -> list[Change]:
         """List the differences between two configs, this one's values before and the other's after.
@@ -200,30 +226,20 @@ def resolve_sections(
     config: C,
     machine: Machine,
     data: DataFacts,
-    update: Mapping[str, Mapping[str, Any]],  # values that the method resolves, by section and key
+    update: Mapping[str, Any],  # values that the method resolves, by key
 ) -> C:
     """Replace ``auto`` in a run's training section, make the data's paths absolute, and fill in digests."""
     training = config.value("training")
     device = machine.device(training.device)
-    precision = machine.precision(device, training.precision)
-    values: dict[str, dict[str, Any]] = {"training": {"device": device, "precision": precision}}
-    values["training"]["threads"] = training.threads or machine.threads
+    values = {
+        "training.device": device,
+        "training.precision": machine.precision(device, training.precision),
+        "training.threads": training.threads or machine.threads,
+    }
     for key in located(type(config)):
-        value = config.value(key)
-        absolute = value.absolute() if isinstance(value, Path) else absolute_features(value)
-        _put(values, key, absolute)
-    for key, digest in data.digests.items():
-        _put(values, key, digest)
-    for section, more in update.items():
-        values.setdefault(section, {}).update(more)
-    return config.model_copy(
-        update={section: config.value(section).model_copy(update=changes) for section, changes in values.items()}
-    )
-
-
-def _put(values: dict[str, dict[str, Any]], key: str, value: Any) -> None:
-    section, _, name = key.partition(".")
-    values.setdefault(section, {})[name] = value
+        path = config.value(key)
+        values[key] = path.absolute() if isinstance(path, Path) else absolute_features(path)
+    return config.with_values({**values, **data.digests, **update})
 
 
 def network_of(features: str | None) -> str | None:
@@ -279,11 +295,6 @@ def types(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, UnionType):
         return [found for one in get_args(annotation) for found in types(one)]
     return [annotation]
-
-
-def sections(model: type[BaseModel]) -> list[str]:
-    """The names of a config's sections."""
-    return [name for name, field in model.model_fields.items() if _section(field)]
 
 
 def adjustable(model: type[Config]) -> dict[str, Adjustable]:

@@ -14,7 +14,6 @@ from ganas.cyclegan.architecture import find_architecture
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import make_config
 from ganas.cyclegan.search import search
 from ganas.cyclegan.train import train
 from ganas.cyclegan.translate import translate
@@ -26,6 +25,7 @@ from ganas.learning.timing import noise, step_seconds
 from ganas.machine import this_machine
 from ganas.paths import StrPath, as_path, visible
 from ganas.pictures import png, tile
+from ganas.presets import make_config
 from ganas.progress import Reporter, readable_seconds
 from ganas.store import Run, results_folder, write_atomically
 
@@ -74,7 +74,7 @@ def _length(out: Path, data: DemoData, start: float, reporter: Reporter) -> floa
     full_search, full_training = _config("search", data, 1.0), _config("train", data, 1.0)
     stored = Run(out / "search").config
     if stored.is_file():
-        return load_config(RunConfig, stored.read_bytes(), str(stored)).total_images / _images(full_search)
+        return load_config(RunConfig, stored.read_bytes(), str(stored)).total_images / full_search.total_images
     searching, training = _estimate_seconds(full_search), _estimate_seconds(full_training)
     full = searching + training
     left = TARGET_SECONDS - OVERHEAD_SECONDS - (time.monotonic() - start)
@@ -103,13 +103,7 @@ def _config(kind: Literal["search", "train"], data: DemoData, length: float) -> 
     """Return the config of preset tiny with `length` times its images."""
     config = make_config(kind, preset="tiny", flags={"data.a": data.a, "data.b": data.b})
     batch = config.training.batch
-    images = max(1, round(length * _images(config) / batch)) * batch
-    return config.model_copy(update={"training": config.training.model_copy(update={"images": images})})
-
-
-def _images(config: RunConfig) -> int:
-    assert config.training.images is not None, "the preset sets it"
-    return config.training.images
+    return config.with_values({"training.images": max(1, round(length * config.total_images / batch)) * batch})
 
 
 def _picture(before: Path, after: Path) -> torch.Tensor:

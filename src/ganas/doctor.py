@@ -13,10 +13,10 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import resolve
 from ganas.cyclegan.cost import trial_loop
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import make_config
 from ganas.errors import is_out_of_memory
 from ganas.learning.timing import noise, step_seconds
 from ganas.machine import cores, default_threads, this_machine
+from ganas.presets import default_preset, make_config
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
 ENOUGH_DISK = 5 << 30  # bytes of a run at 256² with checkpoints and samples
@@ -59,7 +59,7 @@ def _bf16() -> Finding:
 
 def _speed() -> Finding:
     """Time real steps of the default preset."""
-    preset = "gpu" if torch.cuda.is_available() else "small"
+    preset = default_preset()
     try:
         return _measured_speed(preset)
     except Exception as error:
@@ -69,16 +69,17 @@ def _speed() -> Finding:
 
 
 def _measured_speed(preset: str) -> Finding:
-    rates, images, formats = {}, [], []
+    rates, images, formats = [], [], []
     for kind, architecture in (("search", None), ("train", Architecture("resnet9"))):
         flags = {"data.a": "a", "data.b": "b"} | ({"nets.layout": architecture.layout} if architecture else {})
-        config = make_config(kind, preset=preset, flags=flags)  # type: ignore[arg-type]
+        config = make_config(kind, preset=preset, flags=flags)  # type: ignore[call-overload]
         config = resolve(config, this_machine(), DataFacts({}))
         loop = trial_loop(config, find_layout(config.nets.layout), architecture)
-        rates[kind] = 1 / step_seconds(loop, noise(2, config.training.batch, config.data.resolution))
+        rate = 1 / step_seconds(loop, noise(2, config.training.batch, config.data.resolution))
+        rates.append(f"{rate:.2g}")
+        images.append(f"{kind} {rate * config.training.batch:.3g}")
         formats.append(f"{kind} {config.training.memory_format}")
-        images.append(f"{kind} {rates[kind] * config.training.batch:.3g}")
-    value = f"{rates['search']:.2g} search, {rates['train']:.2g} training steps/s"
+    value = f"{rates[0]} search, {rates[1]} training steps/s"
     side = config.data.resolution
     return Finding(
         "speed", value, f"preset {preset}, {side}×{side}; pairs per second: {', '.join(images)}; {', '.join(formats)}"

@@ -2,31 +2,63 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from ganas.errors import RunError, UserError
+from ganas.errors import ArchitectureError, RunError, UserError
 
 SCHEMA = 1
 INTACT_COPY = "use an intact copy"
 
 
-def content_id(kind: str, content: Mapping[str, Any]) -> str:
-    """Ten hex digits that depend only on the content, so that equal architectures have equal ids everywhere."""
-    text = json.dumps({"kind": kind, **content}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+class ArchitectureDocument(ABC):
+    """An architecture that is stored as JSON, in an ``architecture.json`` or as part of another document."""
 
+    kind: ClassVar[str]
 
-def envelope(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add schema, kind and id to the content."""
-    return {"schema": SCHEMA, "kind": kind, "id": content_id(kind, content), **content}
+    @abstractmethod
+    def _content(self) -> dict[str, Any]:
+        """Return all that makes up the architecture, as JSON values."""
 
+    @classmethod
+    @abstractmethod
+    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+        """Build an architecture from its content; raises `KeyError`, `ValueError`, `TypeError` or `UserError`."""
 
-def write_document(kind: str, content: Mapping[str, Any]) -> str:
-    """The text of an ``architecture.json``, one line per key."""
-    lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in envelope(kind, content).items())
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    @property
+    def id(self) -> str:
+        """Ten hex digits that depend only on the content, so that equal architectures have equal ids everywhere."""
+        text = json.dumps({"kind": self.kind, **self._content()}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the architecture as a JSON object: schema, kind and id before the content."""
+        return {"schema": SCHEMA, "kind": self.kind, "id": self.id, **self._content()}
+
+    def to_json(self) -> str:
+        """Return the text of an ``architecture.json``, one line per key."""
+        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in self.to_document().items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_document(cls, document: Any, origin: str) -> Self:
+        """Read the result of `to_document`; raises `ArchitectureError` that names `origin` and what is wrong in it."""
+        content = open_envelope(document, origin, "architecture", kind=cls.kind, error=ArchitectureError)
+        with parsing(origin, ArchitectureError):
+            architecture = cls._from_content(content)
+        if content.get("id") not in (None, architecture.id):
+            raise ArchitectureError(
+                f"{origin} was edited: its id {content['id']!r} is not that of its content, {architecture.id!r}: "
+                f"change the id, or remove it"
+            )
+        return architecture
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "architecture") -> Self:
+        """Read the result of `to_json`; errors as in `from_document`."""
+        return cls.from_document(parse_object(text, origin, "architecture", ArchitectureError), origin)
 
 
 def write_record(content: Mapping[str, Any]) -> str:
@@ -34,17 +66,9 @@ def write_record(content: Mapping[str, Any]) -> str:
     return json.dumps({"schema": SCHEMA, **content}, indent=1) + "\n"
 
 
-def read_document(
-    text: str,
-    origin: str,  # file name for errors
-    what: str,  # "architecture"
-    *,
-    kind: str | None = None,  # expected; None: a record without a kind
-    error: type[UserError] = RunError,
-    way_out: str = INTACT_COPY,
-) -> dict[str, Any]:
-    """Read a JSON document, without its schema and kind; raises `error` that names the file and the reason."""
-    return open_envelope(parse_object(text, origin, what, error, way_out), origin, what, kind=kind, error=error)
+def read_record(text: str, origin: str, what: str, way_out: str) -> dict[str, Any]:
+    """Read the result of `write_record`, without its schema; raises `RunError` that names `origin` and the reason."""
+    return open_envelope(parse_object(text, origin, what, way_out=way_out), origin, what)
 
 
 def parse_object(
@@ -61,7 +85,7 @@ def parse_object(
 def open_envelope(
     document: Any, origin: str, what: str, *, kind: str | None = None, error: type[UserError] = RunError
 ) -> dict[str, Any]:
-    """Like `read_document`, for JSON that is already parsed."""
+    """Return a document without its schema and kind; raises `error` if they, or its type, are not the expected ones."""
     content = dict(_object(document, origin, what, error))
     schema = content.pop("schema", None)
     if isinstance(schema, int) and schema > SCHEMA:
@@ -71,15 +95,6 @@ def open_envelope(
     if kind is not None and (found := content.pop("kind", None)) != kind:
         raise error(f"{origin} is of kind {found!r}, not {kind!r}: give another {what}")
     return content
-
-
-def check_id(document: Mapping[str, Any], expected: str, origin: str, error: type[UserError]) -> None:
-    """Raise `error` if a document has an id other than that of its content."""
-    if document.get("id") not in (None, expected):
-        raise error(
-            f"{origin} was edited: its id {document['id']!r} is not that of its content, {expected!r}: "
-            f"change the id, or remove it"
-        )
 
 
 @contextmanager

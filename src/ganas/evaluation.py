@@ -13,6 +13,7 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
+from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import ConfigError, RunError
 from ganas.metrics.cache import Cache
@@ -68,6 +69,7 @@ def evaluate_run(
     *,
     a: StrPath | None = None,  # test images of A, folder or zip; None, as b: the run's held-out images
     b: StrPath | None = None,
+    paired: StrPath | None = None,  # folder of test images of both domains with the same names, as testA and testB
     metrics: Sequence[str] | None = None,  # None: all that `features` allows
     features: str | None = None,  # specification of a feature network; None: the run's own, if it has one
     bootstrap: int = 0,
@@ -78,10 +80,15 @@ def evaluate_run(
 ) -> dict[Direction, TranslationScores]:
     """Evaluate both directions of a run of `ganas train`.
 
-    Test images are translated at their own size, and compared with the test images of the other domain. Held-out images
-    are shrunk to the run's resolution and compared with up to 500 training images of the other domain, as in the run.
+    Test images are translated at their own size, and compared with the test images of the other domain; of `paired`
+    ones each translation is also compared with its partner. Held-out images are shrunk to the run's resolution and
+    compared with up to 500 training images of the other domain (with ``metrics.split=all``: all images), as in the run.
     Raises `RunError` without generators, or if the run's images or feature network have changed.
     """
+    if paired is not None:
+        if a is not None or b is not None:
+            raise ConfigError("give either --paired, a folder of both domains, or --a and --b")
+        a, b = find_pairs(as_path(paired), "test", "val")
     if (a is None) != (b is None):
         raise ConfigError("give both --a and --b, or neither to evaluate on the run's held-out images")
     if a is None and (white is not None or not icc):
@@ -114,10 +121,13 @@ def evaluate_run(
         )
     if check_overlap(*sources.values()):
         reporter.note(["A and B are the same images"])
+    if paired is not None:
+        sources["ab"], sources["ba"] = match_pairs(sources["ab"], sources["ba"])
     targets: dict[Direction, ImageSource] = {"ab": sources["ba"], "ba": sources["ab"]}
     split = _split(config, [source.digest() for source in sources.values()])
     for direction, source in sources.items():
-        reference = Reference(targets[direction], metrics, network, cache=cache, split=split, reporter=reporter)
+        target, is_paired = targets[direction], paired is not None
+        reference = Reference(target, metrics, network, cache=cache, split=split, paired=is_paired, reporter=reporter)
         facts = {"source_digest": source.digest()}
         before = reference.measure(source, bootstrap=bootstrap, facts=facts)
         with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
@@ -125,6 +135,8 @@ def evaluate_run(
                 path, paths[direction], Path(folder), direction=direction, skip_bad=skip_bad, white=white, icc=icc
             )
             translated = open_source(Path(folder), minimum=2, verify=False)
+            if is_paired:
+                translated, _ = match_pairs(translated, target)
             facts["chosen_on"] = selected_on[direction]
             after = reference.measure(translated, bootstrap=bootstrap, facts=facts)
         scores[direction] = TranslationScores(before, _with_warnings(after))
@@ -174,8 +186,7 @@ def _open_validation(
     reporter: Reporter,
 ) -> Validation:
     """Open the images that the run was validated on, with whatever device this machine has."""
-    here = config.model_copy(update={"training": config.training.model_copy(update={"device": "auto"})})
-    domains = open_domains(here, find_layout(config.nets.layout))
+    domains = open_domains(config.with_values({"training.device": "auto"}), find_layout(config.nets.layout))
     for key, digest in domains.facts.digests.items():
         if config.value(key) != digest:
             name = config.data.a if key == "data.digest_a" else config.data.b
@@ -183,6 +194,8 @@ def _open_validation(
     validation = Validation(config, domains, network, cache, metrics or possible_metrics(network), reporter)
     if validation.test_digest() != config.data.digest_test:
         raise RunError(f"the test images of {str(path)!r} changed since it was trained: give --a and --b")
+    if validation.pairs_digest() != config.data.digest_pairs:
+        raise RunError(f"the pairs of {str(path)!r} changed since it was trained: give --paired, or --a and --b")
     if not validation.enough:
         raise RunError(f"{str(path)!r} holds out too few images to score: give --a and --b")
     return validation

@@ -48,7 +48,8 @@ class _InstanceNorm(torch.autograd.Function):
         normal = torch.empty_like(x)
         # float32 parameters make the statistics of bf16 activations float32
         scale = x.new_empty(x.shape[0] * x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
-        for part, out, part_scale in zip(_folded(x), _folded(normal), scale.chunk(_chunks(x)), strict=True):
+        parts = _folded(x)
+        for part, out, part_scale in zip(parts, _folded(normal), scale.chunk(len(parts)), strict=True):
             one, zero = torch.ones_like(part_scale), torch.zeros_like(part_scale)
             inputs = (part, one, zero, None, None, True, 0.0, INSTANCE_NORM_EPS)  # training, without running statistics
             torch.ops.aten.native_batch_norm.out(*inputs, out=out, save_mean=zero.new_empty(0), save_invstd=part_scale)
@@ -60,26 +61,21 @@ class _InstanceNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         normal, scale = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=_format(normal))
-        parts = []
-        for g, x, s in zip(_folded(gradient), _folded(normal), scale.chunk(_chunks(normal)), strict=True):
+        inputs, parts = _folded(normal), []
+        for g, x, s in zip(_folded(gradient), inputs, scale.chunk(len(inputs)), strict=True):
             # the gradient of an input that is normalized already (mean 0, deviation 1), with the scale as weight
             zero, one = torch.zeros_like(s), torch.ones_like(s)
-            inputs = (g, x, s, None, None, zero, one, True, INSTANCE_NORM_EPS, [True, False, False])
-            parts.append(torch.ops.aten.native_batch_norm_backward(*inputs)[0])
+            arguments = (g, x, s, None, None, zero, one, True, INSTANCE_NORM_EPS, [True, False, False])
+            parts.append(torch.ops.aten.native_batch_norm_backward(*arguments)[0])
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(normal.shape)
 
 
-def _chunks(x: Tensor) -> int:
-    """Return the number of batch norms: one in NCHW memory, one per image in channels-last memory.
+def _folded(x: Tensor) -> tuple[Tensor, ...]:
+    """[n, c, h, w] -> views, a batch norm each: one [1, n·c, h, w] in NCHW, n of [1, c, h, w] in channels-last memory.
 
     Channels-last images cannot share one without a copy. Group norm could, but takes 1.6 times as long in float32 and
     ten times in bf16 (LOG.md, 2026-11-28).
     """
-    return 1 if x.is_contiguous() else len(x)
-
-
-def _folded(x: Tensor) -> tuple[Tensor, ...]:
-    """[n, c, h, w] -> views: one [1, n·c, h, w] in NCHW, n of [1, c, h, w] in channels-last memory."""
     n, c, height, width = x.shape
     return (x.view(1, n * c, height, width),) if x.is_contiguous() else torch.split(x, 1)
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ganas.document import open_envelope
 from ganas.errors import RunError, UserError
-from ganas.store import write_atomically
+from ganas.store import Run, write_atomically
 
 # what reading arbitrary bytes may raise
 MALFORMED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
@@ -38,6 +38,19 @@ def read_metadata(content: bytes) -> dict[str, Any]:
     except MALFORMED:
         raise ValueError("it was not written by ganas, or is truncated") from None
     return open_envelope(document, "it", "model")
+
+
+def find_model(path: Path, name: str, *, command: str, run: str) -> Path:
+    """Find a model file in a run or in a copied model folder; `path` may also be the file itself.
+
+    Raises `RunError` that names the command that writes it, and a run that holds it.
+    """
+    for file in (path, Run(path).model / name, path / name):
+        if file.is_file():
+            return file
+    if not path.exists():
+        raise RunError(f"there is no run {str(path)!r}: give the folder that {command} wrote")
+    raise RunError(f"{str(path)!r} holds no {name}: give {run}")
 
 
 @contextmanager

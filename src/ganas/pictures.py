@@ -22,12 +22,7 @@ QUALITY: dict[str, dict[str, Any]] = {  # for formats that are lossy by default
 
 def png(image: Tensor) -> bytes:
     """Encode uint8 [3, h, w] as a PNG."""
-    return _encoded(image, "PNG")
-
-
-def encoded(image: Tensor, path: Path) -> bytes:
-    """Encode uint8 [3, h, w] in the format of the path's suffix; raises like `check_suffix`."""
-    return _encoded(image, check_suffix(path))
+    return encoded(image, "PNG")
 
 
 def names_image(path: Path) -> bool:
@@ -43,7 +38,8 @@ def check_suffix(path: Path) -> str:
     return kind
 
 
-def _encoded(image: Tensor, kind: str) -> bytes:
+def encoded(image: Tensor, kind: str) -> bytes:
+    """Encode uint8 [3, h, w] in an image format, as `check_suffix` names it."""
     buffer = io.BytesIO()
     options = dict(QUALITY.get(kind, {}))
     if kind == "PNG":  # marks it as generated, so that it is never used as training data by mistake

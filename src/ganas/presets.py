@@ -1,14 +1,15 @@
 """Build the config of any kind of run from defaults, a preset, flags and ``--set``. No torch at import."""
 
 from collections.abc import Iterable
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
+from ganas.config import validate
 from ganas.cyclegan import presets as cyclegan
 from ganas.cyclegan.config import RunConfig
 from ganas.errors import ConfigError
+from ganas.growing import presets as growing
 from ganas.growing.config import GrowConfig
-from ganas.growing.presets import make_grow_config
-from ganas.settings import Values
+from ganas.settings import Values, nest, read_settings
 
 
 @overload
@@ -31,12 +32,24 @@ def make_config(
     settings: Iterable[str] = (),  # "section.key=value", as after --set
 ) -> RunConfig | GrowConfig:
     """Build and validate the config of a run; raises `ConfigError`, one line that names the value."""
-    preset = preset or default_preset()
-    if kind == "grow":
-        return make_grow_config(preset=preset, flags=flags, settings=settings)
-    if kind not in cyclegan.IGNORED_KEYS:
+    if kind not in ("search", "train", "grow"):
         raise ConfigError(f"unknown kind of run {kind!r}: choose one of search, train, grow")
-    return cyclegan.make_config(kind, preset=preset, flags=flags, settings=settings)
+    preset = preset or default_preset()
+    presets = [*(growing.PRESETS if kind == "grow" else cyclegan.PRESETS)]
+    if preset not in presets:
+        raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(presets)}")
+    given = {key: value for key, value in flags.items() if value is not None}
+    if kind == "grow":
+        overrides = read_settings(GrowConfig, kind, growing.IGNORED_KEYS, settings)
+        values = growing.WASSERSTEIN | growing.PRESETS[preset] | given | overrides
+        return validate(GrowConfig, nest({"kind": kind}, values))
+    overrides = read_settings(RunConfig, kind, cyclegan.IGNORED_KEYS[kind], settings)
+    values = cyclegan.PRESETS[preset](kind) | given
+    for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
+        if one in overrides and other not in overrides:
+            values.pop(other, None)
+    document: dict[str, Any] = {"kind": kind, "search": {}} if kind == "search" else {"kind": kind}
+    return validate(RunConfig, nest(document, values | overrides))
 
 
 def default_preset() -> str:

@@ -115,7 +115,7 @@ def read_run(run: StrPath) -> RunRecord:
     config = load_config(RunConfig, text, str(folder.config))
     points, result = tuple(_points(folder.read_metrics())), folder.read_result()
     images = max([result.get("images") or 0, folder.images_saved or 0, *(point.images for point in points)])
-    state = _state(folder)
+    state = _state(folder.is_locked, folder.result.is_file())
     if state == "finished" and result.get("images", inf) < (config.training.images or 0):
         state = "unfinished"  # a longer run began where it ended
     return RunRecord(
@@ -139,8 +139,8 @@ def _kind_of(config: bytes) -> str | None:
     return document.get("kind") if isinstance(document, dict) else None
 
 
-def _state(run: Run) -> State:
-    return "running" if run.is_locked else "finished" if run.result.is_file() else "unfinished"
+def _state(locked: bool, finished: bool) -> State:
+    return "running" if locked else "finished" if finished else "unfinished"
 
 
 def _repeats(run: Run) -> RunRecord:
@@ -150,7 +150,7 @@ def _repeats(run: Run) -> RunRecord:
     return RunRecord(
         path=run.path,
         kind="repeats",
-        state=_state(run),
+        state=_state(run.is_locked, run.result.is_file()),
         config=repeats[0].config,
         images=sum(repeat.images for repeat in repeats),
         result=result,
@@ -165,7 +165,7 @@ def _grown(run: Run, config: GrowConfig) -> RunRecord:
     return RunRecord(
         path=run.path,
         kind="grow",
-        state=_state(run),
+        state=_state(run.is_locked, run.result.is_file()),
         config=config,
         images=sum(record.result.images or 0 for record in history.records if record.result),
         result=result,
@@ -182,11 +182,7 @@ def _recipe(run: Run) -> RunRecord:
         path=run.path,
         kind="recipe",
         # jobs that have not started have no folder, so only started ones decide whether a recipe is unfinished
-        state="running"
-        if is_locked(run.path / OUTPUT_LOCK)
-        else "finished"
-        if all(one.state == "done" for one in jobs)
-        else "unfinished",
+        state=_state(is_locked(run.path / OUTPUT_LOCK), all(one.state == "done" for one in jobs)),
         config=None,
         images=sum(_images(recipe_folder.run(one.job.id)) for one in jobs),
         result={},

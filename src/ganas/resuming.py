@@ -18,9 +18,8 @@ def keep_choices(run: Run, config: C) -> C:
     if stored.kind != config.kind and run.has_progress:
         raise RunError(f"{str(run.path)!r} is a run of ganas {stored.kind}: choose another --out")
     mine, kept = config.value("training"), stored.value("training")
-    update = {name: value for name, value in kept if getattr(mine, name) == "auto"}
-    update["threads"] = mine.threads or kept.threads
-    return config.model_copy(update={"training": mine.model_copy(update=update)})
+    values = {f"training.{name}": value for name, value in kept if getattr(mine, name) == "auto"}
+    return config.with_values({**values, "training.threads": mine.threads or kept.threads})
 
 
 def claim(run: Run, config: C, describe_stretch: Callable[[C, C, int], str] | None = None) -> list[str]:

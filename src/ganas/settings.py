@@ -6,7 +6,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from ganas.config import Config, fields, sections, types
+from ganas.config import Config, fields, types
 from ganas.errors import ConfigError
 from ganas.paths import expanded
 
@@ -24,7 +24,7 @@ def read_settings(model: type[Config], kind: str, ignored: Sequence[str], settin
             raise ConfigError(f"--set cannot change {key}: it follows from the command")
         if any(key == name or key.startswith(f"{name}.") for name in ignored):
             raise ConfigError(f"{key} has no meaning for ganas {kind}: leave it out")
-        if key in sections(model):
+        if any(name.startswith(f"{key}.") for name, _ in fields(model)):
             raise ConfigError(f"--set {key} names a whole section: set its keys, as in {key}.KEY=VALUE")
     return dict(read_setting(model, setting) for setting in settings)
 

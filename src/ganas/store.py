@@ -60,18 +60,18 @@ def default_cache() -> Path | None:
         return None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all, and create its folder if needed; safe against a kill and a power cut."""
-    with atomic_file(path) as file:
+def write_atomically(path: Path, content: bytes, *, new: bool = False) -> None:
+    """Write a file completely or not at all, and create its folder if needed; safe against a kill and a power cut.
+
+    new: raise `DataError` if the path exists
+    """
+    with atomic_file(path, new=new) as file:
         file.write(content)
 
 
 @contextmanager
 def atomic_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
-    """`write_atomically` for large content: open a file for writing that gets its name when the block ends.
-
-    new: raise `DataError` if the path exists
-    """
+    """`write_atomically` for large content: open a file for writing that gets its name when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PARTIAL[0]}{secrets.token_hex(8)}{PARTIAL[1]}")
     try:
@@ -176,12 +176,6 @@ def refuse_used(folder: Path) -> None:
         raise DataError(f"the output folder {str(folder)!r} is not empty: give a new or empty folder")
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """`write_atomically` for a new file; raises `DataError` if the path exists."""
-    with atomic_file(path, new=True) as file:
-        file.write(content)
-
-
 def refuse_existing(path: Path) -> None:
     """Raise `DataError` if the path of an output file exists."""
     if path.exists() or path.is_symlink():
@@ -233,7 +227,7 @@ class Run:
 
         repeats: the folder contains several trainings, and no config of its own
 
-        A killed process holds no lock. If no run starts, the folder is left unchanged.
+        If no run starts, the folder is left unchanged.
         """
         new = not self.path.exists()
         self._refuse_foreign_folder(REPEATS_FILES if repeats else ())
@@ -308,15 +302,14 @@ class Run:
         """Load the newest state, or None; raises `RunError` with the way out if it is damaged. Never unpickles code."""
         import torch
 
-        paths = self.checkpoint_paths()
-        if not paths:
+        if not (paths := self.checkpoint_paths()):
             return None
-        newest = paths[-1]
+        *older, newest = paths
         try:
             return torch.load(newest, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
         except Exception as error:  # torch.load raises many kinds for damaged files
             reason = str(error).splitlines()[0][:80] if str(error) else "cut off"
-            before = f"to resume from {paths[-2].name}" if len(paths) > 1 else "to start over"
+            before = f"to resume from {older[-1].name}" if older else "to start over"
             raise RunError(f"checkpoint {str(newest)!r} is damaged ({reason}): remove it {before}") from None
 
     # ── lines of metrics ────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from ganas.cyclegan import latency
 from ganas.cyclegan.architecture import random_architecture
-from ganas.cyclegan.budget import Budget, Costs, open_budget
+from ganas.cyclegan.budget import Budget, open_budget
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, find_layout
-from ganas.cyclegan.model import CycleGAN, ImagePool
+from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.cyclegan.size import macs, parameters
+from ganas.cyclegan.steps import open_loop, open_pools
 from ganas.errors import ConfigError, RunError
 from ganas.store import Run
 from tiny import FLAGS, ganas, write_domains
@@ -56,13 +56,6 @@ def test_the_knapsack_is_exact(items: list[list[tuple[float, int]]], budget: int
     assert score == best and cost == min(cost for score, cost in fitting if score == best)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_without_need_the_leading_ops_are_taken(seed: int) -> None:
-    scores = torch.randn(22, 5, generator=torch.Generator().manual_seed(seed)).tolist()
-    costs = [[9, 25, 49, 9, 25]] * 22
-    assert best_within(scores, costs, 22 * 49) == [row.index(max(row)) for row in scores]
-
-
 def config(budget: str | None = "params", **search: object) -> RunConfig:
     return RunConfig(
         kind="search",
@@ -91,8 +84,8 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
 
     Not in each case: the next better choice may be one large kernel more, and above.
     """
-    cheapest = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
-    limit = cheapest.minimum + share * (cheapest.fixed + sum(map(max, cheapest.slots)) - cheapest.minimum)
+    costs = budget_of(config(kind, budget_ab=1e15), tmp_path).costs["generator_ab"]
+    limit = costs.minimum + share * (costs.fixed + sum(map(max, costs.slots)) - costs.minimum)
     budget = budget_of(config(kind, budget_ab=limit, budget_ba=limit), tmp_path)
     random, uses = torch.Generator().manual_seed(1), []
     for _ in range(20):
@@ -112,19 +105,11 @@ def test_derived_networks_keep_to_their_limits_and_use_them(kind: str, share: fl
     assert share == 0.9 or (mean(uses) >= 0.95 and min(uses) > 0.85)
 
 
-def budget_costs(kind: str):  # type: ignore[no-untyped-def]
-    from ganas.cyclegan.size import slot_macs, slot_parameters
-
-    if kind == "params":
-        return lambda slot, op, side: slot_parameters(slot, op, 4)
-    return lambda slot, op, side: slot_macs(slot, op, 4, side)
-
-
 @pytest.mark.parametrize("seed", range(3))
-def test_what_one_architecture_costs_is_its_size(seed: int) -> None:
+def test_what_one_architecture_costs_is_its_size(seed: int, tmp_path: Path) -> None:
     ops = random_architecture(LAYOUT, seed).generator_ab
     for kind in ("params", "macs"):
-        costs = Costs.of(LAYOUT.generator, 32, budget_costs(kind))
+        costs = budget_of(config(kind, budget_ab=1e15), tmp_path).costs["generator_ab"]
         assert costs.total(LAYOUT.generator, ops) == size("generator_ab", ops, kind)
         alphas = [
             torch.tensor([0.0 if op == chosen else -1e4 for op in slot.ops], dtype=torch.float64)
@@ -165,9 +150,7 @@ def test_in_two_steps_the_penalty_is_for_alphas_alone(tmp_path: Path) -> None:
         settings = config(budget_ab=limit, budget_ba=limit, strategy="tf")
         gan = open_gan(settings, LAYOUT, None)
         budget = budget_of(settings, tmp_path)
-        loop = open_loop(
-            gan, build_phases(gan, {d: ImagePool(2) for d in "ab"}, settings, budget.terms), None, settings
-        )
+        loop = open_loop(gan, open_pools(settings), settings, penalty=budget.terms)
         image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
         loop.step(image, image, image, image)
         alphas = {id(alpha) for some in gan.alphas().values() for alpha in some}

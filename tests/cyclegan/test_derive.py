@@ -56,24 +56,18 @@ def test_a_tie_goes_to_the_op_that_comes_first() -> None:
     assert choice_of(torch.tensor([0.0, 0, 1, 0, 1, 0, 0, 1])).op == SLOT.ops[2]
 
 
-def test_a_uniform_slot_has_entropy_one_and_no_margin() -> None:
-    choice = choice_of(torch.full((8,), 3.0))
-    assert (choice.weight, choice.margin) == (pytest.approx(1 / 8), 0)
-    assert choice.entropy == pytest.approx(1)
-    assert not choice.converged
-
-
-def test_a_decided_slot_has_entropy_zero_and_all_the_margin() -> None:
-    choice = choice_of(torch.tensor([0.0, 60, 0, 0, 0, 0, 0, 0]))
-    assert (choice.weight, choice.margin, choice.entropy) == (pytest.approx(1), pytest.approx(1), pytest.approx(0))
-    assert choice.op == SLOT.ops[1] and choice.converged
-
-
-def test_weight_margin_and_entropy_by_hand() -> None:
-    weights = torch.tensor([0.5, 0.25, 0.125, 0.0625, 0.0625, 1e-30, 1e-30, 1e-30], dtype=torch.float64)
-    choice = choice_of(weights.log())
-    assert (choice.weight, choice.margin) == (pytest.approx(0.5), pytest.approx(0.25))
-    assert choice.entropy == pytest.approx((1 / 2 + 2 / 4 + 3 / 8 + 4 / 16 + 4 / 16) / 3)  # in bits, of 3
+@pytest.mark.parametrize(
+    "weights, weight, margin, entropy",
+    [
+        ([1 / 8] * 8, 1 / 8, 0, 1),
+        ([1, 1e-30, 1e-30, 1e-30, 1e-30, 1e-30, 1e-30, 1e-30], 1, 1, 0),
+        ([1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 16, 1e-30, 1e-30, 1e-30], 1 / 2, 1 / 4, 1.875 / 3),  # in bits, of 3
+    ],
+)
+def test_weight_margin_and_entropy_by_hand(weights: list[float], weight: float, margin: float, entropy: float) -> None:
+    choice = choice_of(torch.tensor(weights, dtype=torch.float64).log())
+    assert (choice.weight, choice.margin) == (pytest.approx(weight), pytest.approx(margin))
+    assert choice.entropy == pytest.approx(entropy)
 
 
 @pytest.mark.parametrize("ratio, converged", [(1.0, False), (1.99, False), (2.01, True), (50.0, True)])
@@ -93,12 +87,8 @@ def test_a_choice_does_not_change_when_all_alphas_rise_alike(alpha: list[float],
 def test_the_summary_counts_converged_slots_and_takes_medians() -> None:
     plain = Choice("generator_ab", "r1.1", "conv3", weight=0.2, margin=0.0, entropy=1.0)
     clear = replace(plain, weight=0.9, margin=0.85, entropy=0.2)
-    assert summarize([plain, clear, clear]) == {
-        "converged": 2,
-        "slots": 3,
-        "median_entropy": 0.2,
-        "median_margin": 0.85,
-    }
+    medians = {"median_entropy": 0.2, "median_margin": 0.85}
+    assert summarize([plain, clear, clear]) == {"converged": 2, "slots": 3, **medians}
 
 
 def test_choices_are_json() -> None:

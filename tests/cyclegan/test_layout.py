@@ -1,4 +1,4 @@
-"""Layouts: the search spaces of the papers, and the sizes that networks say they accept."""
+"""Layouts: slots that fit each other, and the sizes that networks accept."""
 
 import re
 from itertools import pairwise
@@ -9,21 +9,6 @@ from ganas.cyclegan.layout import LAYOUTS, Channels, find_layout
 from ganas.errors import ArchitectureError
 
 NAMES = list(LAYOUTS)
-
-
-@pytest.mark.parametrize(
-    "name, size", [("paper", "8.1e+37"), ("framed", "8.1e+37"), ("reference", "1.3e+41"), ("resnet9", "1.0e+00")]
-)
-def test_the_search_space_has_the_papers_size(name: str, size: str) -> None:
-    assert f"{LAYOUTS[name].size:.1e}" == size
-
-
-@pytest.mark.parametrize(
-    "name, generator, discriminator", [("paper", 22, 4), ("framed", 22, 4), ("reference", 24, 5), ("resnet6", 0, 0)]
-)
-def test_the_number_of_searched_slots(name: str, generator: int, discriminator: int) -> None:
-    layout = LAYOUTS[name]
-    assert (len(layout.generator.searched), len(layout.discriminator.searched)) == (generator, discriminator)
 
 
 @pytest.mark.parametrize("name", NAMES)

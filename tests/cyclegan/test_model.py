@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.architecture import random_architecture
+from ganas.cyclegan.config import LossConfig
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Layout
 from ganas.cyclegan.mixed import draw
-from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, LossWeights, discriminator_loss, generator_loss
+from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, discriminator_loss, generator_loss
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import reconstruction
@@ -42,6 +43,7 @@ BY_HAND = cast(
         discriminator_b=lambda x: x,
     ),
 )
+WEIGHTED = LossConfig(adversarial_ab=2, adversarial_ba=3, cycle=5, identity_ab=7, identity_ba=11)
 UNWEIGHTED = {
     "adversarial_ab": (1.5 - 1) ** 2,
     "adversarial_ba": (4 * 0.5 - 1) ** 2,
@@ -52,30 +54,26 @@ UNWEIGHTED = {
 }
 
 
-@pytest.mark.parametrize("weights", [LossWeights(), LossWeights(2, 3, 5, 7, 11)])
-def test_the_terms_of_the_generators_by_hand(weights: LossWeights) -> None:
-    terms, fakes = generator_loss(BY_HAND, flat(0.5), flat(0.25), adversarial="lsgan", weights=weights)
-    factors = weights._asdict() | {"cycle_a": weights.cycle, "cycle_b": weights.cycle}
+@pytest.mark.parametrize("weights", [LossConfig(), WEIGHTED])
+def test_the_terms_of_the_generators_by_hand(weights: LossConfig) -> None:
+    terms, fakes = generator_loss(BY_HAND, flat(0.5), flat(0.25), weights)
+    factors = weights.model_dump() | {"cycle_a": weights.cycle, "cycle_b": weights.cycle}
     assert numbers(terms) == {name: factors[name] * value for name, value in UNWEIGHTED.items()}
     assert torch.equal(fakes.b, flat(1.5)) and torch.equal(fakes.a, flat(0.5))
 
 
-def test_the_default_weights_are_the_papers() -> None:
-    assert LossWeights() == (1, 1, 10, 5, 5)
-
-
 @pytest.mark.parametrize("name", ["cycle", "identity_ab", "identity_ba"])
 def test_a_term_of_weight_zero_is_left_out_and_the_others_stay(name: str) -> None:
-    weights = LossWeights()._replace(**{name: 0})
-    terms, _ = generator_loss(BY_HAND, flat(0.5), flat(0.25), adversarial="lsgan", weights=weights)
-    whole, _ = generator_loss(BY_HAND, flat(0.5), flat(0.25), adversarial="lsgan", weights=LossWeights())
+    weights = LossConfig(**{name: 0})  # type: ignore[arg-type]
+    terms, _ = generator_loss(BY_HAND, flat(0.5), flat(0.25), weights)
+    whole, _ = generator_loss(BY_HAND, flat(0.5), flat(0.25), LossConfig())
     assert terms == {key: term for key, term in whole.items() if not key.startswith(name)}
 
 
 def test_the_terms_of_the_discriminators_by_hand() -> None:
     """Each judges images of its own domain: reals for 1, fakes for 0."""
     fakes = Fakes(a=flat(0.75), b=flat(-2))
-    terms = discriminator_loss(BY_HAND, flat(0.5), flat(0.25), fakes, adversarial="lsgan")
+    terms = discriminator_loss(BY_HAND, flat(0.5), flat(0.25), fakes, LossConfig())
     assert numbers(terms) == {
         "discriminator_a": 0.5 * ((4 * 0.5 - 1) ** 2 + (4 * 0.75) ** 2),
         "discriminator_b": 0.5 * ((0.25 - 1) ** 2 + 2**2),
@@ -96,8 +94,8 @@ def small_gan(layout: Layout) -> tuple[CycleGAN, Tensor, Tensor]:
 def test_images_that_share_a_batch_have_the_losses_of_separate_passes(layout: Layout) -> None:
     """Translations and identities go through a generator together, and reals and fakes through a discriminator."""
     gan, a, b = small_gan(layout)
-    weights = LossWeights(2, 3, 5, 7, 11)
-    terms, fakes = generator_loss(gan, a, b, adversarial="bce", weights=weights)
+    weights = WEIGHTED.model_copy(update={"adversarial": "bce"})
+    terms, fakes = generator_loss(gan, a, b, weights)
     fake_a, fake_b = gan.generator_ba(b), gan.generator_ab(a)
     fool, judge = partial(ADVERSARIAL["bce"].generator, torch.empty(0)), ADVERSARIAL["bce"].discriminator
     expected = {
@@ -112,7 +110,7 @@ def test_images_that_share_a_batch_have_the_losses_of_separate_passes(layout: La
     close(fakes._asdict(), {"a": fake_a, "b": fake_b})
     assert not fakes.a.requires_grad and not fakes.b.requires_grad
     close(
-        discriminator_loss(gan, a, b, fakes, adversarial="bce"),
+        discriminator_loss(gan, a, b, fakes, weights),
         {
             "discriminator_a": judge(gan.discriminator_a(a), gan.discriminator_a(fake_a)),
             "discriminator_b": judge(gan.discriminator_b(b), gan.discriminator_b(fake_b)),
@@ -133,7 +131,7 @@ def test_images_that_share_a_batch_have_the_losses_of_separate_passes(layout: La
 )
 def test_a_term_teaches_every_network_its_images_went_through(term: str, learning: set[str]) -> None:
     gan, a, b = small_gan(LAYOUTS["resnet6"])
-    terms, _ = generator_loss(gan, a, b, adversarial="lsgan", weights=LossWeights())
+    terms, _ = generator_loss(gan, a, b, LossConfig())
     terms[term].backward()
     # what reaches a network at all reaches its first convolution
     assert {name for name in NETWORKS if next(gan.network(name).parameters()).grad is not None} == learning
@@ -214,8 +212,7 @@ def test_a_restored_pool_shows_its_images_on_the_device_of_the_new_ones() -> Non
 
 def test_hand_made_discriminators_may_judge_searched_generators() -> None:
     layout = LAYOUTS["framed"]
-    first_ops = {name: tuple(slot.ops[0] for slot in layout.network(name).searched) for name in NETWORKS}
-    architecture = Architecture("framed", **first_ops)
+    architecture = random_architecture(layout, 0)
     gan = CycleGAN(layout, architecture, 2, 64, discriminator="patchgan")
     assert sum(parameter.numel() for parameter in gan.discriminator_a.parameters()) == 2_764_737
     assert gan.discriminator_b(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 30, 30)

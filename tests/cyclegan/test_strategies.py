@@ -14,23 +14,22 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganas.cyclegan import phases
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import draw
-from ganas.cyclegan.model import CycleGAN, ImagePool
+from ganas.cyclegan.model import CycleGAN, Fakes
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import alphas_of, assign_roles, build_phases, open_loop, step_sources
 from ganas.cyclegan.sampling import SAMPLERS, Sampler
 from ganas.cyclegan.search import search
+from ganas.cyclegan.steps import assign_roles, build_phases, open_loop, open_pools, step_sources
 from ganas.cyclegan.strategies import STRATEGIES, SearchStrategy
 from ganas.data.loaders import Batches, halves, to_images
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError
 from ganas.learning.loop import Loop
 
-A, B, EPOCHS = 5, 8, 4
+A, B, EPOCHS = 5, 8, 2
 SIDE = 16
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 two_steps = pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "of"])
@@ -82,7 +81,7 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
     steps = 0
 
     def learners(gan: CycleGAN) -> str:
-        alphas = {id(alpha) for network in NETWORKS for alpha in alphas_of(gan.network(network))}
+        alphas = {id(alpha) for alphas in gan.alphas().values() for alpha in alphas}
         found = {"alphas" if id(p) in alphas else "weights" for p in gan.parameters() if p.requires_grad}
         return " and ".join(sorted(found))
 
@@ -90,10 +89,10 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
         seen.append(Seen(which, learners(gan), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
         return {which: torch.stack([p.square().sum() for p in gan.parameters() if p.requires_grad]).sum()}
 
-    def generators(gan: CycleGAN, a: Tensor, b: Tensor, **_: Any) -> tuple[dict[str, Tensor], phases.Fakes]:
-        return loss("generators", gan, a, b), phases.Fakes(a, b)
+    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any) -> tuple[dict[str, Tensor], Fakes]:
+        return loss("generators", gan, a, b), Fakes(a, b)
 
-    def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: phases.Fakes, **_: Any) -> dict[str, Tensor]:
+    def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, _: Any) -> dict[str, Tensor]:
         return loss("discriminators", gan, a, b)
 
     def step(loop: Loop, *images: Tensor) -> Any:
@@ -104,15 +103,16 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
 
     one_step = Loop.step
     with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
-        patched.setattr(phases, "generator_loss", generators)
-        patched.setattr(phases, "discriminator_loss", discriminators)
+        patched.setattr("ganas.cyclegan.steps.generator_loss", generators)
+        patched.setattr("ganas.cyclegan.steps.discriminator_loss", discriminators)
         patched.setattr(Loop, "step", step)
         search(settings.model_copy(update={"data": data}), Path(folder) / "run")
     return seen
 
 
-def batches(name: str, domains: tuple[ImageSource, ImageSource], nimg: int = 0) -> Iterator[tuple[Tensor, ...]]:
-    settings = config(name)
+def batches(
+    settings: RunConfig, domains: tuple[ImageSource, ImageSource], nimg: int = 0
+) -> Iterator[tuple[Tensor, ...]]:
     sources = step_sources(*domains, settings)
     walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     return assign_roles(walks.from_image(nimg), nimg, settings)
@@ -173,27 +173,19 @@ def test_under_ths_alphas_learn_from_both_halves_as_long(
 ) -> None:
     """Whatever the warm-up, in which they do not learn."""
     settings = config("ths", warmup=warmup)
-    sources = step_sources(*domains, settings)
-    walks = Batches(sources, resolution=SIDE, load_size=SIDE, flip=True, batch=1, seed=settings.seed)
     total = settings.total_images
     begins = int(warmup * total)
-    seen = [
-        int(to_images(images[-1])[0, 0, 0, 0])
-        for images in islice(assign_roles(walks.from_image(0), 0, settings), total)
-    ]
-    halves_of_b = [
-        {int(path) + 100 for path in (name.removesuffix(".png") for name in sources[n].names)} for n in (1, 3)
-    ]
+    seen = [int(to_images(images[-1])[0, 0, 0, 0]) for images in islice(batches(settings, domains), total)]
+    halves_of_b = [{100 + index for index in half} for half in halves(B, settings.split_seed)]
     learned = [[image in half for image in seen[begins:]].count(True) for half in halves_of_b]
     assert learned[0] == learned[1] == (total - begins) / 2
 
 
 @every_strategy
-@pytest.mark.parametrize("nimg", [1, 15, 16, 17])
+@pytest.mark.parametrize("nimg", [1, 7, 8, 9])
 def test_roles_go_on_where_they_were(name: str, nimg: int, domains: tuple[ImageSource, ImageSource]) -> None:
-    whole = [*islice(batches(name, domains), EPOCHS * B)]
-    rest = [*islice(batches(name, domains, nimg), EPOCHS * B - nimg)]
-    assert len(rest) == len(whole[nimg:])
+    whole = [*islice(batches(config(name), domains), EPOCHS * B)]
+    rest = [*islice(batches(config(name), domains, nimg), EPOCHS * B - nimg)]
     for one, other in zip(whole[nimg:], rest, strict=True):
         assert all(map(torch.equal, one, other))
 
@@ -207,9 +199,9 @@ def test_an_alpha_step_moves_alphas_alone_and_a_weight_step_weights_alone(name: 
     gan = open_gan(settings, find_layout("paper"), None)
     random = torch.Generator().manual_seed(0)
     images = tuple(torch.rand(4, 1, 3, SIDE, SIDE, generator=random) * 2 - 1)
-    alphas = {id(alpha) for network in NETWORKS for alpha in alphas_of(gan.network(network))}
+    alphas = {id(alpha) for alphas in gan.alphas().values() for alpha in alphas}
     learned = []
-    for phase in build_phases(gan, {domain: ImagePool(2) for domain in "ab"}, settings):
+    for phase in build_phases(gan, open_pools(settings), settings):
         gan.zero_grad()
         phase.freeze_others(gan)
         for network in NETWORKS:
@@ -228,16 +220,17 @@ def test_an_alpha_step_moves_alphas_alone_and_a_weight_step_weights_alone(name: 
 def test_alphas_wait_for_the_warm_up(domains: tuple[ImageSource, ImageSource], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config("tf", warmup=0.5)
     gan = open_gan(settings, find_layout("paper"), None)
-    before = [alpha.clone() for alpha in alphas_of(gan.generator_ab)]
-    loop = open_loop(gan, build_phases(gan, {d: ImagePool(2) for d in "ab"}, settings), None, settings)
+    alphas = gan.alphas()["generator_ab"]
+    before = [alpha.clone() for alpha in alphas]
+    loop = open_loop(gan, open_pools(settings), settings)
     images = tuple(torch.rand(2, 1, 3, SIDE, SIDE) * 2 - 1)
     for _ in range(2):
         loop.step(*images)
-    assert all(map(torch.equal, before, alphas_of(gan.generator_ab)))
+    assert all(map(torch.equal, before, alphas))
     assert not any(name.startswith("alpha_") for name in loop.meters.read())
     loop.nimg = settings.total_images // 2
     loop.step(*images)
-    assert not any(map(torch.equal, before, alphas_of(gan.generator_ab)))
+    assert not any(map(torch.equal, before, alphas))
 
 
 def test_a_new_strategy_is_one_entry(

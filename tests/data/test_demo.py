@@ -85,7 +85,7 @@ def test_written_again_it_is_the_same(demo: DemoData, tmp_path: Path) -> None:
         assert open_source(one).digest() == open_source(other).digest()
 
 
-def test_what_is_there_is_reused_or_left_alone(demo: DemoData) -> None:
+def test_existing_folders_are_reused_or_left_alone(demo: DemoData) -> None:
     before = {file: file.stat().st_mtime_ns for file in demo.a.iterdir()}
     assert write_demo_data(demo.a.parent) == demo
     assert {file: file.stat().st_mtime_ns for file in demo.a.iterdir()} == before
@@ -97,7 +97,7 @@ def test_what_is_there_is_reused_or_left_alone(demo: DemoData) -> None:
     stranger.unlink()
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="file/trainA: cannot be written"):
         write_demo_data(tmp_path / "file")

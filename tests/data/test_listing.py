@@ -1,28 +1,21 @@
-"""Listing: what counts as an image, what ganas made itself, and what is said of the rest."""
+"""Listing: which files are images, which ones ganas wrote itself, and the notes on the rest."""
 
 import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from test_sources import folder_of, plain, zip_of
 
 from ganas.cyclegan.config import DataConfig, RunConfig, TrainingConfig
 from ganas.data.listing import list_images
 from ganas.data.sources import check_overlap, check_source, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.paths import SYSTEM_NAMES
-from ganas.pictures import encoded, png
+from ganas.pictures import check_suffix, encoded, png
 
 Make = Callable[[Path, dict[str, bytes]], Path]
-
-
-def photo(value: int = 7) -> bytes:
-    stream = BytesIO()
-    Image.new("RGB", (8, 6), (value, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def result(value: int = 9) -> bytes:
@@ -36,34 +29,20 @@ def run_config() -> bytes:
     return config.to_yaml().encode()
 
 
-def folder_of(path: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(content)
-    return path
-
-
-def zip_of(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return path
-
-
 both = pytest.mark.parametrize("make", [folder_of, zip_of], ids=["folder", "zip"])
-DATA = {"a.png": photo(), "sub/b.png": photo(8)}
+DATA = {"a.png": plain(), "sub/b.png": plain((8, 0, 0))}
 
 
 @both
-def test_a_run_among_images_is_left_out_and_said(tmp_path: Path, make: Make) -> None:
-    run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": photo(), "runs/x/repeats/1/s.png": photo()}
+def test_a_run_among_images_is_left_out_and_noted(tmp_path: Path, make: Make) -> None:
+    run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": plain(), "runs/x/repeats/1/s.png": plain()}
     listing = list_images(make(tmp_path / "images", DATA | run))
     assert listing.names == ("a.png", "sub/b.png")
     assert listing.notes == ("2 files (runs/x/repeats/1/s.png, …) left out, written by runs of ganas",)
 
 
 @both
-def test_the_digest_is_the_same_before_and_after_results_came(tmp_path: Path, make: Make) -> None:
+def test_results_do_not_change_the_digest(tmp_path: Path, make: Make) -> None:
     results = {"out/a.png": result(), "c.png": result(), "run/config.yaml": run_config(), "run/s.png": result()}
     before, after = (open_source(make(tmp_path / name, DATA | more)) for name, more in (("x", {}), ("y", results)))
     assert before.names == after.names and before.digest() == after.digest()
@@ -71,22 +50,23 @@ def test_the_digest_is_the_same_before_and_after_results_came(tmp_path: Path, ma
 
 
 @both
-def test_results_are_read_where_there_is_nothing_else(tmp_path: Path, make: Make) -> None:
+def test_results_alone_are_read(tmp_path: Path, make: Make) -> None:
     for number, (one, other) in enumerate((("a.png", "b.png"), ("one/a.png", "two/b.png"), ("a.png", "one/b.png"))):
         source = open_source(make(tmp_path / str(number), {one: result(1), other: result(2)}))
         assert source.names == (one, other) and not source.notes
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_a_result_says_so_in_every_format_that_has_room_for_it(tmp_path: Path, suffix: str) -> None:
+def test_results_are_recognized_in_every_format_with_a_software_tag(tmp_path: Path, suffix: str) -> None:
     folder = folder_of(tmp_path, DATA)
-    (folder / f"made{suffix}").write_bytes(encoded(torch.zeros(3, 8, 8, dtype=torch.uint8), Path(f"made{suffix}")))
+    made = folder / f"made{suffix}"
+    made.write_bytes(encoded(torch.zeros(3, 8, 8, dtype=torch.uint8), check_suffix(made)))
     assert open_source(folder).names == ("a.png", "sub/b.png")
     assert check_source(folder).count == 2
 
 
 @both
-def test_a_run_is_no_set_of_images_but_what_lies_in_it_may_be(tmp_path: Path, make: Make) -> None:
+def test_a_run_is_not_a_set_of_images_but_its_folders_may_be(tmp_path: Path, make: Make) -> None:
     files = {"config.yaml": run_config(), "samples/1.png": result()}
     with pytest.raises(DataError, match=r"images: a run of ganas, not a set of images: give a folder of images"):
         list_images(make(tmp_path / "images", files))
@@ -97,7 +77,7 @@ def test_a_run_is_no_set_of_images_but_what_lies_in_it_may_be(tmp_path: Path, ma
 
 
 @both
-def test_a_config_of_somebody_else_is_no_run(tmp_path: Path, make: Make) -> None:
+def test_a_foreign_config_does_not_make_a_run(tmp_path: Path, make: Make) -> None:
     assert len(list_images(make(tmp_path / "images", DATA | {"config.yaml": b"kind: dog\n"})).names) == 2
 
 
@@ -112,7 +92,7 @@ def test_images_of_other_kinds_are_counted_and_named_once(tmp_path: Path, make: 
 
 @both
 @pytest.mark.parametrize("folder", [".hidden", "@eaDir", *sorted(SYSTEM_NAMES)])
-def test_what_systems_leave_is_ignored(tmp_path: Path, make: Make, folder: str) -> None:
+def test_system_folders_are_ignored(tmp_path: Path, make: Make, folder: str) -> None:
     files = DATA | {f"sub/{folder}/t.png": b"no image", f"{folder}/deep/t.jpg": b"no image"}
     assert open_source(make(tmp_path / "images", files)).names == ("a.png", "sub/b.png")
 
@@ -130,16 +110,13 @@ def test_backslashes_in_a_zip_of_windows_are_folders(tmp_path: Path) -> None:
 
 
 def test_backslashes_in_a_zip_of_unix_are_letters(tmp_path: Path) -> None:
-    source = open_source(zip_of(tmp_path / "x.zip", {"a\\b.png": photo()}))
+    source = open_source(zip_of(tmp_path / "x.zip", {"a\\b.png": plain()}))
     assert source.names == ("a\\b.png",) and source.read(0).size == (8, 6)
 
 
-# ── two sets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_sets_that_share_some_images_are_told_from_equal_and_from_separate_ones(tmp_path: Path) -> None:
-    whole = folder_of(tmp_path / "all", {"a.png": photo(), "in/b.png": photo(8)})
-    part, other = whole / "in", folder_of(tmp_path / "other", {"b.png": photo(8)})
+def test_equal_overlapping_and_disjoint_sets_are_distinguished(tmp_path: Path) -> None:
+    whole = folder_of(tmp_path / "all", {"a.png": plain(), "in/b.png": plain((8, 0, 0))})
+    part, other = whole / "in", folder_of(tmp_path / "other", {"b.png": plain((8, 0, 0))})
     (tmp_path / "link").symlink_to(whole)
     sources = {path.name: open_source(path) for path in (whole, part, other, tmp_path / "link")}
     assert not check_overlap(sources["in"], sources["other"]), "equal images, but not the same files"

@@ -4,10 +4,10 @@ import itertools
 import os
 import signal
 import subprocess
+import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from ganas.data.center_crops import map_center_crops, write_center_crops
 from ganas.data.images import Images
-from ganas.data.loaders import Batches, center_crops, split, to_images, to_network
+from ganas.data.loaders import (
+    Batches,
+    center_crops,
+    map_center_crops,
+    split,
+    to_images,
+    to_network,
+    write_center_crops,
+)
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError, Stopped
-from ganas.metrics.evaluate import evaluate
+from ganas.metrics.evaluate import Reference
 from ganas.signals import StopSignal
 from noise_images import ListSource
 
@@ -63,37 +70,16 @@ def numbers(images: Tensor) -> list[int]:
     return to_images(images)[:, 0, 0, 0].tolist()
 
 
-def batches(
-    a: Images,
-    b: Images,
-    *,
-    batch: int = 4,
-    seed: int = 7,
-    workers: int = 0,
-    cache_bytes: int = 1 << 30,
-    say: Callable[[str], object] = print,
-) -> Batches:
-    return Batches(
-        (a, b),
-        resolution=16,
-        load_size=20,
-        flip=True,
-        batch=batch,
-        seed=seed,
-        workers=workers,
-        cache_bytes=cache_bytes,
-        say=say,
-    )
+def batches(a: Images, b: Images, *, batch: int = 4, seed: int = 7, **options: Any) -> Batches:
+    return Batches((a, b), resolution=16, load_size=20, flip=True, batch=batch, seed=seed, **options)
 
 
 def take(loader: Batches, pairs: int, start: int = 0) -> tuple[Tensor, Tensor]:
-    """At least ``pairs`` pairs from pair ``start`` on: two tensors [pairs, 3, r, r]."""
-    taken: list[tuple[Tensor, Tensor]] = []
-    iterator = loader.from_image(start)
-    while sum(len(a) for a, _ in taken) < pairs:
-        taken.append(next(iterator))
-    a, b = (torch.cat(images) for images in zip(*taken, strict=True))
-    return a[:pairs], b[:pairs]
+    """The ``pairs`` pairs from pair ``start`` on: two tensors [pairs, 3, r, r]."""
+    first = next(iterator := loader.from_image(start))
+    rest = itertools.islice(iterator, (pairs - 1) // len(first[0]))
+    a, b = (torch.cat(images)[:pairs] for images in zip(first, *rest, strict=True))
+    return a, b
 
 
 def equal(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
@@ -113,7 +99,7 @@ def noise_b(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
 # Tensors
 
 
-def test_every_level_survives_the_way_to_the_network_and_back() -> None:
+def test_to_images_inverts_to_network() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(2, 3, 16, 16)
     x = to_network(levels)
     assert x.dtype == torch.float32 and x.shape == levels.shape
@@ -153,12 +139,7 @@ def test_a_split_leaves_something_to_train_on(count: int, validation: int) -> No
         split(count, validation, 0)
 
 
-def test_a_split_of_less_than_nothing_is_a_bug() -> None:
-    with pytest.raises(ValueError, match="validation=-1"):
-        split(5, -1, 0)
-
-
-# Centre crops
+# Center crops
 
 
 def test_center_crops(tmp_path: Path) -> None:
@@ -186,7 +167,7 @@ def test_resizing_is_antialiased(tmp_path: Path) -> None:
     assert abs(inner - 127.5).max() < 4, "stripes finer than a pixel are gray"
 
 
-def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
+def test_center_crops_are_kept_in_a_file(tmp_path: Path) -> None:
     source = write_noise(tmp_path / "noise.zip", 7)
     write_center_crops(tmp_path / "images.npy", source, 16)
     squares = map_center_crops(tmp_path / "images.npy")
@@ -199,7 +180,7 @@ def test_squares_are_kept_in_a_file(tmp_path: Path) -> None:
             map_center_crops(tmp_path / "images.npy")
 
 
-def test_writing_squares_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_center_crops_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a signal, at any moment."""
     source, read = write_noise(tmp_path / "noise.zip", 7), ImageSource._encoded
 
@@ -262,8 +243,8 @@ def test_a_source_of_two_methods_is_batched_and_measured(noise_a: ImageSource, n
         assert equal(take(batches(a, b, **settings), 24), expected)
     assert torch.equal(center_crops(a.subset([3, 1]), 16), center_crops(noise_a.subset([3, 1]), 16))
     assert a.digest() == a.subset(range(5)).digest() != a.subset(range(4)).digest()
-    in_memory = evaluate(a, b, metrics=["swd"], features=None)
-    assert in_memory.scores == evaluate(noise_a, noise_b, metrics=["swd"], features=None).scores
+    in_memory = Reference(a, ["swd"], None).measure(b)
+    assert in_memory.scores == Reference(noise_a, ["swd"], None).measure(noise_b).scores
 
 
 def test_the_cache_is_used_only_within_its_size(noise_a: ImageSource, noise_b: ImageSource) -> None:
@@ -303,8 +284,8 @@ def test_each_epoch_of_a_domain_shows_each_image_once(tmp_path: Path) -> None:
         assert len({tuple(epoch) for epoch in epochs}) > 1, "epochs are shuffled anew"
 
 
-def test_the_walk_is_pinned(tmp_path: Path) -> None:
-    """No platform, version of numpy or refactoring may change it: resumed runs would go on with other images."""
+def test_the_order_is_pinned(tmp_path: Path) -> None:
+    """No platform, version of numpy or refactoring may change it: resumed runs would continue with other images."""
     taken_a, taken_b = take(batches(write_flat(tmp_path / "a", 6), write_flat(tmp_path / "b", 9), seed=0), 12)
     assert numbers(taken_a) == [4, 3, 2, 1, 5, 0, 1, 0, 3, 4, 2, 5]
     assert numbers(taken_b) == [4, 1, 3, 6, 0, 5, 2, 7, 8, 1, 2, 4]
@@ -341,11 +322,6 @@ def test_crops_reach_every_corner_and_flips_half_of_them(tmp_path: Path) -> None
         assert count == flipped[left, top, False] + flipped[left, top, True], "crops do not depend on flips"
 
 
-def test_load_size_may_equal_resolution(noise_a: ImageSource, noise_b: ImageSource) -> None:
-    loader = Batches((noise_a, noise_b), resolution=16, load_size=16, flip=False, batch=1, seed=0)
-    assert next(loader.from_image(0))[0].shape == (1, 3, 16, 16)
-
-
 @pytest.mark.parametrize(("workers", "cache_bytes"), [(0, 0), (0, 1 << 30), (2, 0)])
 def test_global_random_states_are_left_alone(
     noise_a: ImageSource, noise_b: ImageSource, workers: int, cache_bytes: int
@@ -363,6 +339,38 @@ def test_a_file_that_breaks_later_is_named_in_one_line(tmp_path: Path, workers: 
     with pytest.raises(DataError) as caught:
         take(batches(a, b, workers=workers, cache_bytes=0), 16)
     assert str(caught.value) == f"{tmp_path}/b/002.png: empty file; repair or remove it"
+    assert not batch_threads()
+
+
+def batch_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("batches", "images"))]
+
+
+def test_the_thread_ends_with_the_iterator(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    iterator = batches(noise_a, noise_b).from_image(0)
+    assert not batch_threads(), "nothing starts before the first batch"
+    next(iterator)
+    assert batch_threads()
+    iterator.close()
+    assert not batch_threads()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_a_hanging_read_is_abandoned(tmp_path: Path, cache_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk may hang while batches are made, or while the cache is filled."""
+    a, b, answered = write_flat(tmp_path / "a", 3), write_flat(tmp_path / "b", 3), threading.Event()
+    monkeypatch.setattr(ImageSource, "_encoded", lambda *_: answered.wait())
+    with StopSignal().listening() as stop, pytest.raises(Stopped), stop.interruptible():
+        start = time.monotonic()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        next(batches(a, b, cache_bytes=cache_bytes).from_image(0))
+    assert time.monotonic() - start < 2
+    left = batch_threads()
+    assert left and all(thread.daemon for thread in left), "the program can end"
+    answered.set()
+    for thread in left:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in left)
 
 
 @pytest.mark.usefixtures("traps")
@@ -407,11 +415,11 @@ def test_workers_end_with_their_iterator(tmp_path: Path, started: Started, end: 
         with pytest.raises(DataError):
             list(itertools.islice(iterator, 5000))
     assert all(worker.poll() is not None for worker in started)
-    assert end == "broken" or time.monotonic() - start < 2, "nobody has to hear of the end"
+    assert end == "broken" or time.monotonic() - start < 2, "no worker has to notice the end"
 
 
 def test_workers_outlive_signals(noise_a: ImageSource, noise_b: ImageSource, started: Started) -> None:
-    """Of their group, for one; the loop still wants the batches of the step it is in."""
+    """Signals may reach the whole process group, and the loop still needs the batches of its step."""
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
     for _ in range(2):  # one of each worker: both have begun
         next(iterator)
@@ -422,7 +430,7 @@ def test_workers_outlive_signals(noise_a: ImageSource, noise_b: ImageSource, sta
 
 
 @pytest.mark.parametrize("how, words", [("SIGKILL", "SIGKILL, perhaps out of memory"), ("SIGSEGV", "SIGSEGV")])
-def test_a_worker_that_dies_is_told_in_one_line(
+def test_a_worker_that_dies_is_reported_in_one_line(
     noise_a: ImageSource, noise_b: ImageSource, started: Started, how: str, words: str
 ) -> None:
     iterator = batches(noise_a, noise_b, workers=2, cache_bytes=0).from_image(0)
@@ -436,10 +444,10 @@ def test_a_worker_that_dies_is_told_in_one_line(
     assert all(worker.poll() is not None for worker in started)
 
 
-def test_workers_that_stop_are_waited_for_and_that_is_said(
+def test_stopped_workers_are_waited_for_with_a_warning(
     noise_a: ImageSource, noise_b: ImageSource, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow disk is no failure: what comes late is the same."""
+    """A slow disk is not a failure: late batches are the same."""
     monkeypatch.setattr("ganas.data.loaders._PATIENCE", 0.5)
     said: list[str] = []
 
@@ -458,7 +466,9 @@ def test_workers_that_stop_are_waited_for_and_that_is_said(
     assert said and said[0].startswith("waiting for images for 0 s: ") and "Ctrl-C saves and ends the run" in said[0]
 
 
-def test_impossible_batches_are_a_bug(noise_a: ImageSource, noise_b: ImageSource) -> None:
+def test_impossible_splits_and_batches_are_bugs(noise_a: ImageSource, noise_b: ImageSource) -> None:
+    with pytest.raises(ValueError, match="validation=-1"):
+        split(5, -1, 0)
     with pytest.raises(ValueError, match="load_size=15, resolution=16"):
         Batches((noise_a, noise_b), resolution=16, load_size=15, flip=True, batch=1, seed=0)
     with pytest.raises(ValueError, match="batch=0"):

@@ -1,4 +1,4 @@
-"""Sources: every image comes out right, or is named in one line before anything else happens."""
+"""Sources read every image right, or name it in one line before anything else happens."""
 
 import json
 import os
@@ -22,7 +22,8 @@ from PIL import Image
 
 from ganas.data import decode, sources
 from ganas.data.listing import IMAGE_SUFFIXES
-from ganas.data.sources import ImageSource, check_source, in_threads, open_source
+from ganas.data.sources import ImageSource, check_source, open_source
+from ganas.data.threads import in_threads
 from ganas.errors import DataError
 from tiny import ganas
 
@@ -43,15 +44,24 @@ def noise(size: tuple[int, int] = (64, 48), seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
-def png(width: int, height: int, bits: int, color_type: int, rows: bytes) -> bytes:
-    """A PNG by hand: what Pillow cannot write (16-bit color) or should not (a bomb)."""
+def png(values: npt.NDArray[Any], color_type: int = 0, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG by hand, [h, w] or [h, w, c] of uint8 or uint16: Pillow writes neither 16-bit color nor odd chunks."""
+    height, width = values.shape[:2]
+    rows = values.astype(values.dtype.newbyteorder(">")).reshape(height, -1)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, color_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in parts)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that claims to be huge."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
 
 def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
@@ -138,7 +148,7 @@ def test_one_file_is_a_source(tmp_path: Path) -> None:
     assert source.read(0).getpixel((0, 0)) == RED
 
 
-def test_a_zip_needs_no_suffix_and_a_suffix_needs_no_truth(tmp_path: Path) -> None:
+def test_contents_decide_not_suffixes(tmp_path: Path) -> None:
     assert len(open_source(zip_of(tmp_path / "archive", {"x.png": plain()}))) == 1
     assert read_one(tmp_path / "f", "really a png.jpg", plain()).getpixel((0, 0)) == RED
 
@@ -180,13 +190,13 @@ def test_minimum(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../x.png", "a/../../x.png", "/etc/x.png", "..\\x.png", "C:\\x.png", "C:/x.png", "../"]
 )
-def test_a_zip_that_leads_out_is_refused_whole(tmp_path: Path, name: str) -> None:
+def test_a_zip_with_paths_outside_itself_is_refused(tmp_path: Path, name: str) -> None:
     path = zip_of(tmp_path / "evil.zip", {"fine.png": plain(), name: plain() if name != "../" else b""})
     message = refusal(lambda: open_source(path, skip_bad=True))
     assert "evil.zip: refused" in message and repr(name)[1:-1].replace("\\\\", "\\") in message
 
 
-def test_dots_within_a_name_lead_nowhere(tmp_path: Path) -> None:
+def test_dots_within_a_name_are_fine(tmp_path: Path) -> None:
     names = ("./c.png", "a..b.png", "sub../x.png")
     assert open_source(zip_of(tmp_path / "x.zip", {name: plain() for name in names})).names == names
 
@@ -227,8 +237,8 @@ BROKEN = {
     "cut.jpg": (encoded(noise(), "JPEG")[:-700], "truncated"),
     "cut.png": (encoded(noise())[:-700], "truncated"),
     "header.png": (plain()[:20], "truncated|not an image"),
-    "bomb.png": (png(60000, 60000, 8, 2, b""), "more than 178 million pixels"),
-    "big.png": (png(14000, 13000, 8, 2, b""), "more than 178 million pixels"),
+    "bomb.png": (bomb(60000, 60000), "more than 178 million pixels"),
+    "big.png": (bomb(14000, 13000), "more than 178 million pixels"),
     "damaged.png": (plain()[:45] + b"\xff" * 8 + plain()[53:], "damaged|truncated"),
 }
 
@@ -248,7 +258,7 @@ def test_broken_images_are_found_up_front(
     assert f"x.zip/{name}: " in refusal(lambda: unread.read(unread.names.index(name)))
 
 
-def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_five_files_and_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     files = {f"{number}.png": plain() for number in range(3)}
     folder_of(tmp_path / "cats", files | {"x.jpg": encoded(noise(), "JPEG")[:-700], "y.png": b""})
@@ -259,7 +269,7 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     folder_of(tmp_path / "cats", {f"z{number}.png": b"" for number in range(6)})
     message = refusal(lambda: open_source("cats"))
     assert "8 of 11 images" in message and "z2.png: empty file; and 3 more)" in message and "z3" not in message
-    assert "skip_bad" not in refusal(lambda: open_source("cats", minimum=4)), "that way leads into the next refusal"
+    assert "skip_bad" not in refusal(lambda: open_source("cats", minimum=4)), "skipping would not help"
     message = refusal(lambda: open_source("cats", minimum=4, skip_bad=True))
     assert message == "cats: 3 usable images, 4 needed (8 cannot be read): add images"
     assert open_source("cats", skip_bad=True).notes == (
@@ -271,7 +281,7 @@ def test_the_message_names_five_and_the_way_out(tmp_path: Path, monkeypatch: pyt
     )
 
 
-def test_a_message_stays_on_one_line_whatever_a_file_is_called(tmp_path: Path) -> None:
+def test_odd_file_names_keep_messages_on_one_line(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "two\nlines", {"new\nline\x1b[31m.png": b""})
     assert "new\\nline\\x1b[31m.png: empty file" in refusal(lambda: open_source(folder))
     undecodable = folder / os.fsdecode(b"\xff.png")
@@ -380,7 +390,7 @@ def test_in_threads_keeps_order_and_stops_early() -> None:
     assert next(results) == 0
     threading.Timer(0.1, gate.set).start()
     results.close()  # type: ignore[attr-defined]
-    assert len(calls) <= 32 * min(8, os.cpu_count() or 1), "what had not begun is not computed"
+    assert len(calls) <= 32 * min(8, os.cpu_count() or 1), "tasks that have not started are dropped"
 
 
 def test_in_threads_runs_only_a_little_ahead() -> None:

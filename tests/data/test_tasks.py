@@ -11,7 +11,7 @@ from PIL import Image
 from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import open_source
 from ganas.data.tasks import SPLITS, TASKS, find_task, other_resolution, write_task
-from ganas.errors import ConfigError, DataError
+from ganas.errors import ConfigError, DataError, RunError
 
 
 def write_photos(folder: Path, count: int, size: tuple[int, int] = (40, 32)) -> Path:
@@ -113,7 +113,7 @@ def test_a_damaged_description_is_refused(photos: Path, tmp_path: Path) -> None:
     write_task("colour", photos, tmp_path / "task", size=16)
     file = tmp_path / "task" / "task.json"
     file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "size"}))
-    with pytest.raises(DataError, match=r"task\.json"):
+    with pytest.raises(RunError, match=r"task\.json.*size.*: make the task again"):
         find_task(tmp_path / "task" / "trainA")
 
 

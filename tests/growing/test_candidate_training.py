@@ -1,4 +1,4 @@
-"""Training a candidate: it learns, resumes bit for bit, and begins where its parent ended."""
+"""Training a candidate: it learns, resumes bit for bit, and starts where its parent ended."""
 
 from pathlib import Path
 
@@ -6,23 +6,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ganas.data.loaders import center_crops
 from ganas.errors import Stopped
 from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
-from ganas.growing.config import GrowConfig
-from ganas.growing.model import PenaltyWeights, discriminator_loss
-from ganas.growing.presets import make_grow_config
+from ganas.growing.config import GrowConfig, WassersteinConfig
+from ganas.growing.model import discriminator_loss
 from ganas.growing.run import open_images
-from ganas.growing.sample import latent_vector
-from ganas.growing.trainer import CandidateTrainer, RealImages, load_final, open_center_crops
+from ganas.growing.sample import latent_vector, make_images
+from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
 from ganas.layers import upsample
+from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -40,7 +39,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GrowConfig:
     flags = {"data.images": str(folder), "data.resolution": 32, "base.latent": 4, "base.channels": [8]}
     flags |= {"training.batch": 4, "training.images": 32, "training.ema_half_life": 8, "training.precision": "float32"}
     flags |= {"training.log_every": 8, "training.checkpoint_every": 8, "metrics.images": 16, "growth.fade_images": 16}
-    config, _ = open_images(make_grow_config(preset="tiny", flags=flags))
+    config, _ = open_images(make_config("grow", preset="tiny", flags=flags))
     return config
 
 
@@ -51,11 +50,10 @@ def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Sp
 
 
 def candidate(run: Run, config: GrowConfig, told: Spec) -> CandidateTrainer:
-    real_images = RealImages(open_center_crops(run, config), config)
     parent = run.candidate(told.parent) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
-    return CandidateTrainer(folder, told, config, parent, real_images)
+    return CandidateTrainer(folder, told, config, parent, open_center_crops(run, config))
 
 
 def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> CandidateTrainer:
@@ -68,40 +66,27 @@ def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = No
     return one
 
 
-class _StopAfter(StopSignal):
-    def __init__(self, checks: int) -> None:
+class _CountingSignal(StopSignal):
+    """Counts the checks of a training, which come at every step; raises an error after some of them."""
+
+    def __init__(self, allowed: int | None = None, error: Exception | None = None) -> None:
         super().__init__()
-        self._checks = checks
+        self.checks, self._allowed, self._error = 0, allowed, error or Stopped("here")
 
     def check(self) -> None:
-        self._checks -= 1
-        if self._checks < 0:
-            raise Stopped("here")
+        self.checks += 1
+        if self._allowed is not None and self.checks > self._allowed:
+            raise self._error
 
 
-class _BreakAfter(_StopAfter):
-    def check(self) -> None:
-        try:
-            super().check()
-        except Stopped:
-            raise ArithmeticError("no number") from None
-
-
-class _Asked(StopSignal):
-    """How often a training asks whether to stop, which it does at every step."""
-
-    times = 0
-
-    def check(self) -> None:
-        self.times += 1
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def parent_and_child(run: Run, config: GrowConfig, action: str) -> tuple[CandidateTrainer, CandidateTrainer]:
+    """A trained parent, and its child before its training."""
+    told = spec("parent")
+    return train(run, config, told), candidate(run, config, spec("child", told, action))
 
 
 @pytest.mark.parametrize("action", ["fade", "g-conv3x4", "d-conv7x16"])
-def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
+def test_a_stopped_candidate_resumes_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
     finals, times = [], []
     for name, checks in (("whole", None), ("parts", 5)):
         run = Run(tmp_path / name)
@@ -110,21 +95,22 @@ def test_a_candidate_that_is_stopped_goes_on_bit_for_bit(config: GrowConfig, tmp
         child = spec("child", parent, action)
         if checks:
             with pytest.raises(Stopped):
-                train(run, config, child, _StopAfter(checks))
+                train(run, config, child, _CountingSignal(checks))
             assert run.candidate("child").checkpoint_paths()
-        train(run, config, child, asked := _Asked())
-        times.append(asked.times)
+        train(run, config, child, signal := _CountingSignal())
+        times.append(signal.checks)
         finals.append(load_final(run.candidate("child")))
-    assert same(*finals)
+    one, other = finals
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert times[1] < times[0], "what was trained before the stop is not trained again"
 
 
-def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path) -> None:
+def test_a_failed_candidate_records_its_progress(config: GrowConfig, tmp_path: Path) -> None:
     run, told = Run(tmp_path), spec("parent")
     one = candidate(run, config, told)
 
     def work(_job: Job, _stop: StopSignal, reporter: Reporter) -> Result:
-        return one.train(reporter, _BreakAfter(5))
+        return one.train(reporter, _CountingSignal(5, ArithmeticError("no number")))
 
     run_job(Job("candidate", one.folder.path, told.images), StopSignal(), work)
     result = read_result(one.folder)
@@ -133,20 +119,16 @@ def test_one_that_fails_keeps_how_far_it_came(config: GrowConfig, tmp_path: Path
     assert result.facts["start"] > 0 and not result.scores
 
 
-def test_a_fade_in_begins_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
-    run, told = Run(tmp_path), spec("parent")
-    parent = train(run, config, told)
-    child = candidate(run, config, spec("child", told, "fade"))
+def test_a_fade_in_starts_with_its_parents_images(config: GrowConfig, tmp_path: Path) -> None:
+    parent, child = parent_and_child(Run(tmp_path), config, "fade")
     z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
     with torch.no_grad():
         for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
             torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
 
 
-def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config: GrowConfig, tmp_path: Path) -> None:
-    run, told = Run(tmp_path), spec("parent")
-    train(run, config, told)
-    child = candidate(run, config, spec("child", told, "fade"))
+def test_real_images_fade_in_like_generated_ones(config: GrowConfig, tmp_path: Path) -> None:
+    _, child = parent_and_child(Run(tmp_path), config, "fade")
     child.loop.prepare(8)  # half of the way
     assert child.gan.generator.blend == 0.5
     images = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -157,7 +139,7 @@ def test_the_discriminator_sees_real_images_faded_in_as_the_made_ones_are(config
     ours = phase.terms((images,), torch.Generator().manual_seed(0))
     noise = torch.Generator().manual_seed(0)
     z, between = torch.randn(4, 4, generator=noise), torch.rand(4, 1, 1, 1, generator=noise)
-    theirs = discriminator_loss(child.gan, real, z, between, weights=PenaltyWeights(10.0, 0.001), adversarial="wgan")
+    theirs = discriminator_loss(child.gan, real, z, between, WassersteinConfig())
     assert ours.keys() == theirs.keys()
     for name, term in ours.items():
         torch.testing.assert_close(term, theirs[name])
@@ -177,10 +159,8 @@ def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: 
     for inherited in (True, False):
         growth = config.growth.model_copy(update={"inherit_moments": inherited})
         settings = config.model_copy(update={"growth": growth})
-        run, told = Run(tmp_path / str(inherited)), spec("parent")
-        train(run, settings, told)
-        final = load_final(run.candidate("parent"))
-        child = candidate(run, settings, spec("child", told, "g-conv3x4"))
+        parent, child = parent_and_child(Run(tmp_path / str(inherited)), settings, "g-conv3x4")
+        final = load_final(parent.folder)
         phases = {phase.name: phase for phase in child.loop.phases}
         parameters = dict(child.gan.generator.named_parameters())
         state = phases["generator"].optimizer.state
@@ -196,9 +176,7 @@ def test_moments_are_inherited_with_their_weights(config: GrowConfig, tmp_path: 
 
 
 def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) -> None:
-    run, told = Run(tmp_path), spec("parent")
-    train(run, config, told)
-    child = candidate(run, config, spec("child", told, "fade"))
+    _, child = parent_and_child(Run(tmp_path), config, "fade")
     shares = []
     for nimg in range(0, 32, 4):
         child.loop.prepare(nimg)
@@ -210,28 +188,28 @@ def test_the_blend_ends_within_the_training(config: GrowConfig, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("white", [None, 8191.0])
-def test_images_decoded_once_more_are_what_the_run_began_with(tmp_path: Path, white: float | None) -> None:
-    """What the set decides, here that its 16 bits hold 12, or what the user said, holds for every process of a run."""
+def test_decoding_again_gives_the_same_images(tmp_path: Path, white: float | None) -> None:
+    """The white level, found in the data (12 of 16 bits) or given by the user, holds for every process of a run."""
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype(np.uint16)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
-    config, source = open_images(make_grow_config(preset="tiny", flags=flags))
+    config, source = open_images(make_config("grow", preset="tiny", flags=flags))
     squares = open_center_crops(Run(tmp_path / "run"), config)
     assert np.array_equal(squares, center_crops(source, 32))
     assert squares.max() == (255 if white is None else 127)
 
 
 def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_path: Path) -> None:
-    """A base alone, on images of one colour each, learns at least their brightness."""
+    """A base alone learns at least the contrast of the images."""
     training = config.training.model_copy(update={"images": 800})
     longer = config.model_copy(update={"training": training})
     told = Spec("base", BASE, None, None, 0, seed=1, images=800)
     one = candidate(Run(tmp_path), longer, told)
     reference = torch.from_numpy(open_center_crops(Run(tmp_path), config)).float()
-    before = (one.images(64).float().std() - reference.std()).abs()
+    before = (make_images(one.generator, range(64)).float().std() - reference.std()).abs()
     one.train(Reporter(quiet=True), StopSignal())
-    after = (one.images(64).float().std() - reference.std()).abs()
+    after = (make_images(one.generator, range(64)).float().std() - reference.std()).abs()
     assert after < before

@@ -1,21 +1,16 @@
-"""What a growing search is said to cost: every candidate that it trains, and none twice."""
+"""The forecast of a growing search counts every candidate that it trains, and none twice."""
 
 from pathlib import Path
 
 import pytest
-from test_runner import Oracle, config
+from test_runner import Oracle, config, run
 
 from ganas.config import DataFacts
 from ganas.growing.baseline_cache import BaselineCache
-from ganas.growing.candidates import read_spec
 from ganas.growing.config import resolve
 from ganas.growing.forecast import Timing, forecast
 from ganas.growing.plan import baseline_route
-from ganas.growing.runner import Growth
 from ganas.machine import Machine
-from ganas.progress import Reporter
-from ganas.signals import StopSignal
-from ganas.store import Run
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +26,16 @@ def test_candidates_of_the_route_are_free_where_no_later_one_needs_their_weights
 ) -> None:
     given = config(**{"growth.probability": 0.5, "growth.depth": depth, "metrics.images": 8})
     settings = resolve(given, Machine(), DataFacts({"data.digest": "0"}))
-    Growth(Run(tmp_path / "first"), settings, Oracle(2), Reporter(quiet=True), StopSignal()).run()
+    run(tmp_path / "first", Oracle(2), settings)
     route = baseline_route(settings)[1:]
     expected = [] if gap is None else route[: route.index(route[gap]) + 1]
-    if depth == 2:  # fade-ins are all that the search can do, too
+    if depth == 2:  # the search can only fade in, too
         expected = route
     if gap is not None:
-        shelf = BaselineCache(cache, settings)
-        shelf._entry(route[gap]).result.unlink()
+        BaselineCache(cache, settings)._entry(route[gap]).result.unlink()
     forecasted = forecast(settings)
     assert forecasted.cached == len(route) - len(expected)
     again = Oracle(2)
-    Growth(Run(tmp_path / "again"), settings, again, Reporter(quiet=True), StopSignal()).run()
-    named = {read_spec(Run(place)).id for place in (tmp_path / "again" / "candidates").iterdir()}
-    assert {spec.id for spec in route} <= named
+    run(tmp_path / "again", again, settings)
+    assert {spec.id for spec in route} <= {path.name for path in (tmp_path / "again" / "candidates").iterdir()}
     assert {spec.id for spec in route} & set(again.trained) == {spec.id for spec in expected}

@@ -1,4 +1,4 @@
-"""``ganas grow`` from begin to end on small noise: the same result however it runs, and clear words for bad input."""
+"""``ganas grow`` end to end on small noise: the same result however it runs, and clear errors for bad input."""
 
 import json
 import os
@@ -20,10 +20,10 @@ import pytest
 from ganas.growing.architecture import GrowthArchitecture, parse_layer
 from ganas.growing.candidates import candidates, cost
 from ganas.growing.forecast import Timing
-from ganas.growing.presets import make_grow_config
 from ganas.growing.run import dry_run, grow
-from ganas.jobs.executor import InProcess
+from ganas.presets import make_config
 from ganas.store import Run
+from in_process import InProcess
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
 
@@ -44,8 +44,11 @@ SETTINGS = {
 }
 
 
-def settings(**changed: object) -> list[str]:
-    return [word for key, value in {**SETTINGS, **changed}.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+def command(images: Path, out: Path, *options: object, **changed: object) -> list[Any]:
+    """The arguments of a small search."""
+    settings = (f"{key}={json.dumps(value)}" for key, value in {**SETTINGS, **changed}.items())
+    given = [word for setting in settings for word in ("--set", setting)]
+    return ["grow", "--data", images, "--out", out, "--preset", "tiny", *given, *options]
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +58,20 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _cache(cache: Path) -> None:
-    """No search takes the route's results from another: it is to be seen that they are the same."""
+    """Searches do not share the route's results, so that tests see that they are the same."""
 
 
 @pytest.fixture(scope="module")
 def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that nobody disturbed, all of it in this process."""
+    """An undisturbed search, all of it in this process."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    config = make_grow_config(preset="tiny", flags={"data.images": str(images)} | SETTINGS)
+    config = make_config("grow", preset="tiny", flags={"data.images": str(images)} | SETTINGS)
     grow(config, out, executor=InProcess())
     return out
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """Everything that is not a clock: who was trained, with which scores; the winner's bytes."""
+    """Everything except times: the candidates and their scores, and the bytes of the winner."""
     found: dict[str, Any] = {
         spec.id: (spec, result and (result.state, result.images, result.facts, result.scores))
         for spec, result in candidates(Run(run))
@@ -88,7 +91,7 @@ def test_a_search_ends_with_a_generator_to_sample_from(whole: Path, tmp_path: Pa
 
 @pytest.mark.usefixtures("traps")
 def test_two_processes_find_what_one_finds(whole: Path, images: Path, tmp_path: Path) -> None:
-    run = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--workers", "2"]
+    run = command(images, tmp_path / "run", "--workers", "2")
     assert ganas(*run) == 0
     assert outcome(tmp_path / "run") == outcome(whole)
     trained = sorted((tmp_path / "run").glob("candidates/*/result.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -121,31 +124,20 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
     assert " done, 0 failed, 0 running, " in log and "; best " in log and " left\n" in log
 
 
-def test_the_same_images_elsewhere_are_no_other_config(
-    whole: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run, moved = shutil.copytree(whole, tmp_path / "run"), shutil.copytree(images, tmp_path / "moved")
-    last = max(candidates(Run(run)), key=lambda pair: pair[0].generation)[0]
-    for unfinished in (run, Run(run).candidate(last.id).path):
-        (unfinished / "result.json").unlink()
-    assert ganas("grow", "--data", moved, "--out", run, "--preset", "tiny", *settings()) == 0, capsys.readouterr().err
-    assert outcome(run) == outcome(whole) and f"images: {moved}\n" in (run / "config.yaml").read_text()
-
-
-def test_the_papers_scale_comes_with_what_it_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_at_the_papers_scale_quotes_its_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
-    _, lines = dry_run(make_grow_config(preset="paper", flags=flags))
+    _, lines = dry_run(make_config("grow", preset="paper", flags=flags))
     assert "580 GPU-days" in lines[-1]
-    _, lines = dry_run(make_grow_config(preset="tiny", flags=flags))
+    _, lines = dry_run(make_config("grow", preset="tiny", flags=flags))
     assert "580 GPU-days" not in "".join(lines)
 
 
 @pytest.mark.usefixtures("traps")
-def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+def test_a_dry_run_estimates_the_cost_and_writes_nothing(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ganas("grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings(), "--dry-run") == 0
+    assert ganas(*command(images, tmp_path / "run", "--dry-run")) == 0
     out, _ = capsys.readouterr()
     assert "generation 2" in out and "total" in out
     assert not (tmp_path / "run").exists()
@@ -155,14 +147,14 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
     route = tmp_path / "route.json"
     route.write_text('["g-conv3x4", "on", "fade"]')
     out = tmp_path / "run"
-    assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--route", route) == 0
+    assert ganas(*command(images, out, "--route", route)) == 0
     assert json.loads((out / "architecture.json").read_text())["generator"] == ["conv3x4", "double"]
     assert json.loads((out / "result.json").read_text())["candidates"] == 4
     capsys.readouterr()
     assert ganas("runs", out) == 0
     shown = capsys.readouterr().out
     assert "best: fade" in shown and shown.count("route ") == 4 and shown.count("longer ") == 1
-    assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings()) == 2, "without the route"
+    assert ganas(*command(images, out)) == 2, "without the route"
     assert "growth.route" in capsys.readouterr().err
 
 
@@ -172,10 +164,6 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
         (["--resolution", "12"], "cannot grow to 12 pixels: choose 8, 16, 32"),
         (["--resolution", "32"], "--resolution 32 is larger than some images, the smallest side is 16 pixels"),
         (["--set", "growth.keep=0"], "growth.keep: input should be greater than or equal to 1, got 0"),
-        (["--set", "growth.probability=0"], "growth.probability: input should be greater than 0"),
-        (["--set", "growth.probability=1.01"], "growth.probability: input should be less than or equal to 1"),
-        (["--set", "growth.fade_images=33"], "does not end within a candidate's training"),
-        (["--set", "growth.max_parameters=10"], "no legal action"),
         (["--set", "training.batch=25", "--set", "training.images=100"], "24 images are fewer than training.batch=25"),
         (["--set", "training.lrr=1"], "unknown key 'training.lrr'"),
         (["--set", "metrics.select=fid"], "needs a feature network: give --features"),
@@ -193,11 +181,10 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
 def test_bad_input_is_one_line(
     changed: list[str], words: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "run"
-    assert ganas("grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), *changed) == 2
+    assert ganas(*command(images, tmp_path / "run", *changed)) == 2
     _, err = capsys.readouterr()
     assert err.count("\n") == 1 and words in err
-    assert not out.exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -214,8 +201,7 @@ def test_a_bad_route_is_one_line(
     text: str, words: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "route.json").write_text(text)
-    given = ["--preset", "tiny", *settings(), "--route", tmp_path / "route.json"]
-    assert ganas("grow", "--data", images, "--out", tmp_path / "run", *given) == 2
+    assert ganas(*command(images, tmp_path / "run", "--route", tmp_path / "route.json")) == 2
     _, err = capsys.readouterr()
     assert err.count("\n") == 1 and words in err
 
@@ -224,34 +210,36 @@ def test_another_config_or_other_images_are_refused(
     whole: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = shutil.copytree(whole, tmp_path / "run")
-    before = outcome(run)
-    assert ganas("grow", "--data", images, "--out", run, "--preset", "tiny", *settings(), "--seed", "1") == 2
+    assert ganas(*command(images, run, "--seed", "1")) == 2
     assert "a run of another config (seed: 0 → 1)" in capsys.readouterr().err
-    longer = ["--set", "training.images=99999"]
-    assert ganas("grow", "--data", images, "--out", run, "--preset", "tiny", *settings(), *longer) == 2
+    assert ganas(*command(images, run, "--set", "training.images=99999")) == 2
     assert ", which would change every candidate)" in capsys.readouterr().err
-    others = shutil.copytree(images, tmp_path / "images")
-    gone = next(others.iterdir())
-    gone.unlink()
-    command = ["grow", "--data", others, "--out", run, "--preset", "tiny", *settings()]
-    assert ganas(*command) == 2
-    assert f"(data.images: {images} → {others}): give the same options" in capsys.readouterr().err
-    shutil.copyfile(images / gone.name, gone)
-    assert ganas(*command) == 0, "the same images, elsewhere"
-    gone.unlink()
+    moved = shutil.copytree(images, tmp_path / "images")
+    missing = next(moved.iterdir())
+    missing.unlink()
+    assert ganas(*command(moved, run)) == 2
+    assert f"(data.images: {images} → {moved}): give the same options" in capsys.readouterr().err
+    shutil.copyfile(images / missing.name, missing)
+    last = max(candidates(Run(run)), key=lambda pair: pair[0].generation)[0]
+    for unfinished in (run, Run(run).candidate(last.id).path):
+        (unfinished / "result.json").unlink()
+    assert ganas(*command(moved, run)) == 0, "the same images, elsewhere"
+    assert f"images: {moved}\n" in (run / "config.yaml").read_text()
+    missing.unlink()
     capsys.readouterr()
-    assert ganas(*command) == 2
-    assert f"the images of data.images ('{others}') have changed since '{run}' was started" in capsys.readouterr().err
-    assert outcome(run) == before
+    assert ganas(*command(moved, run)) == 2
+    assert f"the images of data.images ('{moved}') have changed since '{run}' was started" in capsys.readouterr().err
+    assert outcome(run) == outcome(whole)
 
 
-def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
+@pytest.mark.slow  # two searches with worker processes; that of a CycleGAN's is a default test
+def test_a_full_disk_stops_the_search_which_resumes_once_there_is_room(
     whole: Path, images: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, ballast = small_disk / "run", small_disk / "ballast"
     ballast.write_bytes(b"\0" * (2048 - 180 << 10))
-    command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
-    assert ganas(*command) == 2
+    search = command(images, out, "--workers", "2")
+    assert ganas(*search) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert re.match(
         rf"ganas: (candidate \w+ cannot continue: )?No space left on device( '{out}/.*')?: free some", last
@@ -259,7 +247,7 @@ def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
     assert not list(out.rglob("*.partial"))
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    assert ganas(*command) == 0
+    assert ganas(*search) == 0
     assert outcome(out) == outcome(whole)
 
 
@@ -267,12 +255,17 @@ def test_a_full_disk_stops_the_search_and_it_goes_on_once_there_is_room(
 
 
 def _trained(run: Path) -> dict[str, int]:
-    """Finished candidates, and when they finished."""
+    """The finished candidates, with the time at which each finished."""
     return {path.parent.name: path.stat().st_mtime_ns for path in run.glob("candidates/*/result.json")}
 
 
+def assert_kept(run: Path, finished: dict[str, int]) -> None:
+    now = _trained(run)
+    assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
+
+
 def _workers(run: Path) -> dict[int, str]:
-    """The workers of a run: process numbers, and what each trains, found by where it logs."""
+    """The workers of a run: process id -> candidate, found by the log that each writes to."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -282,17 +275,25 @@ def _workers(run: Path) -> dict[int, str]:
     return found
 
 
+def wait_for_exit(run: Path) -> None:
+    """Wait until no worker of a run is left."""
+    deadline = time.monotonic() + 60
+    while _workers(run):
+        assert time.monotonic() < deadline, "a worker is left behind"
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
-def test_killed_at_random_moments_it_ends_the_same(whole: Path, images: Path, tmp_path: Path) -> None:
-    """The driver and workers, two of each; that executors bear it is proved by workers that only count."""
+def test_a_search_killed_at_random_moments_has_the_same_result(whole: Path, images: Path, tmp_path: Path) -> None:
+    """Kills the driver twice and workers twice; the executors have tests of their own, with workers that only count."""
     moments, out, finished = random.Random(0), tmp_path / "run", dict[str, int]()
-    command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--workers", "2"]
+    search = [GANAS, *command(images, out, "--workers", "2")]
     process = None
     for victim in ("driver", "worker", "driver", "worker"):
-        process = process or subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        process = process or subprocess.Popen(search, start_new_session=True, stderr=subprocess.DEVNULL)
         while not _workers(out):
-            assert process.poll() is None, "it was over before it could be disturbed"
+            assert process.poll() is None, "the search ended before it could be killed"
         time.sleep(moments.uniform(0, 1))
         workers = _workers(out)
         if victim == "driver":
@@ -300,15 +301,11 @@ def test_killed_at_random_moments_it_ends_the_same(whole: Path, images: Path, tm
             process = process.wait() and None
         elif workers:
             os.kill(moments.choice(sorted(workers)), signal.SIGKILL)
-        now = _trained(out)
-        assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
-        finished = now
+        assert_kept(out, finished)
+        finished = _trained(out)
     assert process and process.wait(300) == 0
     assert outcome(out) == outcome(whole)
-    deadline = time.monotonic() + 30
-    while _workers(out):
-        assert time.monotonic() < deadline, "nobody is left behind"
-        time.sleep(0.2)
+    wait_for_exit(out)
 
 
 # ── a Ray cluster ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -316,7 +313,7 @@ def test_killed_at_random_moments_it_ends_the_same(whole: Path, images: Path, tm
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
-    """A cluster whose head trains nothing, and two nodes of one core."""
+    """A cluster of two nodes with one core each; its head trains nothing."""
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
@@ -326,26 +323,25 @@ def nodes() -> Iterator[Any]:
 
 
 def on_ray(nodes: Any, out: Path, images: Path, said: Path) -> "subprocess.Popen[bytes]":
-    command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *settings()]
+    search = [GANAS, *command(images, out, "--executor", "ray", "--address", nodes.address)]
     with said.open("ab") as file:
-        return subprocess.Popen([*command, "--executor", "ray", "--address", nodes.address], stdout=file, stderr=file)
+        return subprocess.Popen(search, stdout=file, stderr=file)
 
 
 def wait_for_results(run: Path, count: int, process: "subprocess.Popen[bytes]") -> dict[str, int]:
     deadline = time.monotonic() + 600
     while len(_trained(run)) < count:
-        assert process.poll() is None and time.monotonic() < deadline, "it ended, or hangs"
+        assert process.poll() is None and time.monotonic() < deadline, "the search ended, or hangs"
         time.sleep(0.1)
     return _trained(run)
 
 
-def test_without_ray_the_way_to_it_is_told(
+def test_without_ray_the_error_says_how_to_install_it(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     out = tmp_path / "run"
-    command = ["grow", "--data", images, "--out", out, "--preset", "tiny", *settings(), "--executor", "ray"]
-    assert ganas(*command) == 2
+    assert ganas(*command(images, out, "--executor", "ray")) == 2
     assert (
         capsys.readouterr().err == "ganas: --executor ray needs Ray, which is not installed: pip install 'ganas[ray]'\n"
     )
@@ -360,7 +356,7 @@ def test_without_ray_the_way_to_it_is_told(
         ("no.such.host.invalid:6379", ""),
     ],
 )
-def test_a_cluster_that_does_not_answer_is_named(
+def test_the_error_names_a_cluster_that_does_not_answer(
     address: str,
     words: str,
     images: Path,
@@ -370,19 +366,15 @@ def test_a_cluster_that_does_not_answer_is_named(
 ) -> None:
     pytest.importorskip("ray").shutdown()  # other tests may have connected this process
     monkeypatch.setattr("ganas.jobs.ray.CONNECT_TIMEOUT", 0.5)
-
-    command = ["grow", "--data", images, "--out", tmp_path / "run", "--preset", "tiny", *settings()]
     began = time.monotonic()
-    assert ganas(*command, "--executor", "ray", "--address", address) == 2
+    assert ganas(*command(images, tmp_path / "run", "--executor", "ray", "--address", address)) == 2
     assert time.monotonic() - began < 10, "Ray itself would try for minutes"
     error = capsys.readouterr().err
     assert f"ganas: no Ray cluster at '{address}' (" in error and words in error
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost_and_one_that_joins_change_nothing(
-    whole: Path, images: Path, nodes: Any, tmp_path: Path
-) -> None:
+def test_losing_and_adding_nodes_changes_nothing(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
     out, said = tmp_path / "run", tmp_path / "said"
     process = on_ray(nodes, out, images, said)
     finished = wait_for_results(out, 3, process)
@@ -391,12 +383,11 @@ def test_a_node_that_is_lost_and_one_that_joins_change_nothing(
     nodes.add_node(num_cpus=1)
     assert process.wait(300) == 0, said.read_text()
     assert outcome(out) == outcome(whole)
-    now = _trained(out)
-    assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
+    assert_kept(out, finished)
 
 
-@pytest.mark.slow
-def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
+@pytest.mark.long  # tests/jobs/test_conformance.py restarts drivers of jobs that need no torch
+def test_the_driver_of_a_cluster_can_be_restarted(whole: Path, images: Path, nodes: Any, tmp_path: Path) -> None:
     out, said = tmp_path / "run", tmp_path / "said"
     finished: dict[str, int] = {}
     for count, how in ((3, signal.SIGINT), (6, signal.SIGTERM), (9, signal.SIGKILL)):
@@ -408,7 +399,7 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
         code = process.wait(90)
         if how != signal.SIGKILL:
             assert code == 130 and f"stopped by {how.name}; everything is saved" in said.read_text()
-            assert not _workers(out), "all have gone before it"
+            assert not _workers(out), "the workers exit before the driver"
     process = on_ray(nodes, out, images, said)
     seen: dict[str, set[int]] = defaultdict(set)
     while process.poll() is None:
@@ -416,27 +407,22 @@ def test_a_driver_of_a_cluster_can_be_started_again(whole: Path, images: Path, n
             seen[job].add(worker)
         time.sleep(0.02)
     assert process.wait() == 0, said.read_text()
-    assert [job for worker, job in left.items() if seen[job] == {worker}] == [*left.values()], "what ran is adopted"
+    assert [job for worker, job in left.items() if seen[job] == {worker}] == [*left.values()], "jobs are adopted"
     assert outcome(out) == outcome(whole)
-    now = _trained(out)
-    assert all(now[name] == when for name, when in finished.items()), "a finished candidate was trained again"
+    assert_kept(out, finished)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds workers in /proc")
 def test_a_worker_ends_with_its_driver(images: Path, tmp_path: Path) -> None:
-    """An orphan would train on for nobody."""
+    """Otherwise orphans would keep the cores busy."""
     out = tmp_path / "run"
-    long = settings(**{"training.images": 10**6, "training.log_every": 16})
-    command = [GANAS, "grow", "--data", images, "--out", out, "--preset", "tiny", *long]
-    driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    search = [GANAS, *command(images, out, **{"training.images": 10**6})]
+    driver = subprocess.Popen(search, start_new_session=True, stderr=subprocess.DEVNULL)
     while not [*out.glob("candidates/*/checkpoints/*")]:
         assert driver.poll() is None
         time.sleep(0.05)
     assert _workers(out)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    deadline = time.monotonic() + 60
-    while _workers(out):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for_exit(out)
     assert not [*out.glob("candidates/*/result.json")]

@@ -1,11 +1,12 @@
-"""The losses of a GAN that makes images of noise, against values worked out by hand."""
+"""The losses of an unconditional GAN, against values worked out by hand."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.model import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.growing.config import WassersteinConfig
+from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import gradient_penalty
 
@@ -22,12 +23,6 @@ def gan() -> GrownGAN:
     return GrownGAN(ARCHITECTURE).double()
 
 
-def test_the_gradient_penalty_of_a_linear_critic() -> None:
-    """D(x) = w·x has the gradient w everywhere: (‖w‖ - 1)²."""
-    w = torch.tensor([3.0, 4.0], dtype=torch.float64)
-    assert gradient_penalty(lambda x: x @ w, noise(7, 2)).item() == pytest.approx((5 - 1) ** 2, rel=1e-12)
-
-
 def test_the_gradient_penalty_and_its_gradient_of_a_quadratic_critic() -> None:
     """D(x) = a ‖x‖² / 2 has the gradient a·x, so the penalty is (a‖x‖ - 1)², and 2 (a‖x‖ - 1) ‖x‖ its derivative."""
     a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
@@ -38,16 +33,16 @@ def test_the_gradient_penalty_and_its_gradient_of_a_quadratic_critic() -> None:
     assert slope.item() == pytest.approx((2 * 9 * 5 + 2 * 1 * 1) / 2, rel=1e-12)
 
 
-def test_one_norm_an_image() -> None:
-    """An image of one channel and one of three pixels alike: the norm is over all but the batch."""
+def test_the_gradient_penalty_takes_one_norm_per_image() -> None:
+    """The norm is over all axes except the batch."""
     images = torch.ones(2, 3, 2, 2, dtype=torch.float64)
     assert gradient_penalty(lambda x: x.sum((1, 2, 3)), images).item() == pytest.approx((12**0.5 - 1) ** 2, rel=1e-12)
 
 
 def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
     real, z, between = noise(4, 3, 16, 16), noise(4, 5), torch.rand(4, 1, 1, 1, dtype=torch.float64)
-    weights = PenaltyWeights(gradient=7.0, drift=0.5)
-    terms = discriminator_loss(gan, real, z, between, adversarial="wgan", weights=weights)
+    config = WassersteinConfig(gradient=7.0, drift=0.5)
+    terms = discriminator_loss(gan, real, z, between, config)
     with torch.no_grad():
         fake = gan.generator(z)
         of_real, of_fake = gan.discriminator(real), gan.discriminator(fake)
@@ -56,34 +51,22 @@ def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
     torch.testing.assert_close(terms["drift"], 0.5 * of_real.square().mean(), **close)
     penalty = gradient_penalty(gan.discriminator, between * real + (1 - between) * fake)
     torch.testing.assert_close(terms["gradient_penalty"], 7 * penalty, **close)
-    fooled = generator_loss(gan, z, lambda: real, adversarial="wgan")["generator"]
+    fooled = generator_loss(gan, z, lambda: real, config)["generator"]
     torch.testing.assert_close(fooled, -of_fake.mean(), **close)
 
 
 def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
-    terms = discriminator_loss(
-        gan,
-        noise(4, 3, 16, 16),
-        noise(4, 5),
-        torch.zeros(4, 1, 1, 1).double(),
-        adversarial="wgan",
-        weights=PenaltyWeights(),
-    )
+    between = torch.zeros(4, 1, 1, 1).double()
+    terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), between, WassersteinConfig())
     sum(terms.values(), torch.zeros(())).backward()
     assert all(parameter.grad is None for parameter in gan.generator.parameters())
     assert all(parameter.grad is not None for name, parameter in gan.discriminator.named_parameters())
 
 
 @pytest.mark.parametrize("adversarial", ADVERSARIAL)
-def test_weights_of_zero_are_no_terms(gan: GrownGAN, adversarial: str) -> None:
-    terms = discriminator_loss(
-        gan,
-        noise(4, 3, 16, 16),
-        noise(4, 5),
-        torch.zeros(4, 1, 1, 1),
-        adversarial=adversarial,
-        weights=PenaltyWeights(0, 0),
-    )
+def test_a_weight_of_zero_removes_its_term(gan: GrownGAN, adversarial: str) -> None:
+    config = WassersteinConfig(adversarial=adversarial, gradient=0, drift=0)
+    terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), torch.zeros(4, 1, 1, 1), config)
     assert list(terms) == ["discriminator"]
 
 

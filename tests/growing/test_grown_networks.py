@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_actions import grown
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,13 +22,6 @@ ACTIONS = growing_actions((3, 7), (4, 8))
 routes = st.lists(st.sampled_from(ACTIONS), max_size=4).filter(lambda route: route.count(FADE) <= 2)
 
 
-def grow(route: list[Action]) -> GrowthArchitecture:
-    architecture = BASE
-    for action in route:
-        architecture = action(architecture)
-    return architecture
-
-
 def gan_of(architecture: GrowthArchitecture, *, fading: bool = False, seed: int = 0) -> GrownGAN:
     torch.manual_seed(seed)
     return GrownGAN(architecture, fading=fading).double()
@@ -39,27 +33,17 @@ def noise(*shape: int) -> Tensor:
 
 @settings(max_examples=30, deadline=None)
 @given(routes)
-def test_any_route_makes_networks_of_its_resolution(route: list[Action]) -> None:
-    architecture = grow(route)
-    gan, side = gan_of(architecture), 8 << route.count(FADE)
-    with torch.no_grad():
-        images = gan.generator(noise(3, 5))
-        assert images.shape == (3, 3, side, side) and architecture.resolution == side
-        assert gan.discriminator(images).shape == (3, 1)
-
-
-@settings(max_examples=30, deadline=None)
-@given(routes)
-def test_size_and_work_are_known_without_building(route: list[Action]) -> None:
-    architecture = grow(route)
-    gan = gan_of(architecture)
-    inputs = {"generator": noise(1, 5), "discriminator": noise(1, 3, architecture.resolution, architecture.resolution)}
+def test_shapes_size_and_work_are_known_without_building(route: list[Action]) -> None:
+    architecture, side_length = grown(BASE, route), 8 << route.count(FADE)
+    gan, image = gan_of(architecture), (3, side_length, side_length)
+    assert architecture.resolution == side_length
     for side in SIDES:
         network = gan.network(side)
+        taken, made = ((5,), image) if side == "generator" else (image, (1,))
         assert architecture.parameters(side) == sum(parameter.numel() for parameter in network.parameters())
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(inputs[side])
-        assert architecture.macs(side) == counter.get_total_flops() // 2
+            assert network(noise(2, *taken)).shape == (2, *made)
+        assert architecture.macs(side) == counter.get_total_flops() // 4
 
 
 @settings(max_examples=30, deadline=None)
@@ -67,7 +51,7 @@ def test_size_and_work_are_known_without_building(route: list[Action]) -> None:
 def test_a_child_has_every_weight_of_its_parent_that_fits(route: list[Action], action: Action) -> None:
     if action == FADE and route.count(FADE) == 2:
         return
-    architecture = grow(route)
+    architecture = grown(BASE, route)
     parent = gan_of(architecture, seed=1)
     child = gan_of(action(architecture), fading=action == FADE, seed=2)
     for side in SIDES:
@@ -88,8 +72,8 @@ def test_a_child_has_every_weight_of_its_parent_that_fits(route: list[Action], a
 
 @settings(max_examples=20, deadline=None)
 @given(routes.filter(lambda route: route.count(FADE) < 2))
-def test_a_fade_in_begins_where_its_parent_is(route: list[Action]) -> None:
-    architecture = grow(route)
+def test_a_fade_in_starts_from_its_parent(route: list[Action]) -> None:
+    architecture = grown(BASE, route)
     parent, child = gan_of(architecture, seed=1), gan_of(architecture.doubled(), fading=True, seed=2)
     for side in SIDES:
         inherit(child.network(side), parent.network(side).state_dict())
@@ -123,7 +107,7 @@ def test_pixel_norm_makes_the_mean_square_of_channels_one(dtype: torch.dtype, to
 
 
 @pytest.mark.parametrize("n, group", [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4), (12, 4)])
-def test_deviation_within_groups_of_a_batch(n: int, group: int) -> None:
+def test_minibatch_stddev_within_groups_of_a_batch(n: int, group: int) -> None:
     x = noise(n, 3, 2, 2)
     shown = minibatch_stddev(x, n)
     assert torch.equal(shown[:, :3], x) and shown.shape == (n, 4, 2, 2)
@@ -134,7 +118,7 @@ def test_deviation_within_groups_of_a_batch(n: int, group: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 8, 12])
-def test_two_batches_in_one_pass_are_judged_as_each_alone(n: int) -> None:
+def test_two_batches_in_one_pass_score_as_each_alone(n: int) -> None:
     discriminator = gan_of(BASE.doubled()).discriminator
     one, other = noise(n, 3, 16, 16), noise(n, 3, 16, 16).flip(1)
     with torch.no_grad():
@@ -143,41 +127,30 @@ def test_two_batches_in_one_pass_are_judged_as_each_alone(n: int) -> None:
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
 
 
-class _Literal(nn.Module):
-    """Equalised learning rate as Karras et al. 2018 write it: N(0, 1) weights, scaled in each pass."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, scale: float) -> None:
-        super().__init__()
-        self.weight, self.bias, self.scale = nn.Parameter(weight / scale), nn.Parameter(bias.clone()), scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.linear(x, self.scale * self.weight, self.bias)
-
-
-def test_an_equalised_learning_rate_is_that_of_weights_scaled_in_each_pass() -> None:
-    """Twenty steps of Adam, gradients from large to as small as its ε."""
+def test_the_equalized_learning_rate_equals_weights_scaled_in_each_pass() -> None:
+    """As Karras et al. 2018 write it, with N(0, 1) weights: twenty steps of Adam, with gradients down to its ε."""
     network = gan_of(BASE).discriminator
     ours = network.hidden
     scale = sqrt(2 / ours.in_features)
-    literal = _Literal(ours.weight.detach(), ours.bias.detach(), scale)
+    weight, bias = nn.Parameter(ours.weight.detach() / scale), nn.Parameter(ours.bias.detach().clone())
     groups = learning_groups(network, 1e-3)
     assert sum(len(group["params"]) for group in groups) == len([*network.parameters()])
     adams = (
         torch.optim.Adam(groups, betas=(0.0, 0.99)),
-        torch.optim.Adam(literal.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8),
+        torch.optim.Adam((weight, bias), lr=1e-3, betas=(0.0, 0.99), eps=1e-8),
     )
     for step in range(20):
         x = noise(4, ours.in_features) * 10.0 ** (-step)
-        for module, adam in zip((ours, literal), adams, strict=True):
+        for y, adam in zip((ours(x), nn.functional.linear(x, scale * weight, bias)), adams, strict=True):
             adam.zero_grad()
-            module(x).square().sum().backward()
+            y.square().sum().backward()
             adam.step()
-    torch.testing.assert_close(ours.weight, scale * literal.weight, rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(ours.bias, literal.bias, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(ours.weight, scale * weight, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(ours.bias, bias, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_initial_weights_have_the_deviation_of_their_scale(side: Side) -> None:
+def test_initial_weights_have_the_standard_deviation_of_their_scale(side: Side) -> None:
     torch.manual_seed(0)
     network = GrownGAN(GrowthArchitecture(64, 64).doubled()).network(side)
     for name, module in network.named_modules():

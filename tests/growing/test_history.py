@@ -1,4 +1,4 @@
-"""What a folder tells of a search: while it runs, and after."""
+"""The history of a search, read from its folder while it runs and after it."""
 
 import json
 from itertools import pairwise
@@ -37,7 +37,7 @@ def test_a_finished_search_is_read_back(tmp_path: Path) -> None:
     assert len(document["candidates"]) == len(history.records) and document["lineage"][-1] == document["best"]
 
 
-def test_half_a_search_is_read_too(tmp_path: Path) -> None:
+def test_an_unfinished_search_is_read_too(tmp_path: Path) -> None:
     settings = config()
     Run(tmp_path).write_text(tmp_path / "config.yaml", settings.to_yaml())
     assert read_history(tmp_path).best is None
@@ -48,12 +48,12 @@ def test_half_a_search_is_read_too(tmp_path: Path) -> None:
     assert states.count("done") >= 7 and "pending" in states and history.best
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run: give the folder that ganas grow wrote"):
         read_history(tmp_path)
 
 
-def test_a_score_at_an_earlier_target_is_found_although_batches_are_whole() -> None:
+def test_a_score_at_an_earlier_target_is_found_despite_whole_batches() -> None:
     earlier = {"32": {"swd": 3.0}, "64": {"swd": 2.0}}
     result = Result("done", images=128, scores={"swd": 1.0}, facts={"earlier": earlier})
     assert [score_of(result, images) for images in (30, 32, 50, 64, 65, 128)] == [3.0, 3.0, 2.0, 2.0, 1.0, 1.0]

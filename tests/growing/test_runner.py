@@ -1,4 +1,4 @@
-"""The search over an executor that answers by itself: which candidates, in whatever order, after whatever stop."""
+"""A search over a simulated executor: which candidates it trains, in any order and after any stop."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -10,22 +10,21 @@ import pytest
 from ganas.errors import ConfigError, RunError, Stopped
 from ganas.growing.candidates import Spec, read_spec, score_of, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.eta import seconds_left
 from ganas.growing.history import History, Record, read_history
-from ganas.growing.plan import growth_space, proggan_steps, remaining_stages, route_specs
-from ganas.growing.presets import make_grow_config
-from ganas.growing.runner import GrowResult, Growth, SearchFailedError
+from ganas.growing.plan import baseline_route, growth_space, remaining_stages
+from ganas.growing.runner import GrowResult, Growth, SearchFailedError, seconds_left
 from ganas.growing.topk import uniform
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
+from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
 
 
 class Oracle:
-    """Jobs end in a random order with scores that are a hash of their id; `killed` after so many."""
+    """Ends jobs in a random order, with a hash of the id as score; raises `KeyboardInterrupt` after `killed` jobs."""
 
     def __init__(
         self,
@@ -76,15 +75,14 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 
 def config(**settings: object) -> GrowConfig:
     given = {"data.resolution": 32, "growth.depth": 4, "growth.keep": 2, "growth.filters": [8, 16]} | settings
-    return make_grow_config(preset="tiny", flags={"data.images": "images", **given})
+    return make_config("grow", preset="tiny", flags={"data.images": "images", **given})
 
 
 def run(folder: Path, executor: Oracle, settings: GrowConfig | None = None) -> GrowResult:
-    settings = settings or config()
-    return Growth(Run(folder), settings, executor, Reporter(quiet=True), StopSignal()).run()
+    return Growth(Run(folder), settings or config(), executor, Reporter(quiet=True), StopSignal()).run()
 
 
-def test_the_largest_of_a_generation_begin_first(tmp_path: Path) -> None:
+def test_the_largest_of_a_generation_start_first(tmp_path: Path) -> None:
     settings = config(**{"growth.rank_by": "raw"})  # no route beside it
     oracle = Oracle(1)
     run(tmp_path, oracle, settings)
@@ -102,7 +100,7 @@ def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_search_that_is_killed_goes_on_and_trains_nothing_twice(tmp_path: Path, seed: int) -> None:
+def test_a_killed_search_resumes_and_trains_nothing_twice(tmp_path: Path, seed: int) -> None:
     whole = Oracle(2)
     expected = run(tmp_path / "whole", whole)
     trained: list[str] = []
@@ -120,7 +118,7 @@ def test_a_search_that_is_killed_goes_on_and_trains_nothing_twice(tmp_path: Path
     assert sorted(trained) == sorted(whole.trained) and len(set(trained)) == len(trained)
 
 
-def test_weights_that_nobody_will_inherit_are_removed(tmp_path: Path) -> None:
+def test_weights_without_heirs_are_removed(tmp_path: Path) -> None:
     result = run(tmp_path, Oracle(2))
     left = {path.parent.name for path in tmp_path.glob("candidates/*/final.safetensors")}
     everything = {path.parent.name for path in tmp_path.glob("candidates/*/result.json")}
@@ -137,13 +135,13 @@ def test_failures_are_counted_and_have_no_children(tmp_path: Path) -> None:
     assert len(failed) == result.failed > 0 and not failed & {spec.parent for spec in specs}
 
 
-def test_a_route_that_fails_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_route_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SearchFailedError, match=r"the ProgGAN route failed.*growth\.rank_by=raw"):
         run(tmp_path, Oracle(2, fails=lambda spec: spec.parent is not None and spec.action is None))
 
 
 def _stage(history: History, record: Record) -> tuple[int, int]:
-    """Resolution, and how many of its line were trained there."""
+    """A candidate's resolution, and the number of trainings of its lineage at it."""
     line, side = [record.spec], record.spec.architecture.resolution
     while line[-1].parent:
         line.append(history.record(line[-1].parent).spec)
@@ -151,7 +149,7 @@ def _stage(history: History, record: Record) -> tuple[int, int]:
 
 
 def _searched(folder: Path, settings: GrowConfig) -> dict[str, tuple[Record, tuple[int, int]]]:
-    """What a search tried, each with its stage."""
+    """The candidates of a search, each with its stage."""
     Run(folder).write_text(folder / "config.yaml", settings.to_yaml())
     history = read_history(folder)
     return {r.spec.id: (r, _stage(history, r)) for r in history.records if r.role == "search"}
@@ -160,7 +158,7 @@ def _searched(folder: Path, settings: GrowConfig) -> dict[str, tuple[Record, tup
 def test_scores_are_divided_by_those_of_the_route_at_the_same_stage(tmp_path: Path) -> None:
     settings = config()
     run(tmp_path, Oracle(2), settings)
-    along = [*route_specs(settings, proggan_steps(settings))]
+    along = baseline_route(settings)
     searched = _searched(tmp_path, settings)
     for record, (side, stretches) in searched.values():
         there = [spec for spec in along if spec.architecture.resolution == side][stretches - 1]
@@ -169,10 +167,10 @@ def test_scores_are_divided_by_those_of_the_route_at_the_same_stage(tmp_path: Pa
     assert len({stage for _, stage in searched.values()}) > 4, "several stages at several resolutions"
 
 
-def test_a_route_that_fails_where_nobody_is_compared_with_it_is_no_matter(tmp_path: Path) -> None:
+def test_a_failed_route_does_not_matter_where_no_score_needs_it(tmp_path: Path) -> None:
     for seed in range(100):
         settings = config(**{"seed": seed, "data.resolution": 16, "growth.depth": 3, "growth.keep": 1})
-        *_, last = route_specs(settings, proggan_steps(settings))
+        last = baseline_route(settings)[-1]
         whole = run(tmp_path / str(seed), Oracle(2), settings)
         if (16, 3) not in {stage for _, stage in _searched(tmp_path / str(seed), settings).values()}:
             break
@@ -182,9 +180,9 @@ def test_a_route_that_fails_where_nobody_is_compared_with_it_is_no_matter(tmp_pa
     assert run(tmp_path / "other", other, settings) == whole and last.id in other.trained
 
 
-def test_a_route_that_fails_ends_the_search_as_soon_as_somebody_waits_for_it(tmp_path: Path) -> None:
+def test_a_failed_route_ends_the_search_once_a_score_needs_it(tmp_path: Path) -> None:
     settings = config(**{"growth.probability": 1.0})
-    third = [*route_specs(settings, proggan_steps(settings))][2]
+    third = baseline_route(settings)[2]
     oracle = Oracle(2, fails=lambda spec: spec.id == third.id)
     with pytest.raises(SearchFailedError, match="the ProgGAN route failed"):
         run(tmp_path, oracle, settings)
@@ -192,7 +190,7 @@ def test_a_route_that_fails_ends_the_search_as_soon_as_somebody_waits_for_it(tmp
     assert sum(spec.generation == 2 and spec.id != third.id for spec in specs) <= 3, "not all of that generation"
 
 
-def test_a_search_whose_last_candidates_all_fail_ends_with_the_best_before(tmp_path: Path) -> None:
+def test_if_all_last_candidates_fail_the_best_earlier_one_wins(tmp_path: Path) -> None:
     settings = config(**{"growth.rank_by": "raw"})
     oracle, said = Oracle(2, fails=lambda spec: spec.architecture.resolution == 32), tmp_path / "log.txt"
     result = Growth(Run(tmp_path), settings, oracle, Reporter(said, quiet=True), StopSignal()).run()
@@ -201,17 +199,17 @@ def test_a_search_whose_last_candidates_all_fail_ends_with_the_best_before(tmp_p
     assert "the search ended at 16×16, no larger candidate succeeded" in said.read_text()
 
 
-def test_half_a_result_is_trained_again_and_what_it_inherits_from_too(tmp_path: Path) -> None:
+def test_a_truncated_result_is_trained_again_with_its_ancestors(tmp_path: Path) -> None:
     expected = run(tmp_path, Oracle(2))
     for candidate in sorted(tmp_path.glob("candidates/*")):
         text = (candidate / "result.json").read_text()
         (candidate / "result.json").write_text(text[: len(text) // 2])
         oracle = Oracle(2)
         assert run(tmp_path, oracle) == expected
-        assert not oracle.trained or oracle.trained[-1] == candidate.name, "its ancestors first, and nobody else"
+        assert not oracle.trained or oracle.trained[-1] == candidate.name, "its ancestors first, and no other candidate"
 
 
-def test_a_finished_run_begins_nothing(tmp_path: Path) -> None:
+def test_a_finished_run_trains_nothing(tmp_path: Path) -> None:
     settings = config(**{"growth.depth": 6, "growth.keep": 1, "growth.probability": 0.1})
     results = {run(tmp_path / str(capacity), Oracle(capacity), settings) for capacity in (1, 4, 64)}
     assert len(results) == 1
@@ -220,7 +218,7 @@ def test_a_finished_run_begins_nothing(tmp_path: Path) -> None:
         assert run(tmp_path / str(capacity), oracle, settings) in results and not oracle.trained
 
 
-def test_a_winner_that_fails_in_the_end_is_kept_as_it_was(tmp_path: Path) -> None:
+def test_a_winner_whose_longer_training_fails_is_kept(tmp_path: Path) -> None:
     settings = config(**{"growth.rank_by": "raw"})
     longer = run(tmp_path / "one", Oracle(1), settings).winner
     before = read_spec(Run(tmp_path / "one").candidate(longer)).parent
@@ -228,7 +226,7 @@ def test_a_winner_that_fails_in_the_end_is_kept_as_it_was(tmp_path: Path) -> Non
     assert result.winner == before and result.failed == 0
 
 
-def test_trouble_stops_the_search_and_is_no_result(tmp_path: Path) -> None:
+def test_a_fatal_error_stops_the_search_without_a_result(tmp_path: Path) -> None:
     class Troubled(Oracle):
         def poll(self) -> Sequence[JobExit]:
             return [JobExit(job, "no space left", fatal=True) for job in self._running]
@@ -241,13 +239,13 @@ def test_trouble_stops_the_search_and_is_no_result(tmp_path: Path) -> None:
 
 def test_the_route_has_every_stage_that_a_candidate_can_reach() -> None:
     settings = config()
-    specs = [*route_specs(settings, proggan_steps(settings))]
+    specs = baseline_route(settings)
     sizes = [spec.architecture.resolution for spec in specs]
     assert sizes == [8] * 3 + [16] * 3 + [32] * 3
     assert all(not set(map(str, spec.architecture.generator)) - {"double"} for spec in specs)
 
 
-def test_asked_to_stop_it_stops(tmp_path: Path) -> None:
+def test_a_stop_signal_stops_the_search(tmp_path: Path) -> None:
     stop = StopSignal()
     growth = Growth(Run(tmp_path), config(), Oracle(1), Reporter(quiet=True), stop)
     stop.received = __import__("signal").SIGTERM
@@ -282,7 +280,7 @@ def test_the_route_is_trained_once_for_all_searches_of_the_same_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config()
-    route = {spec.id for spec in route_specs(settings, proggan_steps(settings))}
+    route = {spec.id for spec in baseline_route(settings)}
     alone = Oracle(2)
     expected = run(tmp_path / "alone", alone, settings)
     monkeypatch.setattr("ganas.growing.runner.default_cache", lambda: tmp_path / "cache")
@@ -293,13 +291,13 @@ def test_the_route_is_trained_once_for_all_searches_of_the_same_training(
     assert len(set(second.trained)) == len(second.trained)
     run(tmp_path / "other", other, config(**{"growth.keep": 3}))
     needed = {read_spec(Run(path)).parent for path in (tmp_path / "other" / "candidates").iterdir()}
-    searched = {spec.id for spec in route_specs(settings, proggan_steps(settings)) if spec.action}
+    searched = {spec.id for spec in baseline_route(settings) if spec.action}
     assert set(other.trained) & route <= needed | searched, "of the route only what has children"
     run(tmp_path / "longer", longer, config(**{"training.images": 3216}))
     assert route - {longer.trained[0]} <= set(longer.trained), "another training, another route"
 
 
-def test_weights_of_a_winner_that_were_removed_are_made_anew(tmp_path: Path) -> None:
+def test_removed_weights_of_the_winner_are_trained_again(tmp_path: Path) -> None:
     settings = config(**{"training.final_images": 0})
     result = run(tmp_path, Oracle(2), settings)
     final = Run(tmp_path).candidate(result.winner).final
@@ -308,31 +306,31 @@ def test_weights_of_a_winner_that_were_removed_are_made_anew(tmp_path: Path) -> 
     assert run(tmp_path, oracle, settings) == result and final.exists() and oracle.trained[-1] == result.winner
 
 
-def test_how_long_it_will_go_on(tmp_path: Path) -> None:
-    """Of candidates whose time is in proportion to their work, with so much beside, nothing is left to chance."""
+def test_the_time_left_follows_the_work(tmp_path: Path) -> None:
+    """If time is proportional to work, plus a constant overhead, the estimate is exact."""
     settings = config()
-    specs = [*route_specs(settings, proggan_steps(settings))]
+    specs = baseline_route(settings)
 
     def done(spec: Spec) -> tuple[Spec, Result]:
         seconds = work(spec) / 1e9
         return spec, Result("done", spec.images, seconds, seconds + 3, scores={"swd": 1.0})
 
-    assert seconds_left(specs, {}, 2) is None
-    known = {spec.id: done(spec) for spec in specs}
+    assert seconds_left(specs, [], 2) is None
+    known = [done(spec) for spec in specs]
     assert seconds_left(specs, known, 2) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs) / 2)
-    begun_again = {name: (spec, replace(result, elapsed=2.0)) for name, (spec, result) in known.items()}
-    assert seconds_left(specs, begun_again, 1) == pytest.approx(sum(work(spec) / 1e9 for spec in specs))
-    early = {name: pair for name, pair in known.items() if pair[0].architecture.resolution == 8}
+    resumed = [(spec, replace(result, elapsed=2.0)) for spec, result in known]
+    assert seconds_left(specs, resumed, 1) == pytest.approx(sum(work(spec) / 1e9 for spec in specs))
+    early = [(spec, result) for spec, result in known if spec.architecture.resolution == 8]
     assert seconds_left(specs, early, 1) == pytest.approx(sum(work(spec) / 1e9 + 3 for spec in specs))
     assert seconds_left([], known, 1) == 0
 
 
-def test_what_is_ahead_is_what_comes(tmp_path: Path) -> None:
-    """Where scores are known to the end nothing is ahead; where there is no choice, all of it is known at once."""
+def test_the_remaining_stages_are_those_that_are_trained(tmp_path: Path) -> None:
+    """With all scores known nothing is left; where the search has no choice, all candidates are known at once."""
     settings = config(**{"growth.probability": 1.0, "growth.keep": 10**6, "growth.depth": 2, "data.resolution": 16})
     ahead = {spec.id for _, specs in remaining_stages(settings, {}) for spec in specs}
     oracle = Oracle(2)
     run(tmp_path, oracle, settings)
-    assert ahead - set(oracle.trained) == set() or len(ahead - set(oracle.trained)) == 1, "but for who wins"
+    assert len(ahead - set(oracle.trained)) <= 1, "all except the winner's longer training"
     results = {path.name: read_result(Run(path)) for path in (tmp_path / "candidates").iterdir()}
     assert not [spec for _, specs in remaining_stages(settings, results) for spec in specs]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Grown generators in files, and images of seeds."""
+"""Grown generators in files, and images from seeds."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def test_a_grid_is_one_picture(model: Path, tmp_path: Path) -> None:
     picture = pixels(tmp_path / "grid.png")
     assert picture.shape == (2 * 18 - 2, 8 * 18 - 2, 3)
     sample(model, tmp_path / "alone", count=1, seed=9)
-    assert (picture[18:34, 18:34] == pixels(tmp_path / "alone" / f"{9:09d}.png")).all(), "the same as by itself"
+    assert (picture[18:34, 18:34] == pixels(tmp_path / "alone" / f"{9:09d}.png")).all(), "the same as alone"
 
 
 @pytest.mark.parametrize("name, kind", [("x.png", "PNG"), ("x.webp", "WEBP"), ("x.JPG", "JPEG")])
@@ -68,7 +68,7 @@ def test_a_file_holds_one_image_or_a_grid_in_its_own_format(model: Path, tmp_pat
         sample(model, tmp_path / "x.txt", count=1, seed=0, as_grid=True)
 
 
-def test_what_is_there_is_not_overwritten(model: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(model: Path, tmp_path: Path) -> None:
     (tmp_path / "grid.png").write_text("mine")
     with pytest.raises(DataError, match="exists already: choose another file name"):
         sample(model, tmp_path / "grid.png", count=1, seed=0, as_grid=True)

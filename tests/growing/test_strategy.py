@@ -1,4 +1,4 @@
-"""A growing strategy of one's own: one class and one line in STRATEGIES, here successive halving."""
+"""A new growing strategy is one class and one line in STRATEGIES: here, successive halving."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from ganas.growing.actions import Space
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.config import STRATEGIES, GrowConfig
 from ganas.growing.history import read_history
-from ganas.growing.presets import make_grow_config
 from ganas.growing.run import grow
 from ganas.growing.strategy import Candidate, Score
 from ganas.growing.topk import child_id
-from ganas.jobs.executor import InProcess
 from ganas.jobs.job import Job
+from ganas.presets import make_config
+from in_process import InProcess
 from kill_and_resume import write_images
 
 OPENED: list["Halving"] = []
@@ -96,7 +96,7 @@ def config(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Grow
     monkeypatch.setitem(STRATEGIES, "halving", partial(Halving, parts=4))  # type: ignore[arg-type]
     monkeypatch.setitem(STRATEGIES, "straight", partial(Halving, parts=1))  # type: ignore[arg-type]
     settings = SETTINGS | {"training.final_images": 0, "training.log_every": 8, "growth.sizes": [3]}
-    return make_grow_config(preset="tiny", flags={"data.images": str(images), "growth.rank_by": "raw"} | settings)
+    return make_config("grow", preset="tiny", flags={"data.images": str(images), "growth.rank_by": "raw"} | settings)
 
 
 def choosing(config: GrowConfig, **growth: str) -> GrowConfig:
@@ -104,7 +104,7 @@ def choosing(config: GrowConfig, **growth: str) -> GrowConfig:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """Scores, and all that was logged except times; the bytes of the winner."""
+    """Scores, everything logged except times, and the samples."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return {
         "result": json.loads((folder / "result.json").read_text())["scores"],

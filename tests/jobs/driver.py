@@ -1,6 +1,4 @@
-"""A driver of tests, to be killed: it submits a job to one of the executors under test and looks after it.
-
-At SIGTERM it cancels the job.
+"""Submit a job to an executor under test and wait for it; cancel it at SIGTERM.
 
 python driver.py EXECUTOR JOB KIND IMAGES
 """
@@ -14,14 +12,8 @@ from test_conformance import EXECUTORS
 
 from ganas.jobs.job import Job
 
-
-def main(name: str, job: Job) -> None:
-    """Until the job has ended."""
-    executor = EXECUTORS[name]()
-    executor.submit(job)
-    signal.signal(signal.SIGTERM, lambda *_: executor.cancel())
-    while not executor.poll():
-        time.sleep(0.02)
-
-
-main(sys.argv[1], Job(sys.argv[3], Path(sys.argv[2]), int(sys.argv[4])))
+executor = EXECUTORS[sys.argv[1]]()
+executor.submit(Job(sys.argv[3], Path(sys.argv[2]), int(sys.argv[4])))
+signal.signal(signal.SIGTERM, lambda *_: executor.cancel())
+while not executor.poll():
+    time.sleep(0.02)

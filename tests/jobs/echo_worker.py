@@ -1,4 +1,4 @@
-"""Kinds of jobs for tests: each does quickly and without torch what its name says."""
+"""Kinds of jobs for tests: each quickly does what its name says, without torch."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from ganas.signals import StopSignal
 
 
 def behave(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
-    """Leave a trace of this start, then do what the job's kind says."""
+    """Record this start, then do what the job's kind says."""
     kind, once = job.kind.removesuffix(" once"), job.kind.endswith(" once")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     with (job.path / "starts").open("a") as starts:
@@ -43,12 +43,12 @@ def behave(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     print("on stdout")
     print("on stderr", file=sys.stderr)
     variables = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
-    facts = {"group": os.getpgrp(), "path": sys.path, "elsewhere": "torch" in sys.modules, "began": time.time()}
+    facts = {"group": os.getpgrp(), "path": sys.path, "elsewhere": "torch" in sys.modules}
     return Result("done", images=job.images, scores={"score": 1.0}, facts=facts | variables)
 
 
 def count(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
-    """Count to the job's images, 100 a second, from where a checkpoint says that it was; each number is noted once."""
+    """Count from the last checkpoint to the job's images, 100 a second; write a checkpoint per number."""
     folder = job.folder
     saved = folder.checkpoint_paths()
     first = int(saved[-1].read_text()) if saved else 0
@@ -61,8 +61,6 @@ def count(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     return Result("done", images=job.images, scores={"count": float(job.images)})
 
 
-BEHAVIOURS = ("work", "raise", "trouble", "exit", "die", "die once", "stop once", "hang", "wait", "wait once")
-KINDS = {
-    **{kind: "echo_worker:behave" for kind in (*BEHAVIOURS, "slow to stop once", "until told")},
-    "count": "echo_worker:count",
-}
+BEHAVIORS = ("work", "raise", "trouble", "exit", "die", "hang", "wait", "until told")
+ONCE = ("die once", "stop once", "wait once", "slow to stop once")  # on the first start; then they work
+KINDS = {**dict.fromkeys((*BEHAVIORS, *ONCE), "echo_worker:behave"), "count": "echo_worker:count"}

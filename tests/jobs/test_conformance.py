@@ -1,19 +1,21 @@
-"""What every executor has to do: each case is run on each of them."""
+"""The behaviour of every executor: most tests run on each of them."""
 
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -24,20 +26,14 @@ from ganas.jobs.local import Local
 from ganas.jobs.ray import MULTI_NODE, Ray
 
 KINDS = "echo_worker"
-CLUSTER = "GANAS_TEST_CLUSTER"  # address of a Ray cluster that is there for the tests
-
-TEXT: Any = {"capture_output": True, "text": True}
+CLUSTER = "GANAS_TEST_CLUSTER"  # variable: the address of the tests' Ray cluster
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
 Make = Callable[..., Executor]  # workers, timeout
 
 
-def local(workers: int = 2, timeout: float | None = None) -> Local:
-    return Local(workers, KINDS, timeout=timeout)
-
-
-def fresh(workers: int = 2, timeout: float | None = None) -> Local:
-    return Local(workers, KINDS, timeout=timeout, warm=False)
+local = partial(Local, workers=2, kinds=KINDS)
+fresh = partial(local, warm=False)
 
 
 def ray(workers: int = 2, timeout: float | None = None) -> Ray:
@@ -49,7 +45,7 @@ EXECUTORS: dict[str, Make] = {"local": local, "fresh": fresh, "ray": ray}
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """Two cores' worth of Ray, its address in the environment."""
+    """Start a Ray cluster of two cores, with its address in the environment; return the address."""
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     found = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     with pytest.MonkeyPatch.context() as patch:
@@ -77,25 +73,43 @@ def job(folder: Path, kind: str, name: str = "job", images: int = 1) -> Job:
     return Job(kind, path, images)
 
 
-def wait_for(executor: Executor, count: int = 1, seconds: float = 30) -> list[JobExit]:
-    ended: list[JobExit] = []
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
-    while len(ended) < count:
-        assert time.monotonic() < deadline, f"only {ended}"
-        ended += executor.poll()
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def wait_for(executor: Executor, count: int = 1) -> list[JobExit]:
+    """Wait until `count` jobs have ended."""
+    ended: list[JobExit] = []
+    wait_until(lambda: ended.extend(executor.poll()) or len(ended) >= count)
     return ended
 
 
 def starts(job: Job) -> Sequence[str]:
+    """Return a line per worker of a job: its process id, and what it noted."""
     return (job.path / "starts").read_text().splitlines()
 
 
+def first_worker(job: Job) -> int:
+    """Return the process id of the first worker of a job."""
+    return int(starts(job)[0].split()[0])
+
+
 def wait_until_started(job: Job) -> None:
-    deadline = time.monotonic() + 30
-    while not (job.path / "starts").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((job.path / "starts").exists)
+
+
+def start(executor: Executor, job: Job) -> None:
+    executor.submit(job)
+    wait_until_started(job)
+
+
+def do(executor: Executor, job: Job) -> None:
+    """Run a job to its result."""
+    executor.submit(job)
+    assert wait_for(executor) == [JobExit(job)]
 
 
 def alive(pid: int) -> bool:
@@ -103,86 +117,65 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    state = Path(f"/proc/{pid}/stat")  # of Linux; a dead process that nobody has asked after is there, too
+    state = Path(f"/proc/{pid}/stat")  # on Linux; it also lists dead processes that were not waited for
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_success(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "work")
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path)] and not executor.poll()
+@pytest.mark.parametrize(
+    "kind, count, outcome",
+    [
+        ("work", 1, "done"),
+        ("raise", 1, "ValueError: on purpose; see "),
+        ("die once", 2, "done"),
+        ("stop once", 2, "done"),  # by a signal that is not the driver's
+    ],
+)
+def test_jobs_end_with_a_result(kind: str, count: int, outcome: str, make: Make, tmp_path: Path) -> None:
+    """An exception is a result; a worker that is killed or stopped is restarted."""
+    executor, path = make(), job(tmp_path, kind)
+    do(executor, path)
     result = path.result()
-    assert result and result.state == "done" and len(starts(path)) == 1
+    assert result and (result.error or result.state).startswith(outcome)
+    assert len(starts(path)) == count and not executor.poll()
 
 
-def test_an_exception_is_a_result(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "raise")
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path)]
-    result = path.result()
-    assert (
-        result and result.error and result.error.startswith("ValueError: on purpose; see ") and len(starts(path)) == 1
-    )
-
-
-def test_exiting_without_a_result_is_an_error(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "exit")
-    executor.submit(path)
-    (ended,) = wait_for(executor)
-    assert ended.job == path and ended.error and "exit code 3" in ended.error and "log.txt" in ended.error
-    assert len(starts(path)) == 1
-
-
-def test_a_killed_worker_is_restarted(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "die once")
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path)]
-    assert len(starts(path)) == 2 and path.result()
-
-
-def test_a_worker_stopped_from_outside_is_restarted(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "stop once")
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
-
-
-def test_a_fatal_error_is_reported_and_is_no_result(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "trouble")
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path, "the disk is full: free some space", fatal=True)]
-    assert path.result() is None and len(starts(path)) == 1
-
-
-def test_a_worker_that_is_always_killed_fails(make: Make, tmp_path: Path) -> None:
-    executor, path = make(), job(tmp_path, "die")
+@pytest.mark.parametrize(
+    "kind, count, error",
+    [
+        ("exit", 1, r"exit code 3.*log\.txt"),
+        ("die", 3, "SIGKILL"),
+        ("trouble", 1, "^the disk is full: free some space$"),
+        ("hang", 1, "longer than 3 s"),
+    ],
+)
+def test_errors_without_a_result(kind: str, count: int, error: str, make: Make, tmp_path: Path) -> None:
+    executor, path = make(timeout=3 if kind == "hang" else None), job(tmp_path, kind)
     executor.submit(path)
     (ended,) = wait_for(executor)
-    assert ended.error and "SIGKILL" in ended.error and len(starts(path)) == 3
-
-
-def test_a_worker_that_hangs_times_out(make: Make, tmp_path: Path) -> None:
-    executor, path = make(timeout=1.5), job(tmp_path, "hang")
-    executor.submit(path)
-    (ended,) = wait_for(executor)
-    assert ended.error and "longer than 1.5 s" in ended.error
-    assert not alive(int(starts(path)[0].split()[0]))
+    assert ended.job == path and ended.error and re.search(error, ended.error)
+    assert ended.fatal == (kind == "trouble"), "which would stop every job"
+    assert path.result() is None and len(starts(path)) == count and not alive(first_worker(path))
 
 
 def test_cancelled_jobs_exit_and_can_be_resubmitted(make: Make, tmp_path: Path) -> None:
     executor, path = make(), job(tmp_path, "wait once")
-    executor.submit(path)
-    wait_until_started(path)
+    start(executor, path)
     executor.cancel()
-    assert not alive(int(starts(path)[0].split()[0])) and not executor.poll()
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
+    assert not alive(first_worker(path)) and not executor.poll()
+    do(executor, path)
+    assert len(starts(path)) == 2
+
+
+def start_driver(name: str, path: Job, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a process that submits a job to an executor and waits for it."""
+    script = Path(__file__).parent / "driver.py"
+    command = [sys.executable, "-P", script, name, path.path, path.kind, str(path.images)]
+    return subprocess.Popen(command, **options)
 
 
 def lose_the_driver(name: str, path: Job, *, stopping: bool = False) -> None:
-    """Once its worker has begun, or while that is about to save."""
-    driver = subprocess.Popen(
-        [sys.executable, Path(__file__).parent / "driver.py", name, path.path, path.kind, str(path.images)]
-    )
+    """Kill the driver once its worker has started, or while that is about to save."""
+    driver = start_driver(name, path)
     wait_until_started(path)
     if stopping:
         driver.terminate()
@@ -193,18 +186,16 @@ def lose_the_driver(name: str, path: Job, *, stopping: bool = False) -> None:
 
 @pytest.mark.parametrize("name", ["local", "fresh"], indirect=True)
 def test_another_driver_continues_after_a_kill(name: str, make: Make, tmp_path: Path) -> None:
-    """The first worker is asked to stop, as nobody looks after it; the second one waits for that."""
+    """The first worker stops, since nobody monitors it; the second one waits for that."""
     path = job(tmp_path, "wait once")
     lose_the_driver(name, path)
-    executor = make()
-    executor.submit(path)
-    assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
-    assert not alive(int(starts(path)[0].split()[0]))
+    do(make(), path)
+    assert len(starts(path)) == 2 and not alive(first_worker(path))
 
 
 def test_a_failure_does_not_affect_other_jobs(make: Make, tmp_path: Path) -> None:
-    executor = make(workers=2)
-    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("die", "work", "exit", "raise")]
+    executor = make()
+    paths = [job(tmp_path, kind, kind) for kind in ("die", "work", "exit", "raise")]
     ended: list[JobExit] = []
     for path in paths:
         executor.submit(path)
@@ -217,29 +208,17 @@ def test_a_failure_does_not_affect_other_jobs(make: Make, tmp_path: Path) -> Non
 @pytest.mark.parametrize("begin", [local, fresh])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_are_pinned_to_disjoint_cores(workers: int, begin: Make, tmp_path: Path) -> None:
-    executor = begin(workers)
+    executor = begin(workers=workers)
     paths = [job(tmp_path, "wait", name) for name in "ab"[:workers]]
     for path in paths:
-        executor.submit(path)
-        wait_until_started(path)
+        start(executor, path)
     cores = [json.loads(starts(path)[0].split(maxsplit=1)[1]) for path in paths]
     executor.cancel()
-    assert sorted(core for some in cores for core in some) == sorted(os.sched_getaffinity(0)), "each is of one"
+    assert sorted(core for some in cores for core in some) == sorted(os.sched_getaffinity(0)), "no core is shared"
     assert max(map(len, cores)) - min(map(len, cores)) <= 1
 
 
 # ── targets, checkpoints, warm workers ───────────────────────────────────────────────────────────────────────────────
-
-
-def facts(job: Job) -> Mapping[str, Any]:
-    result = job.result()
-    assert result and result.state == "done"
-    return result.facts
-
-
-def do(executor: Executor, job: Job) -> None:
-    executor.submit(job)
-    assert wait_for(executor) == [JobExit(job)]
 
 
 def test_a_job_resumes_for_a_larger_target(make: Make, tmp_path: Path) -> None:
@@ -248,7 +227,7 @@ def test_a_job_resumes_for_a_larger_target(make: Make, tmp_path: Path) -> None:
     longer = replace(path, images=8)
     assert longer.result() is None and path.folder.checkpoint_paths(), "kept until the job is released"
     do(executor, longer)
-    do(executor, longer)  # it is done: nothing begins
+    do(executor, longer)  # it is done: no worker starts
     result = longer.result()
     assert result and (result.images, result.scores) == (8, {"count": 8.0})
     assert [line.split()[1] for line in starts(path)] == ["0", "5"]
@@ -256,17 +235,16 @@ def test_a_job_resumes_for_a_larger_target(make: Make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("victim", ["worker", "driver", "server"])
 def test_a_job_survives_random_kills(victim: str, tmp_path: Path) -> None:
-    """A driver is killed with its group, as from a terminal; workers see that they are orphans and save."""
+    """A driver is killed with its process group, as from a terminal; orphaned workers save."""
     path, moments = job(tmp_path, "count", images=300), random.Random(0)
-    command = [sys.executable, Path(__file__).parent / "driver.py", "local", path.path, "count", "300"]
     kills, driver, dead = 0, None, set[int]()
     while path.result() is None:
         if driver is None:
-            driver = subprocess.Popen(command, start_new_session=True)
+            driver = start_driver("local", path, start_new_session=True)
         with suppress(subprocess.TimeoutExpired):
             driver.wait(moments.uniform(0.1, 0.3))
             break
-        found = [] if not (path.path / "starts").exists() else [int(line.split()[0]) for line in starts(path)]
+        found = [int(line.split()[0]) for line in starts(path)] if (path.path / "starts").exists() else []
         worker = next((pid for pid in found[::-1] if pid not in dead and alive(pid)), None)
         if worker is None or kills == 2:
             continue
@@ -282,8 +260,8 @@ def test_a_job_survives_random_kills(victim: str, tmp_path: Path) -> None:
     result = path.result()
     assert result and result.scores == {"count": 300.0}
     firsts = [int(line.split()[1]) for line in starts(path)]
-    assert len(firsts) > kills and firsts == sorted(firsts) and firsts[-1] > 0, "each began where the last one was"
-    assert not any(alive(int(line.split()[0])) for line in starts(path)), "nobody is left behind"
+    assert len(firsts) > kills and firsts == sorted(firsts) and firsts[-1] > 0, "each resumed where the last stopped"
+    assert not any(alive(int(line.split()[0])) for line in starts(path)), "no worker is left"
 
 
 def _parent(process: int) -> int:
@@ -292,14 +270,16 @@ def _parent(process: int) -> int:
 
 @linux
 def test_a_forked_worker_equals_a_started_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of its own group, where no Ctrl-C reaches it; the same threads, paths and environment; its words in its log."""
+    """Its own process group, which no Ctrl-C reaches; the same threads, paths and environment; output in its log."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found, logs = [], []
     for name, warm in (("warm", True), ("fresh", False)):
         path = job(tmp_path, "work", name)
         do(Local(1, KINDS, threads=2, warm=warm), path)
-        made = dict(facts(path))
-        assert made.pop("group") == int(starts(path)[0].split()[0]) and made.pop("began")
+        result = path.result()
+        assert result
+        made = dict(result.facts)
+        assert made.pop("group") == first_worker(path)
         found.append(made)
         logs.append(path.folder.log.read_text())
     assert (
@@ -310,22 +290,19 @@ def test_a_forked_worker_equals_a_started_one(tmp_path: Path, monkeypatch: pytes
 @linux
 def test_no_server_outlives_its_executor(tmp_path: Path) -> None:
     executor, path = Local(1, KINDS), job(tmp_path, "wait")
-    executor.submit(path)
-    wait_until_started(path)
-    worker = int(starts(path)[0].split()[0])
+    start(executor, path)
+    worker = first_worker(path)
     server = _parent(worker)
     assert server != os.getpid()
     del executor  # or it ends with an exception
-    deadline = time.monotonic() + 10
-    while alive(server) or alive(worker):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not alive(server) and not alive(worker), seconds=10)
 
 
 @linux
 def test_cancelling_before_the_first_fork_does_not_wait(tmp_path: Path) -> None:
-    executor, path = Local(1), job(tmp_path, "train")  # imports torch first
-    executor.submit(path)
+    executor = Local(2)
+    for name in "ab":
+        executor.submit(job(tmp_path, "train", name))  # imports torch first
     began = time.monotonic()
     executor.cancel()
     assert time.monotonic() - began < 1 and not executor.poll()
@@ -334,7 +311,7 @@ def test_cancelling_before_the_first_fork_does_not_wait(tmp_path: Path) -> None:
 @linux
 @pytest.mark.parametrize("kind", ["candidate", "train"])
 def test_server_imports_are_complete_and_start_no_threads_or_cuda(kind: str) -> None:
-    """A fork of a process that computed would wait for threads that it does not have."""
+    """The fork of a process with threads would wait for threads that it does not have."""
     script = (
         "import os, sys\n"
         "from ganas.jobs.worker import load_work\n"
@@ -352,21 +329,18 @@ def test_server_imports_are_complete_and_start_no_threads_or_cuda(kind: str) -> 
 
 
 def actors() -> set[str]:
-    """The names of those that are there."""
+    """Return the names of the actors on the cluster."""
     found = sys.modules["ray"].util.list_named_actors(all_namespaces=True)
     return {actor["name"] for actor in found if actor["namespace"] == "ganas"}
 
 
 def wait_until_gone(path: Job) -> None:
-    deadline = time.monotonic() + 30
-    while f"{path.path} {path.images}" in actors():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: f"{path.path} {path.images}" not in actors())
 
 
-def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tuple[Ray, Job]:
-    """What looks after a job whose first driver was lost."""
-    path = job(folder, behaviour)
+def second_driver(folder: Path, kind: str, *, stopping: bool = False) -> tuple[Ray, Job]:
+    """Submit a job whose first driver was killed."""
+    path = job(folder, kind)
     lose_the_driver("ray", path, stopping=stopping)
     executor = ray()
     executor.submit(path)
@@ -376,8 +350,8 @@ def second_driver(folder: Path, behaviour: str, *, stopping: bool = False) -> tu
 @pytest.mark.usefixtures("cluster")
 def test_jobs_of_a_lost_driver_are_adopted(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "until told")
-    time.sleep(2)  # in which a worker that nobody looked after would end
-    assert not executor.poll() and alive(int(starts(path)[0].split()[0]))
+    time.sleep(2)  # in which a worker that nobody monitors would exit
+    assert not executor.poll() and alive(first_worker(path))
     (path.path / "told").touch()
     assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 1
     wait_until_gone(path)
@@ -387,7 +361,7 @@ def test_jobs_of_a_lost_driver_are_adopted(tmp_path: Path) -> None:
 def test_adopted_jobs_can_be_cancelled(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "wait")
     executor.cancel()
-    assert not alive(int(starts(path)[0].split()[0])) and len(starts(path)) == 1
+    assert not alive(first_worker(path)) and len(starts(path)) == 1
     wait_until_gone(path)
 
 
@@ -400,13 +374,12 @@ def test_a_job_that_a_lost_driver_was_stopping_is_restarted(tmp_path: Path) -> N
 @pytest.mark.usefixtures("cluster")
 def test_a_pending_job_does_not_start_during_a_cancel(tmp_path: Path) -> None:
     executor = ray(workers=3)
-    paths = [job(tmp_path, behaviour, behaviour) for behaviour in ("wait", "slow to stop once", "work")]
+    paths = [job(tmp_path, kind, kind) for kind in ("wait", "slow to stop once", "work")]
     for path in paths[:2]:
-        executor.submit(path)
-        wait_until_started(path)
+        start(executor, path)
     executor.submit(paths[2])
     executor.cancel()
-    assert not any(alive(int(starts(path)[0].split()[0])) for path in paths[:2])
+    assert not any(alive(first_worker(path)) for path in paths[:2])
     wait_until_gone(paths[2])
     assert not (paths[2].path / "starts").exists()
 
@@ -425,10 +398,9 @@ def test_a_second_driver_gets_the_same_error(tmp_path: Path) -> None:
 def test_an_idle_actor_exits_after_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.jobs.ray.IDLE_TIMEOUT", 1.0)
     path = job(tmp_path, "until told")
-    ray().submit(path)
-    wait_until_started(path)
+    start(ray(), path)
     time.sleep(3)
-    assert f"{path.path} {path.images}" in actors(), "it works"
+    assert f"{path.path} {path.images}" in actors(), "its job still runs"
     (path.path / "told").touch()
     wait_until_gone(path)
     assert path.result()
@@ -437,7 +409,7 @@ def test_an_idle_actor_exits_after_its_job(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["token", "disabled"])
 def test_an_existing_token_is_used(mode: str, tmp_path: Path) -> None:
-    """A cluster that wants one, and one that does not; the driver is told nothing."""
+    """By clusters that require one and clusters that do not, without any option."""
     pytest.importorskip("ray")
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("ab" * 32)
@@ -452,47 +424,34 @@ def test_an_existing_token_is_used(mode: str, tmp_path: Path) -> None:
     try:
         script = f"from ganas.jobs.ray import Ray; print(Ray(None, address={address!r}).capacity)"
         deadline = time.monotonic() + 60
-        while "1" not in (done := subprocess.run([sys.executable, "-c", script], env=plain, **TEXT)).stdout:
+        command = [sys.executable, "-c", script]
+        while "1" not in (done := subprocess.run(command, env=plain, capture_output=True, text=True)).stdout:
             assert time.monotonic() < deadline, done.stderr
     finally:
         head.terminate()
         head.wait()
 
 
-# ── neither the user's files nor other machines have a part in it ────────────────────────────────────────────────────
-
-DRIVE = """
-import sys, time
-from pathlib import Path
-from ganas.jobs.job import Job
-from ganas.jobs.options import ExecutorOptions
-name, path = sys.argv[1:]
-executor = ExecutorOptions(name, workers=1).open(gpus=0, kinds="echo_worker")
-executor.submit(Job("work", Path(path), 1))
-while not (ended := executor.poll()):
-    time.sleep(0.02)
-print(ended[0].error, flush=True)
-input()
-"""
+# ── neither the user's files nor other machines are involved ─────────────────────────────────────────────────────────
 
 
 @pytest.mark.usefixtures("traps")
 @pytest.mark.parametrize("name", ["local", "ray"], indirect=True)
 def test_the_current_folder_is_not_imported_and_the_port_is_local(name: str, tmp_path: Path) -> None:
-    """On a cluster that is begun for this job."""
+    """With Ray, on a cluster that is started for this job."""
     if name == "ray":
         pytest.importorskip("ray")
-    path = job(tmp_path, "work")
+    path = job(tmp_path, "until told")
     environment = {key: value for key, value in os.environ.items() if key not in (CLUSTER, MULTI_NODE)}
-    command = (sys.executable, "-P", "-c", DRIVE, name, path.path)
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as driver:
-        assert driver.stdout
-        assert driver.stdout.readline() == "None\n"
+    driver = start_driver(name, path, env=environment)
+    try:
+        wait_until_started(path)
         if sys.platform == "linux":
             assert listening(driver.pid) == ({LOOPBACK} if name == "ray" else set())
-        driver.communicate("\n", timeout=60)
-    assert path.result()
+        (path.path / "told").touch()
+        assert driver.wait(60) == 0 and path.result()
+    finally:
+        driver.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
@@ -502,14 +461,14 @@ def test_the_test_cluster_listens_locally() -> None:
     assert listening(os.getpid()) == {LOOPBACK}
 
 
-LOOPBACK = "0100007F"  # 127.0.0.1, as the system writes it
+LOOPBACK = "0100007F"  # 127.0.0.1, as in /proc/net/tcp
 
 
 def listening(process: int) -> set[str]:
-    """The addresses, in IPv4, at which a process and those it started listen."""
+    """Return the IPv4 addresses at which a process and its descendants listen."""
     tree, sockets = [process], set()
-    for one in tree:  # it grows
-        with suppress(FileNotFoundError):  # it has just ended
+    for one in tree:  # grows in the loop
+        with suppress(FileNotFoundError):  # the process has just ended
             for task in Path(f"/proc/{one}/task").iterdir():
                 tree += map(int, (task / "children").read_text().split())
         for handle in Path(f"/proc/{one}/fd").glob("*"):
@@ -519,10 +478,10 @@ def listening(process: int) -> set[str]:
     return {line[1].partition(":")[0][-8:] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
 
 
-# ── where candidates are placed ──────────────────────────────────────────────────────────────────────────────────────
+# ── resources ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("begin", [Local, partial(Local, warm=False)])
+@pytest.mark.parametrize("begin", [local, fresh])
 @pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
 def test_local_workers_are_assigned_to_gpus_in_turn(
     begin: Make, visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -530,21 +489,22 @@ def test_local_workers_are_assigned_to_gpus_in_turn(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    executor = begin(3, KINDS, gpus=2)
+    executor = begin(workers=3, gpus=2)
     jobs = [job(tmp_path, "work", f"job{number}") for number in range(3)]
     for one in jobs:
         executor.submit(one)
     wait_for(executor, 3)
-    assert [facts(one)["CUDA_VISIBLE_DEVICES"] for one in jobs] == expected
+    results = [one.result() for one in jobs]
+    assert [result and result.facts["CUDA_VISIBLE_DEVICES"] for result in results] == expected
 
 
 @pytest.mark.parametrize(
     "nodes, threads, share, expected",
     [
         ([{"CPU": 2}, {"CPU": 3}], 1, 0, 5),
-        ([{"CPU": 2}, {"CPU": 3}], 2, 0, 2),  # a candidate is on one node
+        ([{"CPU": 2}, {"CPU": 3}], 2, 0, 2),  # a job is on one node
         ([{"CPU": 16, "GPU": 1}, {"CPU": 16}], 1, 0.1, 10),
-        ([{"CPU": 16, "GPU": 2}], 1, 0.4, 4),  # parts of a GPU are of one GPU
+        ([{"CPU": 16, "GPU": 2}], 1, 0.4, 4),  # a share comes from a single GPU
         ([{"CPU": 16, "GPU": 8}], 1, 0.6, 8),
         ([{"CPU": 16, "GPU": 3}], 1, 2, 1),
         ([{"CPU": 3, "GPU": 8}], 1, 1, 3),
@@ -555,30 +515,12 @@ def test_local_workers_are_assigned_to_gpus_in_turn(
 def test_cluster_capacity_counts_what_fits_each_node(
     nodes: list[dict[str, float]], threads: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cluster:
-        def nodes(self) -> list[dict[str, object]]:
-            lost = {"Alive": False, "Resources": {}}
-            return [lost, *({"Alive": True, "Resources": resources} for resources in nodes)]
-
-        def remote(self, **_: object) -> "Cluster":
-            return self
-
-        def __call__(self, actor: type) -> "Cluster":
-            return self
-
-    monkeypatch.setattr("ganas.jobs.ray._connect", lambda _: Cluster())
+    cluster = MagicMock()
+    alive = [{"Alive": True, "Resources": resources} for resources in nodes]
+    cluster.nodes.return_value = [{"Alive": False, "Resources": {}}, *alive]
+    monkeypatch.setattr("ganas.jobs.ray._connect", lambda _: cluster)
     if expected:
         assert Ray(None, KINDS, threads=threads, gpu_share=share).capacity == expected
     else:
         with pytest.raises(ConfigError, match="the Ray cluster has no room for a job, which needs"):
             Ray(None, KINDS, threads=threads, gpu_share=share)
-
-
-def test_a_cancel_before_the_server_has_forked_ends_all_workers(tmp_path: Path) -> None:
-    executor = Local(2, "echo_worker")
-    for number in range(2):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        executor.submit(Job("work", folder, 1))
-    executor.cancel()
-    assert not executor.poll()

@@ -11,7 +11,7 @@ from small import small_config, small_gan
 
 
 def gan_of(value: float) -> CycleGAN:
-    """Networks all of whose weights are one value."""
+    """Networks whose weights all have one value."""
     return set_to(small_gan(small_config("resnet6")), value)
 
 
@@ -22,7 +22,7 @@ def set_to(gan: CycleGAN, value: float) -> CycleGAN:
 
 
 def values(average: EMA) -> set[float]:
-    """The averaged weights, all different ones."""
+    """The distinct averaged weights."""
     return {
         round(value, 4)
         for network in average.generators.values()
@@ -31,7 +31,7 @@ def values(average: EMA) -> set[float]:
     }
 
 
-@pytest.mark.parametrize("batch", [10, 100])
+@pytest.mark.parametrize("batch", [4, 10, 100])
 def test_after_a_half_life_half_of_the_average_is_new(batch: int) -> None:
     gan = gan_of(0.0)
     average = EMA(gan, half_life=1000, batch=batch)

@@ -7,18 +7,13 @@ from torch import nn
 from ganas.cyclegan.config import RunConfig, SearchConfig
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS
 from ganas.cyclegan.mixed import draw, mixtures
-from ganas.cyclegan.model import ImagePool
-from ganas.cyclegan.phases import build_phases
 from ganas.cyclegan.sampling import SAMPLERS
+from ganas.cyclegan.steps import build_phases, open_pools
 from ganas.learning.phases import Phase
 from small import noise, small_config, small_gan
 
 CONFIGS = [small_config(name, SearchConfig() if layout.size > 1 else None) for name, layout in LAYOUTS.items()]
 every_config = pytest.mark.parametrize("config", CONFIGS, ids=LAYOUTS)
-
-
-def pools(config: RunConfig) -> dict[str, ImagePool]:
-    return {domain: ImagePool(config.loss.pool) for domain in "ab"}
 
 
 @every_config
@@ -29,7 +24,7 @@ def test_every_alpha_and_weight_of_a_phases_networks_has_a_gradient_and_nothing_
     config = config.model_copy(update={"nets": config.nets.model_copy(update={"mixing": mixing})})
     gan, random = small_gan(config), torch.Generator().manual_seed(0)
     learned: list[str] = []
-    for phase in build_phases(gan, pools(config), config):
+    for phase in build_phases(gan, open_pools(config), config):
         gan.zero_grad()
         phase.freeze_others(gan)
         for name in NETWORKS:
@@ -48,7 +43,7 @@ def test_every_alpha_and_weight_of_a_phases_networks_has_a_gradient_and_nothing_
 @every_config
 def test_every_parameter_has_one_optimiser(config: RunConfig) -> None:
     gan = small_gan(config)
-    phases = build_phases(gan, pools(config), config)
+    phases = build_phases(gan, open_pools(config), config)
     for phase in phases:
         theirs = {id(parameter) for name in phase.networks for parameter in gan.network(name).parameters()}
         assert {id(parameter) for parameter in parameters(phase)} == theirs
@@ -66,7 +61,7 @@ def test_alphas_and_weights_share_one_adam_and_alphas_may_have_a_rate_of_their_o
     config = small_config("framed", SearchConfig(alpha_lr=alpha_lr))
     gan = small_gan(config)
     alphas = {id(mixed.alpha) for mixed in mixtures(gan)}
-    for phase in build_phases(gan, pools(config), config):
+    for phase in build_phases(gan, open_pools(config), config):
         for group in phase.optimizer.param_groups:
             are_alphas = {id(parameter) in alphas for parameter in group["params"]}
             assert len(are_alphas) == 1

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.linalg import sqrtm
 
 from ganas.metrics.distances import Features, fit, frechet, inception_score, kernel, monge, precision_recall
 
@@ -25,13 +26,6 @@ def random_covariance(dimension: int, generator: np.random.Generator) -> Feature
     return factor @ factor.T / dimension
 
 
-def square_root(matrix: Features) -> Features:
-    """Of a symmetric positive matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    root: Features = (vectors * np.sqrt(values)) @ vectors.T
-    return root
-
-
 def test_frechet_of_one_dimension_is_the_difference_of_means_and_deviations_squared() -> None:
     generator = np.random.default_rng(0)
     # One dimension twice, as NumPy's covariance of a single column is no matrix.
@@ -46,21 +40,10 @@ def test_frechet_of_gaussians_that_do_not_commute() -> None:
     shift = generator.standard_normal(6)
     real = gaussian_features(60, np.zeros(6), one, generator)
     fake = gaussian_features(40, shift, other, generator)
-    root = square_root(one)
-    expected = shift @ shift + np.trace(one) + np.trace(other) - 2 * np.trace(square_root(root @ other @ root))
+    root = sqrtm(one)
+    expected = shift @ shift + np.trace(one) + np.trace(other) - 2 * np.trace(sqrtm(root @ other @ root))
     assert frechet(real, fake) == pytest.approx(expected, rel=1e-9)
     assert frechet(fake, real) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("counts", [(20, 30), (40, 50)])  # fewer and more than dimensions
-def test_frechet_agrees_with_torch_fidelity(counts: tuple[int, int]) -> None:
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
-
-    generator = np.random.default_rng(10)
-    real, fake = (generator.standard_normal((count, 64)) @ random_covariance(64, generator) for count in counts)
-    statistics = (fid_features_to_statistics(torch.from_numpy(features)) for features in (real, fake))
-    theirs = fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
-    assert frechet(real, fake) == pytest.approx(theirs, rel=1e-6)
 
 
 @pytest.mark.parametrize("count", [200, 20])  # more and fewer than dimensions
@@ -69,7 +52,7 @@ def test_frechet_of_a_set_and_itself_is_zero(count: int) -> None:
     assert frechet(features, features) == pytest.approx(0, abs=1e-6)
 
 
-def test_frechet_of_singular_covariances_ignores_the_directions_in_which_nothing_happens() -> None:
+def test_frechet_ignores_directions_without_variance() -> None:
     generator = np.random.default_rng(3)
     real, fake = generator.standard_normal((10, 4)), generator.standard_normal((12, 4)) + 1
     rotation, _ = np.linalg.qr(generator.standard_normal((64, 64)))
@@ -92,16 +75,6 @@ def test_kernel_is_its_definition() -> None:
     assert kernel(real, fake)[0] == pytest.approx(expected, rel=1e-12)
 
 
-def test_kernel_agrees_with_torch_fidelity() -> None:
-    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
-
-    generator = np.random.default_rng(5)
-    real, fake = generator.standard_normal((40, 16)), generator.standard_normal((40, 16)) + 0.3
-    settings = {"kid_subsets": 1, "kid_subset_size": 40, "verbose": False}
-    theirs = kid_features_to_metric(torch.from_numpy(real), torch.from_numpy(fake), **settings)
-    assert kernel(real, fake)[0] == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=1e-12)
-
-
 def test_kernel_is_unbiased_over_random_halves() -> None:
     generator = np.random.default_rng(6)
     features = generator.standard_normal((80, 16))
@@ -110,16 +83,18 @@ def test_kernel_is_unbiased_over_random_halves() -> None:
     assert abs(means.mean()) < 4 * means.std() / np.sqrt(len(means))
 
 
-def test_kernel_of_subsets_estimates_what_whole_sets_do() -> None:
+def test_kernel_of_subsets_estimates_what_whole_sets_do(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(7)
     real, fake = generator.standard_normal((300, 8)), generator.standard_normal((300, 8)) + 0.5
-    whole, part = kernel(real, fake), kernel(real, fake, subset_size=100, subsets=50)
+    whole = kernel(real, fake)
+    monkeypatch.setattr("ganas.metrics.distances.KERNEL_SUBSET_SIZE", 100)
+    part = kernel(real, fake)
     assert part[0] == pytest.approx(whole[0], rel=0.1)
     # The standard error is that of the sets, however large the subsets are through which it is seen.
     assert part[1] == pytest.approx(whole[1], rel=0.1)
 
 
-def test_the_standard_error_of_kernel_is_how_much_it_varies_from_draw_to_draw() -> None:
+def test_the_standard_error_of_kernel_is_its_spread_over_samples() -> None:
     generator = np.random.default_rng(8)
     draws = np.array(
         [kernel(generator.standard_normal((60, 8)), generator.standard_normal((60, 8)) + 0.6) for _ in range(300)]
@@ -133,13 +108,6 @@ def test_kernel_of_sets_of_different_size_repeats_with_its_seed() -> None:
     real, fake = generator.standard_normal((90, 8)), generator.standard_normal((30, 8))
     assert kernel(real, fake, seed=1) == kernel(real, fake, seed=1)
     assert kernel(real, fake, seed=1) != kernel(real, fake, seed=2)
-
-
-@pytest.mark.parametrize("size", [0, 1, 31])
-def test_kernel_refuses_subsets_that_cannot_be_drawn(size: int) -> None:
-    features = np.zeros((30, 4))
-    with pytest.raises(ValueError, match=f"from 2 to 30, got {size}"):
-        kernel(features, features, subset_size=size)
 
 
 # Precision and recall
@@ -199,7 +167,7 @@ def test_the_inception_score_is_torch_fidelitys() -> None:
     assert inception_score(logits, seed=4) == tuple(expected.values())
 
 
-def test_what_was_fitted_before_changes_nothing() -> None:
+def test_a_fitted_gaussian_changes_nothing() -> None:
     generator = np.random.default_rng(30)
     for counts in ((20, 30), (80, 90)):  # fewer and more than dimensions
         real, fake = (generator.standard_normal((count, 64)) for count in counts)

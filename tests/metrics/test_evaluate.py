@@ -1,4 +1,4 @@
-"""Measurements: keys, protocol and warnings; and that they notice what a person would."""
+"""Measurements have keys, a protocol and warnings, and notice what a person would."""
 
 import json
 from hashlib import sha256
@@ -17,8 +17,9 @@ from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
 from ganas.growing.config import ScoreConfig
 from ganas.metrics.distances import frechet, kernel
-from ganas.metrics.evaluate import ImageSet, Reference, evaluate, fid, possible_metrics
-from ganas.metrics.features import Activations, PreprocessingName, load_features
+from ganas.metrics.evaluate import ImageSet, Reference, fid, possible_metrics
+from ganas.metrics.features import Activations, load_features
+from ganas.metrics.features.preprocessing import PreprocessingName
 from ganas.metrics.measurement import METRICS, Measurement, Metric, Summary, metric_of, summarize
 from ganas.metrics.sliced import sliced_wasserstein
 from noise_images import ListSource, noise
@@ -32,12 +33,11 @@ class Pixels:
     name: str = "pixels"
     preprocessing: PreprocessingName = "clean"
     size, dimension, digest = 4, 48, "abc"
-    classes: int | None = None
     classifier_digest: str | None = None
     device = "cpu"
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def __init__(self, classes: int | None = None) -> None:
+        self.seen, self.classes = 0, classes
 
     def __call__(self, images: Tensor) -> Activations:
         self.seen += len(images)
@@ -48,12 +48,8 @@ class Pixels:
 ALL = ["fid", "kid", "pr", "swd"]
 
 
-def random_images(count: int, side: int, seed: int) -> Tensor:
-    return noise(count, side, side, seed)
-
-
 def by_content(images: Tensor) -> Tensor:
-    """In the order of their bytes' digests, whatever order they came in."""
+    """Sort images by the digest of their bytes."""
     return images[sorted(range(len(images)), key=lambda index: sha256(images[index].numpy()).digest())]
 
 
@@ -71,15 +67,15 @@ def test_a_new_metric_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(METRICS, "brightness", Metric(f"{__name__}:brightness", "nothing", distance=True))
     assert {MetricsConfig(select="brightness").select, ScoreConfig(select="brightness").select} == {"brightness"}
     dark, bright = torch.full((3, 3, 4, 4), 10, dtype=torch.uint8), torch.full((2, 3, 4, 4), 30, dtype=torch.uint8)
-    assert evaluate(dark, bright, metrics=["brightness"], features=None).scores == {"brightness@pixels": 20}
+    assert Reference(dark, ["brightness"], None).measure(bright).scores == {"brightness@pixels": 20}
     measured = Reference(dark, ["brightness"], None).measure(bright, bootstrap=2)
     assert measured.intervals == {"brightness@pixels": (20, 20)}
     assert "brightness" in possible_metrics(None)
 
 
 def test_scores_are_those_of_the_distances_under_keys_that_say_the_protocol() -> None:
-    real, fake = random_images(60, 4, 0), random_images(50, 4, 1)
-    measurement = evaluate(real, fake, metrics=["fid", "kid"], features=Pixels(), seed=3)
+    real, fake = noise(60, 4, 4, 0), noise(50, 4, 4, 1)
+    measurement = Reference(real, ["fid", "kid"], Pixels(), seed=3).measure(fake)
     x, y = (images.flatten(1).double().numpy() / 255 for images in (real, fake))
     x, y = (side[np.lexsort(side.T[::-1])] for side in (x, y))  # the order that draws start from
     mean, standard_error = kernel(x, y, seed=3)
@@ -94,8 +90,8 @@ def test_scores_are_those_of_the_distances_under_keys_that_say_the_protocol() ->
 
 
 def test_swd_needs_no_network() -> None:
-    real, fake = random_images(8, 32, 0), random_images(8, 32, 1)
-    measurement = evaluate(real, fake, metrics=["swd"], features=None)
+    real, fake = noise(8, 32, 32, 0), noise(8, 32, 32, 1)
+    measurement = Reference(real, ["swd"], None).measure(fake)
     levels = sliced_wasserstein(by_content(real), by_content(fake))
     assert measurement.scores == {"swd@laplacian-clean-32": levels.pop("mean")}
     assert measurement.protocol["swd_levels"] == levels
@@ -103,49 +99,47 @@ def test_swd_needs_no_network() -> None:
 
 
 @pytest.mark.parametrize("real, fake, size", [(40, 70, 32), (64, 16, 16), (9, 64, 8), (600, 520, 256)])
-def test_swd_shrinks_both_sides_to_the_largest_power_of_two_that_enlarges_none(real: int, fake: int, size: int) -> None:
-    measurement = evaluate(random_images(2, real, 0), random_images(2, fake, 1), metrics=["swd"], features=None)
+def test_swd_downsamples_both_sides_to_the_largest_possible_power_of_two(real: int, fake: int, size: int) -> None:
+    measurement = Reference(noise(2, real, real, 0), ["swd"], None).measure(noise(2, fake, fake, 1))
     assert list(measurement.scores) == [f"swd@laplacian-clean-{size}"]
 
 
-def test_swd_draws_from_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swd_samples_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.metrics.evaluate.SWD_MAX_IMAGES", 6)
-    images = random_images(10, 8, 0)
-    measurement = evaluate(images, images, metrics=["swd"], features=None)
+    images = noise(10, 8, 8, 0)
+    measurement = Reference(images, ["swd"], None).measure(images)
     assert measurement.protocol["swd_images"] == 6
     assert measurement.scores == {"swd@laplacian-clean-8": 0.0}
 
 
 def test_sources_and_tensors_score_alike() -> None:
-    real, fake = random_images(20, 16, 0), random_images(12, 16, 1)
-    tensors = evaluate(real, fake, metrics=ALL, features=Pixels())
-    sources = evaluate(as_source(real), as_source(fake), metrics=ALL, features=Pixels())
+    real, fake = noise(20, 16, 16, 0), noise(12, 16, 16, 1)
+    tensors = Reference(real, ALL, Pixels()).measure(fake)
+    sources = Reference(as_source(real), ALL, Pixels()).measure(as_source(fake))
     assert sources.scores == tensors.scores
     assert sources.warnings == tensors.warnings
 
 
-def test_every_image_goes_through_the_network_once_for_all_metrics_and_the_real_ones_once_for_all_measurements() -> (
-    None
-):
+def test_every_image_goes_through_the_network_once() -> None:
     network = Pixels()
-    real, fake = random_images(20, 16, 0), random_images(12, 16, 1)
+    real, fake = noise(20, 16, 16, 0), noise(12, 16, 16, 1)
     reference = Reference(real, ALL, network)
     assert network.seen == 20
     first, second = reference.measure(fake), reference.measure(fake)
     assert network.seen == 20 + 2 * 12
-    assert first.scores == second.scores == evaluate(real, fake, metrics=ALL, features=Pixels()).scores
+    assert first.scores == second.scores == Reference(real, ALL, Pixels()).measure(fake).scores
 
 
 def test_one_reference_measures_fakes_of_different_sizes() -> None:
-    reference = Reference(random_images(6, 64, 0), ["swd"], None)
-    scores = [reference.measure(random_images(6, side, 1)).scores for side in (16, 64, 16)]
+    reference = Reference(noise(6, 64, 64, 0), ["swd"], None)
+    scores = [reference.measure(noise(6, side, side, 1)).scores for side in (16, 64, 16)]
     assert [list(score) for score in scores] == [[f"swd@laplacian-clean-{side}"] for side in (16, 64, 16)]
     assert scores[0] == scores[2]
 
 
-def test_the_protocol_says_what_the_keys_cannot() -> None:
+def test_the_protocol_holds_what_the_keys_do_not() -> None:
     real = ListSource([Image.new("RGB", size) for size in ((40, 30), (20, 50), (33, 33))])
-    protocol = evaluate(real, random_images(60, 16, 0), metrics=["kid", "swd"], features=Pixels(), seed=5).protocol
+    protocol = Reference(real, ["kid", "swd"], Pixels(), seed=5).measure(noise(60, 16, 16, 0)).protocol
     assert {key: protocol[key] for key in ("real_images", "fake_images", "real_pixels", "fake_pixels", "seed")} == {
         "real_images": 3,
         "fake_images": 60,
@@ -160,31 +154,31 @@ def test_the_protocol_says_what_the_keys_cannot() -> None:
     assert json.loads(json.dumps(protocol)) == protocol
 
 
-def test_a_network_that_no_metric_uses_is_neither_run_nor_named() -> None:
+def test_an_unused_network_is_neither_run_nor_named() -> None:
     network = Pixels()
-    images = random_images(4, 8, 0)
-    assert evaluate(images, images, metrics=["swd"], features=network).protocol["network_digest"] is None
+    images = noise(4, 8, 8, 0)
+    assert Reference(images, ["swd"], network).measure(images).protocol["network_digest"] is None
     assert network.seen == 0
 
 
 def test_fid_of_fewer_images_than_dimensions_is_flagged() -> None:
-    few, many = random_images(48, 4, 0), random_images(49, 4, 1)
+    few, many = noise(48, 4, 4, 0), noise(49, 4, 4, 1)
     warning = "fid: 48 images in a 48-dimensional feature space: biased upward, read kid beside it"
-    assert evaluate(many, few, metrics=["fid"], features=Pixels()).warnings == (warning,)
-    assert evaluate(few, many, metrics=["fid"], features=Pixels()).warnings == (warning,)
-    assert evaluate(many, many, metrics=["fid"], features=Pixels()).warnings == ()
-    assert evaluate(few, few, metrics=["kid"], features=Pixels()).warnings == ()
+    assert Reference(many, ["fid"], Pixels()).measure(few).warnings == (warning,)
+    assert Reference(few, ["fid"], Pixels()).measure(many).warnings == (warning,)
+    assert Reference(many, ["fid"], Pixels()).measure(many).warnings == ()
+    assert Reference(few, ["kid"], Pixels()).measure(few).warnings == ()
 
 
-def test_enlarging_one_side_only_is_flagged_with_the_way_out() -> None:
+def test_upsampling_one_side_only_is_flagged_with_the_way_out() -> None:
     network = Pixels()
     network.size, network.dimension = 32, 3 * 32 * 32
-    large, small = random_images(4, 40, 0), random_images(4, 16, 1)
-    (warning,) = evaluate(large, small, metrics=["kid"], features=network).warnings
+    large, small = noise(4, 40, 40, 0), noise(4, 16, 16, 1)
+    (warning,) = Reference(large, ["kid"], network).measure(small).warnings
     assert warning.startswith("fake images of 16 px are upsampled to 32 px")
     assert warning.endswith("downsample the real ones to 16 px first")
-    assert evaluate(large, random_images(4, 64, 1), metrics=["kid"], features=network).warnings == ()
-    assert evaluate(small, small, metrics=["kid"], features=network).warnings == ()
+    assert Reference(large, ["kid"], network).measure(noise(4, 64, 64, 1)).warnings == ()
+    assert Reference(small, ["kid"], network).measure(small).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -195,32 +189,26 @@ def test_enlarging_one_side_only_is_flagged_with_the_way_out() -> None:
         ([], "no metric given: choose from fid, kid, pr, is, swd"),
     ],
 )
-def test_metrics_that_cannot_be_had(metrics: list[str], message: str) -> None:
-    images = random_images(2, 8, 0)
+def test_unavailable_metrics_are_refused(metrics: list[str], message: str) -> None:
+    images = noise(2, 8, 8, 0)
     with pytest.raises(ConfigError, match=f"^{message}$"):
-        evaluate(images, images, metrics=metrics, features=None)
+        Reference(images, metrics, None).measure(images)
 
 
-def test_a_metric_asked_for_twice_is_measured_once() -> None:
-    images = random_images(4, 4, 0)
-    once, twice = (evaluate(images, images, metrics=["fid"] * times, features=Pixels()) for times in (1, 2))
+def test_a_repeated_metric_is_measured_once() -> None:
+    images = noise(4, 4, 4, 0)
+    once, twice = (Reference(images, ["fid"] * times, Pixels()).measure(images) for times in (1, 2))
     assert (twice.scores, twice.warnings) == (once.scores, once.warnings)
     assert len(once.warnings) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images(count: int) -> None:
-    enough, few = random_images(4, 8, 0), random_images(count, 8, 0)
+    enough, few = noise(4, 8, 8, 0), noise(count, 8, 8, 0)
     with pytest.raises(DataError, match=f"^{count} real image.*two"):
-        evaluate(few, enough, metrics=["swd"], features=None)
+        Reference(few, ["swd"], None).measure(enough)
     with pytest.raises(DataError, match=f"^{count} fake image.*two"):
-        evaluate(enough, few, metrics=["swd"], features=None)
-
-
-def test_images_too_small_for_swd() -> None:
-    images = random_images(4, 7, 0)
-    with pytest.raises(DataError, match="swd needs images of 8 px and more, got one of 7 px"):
-        evaluate(images, images, metrics=["swd"], features=None)
+        Reference(enough, ["swd"], None).measure(few)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the weights and photographs of ../shared")
@@ -250,76 +238,50 @@ def test_blurred_photographs_are_further_from_photographs_by_every_metric() -> N
 
 @pytest.mark.parametrize("metric", [*ALL, "is"])
 def test_scores_do_not_depend_on_order_batches_or_threads(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Pixels()
-    network.classes = 5
-    real, fake = random_images(40, 16, 0), random_images(30, 16, 1)
-    expected = evaluate(real, fake, metrics=[metric], features=network).scores
-    shuffled = evaluate(real.flip(0), fake.roll(7, 0), metrics=[metric], features=network).scores
+    network = Pixels(classes=5)
+    real, fake = noise(40, 16, 16, 0), noise(30, 16, 16, 1)
+    expected = Reference(real, [metric], network).measure(fake).scores
+    shuffled = Reference(real.flip(0), [metric], network).measure(fake.roll(7, 0)).scores
     monkeypatch.setattr("ganas.metrics.evaluate.BATCH", 7)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        batched = evaluate(real, fake, metrics=[metric], features=network).scores
+        batched = Reference(real, [metric], network).measure(fake).scores
     finally:
         torch.set_num_threads(threads)
     assert shuffled == pytest.approx(expected, rel=1e-12) and batched == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("metric", ["fid", "swd"])
-def test_identical_sets_are_no_distance_apart(metric: str) -> None:
-    images = random_images(60, 16, 0)
-    (score,) = evaluate(images, images, metrics=[metric], features=Pixels()).scores.values()
-    assert score == pytest.approx(0, abs=1e-6)
+# Subsets, intervals, repeats
 
 
-def test_kid_of_random_halves_of_one_set_is_zero_on_the_average() -> None:
-    images, generator = random_images(80, 4, 0), torch.Generator().manual_seed(0)
-    scores = []
-    for _ in range(60):
-        order = torch.randperm(80, generator=generator)
-        measured = evaluate(images[order[:40]], images[order[40:]], metrics=["kid"], features=Pixels())
-        scores.append(measured.scores["kid@pixels-clean-4"])
-    summary = Summary.of(scores)
-    assert abs(summary.mean) < 3 * summary.standard_error and summary.standard_error > 0
-
-
-# Few of them, intervals, repeats
-
-
-def test_a_number_of_fakes_is_drawn_and_told() -> None:
-    fake = random_images(30, 8, 1)
-    measured = Reference(random_images(30, 8, 0), ["kid"], Pixels()).measure(fake, count=12)
+def test_a_subset_of_the_fakes_is_named_by_the_key() -> None:
+    fake = noise(30, 8, 8, 1)
+    measured = Reference(noise(30, 8, 8, 0), ["kid"], Pixels()).measure(fake, count=12)
     assert set(measured.scores) == {"kid12@pixels-clean-4", "kid_stderr12@pixels-clean-4"}
     assert measured.protocol["fake_images"] == 12
-    assert measured.scores == Reference(random_images(30, 8, 0), ["kid"], Pixels()).measure(fake, count=12).scores
+    assert measured.scores == Reference(noise(30, 8, 8, 0), ["kid"], Pixels()).measure(fake, count=12).scores
     with pytest.raises(DataError, match="cannot sample 31 of 30 images: give a number from 2 to 30"):
         Reference(fake, ["kid"], Pixels()).measure(fake, count=31)
 
 
-@pytest.mark.parametrize(
-    "key, metric",
-    [
-        ("fid@inception-clean-299", "fid"),
-        ("fid10k@inception-clean-299", "fid"),
-        ("kid_stderr12@x-clean-1", "kid_stderr"),
-    ],
-)
-def test_a_key_says_its_metric(key: str, metric: str) -> None:
-    assert metric_of(key) == metric
+def test_the_metric_of_a_key() -> None:
+    keys = {"fid@inception-clean-299": "fid", "fid10k@x-clean-299": "fid", "kid_stderr12@x-clean-1": "kid_stderr"}
+    assert {key: metric_of(key) for key in keys} == keys
 
 
-def test_thousands_are_written_as_papers_write_them() -> None:
+def test_thousands_are_abbreviated_in_keys() -> None:
     images = torch.zeros(2000, 3, 1, 1, dtype=torch.uint8)
     (key,) = (key for key in Reference(images, ["fid"], Pixels()).measure(images, count=2000).scores)
     assert key == "fid2k@pixels-clean-4"
 
 
-def test_bootstrap_intervals_are_as_wide_as_other_draws_of_images_would_scatter() -> None:
+def test_bootstrap_intervals_cover_other_samples() -> None:
     """Of fakes that differ from the real ones; the truth is the mean over many draws, as KID has no bias."""
     intervals, scores = [], []
     for trial in range(60):
-        real, fake = random_images(60, 4, 2 * trial), random_images(60, 4, 2 * trial + 1) // 2
-        measured = evaluate(real, fake, metrics=["kid"], features=Pixels(), bootstrap=30)
+        real, fake = noise(60, 4, 4, 2 * trial), noise(60, 4, 4, 2 * trial + 1) // 2
+        measured = Reference(real, ["kid"], Pixels()).measure(fake, bootstrap=30)
         intervals += measured.intervals.values()
         scores.append(measured.scores["kid@pixels-clean-4"])
     assert measured.protocol["bootstrap"] == 30
@@ -329,27 +291,26 @@ def test_bootstrap_intervals_are_as_wide_as_other_draws_of_images_would_scatter(
 
 
 def test_a_resample_is_measured_by_its_own_gaussian() -> None:
-    real, fake = (ImageSet(random_images(60, 4, seed), "real", Pixels()) for seed in (0, 1))
-    assert real.gaussian, "fitted before, and not to be taken for the resample's"
+    real, fake = (ImageSet(noise(60, 4, 4, seed), "real", Pixels()) for seed in (0, 1))
+    assert real.gaussian, "fitted before, and must not serve the resample"
     drawn = real.resample(np.random.default_rng(0))
     expected = frechet(drawn.features, fake.features)
     assert fid(drawn, fake, 0).scores["fid@pixels-clean-4"] == expected
     assert expected != pytest.approx(frechet(real.features, fake.features), rel=1e-3)
 
 
-def test_every_metric_has_an_interval_and_nothing_goes_through_the_network_again() -> None:
-    network = Pixels()
-    network.classes = 5
-    real, fake = random_images(20, 16, 0), random_images(12, 16, 1)
-    measured = evaluate(real, fake, metrics=[*ALL, "is"], features=network, bootstrap=5)
+def test_every_metric_has_an_interval_without_another_forward_pass() -> None:
+    network = Pixels(classes=5)
+    real, fake = noise(20, 16, 16, 0), noise(12, 16, 16, 1)
+    measured = Reference(real, [*ALL, "is"], network).measure(fake, bootstrap=5)
     assert network.seen == 32
     metrics = {metric_of(key) for key in measured.intervals}
     assert metrics == {"fid", "kid", "precision", "recall", "is", "swd"}
 
 
 def test_repeats_have_a_mean_a_range_and_a_standard_error() -> None:
-    reference = Reference(random_images(20, 8, 0), ["kid"], Pixels())
-    measured = [reference.measure(random_images(15, 8, seed)) for seed in (1, 2, 3)]
+    reference = Reference(noise(20, 8, 8, 0), ["kid"], Pixels())
+    measured = [reference.measure(noise(15, 8, 8, seed)) for seed in (1, 2, 3)]
     values = [one.scores["kid@pixels-clean-4"] for one in measured]
     (summary,) = summarize(measured).values()
     assert (summary.mean, summary.low, summary.high) == (pytest.approx(np.mean(values)), min(values), max(values))
@@ -357,8 +318,8 @@ def test_repeats_have_a_mean_a_range_and_a_standard_error() -> None:
     assert np.isnan(Summary.of([1.0]).standard_error)
 
 
-def test_scores_of_different_protocols_are_not_put_side_by_side() -> None:
-    real, fake, network = random_images(20, 8, 0), random_images(15, 8, 1), Pixels()
+def test_scores_of_different_protocols_are_not_compared() -> None:
+    real, fake, network = noise(20, 8, 8, 0), noise(15, 8, 8, 1), Pixels()
     measured = Reference(real, ["kid"], network).measure(fake)
     other_network = Pixels()
     other_network.digest = "other"
@@ -375,29 +336,35 @@ def test_scores_of_different_protocols_are_not_put_side_by_side() -> None:
             summarize([measured, measured, other])
 
 
-# What cannot be had
+# Refused metrics and warnings
 
 
 def test_is_needs_a_classifier() -> None:
-    images = random_images(4, 8, 0)
+    images = noise(4, 8, 8, 0)
     with pytest.raises(ConfigError, match="is needs a classifier, and the weights of pixels have none"):
-        evaluate(images, images, metrics=["is"], features=Pixels())
+        Reference(images, ["is"], Pixels()).measure(images)
     assert possible_metrics(None) == ["swd"]
     assert possible_metrics(Pixels()) == ["fid", "kid", "pr", "swd"]
 
 
-def test_pr_needs_more_than_three_images() -> None:
-    with pytest.raises(DataError, match="pr needs at least 4 fake images, got 3: leave pr out"):
-        evaluate(random_images(9, 8, 0), random_images(3, 8, 1), metrics=["pr"], features=Pixels())
+@pytest.mark.parametrize(
+    "metric, real, fake, message",
+    [
+        ("pr", noise(9, 8, 8), noise(3, 8, 8), "pr needs at least 4 fake images, got 3: leave pr out"),
+        ("swd", noise(4, 7, 7), noise(4, 7, 7), "swd needs images of 8 px and more, got one of 7 px"),
+    ],
+)
+def test_images_too_few_or_too_small_for_a_metric(metric: str, real: Tensor, fake: Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Reference(real, [metric], Pixels()).measure(fake)
 
 
 def test_is_of_few_images_is_flagged() -> None:
-    network = Pixels()
-    network.classes = 5
-    images = random_images(49, 4, 0)
-    measured = evaluate(images, images, metrics=["is"], features=network)
+    network = Pixels(classes=5)
+    images = noise(49, 4, 4, 0)
+    measured = Reference(images, ["is"], network).measure(images)
     assert measured.warnings == ("is: 4 images a split for 5 classes: biased downward",)
-    assert evaluate(images, random_images(50, 4, 0), metrics=["is"], features=network).warnings == ()
+    assert Reference(images, ["is"], network).measure(noise(50, 4, 4, 0)).warnings == ()
 
 
 def test_swd_of_photographs_grows_with_noise_blur_and_compression(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Feature networks: the right numbers out of them, and one line about what is wrong with a file."""
+"""Feature networks return the right numbers, and errors name what is wrong with a file."""
 
 import re
 import subprocess
@@ -14,16 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganas.errors import FeatureError
-from ganas.metrics.features import Activations, FeatureNetwork, PreprocessingName, clean_resize, extract, load_features
+from ganas.metrics.features import Activations, extract, load_features
+from ganas.metrics.features.preprocessing import PreprocessingName, clean_resize
 from noise_images import ListSource, noise
 
 
-def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    return noise(count, height, width, seed)
-
-
 class ChannelMeans:
-    """A feature network that can be checked by eye."""
+    """A feature network whose features are the mean colors of an image."""
 
     name: str = "means"
     preprocessing: PreprocessingName = "clean"
@@ -38,7 +35,7 @@ class ChannelMeans:
 
 @pytest.fixture(scope="module")
 def squeezenet_weights() -> dict[str, Tensor]:
-    """A whole torchvision network, randomly initialised."""
+    """A whole torchvision network, randomly initialized."""
     from torchvision.models import squeezenet1_1
 
     with torch.random.fork_rng():
@@ -54,39 +51,38 @@ def squeezenet_file(squeezenet_weights: dict[str, Tensor], tmp_path_factory: pyt
     return path
 
 
+def refusal(spec: str) -> str:
+    """The one-line message of the error that loading a network ends in."""
+    with pytest.raises(FeatureError) as caught:
+        load_features(spec)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
 # Resizing
 
 
-def test_clean_resize_takes_arrays_and_images_alike() -> None:
-    array = random_images(1, 40, 50)[0].numpy()
-    image = Image.fromarray(array.transpose(1, 2, 0))
-    resized = clean_resize(array, 24)
-    assert resized.shape == (3, 24, 24)
-    assert resized.dtype == np.float32
-    np.testing.assert_array_equal(clean_resize(image, 24), resized)
-
-
 def test_clean_resize_averages_what_it_shrinks_and_does_not_round() -> None:
-    stripes = np.zeros((3, 64, 64), np.uint8)
-    stripes[:, :, ::2] = 255
-    shrunk = clean_resize(stripes, 8)  # a filter of fixed width would alias to black or white
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    shrunk = clean_resize(Image.fromarray(stripes), 8)  # a filter of fixed width would alias to black or white
     np.testing.assert_allclose(shrunk, 127.5, atol=6)
     assert (shrunk != shrunk.round()).any()
 
 
 def test_clean_resize_clips_the_overshoot_of_bicubic_filters() -> None:
-    edge = np.zeros((3, 8, 8), np.uint8)
-    edge[..., 4:] = 255
-    enlarged = clean_resize(edge, 64)
+    edge = np.zeros((8, 8, 3), np.uint8)
+    edge[:, 4:] = 255
+    enlarged = clean_resize(Image.fromarray(edge), 64)
     assert (enlarged.min(), enlarged.max()) == (0, 255)
 
 
 @pytest.mark.parametrize("size", [37, 150])
 def test_clean_resize_agrees_with_clean_fid(size: int) -> None:
     resize = pytest.importorskip("cleanfid.resize", reason="clean-fid is a peer that only developers install")
-    array = random_images(1, 60, 80)[0].numpy()
-    theirs = resize.make_resizer("PIL", False, "bicubic", (size, size))(array.transpose(1, 2, 0))
-    np.testing.assert_allclose(clean_resize(array, size), theirs.transpose(2, 0, 1), atol=1e-4)
+    array = noise(1, 60, 80)[0].permute(1, 2, 0).numpy()
+    theirs = resize.make_resizer("PIL", False, "bicubic", (size, size))(array)
+    np.testing.assert_allclose(clean_resize(Image.fromarray(array), size), theirs.transpose(2, 0, 1), atol=1e-4)
 
 
 # Extracting
@@ -134,7 +130,7 @@ def test_squeezenet_is_torchvisions_on_normalized_images(
 
     network = load_features(f"squeezenet:{squeezenet_file}")
     assert (network.name, network.preprocessing, network.size, network.dimension) == ("squeezenet", "clean", 128, 512)
-    images = random_images(3, 128, 128).float()
+    images = noise(3, 128, 128).float()
     reference = squeezenet1_1().eval()
     reference.load_state_dict(squeezenet_weights)
     with torch.no_grad():
@@ -145,11 +141,9 @@ def test_squeezenet_is_torchvisions_on_normalized_images(
 
 
 def test_features_do_not_depend_on_the_batch(squeezenet_file: Path) -> None:
-    network = load_features(f"squeezenet:{squeezenet_file}")
-    images = random_images(7, 40, 40)
-    np.testing.assert_allclose(
-        extract(network, images, batch=1).features, extract(network, images, batch=5).features, rtol=1e-4, atol=1e-5
-    )
+    network, images = load_features(f"squeezenet:{squeezenet_file}"), noise(7, 40, 40)
+    singly, together = (extract(network, images, batch=batch).features for batch in (1, 5))
+    np.testing.assert_allclose(singly, together, rtol=1e-4, atol=1e-5)
 
 
 def test_squeezenet_from_the_whole_networks_pth_is_the_same_network(
@@ -157,24 +151,22 @@ def test_squeezenet_from_the_whole_networks_pth_is_the_same_network(
 ) -> None:
     torch.save(squeezenet_weights, tmp_path / "whole.pth")
     whole, part = load_features(f"squeezenet:{tmp_path / 'whole.pth'}"), load_features(f"squeezenet:{squeezenet_file}")
-    images = random_images(2, 128, 128).float()
+    images = noise(2, 128, 128).float()
     assert torch.equal(whole(images).features, part(images).features)
     assert whole.digest == part.digest
 
 
-def test_the_digest_tells_weights_apart(squeezenet_file: Path, tmp_path: Path) -> None:
+def test_other_weights_have_another_digest(squeezenet_file: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     weights = load_file(squeezenet_file)
     weights["0.bias"][0] += 1e-3
     save_file(weights, tmp_path / "other.safetensors")
-    assert (
-        load_features(f"squeezenet:{tmp_path / 'other.safetensors'}").digest
-        != load_features(f"squeezenet:{squeezenet_file}").digest
-    )
+    files = (squeezenet_file, tmp_path / "other.safetensors")
+    assert len({load_features(f"squeezenet:{file}").digest for file in files}) == 2
 
 
-def test_loading_does_not_move_the_random_numbers_of_training(squeezenet_file: Path) -> None:
+def test_loading_does_not_change_the_random_state(squeezenet_file: Path) -> None:
     state = torch.random.get_rng_state()
     load_features(f"squeezenet:{squeezenet_file}")
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -182,7 +174,7 @@ def test_loading_does_not_move_the_random_numbers_of_training(squeezenet_file: P
 
 def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None:
     network = load_features(f"squeezenet:{squeezenet_file}")
-    images = random_images(2, 128, 128).float()
+    images = noise(2, 128, 128).float()
     expected = network(images).features
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(network(images).features, expected)
@@ -193,9 +185,7 @@ def test_features_ignore_the_autocast_of_training(squeezenet_file: Path) -> None
 
 @pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "densenet121"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_classifier_gives_what_its_last_layer_is_given_and_what_it_makes_of_it(
-    name: str, suffix: str, tmp_path: Path
-) -> None:
+def test_a_classifier_gives_the_input_and_the_output_of_its_last_layer(name: str, suffix: str, tmp_path: Path) -> None:
     from torchvision.models import get_model
 
     with torch.random.fork_rng():
@@ -207,7 +197,7 @@ def test_a_classifier_gives_what_its_last_layer_is_given_and_what_it_makes_of_it
         weights = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): v for key, v in weights.items()}
     (save_file if suffix == ".safetensors" else torch.save)(weights, path)
     network = load_features(f"{name}-clean-64:{path}")
-    images = random_images(2, 64, 64).float()
+    images = noise(2, 64, 64).float()
     given: list[Tensor] = []
     last = [module for module in reference.modules() if isinstance(module, torch.nn.Linear)][-1]
     last.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
@@ -229,7 +219,7 @@ def test_squeezenet_has_logits_where_its_file_has_the_classifier(
     assert load_features(f"squeezenet1_1:{tmp_path / 'whole.safetensors'}").size == 224
 
 
-# What can be wrong with a specification or a file
+# Errors in a specification or a file
 
 
 @pytest.mark.parametrize(
@@ -238,41 +228,25 @@ def test_squeezenet_has_logits_where_its_file_has_the_classifier(
         ("vgg", "unknown feature network 'vgg': give inception, squeezenet, or a classifier of torchvision"),
         ("", "cannot read the feature network ''"),
         ("inception-clean-299-1", "cannot read the feature network"),
-        ("inception-dirty", r"give NETWORK\[-clean\|-legacy\[-SIZE\]\]\[:PATH\]"),
+        ("inception-dirty", "give NETWORK[-clean|-legacy[-SIZE]][:PATH]"),
         ("inception-clean-128", "inception takes images of 299 px, got 128: leave the size out"),
         ("squeezenet:/no/such/file.safetensors", "no feature network at /no/such/file.safetensors: give the file"),
         ("inception:/no/such/file.pth", "no feature network at /no/such/file.pth: give the file"),
     ],
 )
-def test_specifications_that_name_nothing(spec: str, message: str) -> None:
-    with pytest.raises(FeatureError, match=message) as caught:
-        load_features(spec)
-    assert "\n" not in str(caught.value)
+def test_unknown_specifications(spec: str, message: str) -> None:
+    assert message in refusal(spec)
 
 
 @pytest.mark.parametrize("network", ["squeezenet", "inception"])
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_damaged_files(network: str, suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"weights{suffix}"
-    path.write_bytes(b"not weights at all")
-    with pytest.raises(FeatureError, match=f"{path} cannot be read as weights: give a") as caught:
-        load_features(f"{network}:{path}")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("network", ["squeezenet", "inception"])
-def test_weights_of_another_network(network: str, tmp_path: Path) -> None:
-    path = tmp_path / "other.safetensors"
-    save_file({"layer.weight": torch.zeros(3, 3)}, path)
-    with pytest.raises(FeatureError, match=f"{path} does not hold the weights of") as caught:
-        load_features(f"{network}:{path}")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_of_something_else_than_tensors(tmp_path: Path) -> None:
+def test_files_without_the_weights_of_the_network(network: str, tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".pth"):
+        (tmp_path / f"damaged{suffix}").write_bytes(b"not weights at all")
+        assert f"damaged{suffix} cannot be read as weights: give a" in refusal(f"{network}:{tmp_path}/damaged{suffix}")
+    save_file({"layer.weight": torch.zeros(3, 3)}, tmp_path / "other.safetensors")
+    assert "other.safetensors does not hold the weights of" in refusal(f"{network}:{tmp_path}/other.safetensors")
     torch.save([1, 2, 3], tmp_path / "list.pth")
-    with pytest.raises(FeatureError, match="does not contain weights"):
-        load_features(f"squeezenet:{tmp_path / 'list.pth'}")
+    assert "list.pth does not contain weights" in refusal(f"{network}:{tmp_path}/list.pth")
 
 
 class Malicious:
@@ -289,8 +263,7 @@ class Malicious:
 def test_code_in_a_weights_file_is_refused_and_not_run(network: str, tmp_path: Path) -> None:
     path, victim = tmp_path / "weights.pth", tmp_path / "victim"
     torch.save({"0.weight": Malicious(victim)}, path)
-    with pytest.raises(FeatureError, match="cannot be read as weights"):
-        load_features(f"{network}:{path}")
+    assert "cannot be read as weights" in refusal(f"{network}:{path}")
     assert not victim.exists()
     torch.load(path, weights_only=False)
     assert victim.exists(), "the file would not have run anything: it proves nothing"
@@ -311,9 +284,7 @@ def test_inception_offline_says_where_to_get_it(hub: Path, monkeypatch: pytest.M
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(FeatureError, match=r"fetch https://.*inception.*and give inception:PATH, or") as caught:
-        load_features("inception")
-    assert "\n" not in str(caught.value)
+    assert re.search(r"fetch https://.*inception.*and give inception:PATH, or", refusal("inception"))
 
 
 def test_inception_in_the_cache_is_not_downloaded(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,32 +294,7 @@ def test_inception_in_the_cache_is_not_downloaded(hub: Path, monkeypatch: pytest
     monkeypatch.setattr(torch.hub, "download_url_to_file", forbidden)
     hub.mkdir(parents=True)
     (hub / "weights-inception-2015-12-05-6726825d.pth").write_bytes(b"damaged")
-    with pytest.raises(FeatureError, match=r"2015-12-05-6726825d\.pth cannot be read"):
-        load_features("inception")
-
-
-@pytest.mark.slow
-def test_inception_is_torch_fidelitys_on_images_of_its_size(tmp_path: Path) -> None:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
-        def load_state_dict(self, *arguments: object) -> None:
-            """Its constructor insists on a file; this one's weights stay random."""
-
-    torch.save({}, tmp_path / "empty.pth")
-    reference = Untrained("reference", ["2048"], feature_extractor_weights_path=str(tmp_path / "empty.pth"))
-    generator = torch.Generator().manual_seed(0)
-    for module in reference.modules():
-        if isinstance(module, torch.nn.Conv2d):  # so scaled that a signal survives all layers
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-    torch.save(reference.state_dict(), tmp_path / "inception.pth")
-
-    network: FeatureNetwork = load_features(f"inception:{tmp_path / 'inception.pth'}")
-    assert (network.name, network.preprocessing, network.size, network.dimension) == ("inception", "clean", 299, 2048)
-    images = random_images(2, 299, 299)  # already at 299 px: its resize has nothing to do
-    (expected,) = reference(images)
-    torch.testing.assert_close(network(images.float()).features, expected, rtol=1e-4, atol=1e-5)
-    assert (expected[0] - expected[1]).abs().max() > 0.01
+    assert "2015-12-05-6726825d.pth cannot be read" in refusal("inception")
 
 
 def test_importing_this_module_imports_neither_torchvision_nor_torch_fidelity() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganas.metrics.features import TensorImages
-from ganas.metrics.features.base import Parts, TorchNetwork, assemble
+from ganas.metrics.features.base import FeatureNetwork, Parts, assemble
+from ganas.metrics.features.preprocessing import TensorImages
 from ganas.metrics.paired import perceptual, psnr, ssim
 
 
@@ -16,7 +16,7 @@ def noise(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def tiny_network() -> TorchNetwork:
+def tiny_network() -> FeatureNetwork:
     torch.manual_seed(0)
     trunk = nn.Sequential(
         nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(6, 5, 3, 2, 1), nn.Tanh(), nn.AdaptiveAvgPool2d(1)

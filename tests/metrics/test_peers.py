@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
-from ganas.metrics.evaluate import evaluate
-from ganas.metrics.features import clean_resize, extract, load_features
+from ganas.metrics.evaluate import Reference
+from ganas.metrics.features import extract, load_features
 from ganas.metrics.features.inception import LAYERS as INCEPTION_LAYERS
+from ganas.metrics.features.preprocessing import TensorImages, clean_resize
 from ganas.metrics.measurement import Measurement
 
 COUNT = 24  # images a side: equal, so that KID's one subset is the whole
@@ -69,7 +70,8 @@ def sources(folders: tuple[Path, Path]) -> tuple[ImageSource, ImageSource]:
 
 
 def ours(folders: tuple[Path, Path], spec: str, metrics: list[str]) -> Measurement:
-    return evaluate(*sources(folders), metrics=metrics, features=load_features(spec))
+    real, fake = sources(folders)
+    return Reference(real, metrics, load_features(spec)).measure(fake)
 
 
 def theirs(folders: tuple[Path, Path], **options: object) -> dict[str, float]:
@@ -210,7 +212,8 @@ def squeezenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             return "logits" if metric == "isc" else "512"
 
         def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-            resized = torch.from_numpy(np.stack([clean_resize(image.numpy(), 128) for image in x]))
+            images = TensorImages(x)
+            resized = torch.from_numpy(np.stack([clean_resize(images.read(i), 128) for i in range(len(x))]))
             mean, deviation = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
             scaled = (resized / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
             maps = network.features(scaled)
@@ -226,35 +229,3 @@ def test_squeezenet_is_torch_fidelity_with_it(folders: tuple[Path, Path], squeez
     layers = {f"feature_layer_{metric}": "512" for metric in ("fid", "kid", "prc")} | {"feature_layer_isc": "logits"}
     found = theirs(folders, feature_extractor="squeezenet-of-the-test", **layers)
     assert_like_torch_fidelity(mine, found, "squeezenet-clean-128")
-
-
-@pytest.mark.slow
-def test_clean_squeezenet_is_clean_fid_with_it(squeezenet: Path, tmp_path: Path) -> None:
-    """With more images than dimensions, where FID is not at the mercy of rounding."""
-    fid = pytest.importorskip("cleanfid.fid", reason="clean-fid is a peer that only developers install")
-    from cleanfid.resize import make_resizer
-
-    data, dice = write_demo_data(tmp_path / "demo"), np.random.default_rng(0)
-    folders = []
-    for name, place in (("real", data.a), ("fake", data.b)):
-        folder, photographs = tmp_path / name, open_source(place)
-        folder.mkdir()
-        for number in range(560):
-            photograph = photographs.read(int(dice.integers(len(photographs))))
-            left, top = dice.integers(0, min(photograph.size) // 2, 2).tolist()
-            side = min(photograph.size) // 2
-            photograph.crop((left, top, left + side, top + side)).resize((64, 64)).save(folder / f"{number:03}.png")
-        folders.append(folder)
-    network = load_features(f"squeezenet:{squeezenet}")
-    score = fid.compare_folders(
-        *map(str, folders),
-        lambda batch: network(batch).features,
-        mode="clean",
-        num_workers=0,
-        batch_size=32,
-        device=torch.device("cpu"),
-        verbose=False,
-        custom_fn_resize=make_resizer("PIL", False, "bicubic", (128, 128)),
-    )
-    scores = ours((folders[0], folders[1]), f"squeezenet:{squeezenet}", ["fid"]).scores
-    assert scores["fid@squeezenet-clean-128"] == pytest.approx(score, rel=1e-6)

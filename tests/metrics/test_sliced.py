@@ -100,7 +100,7 @@ def test_blur_is_seen_at_every_level_and_most_at_the_finest() -> None:
     assert excess[-1] > 1
 
 
-def test_the_larger_set_is_cut_down_by_the_seed_and_nothing_else_is_drawn() -> None:
+def test_the_seed_alone_chooses_the_subset_of_the_larger_set() -> None:
     real, fake = textures(20, 16, 0), textures(7, 16, 1)
     state = torch.random.get_rng_state()
     first = sliced_wasserstein(real, fake, seed=1)
@@ -109,7 +109,7 @@ def test_the_larger_set_is_cut_down_by_the_seed_and_nothing_else_is_drawn() -> N
     assert sliced_wasserstein(real, fake, seed=2) != first
 
 
-def test_a_generator_that_collapsed_to_a_flat_color_gets_a_large_finite_distance() -> None:
+def test_a_collapsed_generator_gets_a_large_finite_distance() -> None:
     real, same = textures(10, 32, 0), textures(10, 32, 1)
     flat = torch.full_like(real, 77)
     collapsed = sliced_wasserstein(real, flat)

@@ -1,17 +1,17 @@
-"""The cache: what comes out is what went in, and nothing else."""
+"""The cache returns exactly what was written, or nothing."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from test_evaluate import Pixels, random_images
+from test_evaluate import Pixels
 
 from ganas.data.sources import open_source
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference
 from ganas.store import default_cache
 from kill_and_resume import write_images
+from noise_images import noise
 
 
 @pytest.fixture
@@ -20,17 +20,17 @@ def cache(tmp_path: Path) -> Cache:
 
 
 def classifier() -> Pixels:
-    network = Pixels()
-    network.classes, network.classifier_digest = 5, "def"
+    network = Pixels(classes=5)
+    network.classifier_digest = "def"
     return network
 
 
 METRICS = ["fid", "kid", "pr", "is"]
 
 
-def test_scores_from_the_cache_are_the_scores_without_it_and_the_network_rests(cache: Cache, tmp_path: Path) -> None:
+def test_cached_scores_are_exact_and_need_no_network(cache: Cache, tmp_path: Path) -> None:
     real = open_source(write_images(tmp_path / "real", 60, seed=0))
-    fake = random_images(30, 16, 1)
+    fake = noise(30, 16, 16, 1)
     expected = Reference(real, METRICS, classifier()).measure(fake)
     for seen in (60, 0):  # written, then read
         network = classifier()
@@ -39,20 +39,16 @@ def test_scores_from_the_cache_are_the_scores_without_it_and_the_network_rests(c
         found = reference.measure(fake)
         assert found.scores == expected.scores and found.protocol["real_pixels"] == expected.protocol["real_pixels"]
     assert len(list(cache.folder.iterdir())) == 1
-    kept = cache.read(real.digest(), network)
-    assert kept and kept.gaussian, "60 images in 48 dimensions: their covariance is worth keeping"
+    kept, side = cache.read(real.digest(), network), reference._real
+    assert kept and kept.activations.features.equal(side.statistics.activations.features)
+    assert kept.gaussian and all(map(np.array_equal, kept.gaussian, side.gaussian)), "60 images in 48 dimensions"
 
 
 def test_other_images_other_weights_and_other_preprocessing_are_other_entries(cache: Cache) -> None:
     network = Pixels()
     paths = {cache.name("abc", network), cache.name("abd", network)}
-    for name, value in (
-        ("digest", "x"),
-        ("device", "cuda"),
-        ("preprocessing", "legacy"),
-        ("size", 8),
-        ("classifier_digest", "y"),
-    ):
+    changes = {"digest": "x", "device": "cuda", "preprocessing": "legacy", "size": 8, "classifier_digest": "y"}
+    for name, value in changes.items():
         other = Pixels()
         setattr(other, name, value)
         paths.add(cache.name("abc", other))
@@ -60,9 +56,9 @@ def test_other_images_other_weights_and_other_preprocessing_are_other_entries(ca
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"", lambda content: b"\x80pickle"])
-def test_a_damaged_entry_is_as_good_as_none(cache: Cache, tmp_path: Path, damage: object) -> None:
+def test_a_damaged_entry_is_replaced(cache: Cache, tmp_path: Path, damage: object) -> None:
     real = open_source(write_images(tmp_path / "real", 6, seed=0))
-    fake = random_images(5, 16, 1)
+    fake = noise(5, 16, 16, 1)
     expected = Reference(real, ["kid"], Pixels(), cache=cache).measure(fake).scores
     (entry,) = cache.folder.iterdir()
     whole = entry.read_bytes()
@@ -71,27 +67,18 @@ def test_a_damaged_entry_is_as_good_as_none(cache: Cache, tmp_path: Path, damage
     assert entry.read_bytes() == whole
 
 
-def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     real = open_source(write_images(tmp_path / "real", 6, seed=0))
-    assert Reference(real, ["kid"], Pixels(), cache=Cache(tmp_path / "file")).measure(random_images(5, 16, 1)).scores
+    assert Reference(real, ["kid"], Pixels(), cache=Cache(tmp_path / "file")).measure(noise(5, 16, 16, 1)).scores
 
 
-def test_an_image_that_changed_is_measured_again(cache: Cache, tmp_path: Path) -> None:
-    folder = write_images(tmp_path / "real", 6, seed=0)
-    Reference(open_source(folder), ["kid"], Pixels(), cache=cache)
-    write_images(folder, 1, seed=9)
+def test_tensors_are_distinguished_by_their_pixels(cache: Cache) -> None:
     network = Pixels()
-    Reference(open_source(folder), ["kid"], network, cache=cache)
-    assert network.seen == 6
-
-
-def test_tensors_are_told_apart_by_their_pixels(cache: Cache) -> None:
-    network = Pixels()
-    images = random_images(6, 16, 0)
+    images = noise(6, 16, 16, 0)
     for tensor in (images, images.clone(), images.flip(0), images[..., :8]):
         Reference(tensor, ["kid"], network, cache=cache)
-    assert network.seen == 18, "the copy was not looked at again"
+    assert network.seen == 18, "the copy has the same pixels"
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -100,16 +87,3 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.delenv("GANAS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "ganas"
-
-
-def test_float32_survives(cache: Cache) -> None:
-    network = classifier()
-    reference = Reference(random_images(60, 4, 0), METRICS, network, cache=cache)
-    reference.measure(random_images(60, 4, 1))  # which fits a Gaussian to the real side, and keeps it
-    side = reference._real
-    kept = cache.read(side.digest(), network)
-    assert kept and kept.activations.features.equal(side.statistics.activations.features)
-    assert kept.gaussian and side.gaussian
-    for one, other in zip(kept.gaussian, side.gaussian, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert kept.activations.features.dtype == torch.float32

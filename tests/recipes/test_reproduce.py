@@ -1,4 +1,4 @@
-"""Recipes carried out, on noise and for a step or two: the queue, the table, the drawing; data sets."""
+"""Recipes run on noise for a step or two: the queue, the table, the plot, the data sets."""
 
 import json
 import os
@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 
 from ganas.cyclegan.config import DataConfig
-from ganas.errors import ArchitectureError, ConfigError, DataError, GanasError, RunError, Stopped
-from ganas.jobs.executor import InProcess, JobExit
+from ganas.errors import ArchitectureError, DataError, GanasError, RunError, Stopped
+from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.result import Result
@@ -29,12 +29,13 @@ from ganas.progress import Reporter
 from ganas.recipes import datasets
 from ganas.recipes.cost import describe, recipe_cost
 from ganas.recipes.datasets import PARTS, demo_dataset, expected_dataset, find_dataset
-from ganas.recipes.figures import recipe
+from ganas.recipes.figures import Recipe, recipe
 from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.report import collect
 from ganas.recipes.reproduce import Reproduction, run_recipe
 from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
+from in_process import InProcess
 from kill_and_resume import write_images
 from tiny import GANAS, ganas
 
@@ -42,6 +43,12 @@ QUICK = (
     *("data.resolution=32", "data.validation=0"),
     *("training.images=2", "training.batch=1", "nets.discriminator_width=2"),
 )
+QUICK_FLAGS = [word for setting in QUICK for word in ("--set", setting)]
+
+
+@pytest.fixture(autouse=True)
+def _poll_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0.001)
 
 
 @pytest.fixture(scope="module")
@@ -52,33 +59,39 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return replace(find_dataset(str(folder)), name="noise")
 
 
-def here() -> InProcess:
-    return InProcess()
-
-
-def do(job: RecipeJob, place: Path, stop: StopSignal | None = None) -> Run:
-    """One job of a recipe by itself, in this process; its folder."""
-    folder = RecipeFolder(place).job(job.id)
+def write_job(job: RecipeJob, out: Path) -> Job:
+    folder = RecipeFolder(out).job(job.id)
     folder.write_text(folder.path / "job.json", job.to_json())
-    run_job(Job(job.kind, folder.path, 2), stop or StopSignal(), load_work("ganas.kinds", job.kind))
-    return folder
+    return Job(job.kind, folder.path, 2)
+
+
+def do(job: RecipeJob, out: Path) -> Run:
+    """Run one job of a recipe in this process; return its folder."""
+    written = write_job(job, out)
+    run_job(written, StopSignal(), load_work("ganas.kinds", job.kind))
+    return written.folder
 
 
 @pytest.fixture(scope="module")
 def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Reproduction, Path]]:
-    """Each figure, reproduced once: what that returned, and its folder."""
+    """Reproduce each figure once; return its result and its folder."""
 
     @cache
     def finish_figure(figure: str) -> tuple[Reproduction, Path]:
         folder = tmp_path_factory.mktemp(figure)
-        return run_recipe(recipe(figure, "tiny", [dataset], settings=QUICK), folder, here()), folder
+        return run_recipe(recipe(figure, "tiny", [dataset], settings=QUICK), folder, InProcess()), folder
 
     return finish_figure
 
 
-@pytest.mark.parametrize("figure", ["fig6", *(pytest.param(f"fig{n}", marks=pytest.mark.slow) for n in (3, 4, 5))])
-@pytest.mark.usefixtures("_no_waiting")
-def test_a_figure_from_begin_to_end(
+SLOW, LONG = pytest.mark.slow, pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "figure",
+    ["fig6", pytest.param("fig3", marks=SLOW), *(pytest.param(name, marks=LONG) for name in ("fig4", "fig5"))],
+)
+def test_a_figure_from_start_to_end(
     figure: str, dataset: Dataset, finished: Callable[[str], tuple[Reproduction, Path]]
 ) -> None:
     wanted = recipe(figure, "tiny", [dataset], settings=QUICK)
@@ -97,110 +110,105 @@ def test_a_figure_from_begin_to_end(
     for path in before:
         ended = json.loads(path.read_text())
         assert ended["images"] == 2 and 0 < ended["seconds"] < ended["elapsed"]
-    assert run_recipe(wanted, folder, here()).table == found.table
-    assert {path: path.stat().st_mtime_ns for path in before} == before, "nothing is done twice"
+    assert run_recipe(wanted, folder, InProcess()).table == found.table
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "no job ran twice"
     sizes = {(row["variant"], row["direction"]): row["parameters"] for row in rows}
     if figure == "fig5":
         for name in ("N8", "R8.1", "R8.2"):
             total, hand_made = (sum(sizes[which, d] for d in ("ab", "ba")) for which in (name, "C8"))
-            assert total == pytest.approx(hand_made, rel=0.06), "as near as so narrow networks come"
+            assert total == pytest.approx(hand_made, rel=0.06), "as close as such narrow networks get"
     if figure == "fig6":
         assert all(sizes["C'8", d] == pytest.approx(sizes["N8", d], rel=0.1) for d in ("ab", "ba"))
 
 
 @pytest.mark.slow
-def test_killed_on_the_way_the_command_goes_on_to_the_same_table(
+def test_after_a_kill_the_command_resumes_to_the_same_table(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """True processes, two at once; the driver is killed with the first training done."""
-    settings = [word for setting in QUICK for word in ("--set", setting)]
+    """Two workers in processes of their own; the driver is killed when the first training is done."""
     out = tmp_path / "out"
-    command = [GANAS, "reproduce", "fig6", "--data", dataset.folder, "--out", out, "--workers", "2", *settings]
+    command = [GANAS, "reproduce", "fig6", "--data", dataset.folder, "--out", out, "--workers", "2", *QUICK_FLAGS]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not (tables := [*out.glob("fig6-tiny-*.md")]):
-        assert process.poll() is None and time.monotonic() < deadline, "it ended, or hangs"
+        assert process.poll() is None and time.monotonic() < deadline, "it ended or hangs"
         time.sleep(0.1)
     process.kill()
     process.wait()
-    assert "| C8 |" in tables[0].read_text() and "| N8 |" not in tables[0].read_text(), "of what there is"
-    while any(Run(job).is_locked for job in out.glob("jobs/*")):  # workers go when they see that their driver has gone
+    assert "| C8 |" in tables[0].read_text() and "| N8 |" not in tables[0].read_text(), "finished variants only"
+    while any(Run(job).is_locked for job in out.glob("jobs/*")):  # orphaned workers exit
         time.sleep(0.1)
     ended = {path: path.stat().st_mtime_ns for path in out.glob("jobs/*/result.json")}
     assert ganas(*command[1:]) == 0
     said = capsys.readouterr()
-    assert {path: path.stat().st_mtime_ns for path in ended} == ended, "nothing is done twice"
+    assert {path: path.stat().st_mtime_ns for path in ended} == ended, "no job ran twice"
     whole = run_recipe(
-        recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", here()
+        recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK), tmp_path / "whole", InProcess()
     )
     assert whole.table in said.out and f"{len(ended)} done before" in said.err
     assert ganas(*command[1:], "--dry-run") == 0 and capsys.readouterr().out == "7 of 7 jobs are done\n"
 
 
-@pytest.mark.usefixtures("_no_waiting")
-def test_jobs_of_another_version_are_not_put_beside_those_of_this_one(
+def test_results_of_two_versions_are_not_mixed(
     dataset: Dataset, finished: Callable[[str], tuple[Reproduction, Path]], tmp_path: Path
 ) -> None:
-    """One in which a preset or a default was another one: ids are the same then."""
+    """Of versions with different presets or defaults, which ids do not depend on."""
     wanted = recipe("fig6", "tiny", [dataset], settings=QUICK)
     shutil.copytree(finished("fig6")[1], tmp_path, dirs_exist_ok=True)
     other = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "data.workers=1", "training.log_every=7"])
     assert describe(other, RecipeFolder(tmp_path), 1) == ["7 of 7 jobs are done"], (
-        "what changes no result is no other job"
+        "keys that affect no result are not compared"
     )
     stored = RecipeFolder(tmp_path).job(wanted.jobs[-1].id).config
     text = stored.read_text()
     assert dataset.folder not in text, "images may move"
     stored.write_text(text.replace("lr: 0.0006", "lr: 0.0002").replace("pool: 50", "pool: 10"))
     with pytest.raises(RunError, match=r"another version of ganas \(loss.pool: 10 → 50; training.lr: 0.0002 → 0.0006"):
-        run_recipe(wanted, tmp_path, here())
+        run_recipe(wanted, tmp_path, InProcess())
     with pytest.raises(RunError, match="another version of ganas"):
         describe(wanted, RecipeFolder(tmp_path), 1)
     stored.unlink()
-    run_recipe(wanted, tmp_path, here())  # outcomes of before there was this file
+    run_recipe(wanted, tmp_path, InProcess())  # results from before this file existed
 
 
-def test_a_job_that_was_asked_to_stop_before_its_training_began_stops(dataset: Dataset, tmp_path: Path) -> None:
-    """While libraries are loaded and images looked at, say."""
-    recipe_folder, job = RecipeFolder(tmp_path), recipe("fig6", "tiny", [dataset], settings=QUICK).jobs[0]
+def test_a_job_stops_at_a_signal_from_before_its_training(dataset: Dataset, tmp_path: Path) -> None:
+    """For example while it imports libraries or reads images."""
+    job = recipe("fig6", "tiny", [dataset], settings=QUICK).jobs[0]
+    written = write_job(job, tmp_path)
     with StopSignal().listening() as stop:
         work = load_work("ganas.kinds", job.kind)
-        folder = recipe_folder.job(job.id)
-        folder.write_text(folder.path / "job.json", job.to_json())
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM"):
-            work(Job(job.kind, folder.path, 2), stop, Reporter(quiet=True))
-    assert not recipe_folder.output(job).exists() and not folder.result.exists()
+            work(written, stop, Reporter(quiet=True))
+    assert not RecipeFolder(tmp_path).output(job).exists() and not written.folder.result.exists()
 
 
-def test_halves_that_are_too_small_are_told_before_the_first_search(dataset: Dataset) -> None:
+def test_halves_that_are_too_small_are_reported_before_the_first_search(dataset: Dataset) -> None:
     few = replace(dataset, count_b=3)
     with pytest.raises(DataError, match="noise: trainB has 3 training images, and strategy TH halves them; 4 nee"):
         recipe("fig3", "tiny", [few])
     assert recipe("fig5", "tiny", [few]).jobs
 
 
-def test_two_at_once_would_disturb_each_other(
-    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_in_use_is_refused(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with results_folder(tmp_path / "out", new=False):
         assert ganas("reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out") == 2
     assert f"'{tmp_path / 'out'}' is in use by another process" in capsys.readouterr().err
 
 
 @pytest.mark.long
-def test_on_a_cluster_it_comes_to_the_same(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same_table(dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    settings = [word for setting in QUICK for word in ("--set", setting)]
-    command = ["reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out", *settings]
+    command = ["reproduce", "fig6", "--data", dataset.folder, "--out", tmp_path / "out", *QUICK_FLAGS]
     done = subprocess.run([GANAS, *command, "--executor", "ray", "--workers", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wanted = recipe("fig6", "tiny", [find_dataset(dataset.folder)], settings=QUICK)
-    assert run_recipe(wanted, tmp_path / "here", here()).table in done.stdout
+    assert run_recipe(wanted, tmp_path / "here", InProcess()).table in done.stdout
 
 
+@pytest.mark.slow  # measures the steps of six networks
 @pytest.mark.usefixtures("traps")
-def test_a_dry_run_says_what_a_figure_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_prints_the_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [word for setting in QUICK if "images" not in setting for word in ("--set", setting)]
     assert ganas("reproduce", "fig6", "--out", tmp_path / "out", "--dry-run", "--workers", "2", *settings) == 0
     out = capsys.readouterr().out
@@ -208,64 +216,62 @@ def test_a_dry_run_says_what_a_figure_costs(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "out").exists()
 
 
-def test_without_data_the_built_in_photographs_are_taken(tmp_path: Path) -> None:
+def test_the_default_data_are_the_built_in_photographs(tmp_path: Path) -> None:
     found = demo_dataset(tmp_path)
     assert found.name == "demo" and min(found.count_a, found.count_b) > 2 and demo_dataset(tmp_path) == found
-    assert demo_dataset(tmp_path / "elsewhere").digest == found.digest, "jobs are the same wherever they lie"
+    assert demo_dataset(tmp_path / "elsewhere").digest == found.digest, "ids do not depend on the path"
 
 
 @pytest.mark.parametrize("kind", ["search", "train"])
-def test_one_that_was_killed_before_it_could_say_so_is_not_done_again(
+def test_a_job_killed_before_it_wrote_its_result_does_not_run_again(
     kind: str, dataset: Dataset, tmp_path: Path
 ) -> None:
     job = next(job for job in recipe("fig6", "tiny", [dataset]).jobs if job.kind == kind)
-    place = RecipeFolder(tmp_path)
-    place.job(job.id).write_text(place.output(job), "{}")
-    folder = do(job, tmp_path)
-    assert place.result(job) and not (folder.path / "run" / "config.yaml").exists()
+    folder = RecipeFolder(tmp_path)
+    folder.job(job.id).write_text(folder.output(job), "{}")
+    do(job, tmp_path)
+    assert folder.result(job) and not folder.run(job.id).config.exists()
 
 
-def test_a_size_that_nothing_has_is_the_failure_of_one_job(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_size_that_no_width_gives_fails_one_job(dataset: Dataset, tmp_path: Path) -> None:
     job = replace(recipe("fig6", "tiny", [dataset]).variants[0].jobs[0], match="1KB")
-    folder = do(job, tmp_path)
-    result = json.loads(folder.result.read_text())
+    result = json.loads(do(job, tmp_path).result.read_text())
     assert result["state"] == "failed" and "no width from 1 to 1024 fits" in result["error"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="tests a machine without a GPU")
-def test_the_cost_of_what_only_a_clusters_nodes_can_do_is_measured_here(dataset: Dataset) -> None:
+def test_the_cost_of_jobs_for_a_clusters_gpus_is_measured_without_one(dataset: Dataset) -> None:
     jobs = recipe("fig6", "tiny", [dataset], settings=[*QUICK, "training.device=cuda"]).searches
-    assert all(cost.step_seconds > 0 for cost in recipe_cost(jobs))
+    assert all(cost.seconds > 0 for cost in recipe_cost(jobs))
 
 
-def test_a_damaged_architecture_is_trouble_for_somebody_to_mend(dataset: Dataset, tmp_path: Path) -> None:
-    """Not the failure of one job: all that need the search would fail one after another."""
-    wanted, place = recipe("fig6", "tiny", [dataset]), RecipeFolder(tmp_path)
-    job = next(job for job in wanted.jobs if job.parents)
-    search = place.run(job.parents[0])
+def test_a_damaged_architecture_is_a_fatal_error(dataset: Dataset, tmp_path: Path) -> None:
+    """It does not fail one job: all that need the search would fail one after another."""
+    job = next(job for job in recipe("fig6", "tiny", [dataset]).jobs if job.parents)
+    search = RecipeFolder(tmp_path).run(job.parents[0])
     search.write_text(search.architecture, "{")
     with pytest.raises(ArchitectureError, match=r"architecture\.json"):
         do(job, tmp_path)
 
 
 class Stub:
-    """Nothing is trained, in `times`; jobs whose name is in `fails` come to nothing."""
+    """Trains nothing, in `times`; jobs whose name is in `fails` fail."""
 
     capacity = 2
 
     def __init__(self, fails: Sequence[str] = (), **times: float) -> None:
         self._fails, self._times = fails, times
         self._running: list[Job] = []
-        self.begun: list[str] = []
+        self.started: list[str] = []
 
     def submit(self, job: Job) -> None:
-        self.begun.append(RecipeJob.read(job.folder).name)
+        self.started.append(RecipeJob.read(job.folder).name)
         self._running.append(job)
 
     def poll(self) -> Sequence[JobExit]:
         job, *self._running = self._running
         name = RecipeJob.read(job.folder).name
-        if any(part in (name, "everything") for part in self._fails):
+        if name in self._fails:
             return [JobExit(job, "it fell over")]
         sizes = {d: {"width": 1.0, "parameters": 10, "bytes": 40, "macs": 1} for d in ("ab", "ba")}
         judged = {d: {"scores": {"swd@x": 2.0 if name == "C8" else 1.0}} for d in ("ab", "ba")}
@@ -281,15 +287,14 @@ class Stub:
 
 
 @pytest.fixture
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0)
+def stubbed(dataset: Dataset, tmp_path: Path) -> Recipe:
+    """Figure 6, whose jobs have the results of the stub."""
+    made = recipe("fig6", "tiny", [dataset])
+    run_recipe(made, tmp_path, Stub(seconds=600.0, elapsed=60.0))
+    return made
 
 
-no_waiting = pytest.mark.usefixtures("_no_waiting")
-
-
-@no_waiting
-def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
+def test_the_command_lists_failed_jobs_and_exits_with_1(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub(fails=["OF"]))
@@ -299,74 +304,61 @@ def test_jobs_that_failed_are_told_and_the_command_ends_with_1(
     assert err.count("\nfailed: ") == 5 and err.endswith("ganas: 5 jobs failed; the same command retries them\n")
 
 
-@no_waiting
-def test_a_job_that_was_begun_again_took_all_its_stretches(
-    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_time_of_a_resumed_job_includes_its_earlier_workers(
+    capsys: pytest.CaptureFixture[str], stubbed: Recipe
 ) -> None:
-    wanted = recipe("fig6", "tiny", [dataset])
-    run_recipe(wanted, tmp_path, Stub(seconds=600.0, elapsed=60.0))
-    assert len(wanted.jobs) == 7
+    assert len(stubbed.jobs) == 7
     assert "done in 10 min; 1 done, 0 failed, 1 running, 5 waiting; about 30 min left" in "".join(capsys.readouterr())
 
 
-@no_waiting
-def test_a_training_whose_scores_are_gone_is_done_again(dataset: Dataset, tmp_path: Path) -> None:
-    wanted = recipe("fig6", "tiny", [dataset])
-    run_recipe(wanted, tmp_path, Stub())
-    gone = wanted.variants[0].jobs[1]
-    RecipeFolder(tmp_path).scores(gone.id).unlink()
+def test_a_training_without_scores_runs_again(stubbed: Recipe, tmp_path: Path) -> None:
+    job = stubbed.variants[0].jobs[1]
+    RecipeFolder(tmp_path).scores(job.id).unlink()
     executor = Stub()
-    run_recipe(wanted, tmp_path, executor)
-    assert executor.begun.count(gone.name) == 1
+    run_recipe(stubbed, tmp_path, executor)
+    assert executor.started == [job.name]
 
 
-@no_waiting
-def test_what_fails_is_named_and_does_not_stop_the_rest(dataset: Dataset, tmp_path: Path) -> None:
+def test_failed_jobs_are_listed_retried_and_do_not_stop_the_others(dataset: Dataset, tmp_path: Path) -> None:
     wanted = recipe("fig6", "tiny", [dataset])
     executor = Stub(fails=["OF"])
     found = run_recipe(wanted, tmp_path, executor)
-    assert {*executor.begun} == {"C8", "OF"}, "nothing else can be begun"
+    assert {*executor.started} == {"C8", "OF"}, "the others need the search"
     assert len(found.failed) == len(wanted.jobs) - 2
     assert any("it needs noise-search" in line for line in found.failed)
     assert "| C8 |" in found.table and "| N8 |" not in found.table
     again = run_recipe(wanted, tmp_path, Stub())
-    assert not again.failed and "| N8 |" in again.table, "what failed is tried again"
+    assert not again.failed and "| N8 |" in again.table, "failed jobs are retried"
 
 
-@no_waiting
-def test_scores_are_shares_of_the_references(dataset: Dataset, tmp_path: Path) -> None:
-    wanted = recipe("fig6", "tiny", [dataset])
-    run_recipe(wanted, tmp_path, Stub())
-    shares = {row.variant: row.share for row in collect(wanted, RecipeFolder(tmp_path))}
+def test_scores_are_divided_by_the_references_mean(stubbed: Recipe, tmp_path: Path) -> None:
+    shares = {row.variant: row.share for row in collect(stubbed, RecipeFolder(tmp_path))}
     assert shares == {"C8": 1.0, "C'8": 0.5, "N8": 0.5}
 
 
-@no_waiting
-def test_held_out_scores_are_means_over_the_second_half(dataset: Dataset, tmp_path: Path) -> None:
-    wanted = recipe("fig6", "tiny", [dataset])
-    run_recipe(wanted, tmp_path, Stub())
-    assert all(row.late == () for row in collect(wanted, RecipeFolder(tmp_path))), "nothing was held out"
-    for number, job in enumerate(wanted.variants[0].jobs):
-        run = RecipeFolder(tmp_path).run(job.id)
+def test_held_out_scores_are_means_over_the_second_half(stubbed: Recipe, tmp_path: Path) -> None:
+    folder = RecipeFolder(tmp_path)
+    assert all(row.late == () for row in collect(stubbed, folder)), "nothing was held out"
+    for number, job in enumerate(stubbed.variants[0].jobs):
+        run = folder.run(job.id)
         run.path.mkdir()
         for nimg in range(1, 11):
             scores = {"ab/swd@y": number + nimg, "ba/swd@y": -nimg, "ab/kid@y": 1000, "ab/kid_stderr@y": 1000}
             run.append_metrics({"nimg": nimg, "loss": {}} | ({"scores": scores} if nimg % 2 == 0 else {}))
-        kept = {"untranslated": {"kid@y": 2000, "swd@y": 40}} if number else {}  # the first is of an older ganas
+        kept = {"untranslated": {"kid@y": 2000, "swd@y": 40}} if number else {}  # an older ganas wrote none
         run.write_result({"kept": {"ab": kept}})
-    rows = {(row.variant, row.direction): row for row in collect(wanted, RecipeFolder(tmp_path))}
+    rows = {(row.variant, row.direction): row for row in collect(stubbed, folder)}
     assert rows["C8", "ab"].untranslated_held == 40 and rows["C8", "ba"].untranslated_held is None
     late = {key: row.late for key, row in rows.items()}
     assert late["C8", "ab"] == (8, 9) and late["C8", "ba"] == (-8, -8) and late["N8", "ab"] == ()
-    table = run_recipe(wanted, tmp_path, Stub()).table
+    table = run_recipe(stubbed, tmp_path, Stub()).table
     assert "| 40 | 8.5 ± 0.7071 |" in table
-    scores = RecipeFolder(tmp_path).scores(wanted.variants[0].jobs[0].id)
+    scores = folder.scores(stubbed.variants[0].jobs[0].id)
     scores.write_text(scores.read_text().replace("2.0", "Infinity"))
-    assert "| inf |" in run_recipe(wanted, tmp_path, Stub()).table, "a score that is none does not end the report"
+    assert "| inf |" in run_recipe(stubbed, tmp_path, Stub()).table, "an infinite score does not break the report"
 
 
-@no_waiting
-def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
+def test_it_is_an_error_if_every_training_failed(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(GanasError, match=r"every training failed; the first of \d+: noise-search"):
         run_recipe(recipe("fig6", "tiny", [dataset]), tmp_path, Stub(fails=["OF", "C8"]))
 
@@ -376,9 +368,8 @@ def test_nothing_that_came_out_is_an_error(dataset: Dataset, tmp_path: Path) -> 
 
 def test_a_folder_is_a_data_set(dataset: Dataset) -> None:
     found = find_dataset(dataset.folder)
-    assert (found.folder, found.count_a) == (dataset.folder, 4) and found.part("testB") == Path(
-        dataset.folder
-    ) / "testB"
+    assert (found.folder, found.count_a) == (dataset.folder, 4)
+    assert found.part("testB") == Path(dataset.folder) / "testB"
 
 
 def test_a_folder_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
@@ -387,7 +378,7 @@ def test_a_folder_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
         find_dataset(str(tmp_path))
 
 
-def test_a_broken_test_image_is_told_before_anything_begins(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_broken_test_image_is_reported_before_any_job_starts(dataset: Dataset, tmp_path: Path) -> None:
     folder = shutil.copytree(dataset.folder, tmp_path / "set")
     (folder / "testB" / "broken.png").write_bytes(b"x")
     with pytest.raises(DataError, match=r"testB: 1 of 5 images cannot be read"):
@@ -395,7 +386,7 @@ def test_a_broken_test_image_is_told_before_anything_begins(dataset: Dataset, tm
     assert find_dataset(str(folder), DataConfig(a=folder, b=folder, skip_bad=True)).digest
 
 
-def test_a_recipe_looks_at_images_as_its_jobs_read_them(tmp_path: Path) -> None:
+def test_a_recipe_reads_images_as_its_jobs_do(tmp_path: Path) -> None:
     for part in PARTS:
         (tmp_path / part).mkdir()
         for number in range(2):
@@ -405,14 +396,9 @@ def test_a_recipe_looks_at_images_as_its_jobs_read_them(tmp_path: Path) -> None:
     assert find_dataset(str(tmp_path), as_jobs_do).digest != find_dataset(str(tmp_path)).digest, "12 bits, or 16"
 
 
-def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ConfigError, match="there is no data set 'zebras': give a folder, or one of facades"):
-        find_dataset("zebras")
-
-
 @pytest.fixture
 def server(dataset: Dataset, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that downloads come from, with one data set in it, and files that nobody asked for."""
+    """A folder to download from, with one data set that contains unexpected files."""
     monkeypatch.setattr(datasets, "SERVER", tmp_path.as_uri())
     with zipfile.ZipFile(tmp_path / "facades.zip", "w") as archive:
         for part in PARTS:
@@ -423,24 +409,21 @@ def server(dataset: Dataset, tmp_path: Path, cache: Path, monkeypatch: pytest.Mo
     return tmp_path
 
 
-def test_a_published_data_set_is_downloaded_once_and_remembered(server: Path, cache: Path) -> None:
+def test_a_published_data_set_is_downloaded_once(server: Path, cache: Path) -> None:
     found = find_dataset("facades")
     assert len([*found.part("trainA").iterdir()]) == 4 and not [*cache.rglob("setup.py"), *server.rglob("outside.png")]
     checksum = (cache / "datasets" / "facades.sha256").read_text().strip()
     assert len(checksum) == 64
     (server / "facades.zip").unlink()
-    assert find_dataset("facades") == found, "it is there"
-    assert expected_dataset("facades") == found, "so jobs that are done are known to a dry run"
+    assert find_dataset("facades") == found, "it is in the cache"
+    assert expected_dataset("facades") == found, "a dry run recognizes finished jobs by its digest"
 
 
-@no_waiting
-def test_at_the_papers_scale_the_cost_comes_before_the_download(
+@pytest.mark.slow  # measures steps
+def test_paper_scale_prints_the_cost_before_the_download(
     server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """400 epochs of search and 200 of training, of the 360 images that are left of the published 400; a step a second.
-
-    Nothing is trained here.
-    """
+    """400 epochs of search and 200 of training, of 360 of the published 400 images; a step a second."""
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
     monkeypatch.setattr("ganas.recipes.cost.describe_in_subprocess", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
@@ -452,11 +435,11 @@ def test_at_the_papers_scale_the_cost_comes_before_the_download(
     assert "| N64 |" in done
 
 
-def test_what_is_not_downloaded_is_not_downloaded_for_its_cost(server: Path, cache: Path) -> None:
+def test_a_cost_estimate_downloads_nothing(server: Path, cache: Path) -> None:
     assert expected_dataset("facades").count_a == 400 and not cache.exists()
 
 
-def test_another_download_than_the_first_is_refused(server: Path, cache: Path) -> None:
+def test_a_changed_download_is_refused(server: Path, cache: Path) -> None:
     (cache / "datasets").mkdir(parents=True)
     (cache / "datasets" / "facades.sha256").write_text("0" * 64)
     with pytest.raises(DataError, match="has changed since the first download"):
@@ -464,7 +447,7 @@ def test_another_download_than_the_first_is_refused(server: Path, cache: Path) -
     assert not (cache / "datasets" / "facades").exists()
 
 
-def test_no_connection_is_said_with_a_way_out(server: Path) -> None:
+def test_a_failed_download_names_a_way_out(server: Path) -> None:
     message = r"cannot download file.*maps\.zip.*download it by hand, unpack it, and pass its folder to --data"
     with pytest.raises(DataError, match=message):
         find_dataset("maps")
@@ -481,9 +464,10 @@ def test_half_a_download_is_refused(server: Path, cache: Path) -> None:
     "arguments, words",
     [
         (["fig9"], "unknown figure 'fig9': choose one of fig3, fig4, fig5, fig6"),
+        (["fig3", "--scale", "huge"], "unknown scale 'huge'"),
         (["fig3", "--scale", "small"], "--scale small needs images: give --data DIR"),
         (["fig3", "--set", "metrics.select=fid"], "metrics.select=fid needs a feature network: give --features"),
-        (["fig3", "--data", "nowhere"], "there is no data set 'nowhere'"),
+        (["fig3", "--data", "nowhere"], "there is no data set 'nowhere': give a folder, or one of facades"),
         (["fig3", "--set", "nonsense"], "--set takes section.key=value"),
         (["fig3", "--set", "data.resolution=50"], "resolution 50 does not fit layout"),
         (["fig3", "--set", "training.device=cuda:1"], "training.device: give cuda alone"),

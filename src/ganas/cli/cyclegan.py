@@ -7,21 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganas.cli.options import (
-    DomainA,
-    DomainB,
-    DryRun,
-    Features,
-    NoIcc,
-    Out,
-    Preset,
-    Resolution,
-    Seed,
-    Settings,
-    White,
-    app,
-    refuse_both,
-)
+from ganas.cli import options
+from ganas.cli.options import app, refuse_both
 from ganas.cli.printing import echo, fresh, print_next, print_table
 from ganas.cyclegan.layout import LAYOUTS
 from ganas.cyclegan.strategies import STRATEGIES
@@ -45,9 +32,9 @@ def demo(
 
 @app.command()
 def search(
-    a: DomainA,
-    b: DomainB,
-    out: Out,
+    a: options.DomainA,
+    b: options.DomainB,
+    out: options.Out,
     layout: Annotated[
         str | None, typer.Option("--layout", metavar="NAME", help=f"Search space: {SEARCHABLE}. [framed]")
     ] = None,
@@ -70,12 +57,13 @@ def search(
     budget_width: Annotated[
         float | None, typer.Option("--budget-width", metavar="W", help="Generator width for the budget. [the search's]")
     ] = None,
-    features: Features = None,
-    preset: Preset = None,
-    resolution: Resolution = None,
-    seed: Seed = 0,
-    settings: Settings = None,
-    dry_run: DryRun = False,
+    features: options.Features = None,
+    paired: options.Paired = None,
+    preset: options.Preset = None,
+    resolution: options.Resolution = None,
+    seed: options.Seed = 0,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Find the architectures of a CycleGAN for two folders of images.
 
@@ -86,7 +74,7 @@ def search(
     from ganas.cyclegan.search import search as run_search
     from ganas.presets import make_config
 
-    flags = _flags(a, b, resolution, seed, features) | {"nets.layout": layout, "search.strategy": strategy}
+    flags = _flags(a, b, resolution, seed, features, paired) | {"nets.layout": layout, "search.strategy": strategy}
     flags |= _budget_flags({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
@@ -98,14 +86,15 @@ def search(
     echo(result.verdict)
     for line in result.spent:
         echo(line)
-    given = {"--preset": preset, "--resolution": resolution, "--features": features, "--seed": seed or None}
-    options = [part for option, value in given.items() if value is not None for part in (option, value)]
-    options += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
+    given = {"--preset": preset, "--resolution": resolution, "--features": features, "--paired": paired}
+    given |= {"--seed": seed or None}
+    arguments = [part for option, value in given.items() if value is not None for part in (option, value)]
+    arguments += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
     if config.search and config.search.budget:  # train at the width of the budget
         ab, ba = (f"{config.search.budget_width or config.nets.width_of(name):g}" for name in GENERATORS)
         both = ["--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}"]
-        options += ["--width", ab] if ab == ba else both
-    print_next("train", out, "--a", a, "--b", b, "--out", fresh(out, "-train"), *options)
+        arguments += ["--width", ab] if ab == ba else both
+    print_next("train", out, "--a", a, "--b", b, "--out", fresh(out, "-train"), *arguments)
 
 
 @app.command()
@@ -117,9 +106,9 @@ def train(
             help="An architecture.json, the run of a search, a hand-made network, or a random architecture.",
         ),
     ],
-    a: DomainA,
-    b: DomainB,
-    out: Out,
+    a: options.DomainA,
+    b: options.DomainB,
+    out: options.Out,
     width: Annotated[
         float | None, typer.Option("--width", metavar="W", help="Generator width; encoders output 4 W channels.")
     ] = None,
@@ -135,12 +124,13 @@ def train(
         bool, typer.Option("--match-each", help="With --match-size: match each generator by itself.")
     ] = False,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train with N consecutive seeds.")] = 1,
-    features: Features = None,
-    preset: Preset = None,
-    resolution: Resolution = None,
-    seed: Seed = 0,
-    settings: Settings = None,
-    dry_run: DryRun = False,
+    features: options.Features = None,
+    paired: options.Paired = None,
+    preset: options.Preset = None,
+    resolution: options.Resolution = None,
+    seed: options.Seed = 0,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Train the translator of one architecture.
 
@@ -154,7 +144,7 @@ def train(
     from ganas.settings import split_setting
 
     found = find_architecture(architecture)
-    flags = _flags(a, b, resolution, seed, features) | {"nets.width": width, "nets.layout": found.layout}
+    flags = _flags(a, b, resolution, seed, features, paired) | {"nets.width": width, "nets.layout": found.layout}
     if match_size is not None:
         widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
         refuse_both({"--width": width} | widths, "--match-size sets it")
@@ -182,9 +172,9 @@ def translate(
     direction: Annotated[
         str, typer.Option("--direction", metavar="ab|ba", help="A to B, or B to A.", show_default=False)
     ],
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that cannot be read.")] = False,
-    white: White = None,
-    no_icc: NoIcc = False,
+    skip_bad: options.SkipBad = False,
+    white: options.White = None,
+    no_icc: options.NoIcc = False,
 ) -> None:
     """Translate images of any size."""
     from ganas.cyclegan.translate import translate as run_translation
@@ -194,8 +184,11 @@ def translate(
     echo(f"{counted(done, 'image')} in {shown(output)}")
 
 
-def _flags(a: Path, b: Path, resolution: int | None, seed: int, features: str | None) -> dict[str, Any]:
-    return {"data.a": a, "data.b": b, "data.resolution": resolution, "seed": seed, "metrics.features": features}
+def _flags(
+    a: Path, b: Path, resolution: int | None, seed: int, features: str | None, paired: Path | None = None
+) -> dict[str, Any]:
+    data = {"data.a": a, "data.b": b, "data.pairs": paired, "data.resolution": resolution}
+    return {**data, "seed": seed, "metrics.features": features}
 
 
 SHARED_SETTINGS = ("data.", "loss.", "metrics.", "training.device", "training.precision", "training.threads")
@@ -208,16 +201,16 @@ def _training_settings(config: "RunConfig", preset: str | None, settings: Sequen
     from ganas.settings import split_setting
 
     kept = [setting for setting in settings if split_setting(setting)[0].startswith(SHARED_SETTINGS)]
-    flags = _flags(config.data.a, config.data.b, None, config.seed, config.metrics.features)
+    flags = _flags(config.data.a, config.data.b, None, config.seed, config.metrics.features, config.data.pairs)
     training = make_config("train", preset=preset, flags=flags, settings=kept)
     if training.nets.discriminator == "patchgan" and not find_layout("resnet9").fits(config.data.resolution):
         kept.append("nets.discriminator=searched")
     return kept
 
 
-def _budget_flags(options: dict[str, str | None], width: float | None) -> dict[str, Any]:
+def _budget_flags(limits: dict[str, str | None], width: float | None) -> dict[str, Any]:
     """Parse the --budget option: 2.5M for both generators, 2M,4M for A→B and B→A."""
-    budgets = [(kind, text) for kind, text in options.items() if text is not None]
+    budgets = [(kind, text) for kind, text in limits.items() if text is not None]
     if len(budgets) > 1:
         raise ConfigError(f"give one budget, not {' and '.join(f'--budget-{kind}' for kind, _ in budgets)}")
     if not budgets:

@@ -6,43 +6,32 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import (
-    Address,
-    AsJson,
-    DryRun,
-    ExecutorName,
-    Features,
-    GpuShare,
-    Out,
-    Resolution,
-    Seed,
-    Settings,
-    Workers,
-    app,
-)
+from ganas.cli import options
+from ganas.cli.options import app
 from ganas.cli.printing import echo, fresh, print_next, print_table
 from ganas.errors import counted, shown
+from ganas.growing.presets import PRESETS
 
 
 @app.command()
 def grow(
     data: Annotated[Path, typer.Option("--data", metavar="DIR|ZIP", help="Training images.", show_default=False)],
-    out: Out,
+    out: options.Out,
     route: Annotated[
         str | None, typer.Option("--route", metavar="proggan|FILE", help="Follow a fixed route instead of searching.")
     ] = None,
-    workers: Workers = None,
-    executor: ExecutorName = "local",
-    address: Address = None,
-    gpu_share: GpuShare = None,
-    features: Features = None,
+    workers: options.Workers = None,
+    executor: options.ExecutorName = "local",
+    address: options.Address = None,
+    gpu_share: options.GpuShare = None,
+    features: options.Features = None,
     preset: Annotated[
-        str | None, typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper. [fits the machine]")
+        str | None, typer.Option("--preset", metavar="NAME", help=f"Scale: {', '.join(PRESETS)}. [fits the machine]")
     ] = None,
-    resolution: Resolution = None,
-    seed: Seed = 0,
-    settings: Settings = None,
-    dry_run: DryRun = False,
+    resolution: options.Resolution = None,
+    seed: options.Seed = 0,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Search a GAN for a folder of images by growing it during training.
 
@@ -55,11 +44,11 @@ def grow(
 
     flags = {"data.images": data, "data.resolution": resolution, "metrics.features": features, "seed": seed}
     config = make_config("grow", preset=preset, flags=flags, settings=settings or ())
-    options = ExecutorOptions(executor, workers, address, gpu_share)
+    jobs = ExecutorOptions(executor, workers, address, gpu_share)
     if dry_run:
         resolved, lines = run_dry(config, route=route, workers=workers)
         return echo("\n".join([resolved.to_yaml(), *lines]))
-    for line in run_growth(config, out, route=route, executor=options).lines():
+    for line in run_growth(config, out, route=route, executor=jobs).lines():
         echo(line)
     print_next("sample", out, fresh(out, "-samples.png"), "-n", "64", "--grid")
 
@@ -84,7 +73,7 @@ def sample(
 
 
 @app.command()
-def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")], as_json: AsJson = False) -> None:
+def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")], as_json: options.AsJson = False) -> None:
     """Show the state and scores of a run, with every candidate of a growing search and every job of a recipe."""
     from ganas.records import read_run
 

@@ -1,4 +1,4 @@
-"""``ganas evaluate``, ``doctor`` and ``data check``."""
+"""``ganas evaluate``, ``doctor``, ``data check`` and ``data task``."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import AsJson, Features, NoIcc, White, app, data_app, refuse_both
-from ganas.cli.printing import echo, print_table
+from ganas.cli import options
+from ganas.cli.options import app, data_app, refuse_both
+from ganas.cli.printing import echo, fresh, print_next, print_table
 from ganas.errors import ConfigError, shown
 from ganas.metrics.measurement import METRICS
 
@@ -19,6 +20,10 @@ def evaluate(
     ] = None,
     a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="With RUN: test images of domain A.")] = None,
     b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="With RUN: test images of domain B.")] = None,
+    paired: Annotated[
+        Path | None,
+        typer.Option("--paired", metavar="DIR", help="With RUN: folder of test images testA and testB that are pairs."),
+    ] = None,
     real: Annotated[Path | None, typer.Option("--real", metavar="DIR|ZIP", help="Without RUN: real images.")] = None,
     fake: Annotated[
         list[Path] | None,
@@ -27,18 +32,18 @@ def evaluate(
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
     ] = None,
-    features: Features = None,
+    features: options.Features = None,
     images: Annotated[
         int | None, typer.Option("--images", metavar="N", min=2, help="Evaluate a random sample of N images. [all]")
     ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples for 95 % intervals.")
     ] = 0,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that cannot be read.")] = False,
-    white: White = None,
-    no_icc: NoIcc = False,
+    skip_bad: options.SkipBad = False,
+    white: options.White = None,
+    no_icc: options.NoIcc = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate images, or both directions of a run; the key of a score names its protocol.
 
@@ -62,9 +67,9 @@ def evaluate(
     }
     if run is not None:
         refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
-        _print_directions(evaluate_run(run, a=a, b=b, **common), as_json)
+        _print_directions(evaluate_run(run, a=a, b=b, paired=paired, **common), as_json)
         return
-    refuse_both({"--a": a, "--b": b}, "it needs a RUN: use --real and --fake for folders")
+    refuse_both({"--a": a, "--b": b, "--paired": paired}, "it needs a RUN: use --real and --fake for folders")
     if real is None or not fake:
         raise ConfigError("give a RUN, or --real and --fake")
     measured = evaluate_folders(real, fake, count=images, reporter=Reporter(), **common)
@@ -72,7 +77,7 @@ def evaluate(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """Describe this machine, and what it means for a run."""
     from ganas.doctor import examine
 
@@ -84,12 +89,43 @@ def doctor(as_json: AsJson = False) -> None:
         echo(f"{finding.name:12} {finding.value:40} {finding.meaning}")
 
 
+@data_app.command("task")
+def data_task(
+    name: Annotated[str, typer.Argument(metavar="colour|sharpness", help="What separates the domains.")],
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder or zip of photographs.")],
+    size: Annotated[int, typer.Option("--size", metavar="PIXELS", help="The resolution to train at.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New folder.")],
+    pairs: Annotated[
+        int | None, typer.Option("--pairs", metavar="N", help="Pairs to validate on, and to test on. [a tenth]")
+    ] = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make an unpaired translation task whose right answer is known.
+
+    Example: ganas data task sharpness photos --size 64 --out sharpness
+    """
+    from ganas.data.tasks import write_task
+
+    task = write_task(name, photos, out, size=size, seed=seed, pairs=pairs)
+    if as_json:
+        print(json.dumps(vars(task)))
+        return
+    counts = ", ".join(f"{count} {part}" for part, count in task.images.items())
+    echo(f"A shows {task.a}, B {task.b}; {task.harder} is the harder direction")
+    echo(f"written: {shown(out)} ({counts})")
+    print_next(
+        *("train", "resnet9", "--a", out / "trainA", "--b", out / "trainB", "--paired", out),
+        *("--resolution", size, "--set", "data.load_scale=1", "--out", fresh(out, "-train")),
+    )
+
+
 @data_app.command("check")
 def data_check(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
-    white: White = None,
-    no_icc: NoIcc = False,
-    as_json: AsJson = False,
+    white: options.White = None,
+    no_icc: options.NoIcc = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count images, find broken files, and compare the sizes of two domains."""
     from ganas.data.sources import check_source

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ganas.cyclegan.presets import PRESETS
 from ganas.errors import ConfigError
 
 
@@ -35,13 +36,17 @@ app.add_typer(data_app, name="data")
 
 DomainA = Annotated[Path, typer.Option("--a", metavar="DIR|ZIP", help="Images of domain A.", show_default=False)]
 DomainB = Annotated[Path, typer.Option("--b", metavar="DIR|ZIP", help="Images of domain B.", show_default=False)]
+Paired = Annotated[
+    Path | None,
+    typer.Option("--paired", metavar="DIR", help="Pairs to score on: valA and valB, or testA and testB."),
+]
 Out = Annotated[
     Path,
     typer.Option("--out", metavar="RUN", help="Folder of the run; the same command again resumes.", show_default=False),
 ]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", metavar="NAME", help="Scale: tiny, small, gpu, paper, reference. [fits the machine]"),
+    typer.Option("--preset", metavar="NAME", help=f"Scale: {', '.join(PRESETS)}. [fits the machine]"),
 ]
 Resolution = Annotated[int | None, typer.Option("--resolution", metavar="PIXELS", help="Side of the training images.")]
 Settings = Annotated[
@@ -63,6 +68,7 @@ White = Annotated[
     float | None,
     typer.Option("--white", metavar="VALUE", help="White level of images with more than 8 bits. [by tags and values]"),
 ]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip files that cannot be read.")]
 NoIcc = Annotated[bool, typer.Option("--no-icc", help="Do not convert color profiles to sRGB.")]
 Workers = Annotated[
     int | None,

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ganas.cli.options import Address, DryRun, ExecutorName, Features, GpuShare, Out, Seed, Settings, Workers, app
+from ganas.cli import options
+from ganas.cli.options import app
 from ganas.cli.printing import echo
 from ganas.errors import GanasError, counted
 
@@ -12,7 +13,7 @@ from ganas.errors import GanasError, counted
 @app.command()
 def reproduce(
     figure: Annotated[str, typer.Argument(metavar="fig3|fig4|fig5|fig6", help="A figure of CycleGANAS.")],
-    out: Out,
+    out: options.Out,
     scale: Annotated[
         str, typer.Option("--scale", metavar="tiny|small|paper", help="Model sizes, training lengths and repeats.")
     ] = "tiny",
@@ -25,14 +26,14 @@ def reproduce(
             "[tiny: built-in photographs; paper: the figure's data sets]",
         ),
     ] = None,
-    workers: Workers = None,
-    executor: ExecutorName = "local",
-    address: Address = None,
-    gpu_share: GpuShare = None,
-    features: Features = None,
-    seed: Seed = 0,
-    settings: Settings = None,
-    dry_run: DryRun = False,
+    workers: options.Workers = None,
+    executor: options.ExecutorName = "local",
+    address: options.Address = None,
+    gpu_share: options.GpuShare = None,
+    features: options.Features = None,
+    seed: options.Seed = 0,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Reproduce a figure of the paper: run its searches and trainings, then write a table and a plot.
 
@@ -41,12 +42,12 @@ def reproduce(
     from ganas.jobs.options import ExecutorOptions
     from ganas.recipes import reproduce as recipes
 
-    options: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
-    options |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
+    arguments: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
+    arguments |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
     if dry_run:
-        echo("\n".join(recipes.dry_run(figure, out, **options)))
+        echo("\n".join(recipes.Plan(figure, out, **arguments).cost()))
         return
-    found = recipes.reproduce(figure, out, **options)
+    found = recipes.reproduce(figure, out, **arguments)
     echo(found.table)
     echo(f"written: {', '.join(map(str, found.files))}")
     if not any(file.suffix == ".png" for file in found.files):

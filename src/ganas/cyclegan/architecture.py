@@ -8,24 +8,25 @@ section 3.2). No torch here.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, Layout, Slot, find_layout
-from ganas.document import check_id, content_id, parsing, read_document, write_document
+from ganas.document import ArchitectureDocument
 from ganas.errors import ArchitectureError, RunError
 from ganas.paths import StrPath, as_path
 from ganas.store import Run
-
-KIND = "cyclegan"
 
 Ops = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(ArchitectureDocument):
     """The ops of a CycleGAN's four networks, slot by slot. Validated against its layout on creation."""
+
+    kind: ClassVar[str] = "cyclegan"
 
     layout: str
     generator_ab: Ops = ()
@@ -36,34 +37,28 @@ class Architecture:
     def __post_init__(self) -> None:
         layout = find_layout(self.layout)
         for name in NETWORKS:
-            _check_ops(layout, name, self.ops(name))
+            slots, ops = layout.network(name).searched, self.ops(name)
+            if len(ops) != len(slots):
+                raise ArchitectureError(
+                    f"{name} has {len(ops)} ops where layout {self.layout!r} has {len(slots)} slots"
+                )
+            for slot, op in zip(slots, ops, strict=True):
+                if op not in slot.ops:
+                    raise ArchitectureError(
+                        f"{name} holds {op!r} in slot {slot.name}, where layout {self.layout!r} has "
+                        f"{', '.join(slot.ops)}"
+                    )
 
     def ops(self, network: str) -> Ops:
         """The ops of one of the four `NETWORKS`, one per searched slot."""
         return getattr(self, network)  # type: ignore[no-any-return]
 
-    @property
-    def id(self) -> str:
-        """Ten hex digits that depend only on the content."""
-        return content_id(KIND, self._content())
-
     def _content(self) -> dict[str, Any]:
         return {"layout": self.layout, **{name: list(self.ops(name)) for name in NETWORKS}}
 
-    def to_json(self) -> str:
-        """The text of an ``architecture.json``."""
-        return write_document(KIND, self._content())
-
     @classmethod
-    def from_json(cls, text: str, origin: str = "architecture") -> Self:
-        """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        document = read_document(text, origin, "architecture", kind=KIND, error=ArchitectureError)
-        with parsing(origin, ArchitectureError):
-            architecture = cls(
-                layout=str(document["layout"]), **{name: tuple(map(str, document[name])) for name in NETWORKS}
-            )
-        check_id(document, architecture.id, origin, ArchitectureError)
-        return architecture
+    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+        return cls(str(content["layout"]), **{name: tuple(map(str, content[name])) for name in NETWORKS})
 
     def __str__(self) -> str:
         """One human-readable line; a repeated op is counted, as in ``5×conv3``."""
@@ -77,25 +72,11 @@ class Architecture:
     def table(self) -> list[tuple[str, ...]]:
         """Rows (slot, op of A→B, op of B→A) of the generators, then of the discriminators, to print."""
         layout = find_layout(self.layout)
-        rows: list[tuple[str, ...]] = []
-        for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS)):
-            slots = layout.network(names[0]).searched
-            rows += [
-                (f"{kind} {slot.name}", *choice)
-                for slot, *choice in zip(slots, *(self.ops(name) for name in names), strict=True)
-            ]
-        return rows
-
-
-def _check_ops(layout: Layout, network: str, ops: Ops) -> None:
-    slots = layout.network(network).searched
-    if len(ops) != len(slots):
-        raise ArchitectureError(f"{network} has {len(ops)} ops where layout {layout.name!r} has {len(slots)} slots")
-    for slot, op in zip(slots, ops, strict=True):
-        if op not in slot.ops:
-            raise ArchitectureError(
-                f"{network} holds {op!r} in slot {slot.name}, where layout {layout.name!r} has {', '.join(slot.ops)}"
-            )
+        return [
+            (f"{kind} {slot.name}", *ops)
+            for kind, names in (("G", GENERATORS), ("D", DISCRIMINATORS))
+            for slot, *ops in zip(layout.network(names[0]).searched, *map(self.ops, names), strict=True)
+        ]
 
 
 def _condense(ops: Ops) -> str:
@@ -132,11 +113,17 @@ def load_architecture(file: StrPath) -> Architecture:
 
 
 def find_architecture(text: str) -> Architecture:
-    """Find an architecture by a hand-made network's name, ``random:SEED``, an ``architecture.json`` or a run folder."""
+    """Find an architecture by a hand-made network's name, an ``architecture.json`` or a run folder.
+
+    ``random:SEED`` and ``random:LAYOUT:SEED`` are sampled from a layout's search space, framed by default.
+    """
     if text in handmade():
         return Architecture(text)
-    if text.startswith("random:"):
-        return _parse_random_architecture(text)
+    if text.startswith("random:"):  # the baseline that every search must beat (Li and Talwalkar 2019)
+        _, *layout, seed = text.split(":")
+        if len(layout) > 1 or not seed.isdecimal():
+            raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
+        return random_architecture(find_layout(layout[0] if layout else "framed"), int(seed))
     path = as_path(text)
     if path.is_dir():
         run = Run(path)
@@ -152,14 +139,3 @@ def find_architecture(text: str) -> Architecture:
             f"or {' or '.join(handmade())}"
         )
     return load_architecture(path)
-
-
-def _parse_random_architecture(text: str) -> Architecture:
-    """``random:SEED`` or ``random:LAYOUT:SEED``: sampled uniformly from a layout's search space, framed by default.
-
-    The baseline that every search must beat (Li and Talwalkar 2019).
-    """
-    _, *layout, seed = text.split(":")
-    if len(layout) > 1 or not seed.isdecimal():
-        raise ArchitectureError(f"{text!r} is not a random architecture: give random:SEED or random:LAYOUT:SEED")
-    return random_architecture(find_layout(layout[0] if layout else "framed"), int(seed))

@@ -1,25 +1,25 @@
 """A cost budget for the generators: a penalty that steers the search, and a derivation that stays within it.
 
-The expected cost of a supernet's generator is that of its fixed slots plus, for each searched slot, the mean of its
-ops' costs weighted by the softmax of its alphas. While the leading ops exceed the budget, the alphas also learn from
-the gradient of the expected cost; once they fit, the penalty is zero. The expected cost itself must not be held to the
-budget: while alphas are undecided it is far above the cost of the leading ops, and would drive them to the smallest
-network (LOG.md). The derived architecture has the highest sum of log-weights that fits: the leading ops if they fit,
-else the optimum of a knapsack.
+While the leading ops exceed the budget, the alphas also learn from the gradient of the expected cost, in which each op
+counts by the softmax of the alphas. The expected cost itself is not held to the budget: while alphas are undecided it
+is far above the cost of the leading ops, and would drive them to the smallest network (LOG.md). The derived
+architecture has the highest sum of log-weights that fits: the leading ops if they fit, else the optimum of a knapsack.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.latency import load_latencies
-from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, Slot
+from ganas.cyclegan.layout import GENERATORS, Layout, NetworkLayout, Slot
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import input_sides, slot_macs, slot_parameters
 from ganas.errors import ConfigError
@@ -32,15 +32,14 @@ SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input
 
 
 @dataclass(frozen=True)
-class Costs:
+class GeneratorCosts:
     """The costs of one generator's ops, in integer units."""
 
     fixed: int  # of the slots with a single op
     slots: tuple[tuple[int, ...], ...]  # of the ops of each searched slot
 
     @classmethod
-    def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "Costs":
-        """Compute the cost of every op in every slot."""
+    def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "GeneratorCosts":
         sides = zip(layout.slots, input_sides(layout, resolution), strict=True)
         costs = [(slot.searched, tuple(cost(slot, op, side) for op in slot.ops)) for slot, side in sides]
         fixed = sum(slot[0] for searched, slot in costs if not searched)
@@ -84,7 +83,7 @@ class Budget:
 
     kind: str  # params, macs or ms
     limits: Mapping[str, int]  # by generator, in integer units: parameters, multiply-accumulates, µs
-    costs: Mapping[str, Costs]
+    costs: Mapping[str, GeneratorCosts]
     weight: float  # λ of the penalty
     widths: Mapping[str, float]  # by generator: the width at which its limit holds
     resolution: int  # at which multiply-accumulates and milliseconds are counted
@@ -94,19 +93,16 @@ class Budget:
 
         Its gradient is that of λ · expected cost / limit wherever it is not zero.
         """
-        alphas = gan.alphas()
-
-        def penalty(name: str, limit: int) -> Tensor:
-            costs = self.costs[name]
-            excess = torch.relu(costs.leading(alphas[name]) / limit - 1)
-            expected = costs.expected(alphas[name]) / limit
-            return self.weight * (excess + (excess > 0) * (expected - expected.detach()))
-
+        alphas, terms = gan.alphas(), {}
         device = next(gan.parameters()).device.type
         with torch.autocast(device, enabled=False):  # bf16 has no digits for a small excess
-            return {
-                f"budget_{name.removeprefix('generator_')}": penalty(name, limit) for name, limit in self.limits.items()
-            }
+            for name, limit in self.limits.items():
+                costs = self.costs[name]
+                excess = torch.relu(costs.leading(alphas[name]) / limit - 1)
+                expected = costs.expected(alphas[name]) / limit
+                penalty = self.weight * (excess + (excess > 0) * (expected - expected.detach()))
+                terms[name.replace("generator", "budget")] = penalty
+        return terms
 
     def utilization(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
         """Return the cost of each generator as a share of its limit."""
@@ -117,18 +113,16 @@ class Budget:
 
     def derive(self, layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> Architecture:
         """Derive the architecture with the highest sum of log-weights within the limits."""
-        return Architecture(layout.name, **{name: self._ops(layout, name, alphas[name]) for name in NETWORKS})
+        leading = derive(layout, read_choices(layout, alphas))
+        best: dict[str, Any] = {name: self._best_ops(layout, name, alphas[name]) for name in self.limits}
+        return replace(leading, **best)
 
-    def _ops(self, layout: Layout, name: str, alphas: Sequence[Tensor]) -> tuple[str, ...]:
-        slots = layout.network(name).searched
+    def _best_ops(self, layout: Layout, name: str, alphas: Sequence[Tensor]) -> tuple[str, ...]:
+        costs = self.costs[name]
         scores = [torch.log_softmax(alpha.detach().double().cpu(), 0).tolist() for alpha in alphas]
-        if name in self.limits:
-            costs = self.costs[name]
-            indices = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
-            assert indices is not None, "open_budget refuses limits that nothing fits"
-        else:
-            indices = [score.index(max(score)) for score in scores]
-        return tuple(slot.ops[index] for slot, index in zip(slots, indices, strict=True))
+        indices = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
+        assert indices is not None, "open_budget refuses limits that nothing fits"
+        return tuple(slot.ops[index] for slot, index in zip(layout.generator.searched, indices, strict=True))
 
     def describe(self, layout: Layout, architecture: Architecture) -> list[str]:
         """Return one human-readable line per limit."""
@@ -155,7 +149,7 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
         width = search.budget_width or config.nets.width_of(name)
         widths[name] = width
         limits[name] = int(limit * 1000) if search.budget == "ms" else int(limit)
-        costs[name] = Costs.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
+        costs[name] = GeneratorCosts.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
         if costs[name].minimum > limits[name]:
             raise ConfigError(
                 f"the budget of {name} is {_amount(search.budget, limits[name])}, but the cheapest architecture of "

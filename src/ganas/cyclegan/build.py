@@ -1,7 +1,6 @@
 """One builder for supernets and final networks: `build(layout, width, choose)`.
 
 `choose` returns the module of each slot: a `MixedOp` for a supernet (`mixture`), one op for a final network (`one_op`).
-A supernet whose weights are one-hot computes the same as the final network.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -51,10 +50,7 @@ def build_op(name: str, c_in: int, c_out: int, slot: Slot) -> nn.Module:
 
 
 class Resize(nn.Sequential):
-    """Interpolation followed by a 1×1 convolution, computed in reverse order: a quarter of the work, the same result.
-
-    They commute because interpolation is linear, works per channel and keeps constants.
-    """
+    """Interpolation and a 1×1 convolution, computed in reverse order: they commute, and it is a quarter of the work."""
 
     def forward(self, x: Tensor) -> Tensor:
         resize, conv = self

@@ -16,18 +16,18 @@ from ganas.config import (
     Located,
     Positive,
     Rate,
+    ScoringConfig,
     Section,
     Weight,
     Width,
     one_of,
-    refuse_distance_without_network,
     resolve_sections,
 )
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.cyclegan.strategies import STRATEGIES
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
-from ganas.metrics.measurement import distance_names
+from ganas.metrics.measurement import is_paired, selecting_metrics
 
 DiscriminatorName = Literal["searched", "patchgan"]
 
@@ -44,6 +44,9 @@ class DataConfig(Section):
     test_a: Annotated[FilePath | None, Located("data.digest_test")] = None
     test_b: Annotated[FilePath | None, Located("data.digest_test")] = None
     digest_test: str | None = None  # of both, filled in
+    # folder of pairs (valA and valB, testA and testB, or A and B, with the same names) to score on, too
+    pairs: Annotated[FilePath | None, Located("data.digest_pairs")] = None
+    digest_pairs: str | None = None  # filled in
     split_seed: Count | None = None  # selects the held-out images; None: the run's seed
     validation: Count = 100  # images of each domain held out to select a checkpoint; at most a tenth of the domain
     skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others
@@ -56,8 +59,11 @@ class DataConfig(Section):
     digest_b: str | None = None
 
     def held_out(self, count: int) -> int:
-        """How many of a domain's images are held out from training."""
         return min(self.validation, count // 10)
+
+    def epoch_images(self, *counts: int) -> int:
+        """Return the pairs of an epoch, max(|A|, |B|), for domains of so many images, held-out ones included."""
+        return max(count - self.held_out(count) for count in counts)
 
 
 class NetsConfig(Section):
@@ -73,7 +79,6 @@ class NetsConfig(Section):
     mixing: Literal["merged", "naive"] = "merged"
 
     def width_of(self, network: str) -> float:
-        """The width of a network by its name."""
         if network.startswith("discriminator"):
             return self.discriminator_width
         return (self.width_ab if network.endswith("ab") else self.width_ba) or self.width
@@ -129,34 +134,26 @@ class TrainingConfig(LearningConfig):
     evaluate_every: Positive = 2000  # affects which generator is selected
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _exclusive(self) -> Self:
         if (self.images is None) == (self.epochs is None):
             raise ValueError("give either training.images or training.epochs")
-        return self
-
-    @model_validator(mode="after")
-    def _one_way_to_compute(self) -> Self:
         if self.compile and self.checkpointing:
             raise ValueError("training.compile and training.checkpointing exclude each other: give one of the two")
         return self
 
+    def length(self, epoch_images: int) -> int:
+        """Return the pairs in total, given those of an epoch."""
+        return self.images or epoch_images * (self.epochs or 1)
 
-class MetricsConfig(Section):
+
+class MetricsConfig(ScoringConfig):
     """How a checkpoint is selected."""
 
     # auto: kid with a feature network, else swd; last: the last checkpoint, though scores are still recorded
-    select: Annotated[str, one_of(lambda: ["auto", *distance_names(), "last"])] = "auto"
-    # feature network, such as squeezenet:weights.safetensors
-    features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
-    split: Literal["validation", "test"] = (
-        "validation"  # images to score on; selection on test images is biased, and labelled as such
-    )
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        refuse_distance_without_network(self.select, self.features)
-        return self
+    select: Annotated[str, one_of(lambda: ["auto", *selecting_metrics(paired=True), "last"])] = "auto"
+    # images to score on; selection on test images is biased, and labelled as such
+    # all: held-out images, compared with all images of the other domain instead of up to 500 training images
+    split: Literal["validation", "test", "all"] = "validation"
 
 
 class RunConfig(Config):
@@ -170,6 +167,12 @@ class RunConfig(Config):
     training: TrainingConfig
     metrics: MetricsConfig = MetricsConfig()
     search: SearchConfig | None = None
+
+    @model_validator(mode="after")
+    def _pairs_to_select_by(self) -> Self:
+        if is_paired(self.metrics.select) and self.data.pairs is None:
+            raise ValueError(f"metrics.select={self.metrics.select} compares pairs: give them with --paired DIR")
+        return self
 
     @classmethod
     def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
@@ -190,27 +193,19 @@ class RunConfig(Config):
         """The seed that selects the held-out images."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
 
-    @property
-    def device(self) -> str:
-        """The device of the networks; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
-
 
 def resolve(config: RunConfig, machine: Machine, data: DataFacts) -> RunConfig:
-    """Fill in what depends on the machine and on the data; an epoch is max(|A|, |B|) pairs."""
+    """Fill in what depends on the machine and on the data."""
     training, metrics = config.training, config.metrics
     device = machine.device(training.device)
     best = machine.memory_format(config.kind, device, machine.precision(device, training.precision))
-    images = training.images or data.epoch_images * (training.epochs or 1)
-    update: dict[str, dict[str, Any]] = {
-        "training": {
-            "images": ceil(images / training.batch) * training.batch,
-            "epochs": None,
-            "inherit": training.inherit and training.inherit.absolute(),
-            "memory_format": best if training.memory_format == "auto" else training.memory_format,
-        },
-        "metrics": {"select": default_metric(metrics.features) if metrics.select == "auto" else metrics.select},
+    images = training.length(data.epoch_images)
+    update = {
+        "training.images": ceil(images / training.batch) * training.batch,
+        "training.epochs": None,
+        "training.inherit": training.inherit and training.inherit.absolute(),
+        "training.memory_format": best if training.memory_format == "auto" else training.memory_format,
+        "metrics.select": default_metric(metrics.features) if metrics.select == "auto" else metrics.select,
     }
     return resolve_sections(config, machine, data, update)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import NETWORKS, Layout, find_layout
-from ganas.cyclegan.model import ImagePool
 from ganas.cyclegan.networks import open_gan
-from ganas.cyclegan.phases import build_phases, open_loop
 from ganas.cyclegan.search import open_search
 from ganas.cyclegan.size import NetworkSize, describe_sizes
+from ganas.cyclegan.steps import open_loop, open_pools
 from ganas.cyclegan.train import open_training
 from ganas.learning.loop import Loop
 from ganas.learning.timing import noise, step_seconds
@@ -27,46 +25,31 @@ from ganas.store import Run
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one run."""
-
     networks: Sequence[NetworkSize]  # generators first
-    # weights, gradients, Adam's moments and stored activations, without those of the cell that training.checkpointing
-    # recomputes
-    memory_bytes: int
+    memory_bytes: int  # of weights, gradients, Adam's moments and stored activations, not of recomputed ones
     step_seconds: float  # median on this machine
-    images: int  # pairs in total
-    total_seconds: float  # of steps only
 
 
 def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Cost:
     """Build the run's networks and time a few real steps on noise. `config` is resolved."""
-    training, nets = config.training, config.nets
+    batch, resolution = config.training.batch, config.data.resolution
     loop = trial_loop(config, layout, architecture)
-    gan = loop.gan
     networks = [
-        _measured_size(name, gan.network(name), nets.width_of(name), config.data.resolution) for name in NETWORKS
+        _measured_size(name, loop.gan.network(name), config.nets.width_of(name), resolution) for name in NETWORKS
     ]
-    images, warmup = noise(2, training.batch, config.data.resolution), config.search.warmup if config.search else 0.0
+    images, warmup = noise(2, batch, resolution), config.search.warmup if config.search else 0.0
     early = step_seconds(loop, images) if not all(phase.is_active(0) for phase in loop.phases) else 0.0
     loop.nimg = ceil(warmup * config.total_images)  # from here on all parameters learn
     activations = _activation_bytes(lambda: loop.step(*images))
     late = step_seconds(loop, images)
     seconds = warmup * early + (1 - warmup) * late if early else late
-    weights = sum(network.bytes for network in networks)
-    return Cost(
-        networks=networks,
-        memory_bytes=4 * weights + activations,
-        step_seconds=seconds,
-        images=config.total_images,
-        total_seconds=seconds * config.total_images / training.batch,
-    )
+    memory = 4 * sum(network.bytes for network in networks) + activations
+    return Cost(networks, memory, seconds)
 
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
     """Build the training loop of a config without a run folder, to time its steps. `config` is resolved."""
-    gan = open_gan(config, layout, architecture)
-    pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
-    return open_loop(gan, build_phases(gan, pools, config), None, config)
+    return open_loop(open_gan(config, layout, architecture), open_pools(config), config)
 
 
 def _measured_size(name: str, network: nn.Module, width: float, resolution: int) -> NetworkSize:
@@ -74,12 +57,7 @@ def _measured_size(name: str, network: nn.Module, width: float, resolution: int)
     image = torch.zeros(1, 3, resolution, resolution, device=parameters[0].device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)
-    return NetworkSize(
-        network=name,
-        width=width,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        macs=counter.get_total_flops() // 2,
-    )
+    return NetworkSize(name, width, sum(p.numel() for p in parameters), counter.get_total_flops() // 2)
 
 
 def _activation_bytes(step: Callable[[], None]) -> int:
@@ -91,10 +69,7 @@ def _activation_bytes(step: Callable[[], None]) -> int:
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    def unpack(tensor: Any) -> Any:
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         step()
     return sum(storages.values())
 
@@ -113,14 +88,16 @@ def dry_run(
         assert architecture, "a training has an architecture"
         config, *_ = open_training(config, architecture, Run(out))
     cost = measure_cost(config, find_layout(config.nets.layout), architecture)
+    images = config.total_images
+    seconds = cost.step_seconds * images / config.training.batch
     lines = [
         *describe_sizes(cost.networks),
         f"memory           about {cost.memory_bytes / 10**6:,.0f} MB",
         f"one step         {cost.step_seconds:.2f} s, measured here",
-        f"in total         {cost.images:,} pairs, {readable_seconds(cost.total_seconds)} of steps",
+        f"in total         {images:,} pairs, {readable_seconds(seconds)} of steps",
     ]
     if repeats > 1:
-        lines.append(f"{repeats} repeats       {readable_seconds(repeats * cost.total_seconds)}")
+        lines.append(f"{repeats} repeats       {readable_seconds(repeats * seconds)}")
     if config.search and config.search.budget == "ms":
         lines.append("budget           in milliseconds: the search measures latencies first, then checks that it fits")
     return config, lines

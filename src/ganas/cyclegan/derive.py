@@ -28,7 +28,6 @@ class Choice:
 
     @property
     def converged(self) -> bool:
-        """Whether the leading op weighs at least `CONVERGED_RATIO` times the second."""
         return self.weight >= CONVERGED_RATIO * (self.weight - self.margin)
 
 
@@ -66,7 +65,6 @@ def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
 
 
 def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    """Return the choices as JSON objects."""
     return [asdict(choice) for choice in choices]
 
 

@@ -7,6 +7,7 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import LAYOUTS, Layout, find_layout
 from ganas.data.loaders import split
 from ganas.data.sources import MINIMUM_IMAGES, ImageSource, check_overlap, open_source
+from ganas.data.tasks import other_resolution
 from ganas.errors import ArchitectureError, ConfigError
 from ganas.machine import check_device
 
@@ -21,22 +22,10 @@ class Domains:
     held_out_b: ImageSource
     facts: DataFacts  # of all images, held out or not
 
-    def of(self, letter: str) -> ImageSource:
-        """Return the training images of domain ``a`` or ``b``."""
-        return {"a": self.a, "b": self.b}[letter]
-
-
-def split_domains(a: ImageSource, b: ImageSource, config: RunConfig) -> Domains:
-    """Hold out up to `data.validation` images per domain, at most a tenth of it."""
-
-    def split_source(source: ImageSource) -> tuple[ImageSource, ImageSource]:
-        training, held_out = split(len(source), config.data.held_out(len(source)), config.split_seed)
-        return source.subset(training), source.subset(held_out)
-
-    (train_a, held_out_a), (train_b, held_out_b) = split_source(a), split_source(b)
-    digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
-    facts = DataFacts(digests, epoch_images=max(len(train_a), len(train_b)))
-    return Domains(train_a, train_b, held_out_a, held_out_b, facts)
+    @property
+    def whole(self) -> tuple[ImageSource, ImageSource]:
+        """All images of A and of B, held out or not."""
+        return _joined(self.a, self.held_out_a), _joined(self.b, self.held_out_b)
 
 
 def open_domains(config: RunConfig, layout: Layout) -> Domains:
@@ -55,12 +44,25 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
         choices = ", ".join(name for name, other in LAYOUTS.items() if other.size > 1)
         raise ArchitectureError(f"layout {layout.name!r} has nothing to search: choose one of {choices}, or train it")
     check_device(config.training.device)
+    data = config.data
     a, b = (
-        open_source(
-            path, skip_bad=config.data.skip_bad, minimum=MINIMUM_IMAGES, white=config.data.white, icc=config.data.icc
-        )
-        for path in (config.data.a, config.data.b)
+        open_source(path, skip_bad=data.skip_bad, minimum=MINIMUM_IMAGES, white=data.white, icc=data.icc)
+        for path in (data.a, data.b)
     )
     if check_overlap(a, b) or a.digest() == b.digest():
         b = replace(b, notes=(*b.notes, "A and B are the same images, so there is nothing to learn"))
-    return split_domains(a, b, config)
+    if warning := other_resolution(data.a, data.resolution, data.load_scale):
+        a = replace(a, notes=(*a.notes, warning))
+    (train_a, held_out_a), (train_b, held_out_b) = (_hold_out(source, config) for source in (a, b))
+    digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
+    return Domains(train_a, train_b, held_out_a, held_out_b, DataFacts(digests, max(len(train_a), len(train_b))))
+
+
+def _joined(one: ImageSource, other: ImageSource) -> ImageSource:
+    return replace(one, names=tuple(sorted(one.names + other.names)))
+
+
+def _hold_out(source: ImageSource, config: RunConfig) -> tuple[ImageSource, ImageSource]:
+    """Split a domain into images to train on, and up to `data.validation` others, at most a tenth."""
+    training, held_out = split(len(source), config.data.held_out(len(source)), config.split_seed)
+    return source.subset(training), source.subset(held_out)

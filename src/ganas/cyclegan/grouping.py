@@ -1,8 +1,7 @@
 """Which ops of a slot share a merged convolution: a choice that changes speed, never results.
 
-The 5×5 kernel of dilation 2 stretches the merged kernel to 9×9: 81 taps, where the ops have 65 different ones. So two
-groupings are worth comparing: all ops that can share a convolution do (`merge_all`), or those with a dilated kernel
-share one of their own, of 7×7 and 5×5 taps (`split_dilated`).
+The 5×5 kernel of dilation 2 stretches the merged kernel to 9×9: 81 taps, where the ops have 65 different ones. So all
+ops share a convolution (`merge_all`), or those with a dilated kernel have one of their own (`split_dilated`).
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +27,6 @@ def naive(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
 
 
 def merge_all(network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
-    """Merge all ops that can share a convolution."""
     return mergeable(forms_of(ops.items()))
 
 
@@ -53,7 +51,6 @@ class CheapestGrouping:
     move_cost: float  # multiply-accumulates in the time that moving a number takes
 
     def __call__(self, network: str, slot: Slot, ops: Mapping[str, nn.Module]) -> Groups:
-        """Return the groups of one slot."""
         candidates = [grouping(network, slot, ops) for grouping in GROUPINGS.values()]
         return min(candidates, key=lambda groups: self._cost(self.pixels[network, slot.name], ops, groups))
 

@@ -7,12 +7,12 @@ costs come from few kernel sizes, and never more than the budget has units. No t
 from collections.abc import Sequence
 from typing import Any
 
-Scores = Sequence[Sequence[float]]  # of the items of each group
-Costs = Sequence[Sequence[int]]
 
+def best_within(scores: Sequence[Sequence[float]], costs: Sequence[Sequence[int]], budget: int) -> list[int] | None:
+    """Return the index of the chosen item in each group, given the scores and costs of each group's items.
 
-def best_within(scores: Scores, costs: Costs, budget: int) -> list[int] | None:
-    """Return the index of the chosen item in each group; ties go to the cheaper sum. None: nothing fits."""
+    Ties go to the cheaper sum. None: nothing fits.
+    """
     least = [0]  # minimum cost of the remaining groups, counted from the last one
     for group in reversed(costs):
         least.append(least[-1] + min(group))

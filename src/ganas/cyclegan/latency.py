@@ -1,12 +1,15 @@
 """Latency of each op in the slots of a generator, measured on this machine once and stored in the run."""
 
 import json
+from dataclasses import replace
+from functools import cache, partial
 
 import torch
 from torch import nn
 
-from ganas.cyclegan.build import SlotModule, build_op
+from ganas.cyclegan.build import SlotModule, mixture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.grouping import naive
 from ganas.cyclegan.layout import Layout, Slot
 from ganas.cyclegan.networks import MEMORY_FORMATS
 from ganas.cyclegan.size import input_sides
@@ -41,21 +44,18 @@ def load_latencies(run: Run, config: RunConfig, layout: Layout, width: float) ->
 def measure_latencies(config: RunConfig, layout: Layout, width: float) -> Latencies:
     """Measure every op in every slot; equal slots are measured once."""
     torch.set_num_threads(config.training.threads or 1)
-    measured: dict[tuple[object, ...], int] = {}
-    latencies: Latencies = {}
-    for slot, side in zip(layout.generator.slots, input_sides(layout.generator, config.data.resolution), strict=True):
-        latencies[slot.name] = {}
-        for op in slot.ops:
-            key = (op, side, slot.c_in, slot.c_out, slot.reflect, slot.norm, slot.activation)
-            if key not in measured:
-                measured[key] = _microseconds(slot, op, side, width, config)
-            latencies[slot.name][op] = measured[key]
-    return latencies
+    measure = cache(partial(_microseconds, width=width, config=config))
+    return {
+        slot.name: {op: measure(replace(slot, name="", ops=(op,)), side) for op in slot.ops}
+        for slot, side in zip(
+            layout.generator.slots, input_sides(layout.generator, config.data.resolution), strict=True
+        )
+    }
 
 
-def _microseconds(slot: Slot, op: str, side: int, width: float, config: RunConfig) -> int:
+def _microseconds(slot: Slot, side: int, *, width: float, config: RunConfig) -> int:
     memory_format = MEMORY_FORMATS[config.training.memory_format]
-    module: nn.Module = SlotModule(slot, width, lambda slot, c_in, c_out: build_op(op, c_in, c_out, slot))
+    module: nn.Module = SlotModule(slot, width, mixture("", naive))
     module = module.to(config.device).to(memory_format=memory_format).eval()
     image = torch.rand(1, slot.c_in.at(width), side, side, device=config.device)
     image = image.to(memory_format=memory_format)

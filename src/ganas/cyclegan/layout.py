@@ -1,8 +1,7 @@
 """Layouts: the slots of the networks of a CycleGAN, the candidate ops of each slot, and the accepted image sizes.
 
-A network is declared once, as a tuple of cells; `ganas.cyclegan.build` builds a supernet or a final network from it. A
-slot with one candidate op is fixed, the others are searched. No torch here: counting a search space or checking a file
-needs none.
+`ganas.cyclegan.build` builds a supernet or a final network from a tuple of cells. A slot with one candidate op is
+fixed, the others are searched. No torch here.
 
 - ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
 - ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
@@ -17,7 +16,7 @@ from typing import Literal
 
 from ganas.errors import ArchitectureError
 
-Scale = Literal["down", "same", "up"]
+SlotScale = Literal["down", "same", "up"]
 Direction = Literal["ab", "ba"]
 Activation = Literal["relu", "leaky_relu", "tanh"]
 
@@ -56,7 +55,7 @@ class Slot:
     ops: tuple[str, ...]  # candidates; a slot with one is fixed
     c_in: Channels
     c_out: Channels
-    scale: Scale = "same"  # down: stride 2; up: ×2
+    scale: SlotScale = "same"  # down: stride 2; up: ×2
     reflect: int = 0  # pixels of reflection padding before the op
     trim: int = 0  # pixels by which the op's zero padding is smaller than "same"
     norm: bool = True  # instance norm, no affine
@@ -65,7 +64,6 @@ class Slot:
 
     @property
     def searched(self) -> bool:
-        """Whether it has several candidate ops."""
         return len(self.ops) > 1
 
 
@@ -79,8 +77,6 @@ class Cell:
 
 @dataclass(frozen=True)
 class NetworkLayout:
-    """One network as a sequence of cells."""
-
     cells: tuple[Cell, ...]
 
     @property
@@ -120,7 +116,6 @@ class Layout:
         return self.generator if name in GENERATORS else self.discriminator
 
     def fits(self, resolution: int) -> bool:
-        """Whether images of resolution × resolution pixels fit the layout."""
         return resolution >= self.minimum and resolution % self.multiple == 0
 
     def check_resolution(self, resolution: int) -> None:

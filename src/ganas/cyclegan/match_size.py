@@ -1,7 +1,7 @@
-"""The widths at which an architecture's generators have a given size, so that a comparison is at equal sizes.
+"""The widths at which an architecture's generators have a given size, to compare networks of equal sizes.
 
-Only generators count, since only they remain after training (CycleGANAS section 4): N32 and N64 have the total size of
-the hand-made pair at width 32 and 64, and each generator of C'64 has the size of that of N64.
+Only generators count, as in CycleGANAS section 4: N32 and N64 have the total size of the hand-made pair at width 32
+and 64, and each generator of C'64 has the size of that of N64.
 """
 
 import re

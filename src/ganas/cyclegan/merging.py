@@ -1,6 +1,6 @@
-"""Merge ops into one convolution: a sum of convolutions of one input is a convolution with the sum of their kernels.
+"""Merge ops into one convolution, whose kernel is the sum of their aligned kernels.
 
-The kernels are aligned within a common one. Of the layouts' ops,
+Of the layouts' ops,
 
 - convolutions of any size and dilation, and 2×2 average pooling before 1×1, share one;
 - transposed convolutions, and nearest-neighbor interpolation after 1×1, share one;

@@ -1,13 +1,11 @@
 """The mixed operation of a supernet: a weighted sum of every op a slot may hold (section 3.2).
 
-`draw` samples the weights once per network and optimizer step (`ganas.cyclegan.sampling`); every forward pass until the
-next draw shares them.
+`draw` samples the weights (`ganas.cyclegan.sampling`); all forward passes until the next draw share them.
 
 A sum of convolutions of one input is one convolution, whose kernel is the sum of theirs. `Groups` lists the ops that
-share one. Each draw sums their kernels, so that forward passes need few convolutions per slot. In a group of one op the
-weight is multiplied into the kernel, which saves storing the op's output for the gradient of the weight. Gradients of
-alphas, kernels and biases are exact. Without groups the mixture is naive: literally the sum of weight times op, the
-definition that tests compare with.
+share one; each draw sums their kernels. In a group of one op the weight is multiplied into the kernel, which saves
+storing the op's output for the gradient of the weight. Gradients of alphas, kernels and biases are exact. Without
+groups the mixture is naive, literally the sum of weight times op.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,6 @@
-"""The four networks of a CycleGAN, their image pools, and the generator and discriminator losses on one batch.
+"""The four networks of a CycleGAN, their image pools, and the losses of one batch.
 
-Generators are named by direction, discriminators by domain. Images are float [n, 3, h, w] in [-1, 1]; a batch is n
-unpaired images of a and n of b.
+Images are float [n, 3, h, w] in [-1, 1]; a batch is n unpaired images of a and n of b.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_modules
-from ganas.cyclegan.config import DiscriminatorName
+from ganas.cyclegan.config import DiscriminatorName, LossConfig
 from ganas.cyclegan.grouping import Grouping, merge_all
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
@@ -51,13 +50,8 @@ class CycleGAN(GAN):
                 network, choose = layout.discriminator, _choose(layout, architecture, name, grouping)
             setattr(self, name, build(network, discriminator_width, choose))
 
-    def network(self, name: str) -> Network:
-        """Return one of the four networks by name."""
-        return getattr(self, name)  # type: ignore[no-any-return]
-
     @property
     def generators(self) -> dict[str, Network]:
-        """The generators by name."""
         return {name: self.network(name) for name in GENERATORS}
 
     def alphas(self) -> dict[str, list[nn.Parameter]]:
@@ -123,18 +117,7 @@ class ImagePool:
         return {"images": torch.stack(self.images) if self.images else torch.empty(0)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the result of `state_dict`."""
         self.images = list(state["images"].unbind())
-
-
-class LossWeights(NamedTuple):
-    """λ of equation 4, in the paper's order."""
-
-    adversarial_ab: float = 1.0
-    adversarial_ba: float = 1.0
-    cycle: float = 10.0
-    identity_ab: float = 5.0
-    identity_ba: float = 5.0
 
 
 class Fakes(NamedTuple):
@@ -144,16 +127,14 @@ class Fakes(NamedTuple):
     b: Tensor  # [n, 3, h, w], a translated
 
 
-def generator_loss(
-    gan: CycleGAN, a: Tensor, b: Tensor, *, adversarial: str, weights: LossWeights
-) -> tuple[Terms, Fakes]:
+def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, weights: LossConfig) -> tuple[Terms, Fakes]:
     """Return the generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
 
     Each generator processes translation and identity inputs as one batch, which is exact with instance norm.
     """
     fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
     fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
-    loss = ADVERSARIAL[adversarial]
+    loss = ADVERSARIAL[weights.adversarial]
 
     def adversarial_term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         fake_scores = at_least_float32(discriminator(fake))
@@ -182,9 +163,9 @@ def _translate(generator: Network, source: Tensor, target: Tensor, *, identity: 
     return fake, same
 
 
-def discriminator_loss(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, *, adversarial: str) -> Terms:
+def discriminator_loss(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, config: LossConfig) -> Terms:
     """Return the discriminators' terms of equation 1: real images of their domain against fakes, both [n, 3, h, w]."""
-    loss = ADVERSARIAL[adversarial]
+    loss = ADVERSARIAL[config.adversarial]
 
     def term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         scores = at_least_float32(discriminator(torch.cat((real, fake.to(real)))))

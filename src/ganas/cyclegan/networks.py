@@ -3,15 +3,13 @@
 import warnings
 
 import torch
-from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.build import build, mixture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, Grouping, naive
+from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, naive
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout
-from ganas.cyclegan.mixed import mixtures
 from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.size import output_sides
 from ganas.machine import keep_freed_memory
 
 BATCHES_PER_PASS = 1.5  # on average: translation and identity inputs are two batches, reconstructions one
@@ -28,7 +26,7 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     keep_freed_memory()
     nets, training = config.nets, config.training
     torch.set_num_threads(training.threads or 1)
-    grouping = naive if architecture else open_grouping(config, layout)
+    grouping = naive if architecture or nets.mixing == "naive" else _cheapest_grouping(config, layout)
     torch.manual_seed(config.seed)
     widths = {name: nets.width_of(name) for name in GENERATORS}
     gan = CycleGAN(layout, architecture, widths, nets.discriminator_width, grouping, nets.discriminator)
@@ -44,27 +42,11 @@ def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | Non
     return gan
 
 
-def open_grouping(config: RunConfig, layout: Layout) -> Grouping:
-    """Return the grouping for `nets.mixing`."""
-    if config.nets.mixing == "naive":
-        return naive
-    return CheapestGrouping(_output_pixels(config, layout), MOVE_COST[config.training.precision])
-
-
-def _output_pixels(config: RunConfig, layout: Layout) -> dict[tuple[str, str], float]:
-    """Return the mean output pixels of every searched slot in a forward pass, by (network, slot)."""
-    pixels: dict[tuple[str, str], float] = {}
+def _cheapest_grouping(config: RunConfig, layout: Layout) -> CheapestGrouping:
+    batch = BATCHES_PER_PASS * config.training.batch
+    pixels: dict[tuple[str, str], float] = {}  # mean output pixels of a forward pass, by network and slot
     for name in NETWORKS:
-        counts: list[int] = []
-
-        def count(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, counts: list[int] = counts) -> None:
-            counts.append(output[:, 0].numel())
-
         network = layout.network(name)
-        with torch.device("meta"), torch.no_grad():
-            supernet = build(network, config.nets.width_of(name), mixture(name, naive))
-            for mixed in mixtures(supernet):
-                mixed.register_forward_hook(count)
-            supernet(torch.empty(config.training.batch, 3, config.data.resolution, config.data.resolution))
-        pixels |= {(name, slot.name): BATCHES_PER_PASS * n for slot, n in zip(network.searched, counts, strict=True)}
-    return pixels
+        sides = output_sides(network, config.data.resolution)
+        pixels |= {(name, slot.name): batch * side**2 for slot, side in zip(network.slots, sides, strict=True)}
+    return CheapestGrouping(pixels, MOVE_COST[config.training.precision])

@@ -1,17 +1,17 @@
 """The operations of CycleGANAS (section 3.2) as data: one line each in OPS. No torch here.
 
-An op determines its module (`ganas.cyclegan.build.build_op`), its parameters and multiply-accumulates, and its form as
-a convolution that others can share (`ganas.cyclegan.merging.form_of`).
+An op determines its module (`ganas.cyclegan.build.build_op`), its size, and its form as a convolution that others can
+share (`ganas.cyclegan.merging.form_of`).
 
-Every op maps [n, c_in, h, w] to [n, c_out, h', w'], where the slot's scale decides: "down" halves even sizes, "same"
-keeps them (less twice the slot's trim), "up" doubles them. Every convolution has a bias.
+Every op maps [n, c_in, h, w] to [n, c_out, h', w']: the slot's scale "down" halves even sizes, "same" keeps them (less
+twice the slot's trim), "up" doubles them. Every convolution has a bias.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ganas.cyclegan.layout import Scale, Slot
+from ganas.cyclegan.layout import Slot, SlotScale
 
 Resampling = Literal["maxpool", "avgpool", "nearest", "bilinear"]
 POOLS = ("maxpool", "avgpool")  # 2×2, stride 2, before the convolution; the other resamplings follow it, ×2
@@ -35,8 +35,7 @@ class Op:
             raise ValueError(f"a transposed convolution has an odd, dense kernel without dilation, got {self}")
 
     @property
-    def scales(self) -> tuple[Scale, ...]:
-        """The scales of the slots that it fits."""
+    def scales(self) -> tuple[SlotScale, ...]:
         if self.resampling in POOLS:
             return ("down",)
         return ("up",) if self.transposed or self.resampling else ("down", "same")
@@ -61,7 +60,6 @@ class Op:
         return (area + c_out) * c_in if self.depthwise else area * c_in * c_out
 
     def num_parameters(self, c_in: int, c_out: int) -> int:
-        """Weights and biases."""
         return self.num_weights(c_in, c_out) + c_out + (c_in if self.depthwise else 0)
 
 

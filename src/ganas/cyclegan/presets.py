@@ -1,41 +1,25 @@
 """Presets of ``ganas search`` and ``ganas train``, which set the scale of a run."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from __future__ import annotations
 
-from ganas.config import validate
-from ganas.cyclegan.config import RunConfig
-from ganas.errors import ConfigError
-from ganas.settings import Values, nest, read_settings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait for pydantic
+    from ganas.settings import Values
 
 
 def _tiny(kind: str) -> Values:
     """A few minutes on two cores, any images."""
-    common: Values = {
-        "data.resolution": 64,
+    values = _small(kind) | {
         "data.validation": 50,
-        "nets.discriminator_width": 32,
-        "training.lr": 6e-4,
+        "training.images": 400,
         "training.log_every": 100,
         "training.checkpoint_every": 400,
         "training.sample_every": 400,
         "training.evaluate_every": 400,
     }
-    if kind == "search":
-        return common | {
-            "nets.width": 8,
-            "training.batch": 4,
-            "training.images": 400,
-            "training.decay": 0,
-            "search.warmup": 0.5,
-            "search.alpha_lr": 0.03,
-        }
-    return common | {
-        "nets.width": 16,
-        "nets.discriminator": "patchgan",
-        "training.images": 1200,
-        "training.ema_half_life": 100,
-    }
+    return values | ({"training.images": 1200, "training.ema_half_life": 100} if kind == "train" else {})
 
 
 def _small(kind: str) -> Values:
@@ -113,30 +97,7 @@ PRESETS: Mapping[str, Callable[[str], Values]] = {
     "paper": _paper,
     "reference": _reference,
 }
-
-
 IGNORED_KEYS = {  # keys that a kind of run ignores
     "search": ("metrics.select", "training.inherit"),
     "train": ("search", "nets.mixing", "nets.layout"),  # the architecture determines the layout
 }
-
-
-def make_config(
-    kind: Literal["search", "train"],
-    *,
-    preset: str,
-    flags: Values,  # "section.key" -> value; None: not set
-    settings: Iterable[str] = (),  # from --set, "section.key=value"
-) -> RunConfig:
-    """Combine and validate defaults, preset, flags and ``--set``; raises `ConfigError` that names the value."""
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    values = PRESETS[preset](kind)
-    values.update({key: value for key, value in flags.items() if value is not None})
-    overrides = read_settings(RunConfig, kind, IGNORED_KEYS[kind], settings)
-    for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
-        if one in overrides and other not in overrides:
-            values.pop(other, None)
-    values.update(overrides)
-    document = nest({"kind": kind, **({"search": {}} if kind == "search" else {})}, values)
-    return validate(RunConfig, document)

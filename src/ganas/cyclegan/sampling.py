@@ -24,10 +24,7 @@ def softmax_weights(alpha: "Tensor") -> "Tensor":
 
 
 def gumbel_weights(alpha: "Tensor", temperature: float, generator: "Generator") -> "Tensor":
-    """A relaxed one-hot sample, softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1); [ops] -> [ops].
-
-    As in the released code, the noise is added to the softmaxed alphas, not to the alphas.
-    """
+    """softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1), [ops] -> [ops]; the released code adds noise so, too."""
     import torch
 
     exponential = torch.empty(alpha.shape).exponential_(generator=generator).to(alpha)

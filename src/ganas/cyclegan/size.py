@@ -19,7 +19,6 @@ MIN_WIDTH, MAX_WIDTH = 1.0, 1024.0  # as in a config
 
 
 def slot_parameters(slot: Slot, op: str, width: float) -> int:
-    """Return the weights and biases of an op in a slot."""
     return OPS[op].num_parameters(slot.c_in.at(width), slot.c_out.at(width))
 
 
@@ -41,14 +40,22 @@ def slot_ops(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[Slot, 
 
 def input_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
     """Yield the side in pixels of every slot's input, for a square image of `resolution`."""
+    yield from (resolution, *output_sides(layout, resolution))[:-1]
+
+
+def output_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
+    """Yield the side in pixels of every slot's output, for a square image of `resolution`.
+
+    Not for the hand-made discriminators, whose 4×4 kernels of stride 1 take one more pixel.
+    """
     side = resolution
     for slot in layout.slots:
-        yield side
+        side += 2 * (slot.reflect - slot.trim)
         side = side // 2 if slot.scale == "down" else side * 2 if slot.scale == "up" else side
+        yield side
 
 
 def parameters(layout: NetworkLayout, ops: Sequence[str], width: float) -> int:
-    """Return the parameters of a final network."""
     return sum(slot_parameters(slot, op, width) for slot, op in slot_ops(layout, ops))
 
 
@@ -71,17 +78,18 @@ class NetworkSize:
 
     @property
     def bytes(self) -> int:
-        """Size in float32."""
         return BYTES_PER_PARAMETER * self.parameters
 
 
 def generator_sizes(architecture: Architecture, nets: NetsConfig, resolution: int) -> list[NetworkSize]:
     """Return the sizes of both generators under a run's config."""
-    layout, sizes = find_layout(architecture.layout).generator, []
-    for name in GENERATORS:
+    layout = find_layout(architecture.layout).generator
+
+    def size(name: str) -> NetworkSize:
         ops, width = architecture.ops(name), nets.width_of(name)
-        sizes.append(NetworkSize(name, width, parameters(layout, ops, width), macs(layout, ops, width, resolution)))
-    return sizes
+        return NetworkSize(name, width, parameters(layout, ops, width), macs(layout, ops, width, resolution))
+
+    return [size(name) for name in GENERATORS]
 
 
 def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
@@ -99,10 +107,10 @@ def describe_sizes(sizes: Sequence[NetworkSize]) -> list[str]:
 
 
 def width_of_size(layout: NetworkLayout, size: Callable[[float], int], target: int) -> float:
-    """Return the width at which `size(width)`, which must be monotonic, is closest to `target`; ties go to the smaller.
+    """Return the width at which `size(width)`, monotonic, is closest to `target`; ties go to the smaller.
 
-    Channels are rounded, so sizes come in steps; the width returned is in the middle of its step. Raises `SizeError`
-    if no size is within a factor of two.
+    Channels are rounded, so sizes have steps: the width is in the middle of one. Raises `SizeError` if no size is
+    within a factor of two.
     """
     widths = _distinct_widths(layout)
     index = bisect_left(widths, target, key=size)

@@ -33,8 +33,7 @@ class SearchStrategy:
     """How supernets learn, and how their architectures are derived."""
 
     phases: Sequence[Learning]  # what learns in turn; each is a step of the generators and one of the discriminators
-    # Halves: weights learn from one half of each domain and alphas from the other. Swapped: the halves swap roles in
-    # the middle of the images that alphas learn from.
+    # halves: weights learn from one half of each domain, alphas from the other; swapped: they swap at `swap_at`
     images: Literal["everything", "halves", "swapped"] = "everything"
     sampling: Sampler | None = None  # None: search.sampling
     derive: "Derive" = leading_ops  # config, layout, alphas by network, budget -> architecture
@@ -64,7 +63,6 @@ def find_sampler(search: "SearchConfig") -> Sampler:
 
 
 def alphas_begin(config: "RunConfig") -> float:
-    """The image from which alphas learn."""
     return config.search.warmup * config.total_images if config.search else 0.0
 
 

@@ -24,7 +24,7 @@ from ganas.errors import ConfigError, RunError
 from ganas.learning.loop import Event
 from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
-from ganas.metrics.measurement import Summary, metric_of
+from ganas.metrics.measurement import Summary, loss_of, metric_of
 from ganas.paths import StrPath
 from ganas.progress import Reporter
 from ganas.resuming import claim, keep_choices
@@ -44,7 +44,6 @@ class TrainResult:
     repeats: tuple[Mapping[Direction, Mapping[str, Any]], ...] = ()  # `generators` of every repeat
 
     def lines(self) -> list[str]:
-        """Return human-readable lines."""
         if not self.generators:
             return [f"kept the last generators, after {self.images} images: none was selected by a score"]
         lines = [f"{DIRECTIONS[direction]}: {_describe(info)}" for direction, info in self.generators.items()]
@@ -55,7 +54,6 @@ class TrainResult:
 
 
 def _describe(info: Mapping[str, Any]) -> str:
-    """Describe a direction's generator in one line."""
     generator = "the generator" if info["chosen"] else "the last generator"
     seed = f" of seed {info['seed']}" if "seed" in info else ""
     selected = ", which selected it" if info["chosen"] and info["split"] == "test" else ""
@@ -159,7 +157,7 @@ def _collect_repeats(
         infos = {
             seed: result.generators[direction] for seed, result in results.items() if direction in result.generators
         }
-        selected = {seed: _score(info) for seed, info in infos.items() if info["chosen"]}
+        selected = {seed: loss_of(info["metric"], info["score"]) for seed, info in infos.items() if info["chosen"]}
         best = min(selected, key=selected.__getitem__) if selected else first
         if best in infos:
             generators[direction] = {**infos[best], "seed": best}
@@ -192,9 +190,8 @@ def _load_supernet(folder: Path, layout: Layout) -> dict[str, Tensor]:
 class Selection:
     """Writes each direction's generator to the run's model folder: the best by its score so far, or the last.
 
-    The scores are those of held-out or test images. With ``metrics.select=last``, or without enough images to score,
-    every new generator replaces the one before. The best score is read from the generator file itself, so that file and
-    score always agree, wherever a run was killed.
+    It is the last with ``metrics.select=last``, or without enough images to score. The best score is read from the
+    generator file itself, so that file and score agree wherever a run was killed.
     """
 
     def __init__(
@@ -216,26 +213,27 @@ class Selection:
         """Return the event that scores and writes the generators, as often as the config says."""
         training = self._config.training
         if self._validation:
-            return Event("evaluate", training.evaluate_every, self._score_and_save)
-        return Event("keep", training.checkpoint_every, self._save_both)
+            return Event("evaluate", training.evaluate_every, self._save_best)
+        return Event("keep", training.checkpoint_every, self._save_last)
 
-    def _save_both(self, nimg: int) -> None:
+    def _save_last(self, nimg: int) -> None:
         for direction in DIRECTIONS:
             self._save(direction, nimg)
 
-    def _score_and_save(self, nimg: int) -> None:
+    def _save_best(self, nimg: int) -> None:
         assert self._validation
         for direction, measured in self._validation.record(self._trainer, nimg).items():
             key = next(key for key in measured.scores if metric_of(key) == self._metric)
             score = None if isnan(measured.scores[key]) else measured.scores[key]
             best = self._saved(direction) if self._split else None
-            if best is None or best.score is None or (score is not None and score < best.score):
+            if best is None or best.score is None or loss_of(key, score) < loss_of(key, best.score):
                 self._save(direction, nimg, metric=key, score=score, split=self._split)
 
     def _save(
         self, direction: str, nimg: int, metric: str | None = None, score: float | None = None, split: str | None = None
     ) -> None:
         name, architecture, data = f"generator_{direction}", self._architecture, self._config.data
+        source = self._domains.a if direction == "ab" else self._domains.b
         info = GeneratorInfo(
             network=name,
             layout=architecture.layout,
@@ -247,16 +245,13 @@ class Selection:
             metric=metric,
             score=score,
             split=split,
-            white=data.white or self._domains.of(name[-2]).reading.level,
+            white=data.white or source.reading.level,
             icc=data.icc,
         )
         save_generator(self._run.generator(direction), self._trainer.generators()[name], info)
 
     def result(self) -> dict[Direction, Any]:
-        """Return metric, score and images seen of each direction's generator, and whether the score selected it.
-
-        ``untranslated`` holds all scores of the source images as they are, the baseline that a translator must beat.
-        """
+        """Return metric, score and images seen of each direction's generator, and whether the score selected it."""
         saved = {direction: self._saved(direction) for direction in DIRECTIONS} if self._validation else {}
         return {
             direction: {

@@ -10,8 +10,8 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.mixed import use_mean_weights
-from ganas.cyclegan.model import CycleGAN, ImagePool
-from ganas.cyclegan.phases import Penalty, assign_roles, build_phases, no_penalty, open_loop, step_sources
+from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.steps import Penalty, assign_roles, no_penalty, open_loop, open_pools, step_sources
 from ganas.cyclegan.strategies import alphas_begin, find_sampler, find_strategy, swap_at
 from ganas.cyclegan.translate import Translator
 from ganas.data.loaders import Batches, center_crops
@@ -40,7 +40,7 @@ def open_trainer(
 ) -> Trainer:
     """Build the data, the loop and the trainer of a run; reads a few images for samples."""
     data, training = config.data, config.training
-    pools = {domain: ImagePool(config.loss.pool) for domain in "ab"}
+    pools = open_pools(config)
     ema = EMA(gan, half_life=training.ema_half_life, batch=training.batch) if training.ema_half_life else None
     batches = Batches(
         step_sources(domains.a, domains.b, config),
@@ -60,12 +60,15 @@ def open_trainer(
         )
 
     def sample() -> Tensor:
+        """Tile images to [3, H, W]: a column per image; rows A, A→B, A→B→A, B, B→A, B→A→B."""
         translators = open_translators(averaged_or_current(gan, ema), config)
-        return sample_grid(images_a, images_b, translators["ab"], translators["ba"])
+        ab, ba = translators["ab"], translators["ba"]
+        fake_b, fake_a = ab(images_a), ba(images_b)
+        return tile((images_a, fake_b, ba(fake_b), images_b, fake_a, ab(fake_a)))
 
     return Trainer(
         run,
-        open_loop(gan, build_phases(gan, pools, config, penalty), ema, config),
+        open_loop(gan, pools, config, penalty=penalty, ema=ema),
         batches,
         reporter,
         stop,
@@ -103,10 +106,9 @@ def open_translators(generators: Mapping[str, Network], config: RunConfig) -> di
     multiple, training = find_layout(config.nets.layout).generator_multiple, config.training
     for generator in generators.values():
         use_mean_weights(generator)
+    bf16 = training.precision == "bf16"
     return {
-        name.removeprefix("generator_"): Translator(
-            generator, multiple, device=training.device, bf16=training.precision == "bf16"
-        )
+        name.removeprefix("generator_"): Translator(generator, multiple, device=training.device, bf16=bf16)
         for name, generator in generators.items()
     }
 
@@ -117,13 +119,6 @@ def summarize_losses(losses: Mapping[str, float]) -> str:
         f"{name} {sum(value for term, value in losses.items() if term.startswith(name)):.3f}"
         for name in ("adversarial", "cycle", "identity", "discriminator")
     )
-
-
-def sample_grid(images_a: Tensor, images_b: Tensor, ab: Translator, ba: Translator) -> Tensor:
-    """Tile uint8 [n, 3, r, r] images to [3, H, W]: a column per image; rows A, A→B, A→B→A, B, B→A, B→A→B."""
-    fake_b, fake_a = ab(images_a), ba(images_b)
-    rows = (images_a, fake_b, ba(fake_b), images_b, fake_a, ab(fake_a))
-    return tile(rows)
 
 
 def describe_stretched_schedules(before: RunConfig, after: RunConfig, nimg: int) -> str:

@@ -1,8 +1,4 @@
-"""Use a trained generator: one self-describing file, and translation of a file, a folder or a zip.
-
-A generator file is a safetensors file whose single metadata key holds JSON: network, layout, ops, width. Using it needs
-no flags, and executes no code from it.
-"""
+"""Use a trained generator: its self-describing file, and translation of a file, a folder or a zip."""
 
 import os
 import shutil
@@ -27,11 +23,11 @@ from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.document import SCHEMA
 from ganas.errors import ConfigError, DataError, RunError, is_out_of_memory, shown
-from ganas.model_file import intact, read_metadata, write_model
+from ganas.model_file import find_model, intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png
 from ganas.progress import Reporter
-from ganas.store import Run, refuse_existing, refuse_used, results_folder, write_atomically, write_new
+from ganas.store import refuse_existing, refuse_used, results_folder, write_atomically
 
 BATCH_PIXELS = 1 << 20  # of a batch, approximately
 UNFINISHED = ".ganas-unfinished"  # holds PNGs until all are written; inside the output, which may be a mount
@@ -57,7 +53,7 @@ class GeneratorInfo:
 
 
 def build_generator(info: GeneratorInfo) -> Network:
-    """Build the network that a generator file describes, with random weights."""
+    """Build the network of a generator file, with random weights."""
     layout = find_layout(info.layout)
     return build(layout.generator, info.width, one_op(layout.generator, info.ops))
 
@@ -93,15 +89,8 @@ def _read_info(content: bytes) -> GeneratorInfo:
 
 
 def find_generator(path: Path, direction: Direction) -> Path:
-    """Find the generator file in a run or in a copied model folder; `path` may also be the file itself."""
-    in_run = Run(path).generator(direction)
-    name = in_run.name
-    for file in (path, in_run, path / name):
-        if file.is_file():
-            return file
-    if not path.exists():
-        raise RunError(f"there is no run {str(path)!r}: give the folder that ganas train wrote")
-    raise RunError(f"{str(path)!r} holds no {name}: give a run of ganas train that has a checkpoint")
+    run = "a run of ganas train that has a checkpoint"
+    return find_model(path, f"generator_{direction}.safetensors", command="ganas train", run=run)
 
 
 class Translator:
@@ -173,9 +162,8 @@ def translate(
 ) -> int:
     """Translate every image of a folder or zip into the folder `output`, one PNG each; returns their number.
 
-    For a single image, `output` may also be a file, in the format of its suffix.
-
-    Raises `RunError` without a generator, `DataError` for bad images or an existing output.
+    For a single image, `output` may also be a file, in the format of its suffix. Raises `RunError` without a generator,
+    `DataError` for bad images or an existing output.
     """
     if direction not in DIRECTIONS:
         raise ConfigError(f"unknown direction {direction!r}: choose ab (A to B) or ba (B to A)")
@@ -190,12 +178,12 @@ def translate(
         if not (source.is_file() and is_image_name(source.name)):
             raise DataError(f"the output {str(output)!r} is an image file, but the input is not: give a folder")
         refuse_existing(output)
-        check_suffix(output)
+        kind = check_suffix(output)
         images = open_source(source, white=white, icc=icc)
         Reporter().note(notes_of(images))
         image = _tensor(images, 0)
         with _fits_memory(source.name, image):
-            write_new(output, encoded(translator(image[None])[0], output))
+            write_atomically(output, encoded(translator(image[None])[0], kind), new=True)
         return 1
     refuse_used(output)
     images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)

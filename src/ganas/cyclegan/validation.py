@@ -1,6 +1,6 @@
 """Score the generators of a run on images that they are not trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +14,15 @@ from ganas.cyclegan.trainer import open_translators
 from ganas.cyclegan.translate import Translator
 from ganas.data.images import Images
 from ganas.data.loaders import center_crops, split
+from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.learning.trainer import Trainer
 from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference
+from ganas.metrics.evaluate import Reference, possible_metrics
 from ganas.metrics.features import FeatureNetwork, load_features
-from ganas.metrics.measurement import METRICS, Measurement
+from ganas.metrics.measurement import METRICS, Measurement, is_paired, joined
 from ganas.progress import Reporter
 
 REFERENCE_IMAGES = 500  # at most, of the target domain, to compare translations with
@@ -29,10 +30,10 @@ MIN_HELD_OUT = 10  # images per domain; scores of fewer are too noisy for select
 
 
 class Validation:
-    """Held-out images of both domains, and reference images of the other domain for their translations.
+    """Held-out or test images of both domains, and reference images of the other domain for their translations.
 
-    With ``metrics.split=test`` the images of ``data.test_a`` and ``data.test_b`` replace those held out, and every
-    score says so. All are downscaled to the run's resolution, as in training.
+    With ``data.pairs`` translations of its images are also compared with their partners. All images are downscaled to
+    the run's resolution, as in training.
     """
 
     def __init__(
@@ -48,15 +49,21 @@ class Validation:
         self._config, self._domains, self._network, self._cache = config, domains, network, cache
         select = config.metrics.select
         scores = ["fid", "kid"] if network and select != "swd" else ["swd"]
-        self._metrics = metrics or [*scores, *(name for name in (select,) if name in METRICS and name not in scores)]
+        if select in METRICS and select not in scores and not is_paired(select):
+            scores.append(select)
+        self._metrics = [name for name in metrics or scores if not is_paired(name)]
+        self._paired_metrics = [name for name in metrics or possible_metrics(network, paired=True) if is_paired(name)]
         self._sources = dict(zip(DIRECTIONS, _scored_images(config, domains), strict=True))
+        self._pairs = _open_pairs(config, domains)
         self._warned = False
 
     def test_digest(self) -> str | None:
         """Return the digest of the test images; None without metrics.split=test."""
-        if self._config.metrics.split == "validation":
-            return None
-        return "-".join(source.digest() for source in self._sources.values())
+        return "-".join(self._digests.values()) if self._config.metrics.split == "test" else None
+
+    def pairs_digest(self) -> str | None:
+        """Return the digest of the pairs; None without data.pairs."""
+        return "-".join(source.digest() for source in self._pairs.values()) or None
 
     @property
     def enough(self) -> bool:
@@ -68,8 +75,7 @@ class Validation:
         if self._config.metrics.split == "test":
             reporter.note(notes_of(*self._sources.values()))
         if not self.enough:
-            count = min(map(len, self._sources.values()))
-            reporter.say(f"{count} held-out images are too few for a score")
+            reporter.say(f"{min(map(len, self._sources.values()))} held-out images are too few for a score")
         return self.enough
 
     @cached_property
@@ -78,20 +84,39 @@ class Validation:
 
     @cached_property
     def _references(self) -> Mapping[str, Reference]:
-        targets = {"ab": self._domains.b, "ba": self._domains.a}
+        domains = self._domains
+        if self._config.metrics.split == "all":
+            a, b = domains.whole
+        else:
+            a, b = self._sample(domains.a), self._sample(domains.b)
         return {
             direction: Reference(
-                self._crops(self._sample(target)),
+                self._crops(target),
                 self._metrics,
                 self._network,
                 cache=self._cache,
                 split=self._config.metrics.split,
                 reporter=self._reporter,
             )
-            for direction, target in targets.items()
+            for direction, target in {"ab": b, "ba": a}.items()
         }
 
-    def _sample(self, source: Images) -> Images:
+    @cached_property
+    def _paired_images(self) -> Mapping[str, Tensor]:
+        return {direction: self._crops(source) for direction, source in self._pairs.items()}
+
+    @cached_property
+    def _paired_references(self) -> Mapping[str, Reference]:
+        split = self._config.metrics.split
+        return {
+            direction: Reference(
+                self._paired_images[other], self._paired_metrics, self._network, split=split, paired=True
+            )
+            for direction, other in (("ab", "ba"), ("ba", "ab"))
+            if self._pairs
+        }
+
+    def _sample(self, source: ImageSource) -> ImageSource:
         """Return up to REFERENCE_IMAGES of a domain, at random: the first names might all be of one kind."""
         surplus = len(source) - REFERENCE_IMAGES
         return source if surplus <= 0 else source.subset(split(len(source), surplus, self._config.split_seed)[0])
@@ -100,23 +125,31 @@ class Validation:
         return center_crops(source, self._config.data.resolution)
 
     @cached_property
-    def _facts(self) -> Mapping[str, dict[str, str]]:
-        """Facts on the source images, for the protocol."""
-        return {direction: {"source_digest": source.digest()} for direction, source in self._sources.items()}
+    def _digests(self) -> Mapping[str, str]:
+        return {direction: source.digest() for direction, source in self._sources.items()}
 
     def measure(
         self, direction: str, translator: Translator, *, bootstrap: int = 0, chosen_on: str | None = None
     ) -> Measurement:
         """Score a translator; `chosen_on` is the split that it was selected on, if it was."""
-        facts = self._facts[direction] | ({"chosen_on": chosen_on} if chosen_on else {})
-        return self._references[direction].measure(
-            translator(self._images[direction]), bootstrap=bootstrap, facts=facts
-        )
+        facts = {"chosen_on": chosen_on} if chosen_on else {}
+        return self._measure(direction, translator, bootstrap, facts)
 
     def untranslated(self, direction: str, *, bootstrap: int = 0) -> Measurement:
         """Score the unchanged source images, the baseline that a translator must beat."""
-        images = self._images[direction]
-        return self._references[direction].measure(images, bootstrap=bootstrap, facts=self._facts[direction])
+        return self._measure(direction, lambda images: images, bootstrap, {})
+
+    def _measure(
+        self, direction: str, translate: Callable[[Tensor], Tensor], bootstrap: int, facts: Mapping[str, str]
+    ) -> Measurement:
+        facts = {"source_digest": self._digests[direction], **facts}
+        measured = self._references[direction].measure(
+            translate(self._images[direction]), bootstrap=bootstrap, facts=facts
+        )
+        if not self._pairs or not self._paired_metrics:
+            return measured
+        images = translate(self._paired_images[direction])
+        return joined(measured, self._paired_references[direction].measure(images, bootstrap=bootstrap))
 
     def record(self, trainer: Trainer, nimg: int) -> dict[str, Measurement]:
         """Measure the generators of both directions, and record the scores with their protocol."""
@@ -145,27 +178,43 @@ def open_validation(config: RunConfig, domains: Domains, cache: Cache | None) ->
     network = load_features(features, device=machine.device(config.training.device)) if features else None
     validation = Validation(resolve(config, machine, domains.facts), domains, network, cache)
     digests = {"data.digest_test": validation.test_digest(), "metrics.digest": network.digest if network else None}
+    digests["data.digest_pairs"] = validation.pairs_digest()
     facts = replace(domains.facts, digests={**domains.facts.digests, **digests})
     return resolve(config, machine, facts), validation
 
 
 def _scored_images(config: RunConfig, domains: Domains) -> tuple[ImageSource, ImageSource]:
     """Return the images of A and B to score on: held out, or test images."""
-    if config.metrics.split == "validation":
+    if config.metrics.split != "test":
         return domains.held_out_a, domains.held_out_b
     test_a, test_b = config.data.test_a, config.data.test_b
     if test_a is None or test_b is None:
         raise ConfigError("metrics.split=test needs test images: give --set data.test_a=DIR and data.test_b=DIR")
+    return _open_apart(test_a, domains.a, config), _open_apart(test_b, domains.b, config)
+
+
+def _open_pairs(config: RunConfig, domains: Domains) -> dict[str, ImageSource]:
+    """Return the pairs of `data.pairs` by the direction they are translated in; none without it."""
+    if config.data.pairs is None:
+        return {}
+    a, b = find_pairs(config.data.pairs, "val", "test")
+    return dict(
+        zip(
+            DIRECTIONS,
+            match_pairs(*(_open_apart(path, training, config) for path, training in ((a, domains.a), (b, domains.b)))),
+            strict=True,
+        )
+    )
+
+
+def _open_apart(path: Path, training: ImageSource, config: RunConfig) -> ImageSource:
+    """Open images to score on, read as the training images; raises `DataError` if they share a file."""
     data = config.data
-
-    def open_test_images(path: Path, training: ImageSource) -> ImageSource:
-        white = data.white or training.reading.level
-        test = open_source(path, skip_bad=data.skip_bad, minimum=MIN_HELD_OUT, white=white, icc=data.icc)
-        if shared := len(test.files & training.files):
-            raise DataError(
-                f"{shared} of the test images in {str(test.path)!r} are also training images in "
-                f"{str(training.path)!r}: keep them apart"
-            )
-        return test
-
-    return open_test_images(test_a, domains.a), open_test_images(test_b, domains.b)
+    white = data.white or training.reading.level
+    test = open_source(path, skip_bad=data.skip_bad, minimum=MIN_HELD_OUT, white=white, icc=data.icc)
+    if shared := len(test.files & training.files):
+        raise DataError(
+            f"{shared} of the test images in {str(test.path)!r} are also training images in "
+            f"{str(training.path)!r}: keep them apart"
+        )
+    return test

@@ -23,11 +23,7 @@ class AuditedFile:
 
 
 def decide(files: Sequence[AuditedFile], white: float | None, icc: bool) -> tuple[Reading, tuple[str, ...]]:
-    """Return how to read the images of a set, and notes, one line each.
-
-    white: the value of white in images of more than 8 bits; None: decide by their values and tags.
-    icc: convert color profiles other than sRGB.
-    """
+    """Return how to read the images of a set, and notes, one line each; arguments as in `open_source`."""
     infos = {file.name: file.info for file in files if file.info}
     extents = [info.extent for info in infos.values() if info.extent]
     converts = icc and can_convert() and any(info.profile for info in infos.values())
@@ -47,11 +43,8 @@ def _on_white(infos: Mapping[str, ImageInfo], reading: Reading) -> Iterator[str]
     floats = [extent for extent in extents.values() if extent.kind == "float"]
     white, bits = reading.integer, round(log2(reading.integer + 1))
     if integers and white != FULL and not reading.white_given:
-        why = (
-            f"white is {white:g} by their tags"
-            if any(e.tagged_white for e in integers)
-            else f"no value is above {white:g}"
-        )
+        tagged = any(extent.tagged_white for extent in integers)
+        why = f"white is {white:g} by their tags" if tagged else f"no value is above {white:g}"
         count = counted(len(integers), "image")
         yield f"{count} of more than 8 bits: {why}, read as {bits} bits; {_otherwise(FULL)}"
     if floats and not reading.white_given:
@@ -65,10 +58,8 @@ def _on_white(infos: Mapping[str, ImageInfo], reading: Reading) -> Iterator[str]
 
 
 def _otherwise(white: float) -> str:
-    return (
-        f"--set data.white={white:g} changes it for all images of more than 8 bits (translate, "
-        f"evaluate: --white {white:g})"
-    )
+    config, flag = f"--set data.white={white:g}", f"(translate, evaluate: --white {white:g})"
+    return f"{config} changes it for all images of more than 8 bits {flag}"
 
 
 def _on_profiles(infos: Mapping[str, ImageInfo], reading: Reading) -> Iterator[str]:
@@ -90,7 +81,8 @@ def _on_shapes(infos: Mapping[str, ImageInfo]) -> Iterator[str]:
     animated = [name for name, info in infos.items() if info.animated]
     if animated:
         yield f"{_have(len(animated))} more than one frame or page; only the first is read ({_such_as(animated)})"
-    strips = [name for name, info in infos.items() if is_strip(info.width, info.height)]
+    sides = {name: sorted((info.width, info.height)) for name, info in infos.items()}
+    strips = [name for name, (shorter, longer) in sides.items() if longer > MAX_ASPECT_RATIO * shorter]
     if strips:
         what = f"one side more than {MAX_ASPECT_RATIO} times the other; training sees only the middle"
         yield f"{_have(len(strips))} {what} ({_such_as(strips)})"
@@ -102,8 +94,3 @@ def _have(count: int) -> str:
 
 def _such_as(names: Sequence[str]) -> str:
     return shown(names[0]) + (" and others" if len(names) > 1 else "")
-
-
-def is_strip(width: int, height: int) -> bool:
-    """Whether an image is so thin that training sees only its middle."""
-    return max(width, height) > MAX_ASPECT_RATIO * min(width, height)

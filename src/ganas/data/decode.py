@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from io import BytesIO
@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
+from PIL.ExifTags import Base
 
 from ganas.data.color import Profile, find_profile
 from ganas.data.levels import DEFAULT_READING, FULL, Extent, Reading, white_for_bits
@@ -31,7 +32,6 @@ SUFFIX_FORMATS = {".tga": "TGA"}  # no signature: recognized by suffix only
 SOFTWARE = "ganas"  # the Software tag of images that ganas writes
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BITS_PER_SAMPLE = 258
 _JPEG = b"\xff\xd8"
 _MULTI_FRAME_FORMATS = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # not JPEG: its frames are previews
 
@@ -50,15 +50,12 @@ class ImageInfo:
     from_ganas: bool = False  # written by ganas, by its Software tag
 
 
-def decode(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Image.Image:
-    """Decode to an upright RGB image; only the suffix of the name is used. Raises UnreadableError."""
-    with decoded(encoded, name, reading) as image:
-        return image
-
-
 @contextmanager
 def decoded(encoded: bytes, name: str = "", reading: Reading = DEFAULT_READING) -> Iterator[Image.Image]:
-    """As `decode`; the image counts towards the pixel budget until the block ends."""
+    """Decode to an upright RGB image, which counts towards the pixel budget until the block ends.
+
+    Only the suffix of the name is used. Raises UnreadableError.
+    """
     with ExitStack() as stack:
         with _as_unreadable():
             image = _load(encoded, name, stack).rgb(reading)
@@ -84,12 +81,9 @@ def _as_unreadable() -> Iterator[None]:
         raise UnreadableError(short_reason(error)) from error
 
 
-# One file, decoded ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _StoredImage:
-    """An image as it is stored, all its pixels decoded. Either ``image`` or ``samples`` holds them."""
+    """An image as stored, with all pixels decoded: in either ``image`` or ``samples``."""
 
     mode: str  # Pillow's name
     image: Image.Image | None = None  # up to 8 bits a sample; of 16-bit color the high bytes
@@ -101,29 +95,25 @@ class _StoredImage:
     animated: bool = False
     software: str = ""  # its Software tag
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height), upright."""
-        if self.image:
-            width, height = self.image.size
-        else:
-            assert self.samples
-            height, width = self.samples.values.shape[:2]
-        return (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)
-
     def info(self, white_given: bool) -> ImageInfo:
         extent = self._extent()
-        if extent and (range_error := extent.range_error(white_given)):
-            raise UnreadableError(range_error)
-        info = partial(
-            ImageInfo, *self.size, self.mode, extent, self.animated, from_ganas=self.software.rstrip("\0") == SOFTWARE
+        if extent:
+            extent.check_range(white_given)
+        width, height = self.image.size if self.image else cast(Samples, self.samples).values.shape[1::-1]
+        if self.orientation in (5, 6, 7, 8):
+            width, height = height, width
+        profile = find_profile(self.profile) if self.profile else None
+        fits = profile is not None and profile.fits(self.mode)
+        return ImageInfo(
+            width,
+            height,
+            self.mode,
+            extent,
+            self.animated,
+            profile=profile.name if profile and fits and not profile.is_srgb else "",
+            bad_profile=bool(self.profile) and not fits,
+            from_ganas=self.software.rstrip("\0") == SOFTWARE,
         )
-        if not self.profile:
-            return info()
-        profile = find_profile(self.profile)
-        if not profile or not profile.fits(self.mode):
-            return info(bad_profile=True)
-        return info(profile="" if profile.is_srgb else profile.name)
 
     def rgb(self, reading: Reading) -> Image.Image:
         """Return the image upright, in sRGB, composited over white."""
@@ -151,7 +141,7 @@ class _StoredImage:
 
 
 def _load(encoded: bytes, name: str, stack: ExitStack) -> _StoredImage:
-    """Decode with Pillow, or a fallback; pixels are reserved in `in_memory` before they are allocated."""
+    """Decode with Pillow, or a fallback; pixels are reserved in `pixel_budget` before they are allocated."""
     if not encoded:
         raise UnreadableError("empty file")
     formats = _formats(PurePosixPath(name).suffix.lower())
@@ -181,7 +171,7 @@ def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], stack: ExitStack) 
         raise Image.DecompressionBombError
     stack.enter_context(pixel_budget.reserve(image.width * image.height))
     rawmodes = _rawmodes(image)
-    if image.format == "TIFF" and rawmodes <= {*"RGBA"} and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8:
+    if image.format == "TIFF" and rawmodes <= {*"RGBA"} and max(image.tag_v2.get(Base.BitsPerSample, (8,))) > 8:
         raise UnidentifiedImageError  # planes of 16 bits, which Pillow reads as 8
     image.load()
     stored = partial(
@@ -205,10 +195,9 @@ def _load_by_pillow(encoded: bytes, formats: tuple[str, ...], stack: ExitStack) 
 
 
 def _load_tiff(encoded: bytes, stack: ExitStack) -> _StoredImage:
-    tiff = read_tiff(encoded, stack)
-    return _StoredImage(
-        tiff.mode, samples=tiff.samples, orientation=tiff.orientation, profile=tiff.profile, animated=tiff.animated
-    )
+    samples, mode, tags, animated = read_tiff(encoded, stack)
+    orientation, profile = tags.get(Base.Orientation, 1), tags.get(Base.InterColorProfile)
+    return _StoredImage(mode, samples=samples, orientation=orientation, profile=profile, animated=animated)
 
 
 @lru_cache
@@ -293,12 +282,9 @@ def _load_16_bit(encoded: bytes, formats: tuple[str, ...]) -> Samples:
 
 
 def _with_rawmode(tile: Any, rawmode: str) -> Any:
-    """Return a tile with another raw mode."""
     arguments = tile[3]
     changed = (rawmode, *arguments[1:]) if isinstance(arguments, tuple) else rawmode
-    return (
-        tile._replace(args=changed) if hasattr(tile, "_replace") else (*tile[:3], changed)
-    )  # plain tuples in Pillow 10
+    return tile._replace(args=changed) if hasattr(tile, "_replace") else (*tile[:3], changed)  # a tuple in Pillow 10
 
 
 # To RGB --------------------------------------------------------------------------------------------------------------
@@ -343,27 +329,24 @@ _TURNS = {
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8. Call after load(), in which Pillow rotates a TIFF and drops its tag."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # the pixels may be fine although EXIF data is damaged
-        return 1
-    return orientation if isinstance(orientation, int) else 1
+    with suppress(Exception):  # the pixels may be fine although EXIF data is damaged
+        orientation = image.getexif().get(Base.Orientation)
+        return orientation if isinstance(orientation, int) else 1
+    return 1
 
 
 def _software(image: Any) -> str:
     """Return the Software tag: a text in PNGs, EXIF elsewhere."""
-    try:
-        return str(image.info.get("Software") or image.getexif().get(ExifTags.Base.Software) or "")
-    except Exception:  # as above
-        return ""
+    with suppress(Exception):  # as above
+        return str(image.info.get("Software") or image.getexif().get(Base.Software) or "")
+    return ""
 
 
 def _is_animated(image: Any) -> bool:
     """Whether there is a second frame; call after load(), which looks for it in a GIF."""
-    try:
+    with suppress(Exception):  # the first frame may be fine although later ones are damaged
         return bool(image.is_animated)
-    except Exception:  # the first frame may be fine although later ones are damaged
-        return False
+    return False
 
 
 def short_reason(error: Exception) -> str:
@@ -393,8 +376,8 @@ _quiet_threads = 0
 def _quiet_pillow() -> Iterator[None]:
     """Suppress Pillow's warnings (possible bombs, odd EXIF data) while any thread decodes.
 
-    ``warnings.catch_warnings`` changes global state: with two overlapping threads, the second would restore the filters
-    of the first. So the first thread to enter replaces the filters and the last one to leave restores them.
+    ``warnings.catch_warnings`` changes global state, so the first thread to enter replaces the filters and the last one
+    to leave restores them.
     """
     global _quiet_state, _quiet_threads
     with _quiet_lock:

@@ -1,8 +1,7 @@
 """Two small data sets of real photographs that come with scikit-image. Nothing is downloaded.
 
-Domain a is color photographs, domain b black-and-white ones. They differ in color more than in shape, so a CycleGAN
-learns the translation in minutes, and anyone can judge it. Both are crops, at several scales, of very few photographs:
-enough to see every part of ganas work on real images, far too few to measure anything.
+Domain a is color photographs, domain b black-and-white ones: a CycleGAN learns the translation in minutes, and anyone
+can judge it. Both are crops, at several scales, of very few photographs: far too few to measure anything.
 
 One box of each photograph, its main subject, is held out: test crops lie inside it, training crops do not touch it.
 """
@@ -23,7 +22,7 @@ from ganas.data.decode import SOFTWARE
 from ganas.errors import DataError
 
 CROP_SIZE = 96  # side of every image written, in pixels
-SIDES = (96, 128, 176)  # sides of the crops in pixels of the photograph: three scales
+SIDES = (CROP_SIZE, 128, 176)  # sides of the crops in pixels of the photograph: three scales
 MIN_CONTRAST = 24.0  # standard deviation of gray levels (0 to 255) below which a crop shows next to nothing
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom are outside
@@ -70,9 +69,9 @@ _STORY = (
 def write_demo_data(folder: Path) -> DemoData:
     """Write ``trainA``, ``trainB``, ``testA`` and ``testB`` into ``folder``: RGB PNGs of 96 x 96 pixels.
 
-    96 and 160 training crops (unequal on purpose, as real domains are) and 24 and 32 held-out ones, the same each time.
-    A sub-folder that already holds them is reused. Raises DataError if it holds anything else or cannot be written, or
-    if scikit-image was installed without its photographs.
+    96 and 160 training crops (unequal, as real domains are) and 24 and 32 held-out ones, the same each time. A
+    sub-folder that already holds them is reused. Raises DataError if it holds anything else or cannot be written, or if
+    scikit-image was installed without its photographs.
     """
     for letter, photographs in (("A", _DOMAIN_A), ("B", _DOMAIN_B)):
         opened = [(photograph, _open(photograph.file)) for photograph in photographs]

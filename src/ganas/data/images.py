@@ -17,7 +17,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` as PIL RGB, of any size."""
+        """Return image ``index`` as PIL RGB, of any size."""
         ...
 
     @contextmanager
@@ -26,14 +26,14 @@ class Images(Protocol):
         yield self.read(index)
 
     def digest(self) -> str:
-        """16 hex digits that change when an image does."""
+        """Return 16 hex digits that change when an image does."""
         total = hashlib.sha256()
         for image in map(self.read, range(len(self))):
             total.update(str(image.size).encode() + image.tobytes())
         return total.hexdigest()[:16]
 
     def subset(self, indices: Iterable[int]) -> "Images":
-        """The images at ``indices``, in that order."""
+        """Return the images at ``indices``, in that order."""
         return Subset(self, tuple(indices))
 
 
@@ -47,11 +47,9 @@ class Subset(Images):
         return len(self._indices)
 
     def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` of the subset as PIL RGB."""
         return self._images.read(self._indices[index])
 
     @contextmanager
     def opened(self, index: int, /) -> Iterator[Image.Image]:
-        """As the other source opens it."""
         with self._images.opened(self._indices[index]) as image:
             yield image

@@ -1,7 +1,7 @@
 """Decide the value of white for images of more than 8 bits a sample, once for a whole data set. Pure functions.
 
 12-bit samples are mostly stored in 16 bits, and floating point has no declared range. A single image may be dark or
-have fewer bits; a set of images nearly always shows which.
+have fewer bits; a set nearly always shows which.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ganas.data.limits import UnreadableError
+
 Kind = Literal["integer", "float"]
 
-BITS = {255.0: 8, 1023.0: 10, 4095.0: 12, 16383.0: 14, 65535.0: 16}  # white -> bits a sample
+LEVELS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # white in samples of 8, 10, 12, 14 and 16 bits
 FULL = 65535.0
 HEADROOM = 16.0  # accept values up to 16 if white is 1: the next level, 255, would make them nearly black
 OVERSHOOT = 1.05  # for all other levels: what sharpening and resizing add
@@ -46,14 +48,15 @@ class Extent:
         percentile_99 = float(np.quantile(flat[:: 1 + len(flat) // MAX_RANKED], 0.99, method="higher"))
         return cls("float", low, high, percentile_99, tagged_white)
 
-    def range_error(self, white_given: bool) -> str:
-        """Return why no known range fits, or an empty string; white_given: the user gave the value of white."""
-        if self.low >= 0 and isfinite(self.high) and (white_given or self._fits(FULL)):  # NaN is not >= 0
-            return ""
+    def check_range(self, white_given: bool) -> None:
+        """Raise UnreadableError if no known range fits; white_given: the user gave the value of white."""
+        readable = self.low >= 0 and isfinite(self.high)  # NaN is not >= 0
+        if readable and (white_given or self._fits(FULL)):
+            return
         way_out = "save it as one of these"
-        if self.low >= 0 and isfinite(self.high):
+        if readable:
             way_out += ", or give the value of white as data.white or --white"
-        return f"values from {self.low:g} to {self.high:g} are neither 8 nor 16 bits; {way_out}"
+        raise UnreadableError(f"values from {self.low:g} to {self.high:g} are neither 8 nor 16 bits; {way_out}")
 
     def _fits(self, white: float) -> bool:
         if self.kind == "integer":
@@ -71,7 +74,7 @@ def decide_white(extents: Sequence[Extent]) -> float:
         return tagged
     if extents[0].kind == "integer" and (tagged or not any(extent.high for extent in extents)):
         return FULL
-    levels = BITS if extents[0].kind == "integer" else (1.0, *BITS)
+    levels = LEVELS if extents[0].kind == "integer" else (1.0, *LEVELS)
     return next((level for level in levels if all(extent._fits(level) for extent in extents)), FULL)
 
 

@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -112,19 +113,15 @@ def _joined(folder: str, file: str) -> str:
 def _file_header(file: Path) -> bytes:
     if not file.is_file():  # opening a pipe would wait forever
         return b""
-    try:
-        with file.open("rb") as stream:
-            return stream.read(HEADER_BYTES)
-    except OSError:
-        return b""
+    with suppress(OSError), file.open("rb") as stream:
+        return stream.read(HEADER_BYTES)
+    return b""
 
 
 def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    try:
-        with archive.open(member) as stream:
-            return stream.read(HEADER_BYTES)
-    except Exception:  # damaged members raise a dozen exception types
-        return b""
+    with suppress(Exception), archive.open(member) as stream:  # damaged members raise a dozen exception types
+        return stream.read(HEADER_BYTES)
+    return b""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """From image sources to tensors: resize, crop, flip, split, and unpaired batches that resume at any image.
 
-Time is counted in images per domain. The choice, crop and flip of image n are pure functions of (seed, domain, n): they
-do not depend on the number of workers, the cache, or where a run was resumed (:mod:`ganas.data.unpaired`).
+Time is counted in images per domain. Batches do not depend on the number of workers, the cache, or where a run was
+resumed (:mod:`ganas.data.unpaired`).
 """
 
 import functools
@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import nullcontext
-from typing import cast
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +20,10 @@ from torch import Tensor
 
 from ganas.data.images import Images
 from ganas.data.processes import processes
-from ganas.data.sources import in_threads
-from ganas.data.threads import Threads
-from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, Unpaired, random_words, resized
-from ganas.errors import DataError
+from ganas.data.threads import Threads, in_threads
+from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, random_words, resized, unpaired_batch
+from ganas.errors import DataError, RunError, counted
+from ganas.store import atomic_file
 
 _BATCHES_AHEAD = 2
 _PATIENCE = 60.0  # seconds without a batch until a warning
@@ -57,14 +58,14 @@ def _split_indices(count: int, validation: int, seed: int, stream: int) -> tuple
     if validation < 0:
         raise ValueError(f"the number of validation images cannot be negative, got {validation=}")
     if validation >= count:
-        images = "1 image" if count == 1 else f"{count} images"
-        raise DataError(f"holding out {validation} of {images} leaves none to train on: hold out fewer or add images")
+        of = f"{validation} of {counted(count, 'image')}"
+        raise DataError(f"holding out {of} leaves none to train on: hold out fewer or add images")
     order = np.argsort(random_words(seed, stream, 0, count)[:, 0], kind="stable").tolist()
     return tuple(sorted(order[validation:])), tuple(sorted(order[:validation]))
 
 
 def center_crops(source: Images, resolution: int) -> Tensor:
-    """All images of ``source`` as uint8 [n, 3, resolution, resolution]: its :func:`iter_center_crops`."""
+    """Return the crops of :func:`iter_center_crops` as uint8 [n, 3, resolution, resolution]."""
     images = np.empty((len(source), 3, resolution, resolution), np.uint8)
     for index, pixels in enumerate(iter_center_crops(source, resolution)):
         images[index] = pixels
@@ -72,10 +73,10 @@ def center_crops(source: Images, resolution: int) -> Tensor:
 
 
 def iter_center_crops(source: Images, resolution: int) -> Iterator[Pixels]:
-    """All images of ``source`` in order, each as uint8 [3, resolution, resolution].
+    """Yield all images of ``source`` in order, each as uint8 [3, resolution, resolution].
 
-    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the center is cropped; validation and
-    samples use these crops. Raises DataError if a file has become unreadable.
+    The shorter side is resized to ``resolution`` (bicubic, antialiased), then the center is cropped. Raises DataError
+    if a file has become unreadable.
     """
 
     def center(index: int) -> Pixels:
@@ -85,6 +86,26 @@ def iter_center_crops(source: Images, resolution: int) -> Iterator[Pixels]:
         return pixels[:, top : top + resolution, left : left + resolution]
 
     return in_threads(center, len(source))
+
+
+def write_center_crops(path: Path, source: Images, resolution: int) -> None:
+    """Write the center crops of all images as one .npy array: uint8 [n, 3, resolution, resolution].
+
+    Any number of processes can memory-map it. An interrupted write leaves no file behind.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), 3, resolution, resolution)}
+    with atomic_file(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for pixels in iter_center_crops(source, resolution):
+            file.write(pixels.tobytes())
+
+
+def map_center_crops(path: Path) -> Pixels:
+    """Memory-map what `write_center_crops` wrote; raises `RunError` if the file is damaged."""
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"{str(path)!r} cannot be read ({error}): remove it to have it made again") from None
 
 
 class Batches:
@@ -134,13 +155,13 @@ class Batches:
     def from_image(self, nimg: int) -> Generator[tuple[Tensor, ...], None, None]:
         """Yield batches from image ``nimg`` on: per domain float32 [batch, 3, resolution, resolution] in [-1, 1].
 
-        ``from_image(k)`` continues exactly where ``from_image(0)`` is after k images. The first batch fills the cache.
-        Threads and processes end with the iterator. Raises DataError if a file has become unreadable or a process died.
+        ``from_image(k)`` continues exactly where ``from_image(0)`` is after k images. Threads and processes end with
+        the iterator. Raises DataError if a file has become unreadable or a process died.
         """
         starts = itertools.count(nimg, self._batch)
-        unpaired = Unpaired(self._domains, self._batch, self._cached)
         in_processes = self.workers and self._cached is None
-        makers = processes(self.workers, unpaired, nimg) if in_processes else nullcontext(unpaired.from_image)
+        local = functools.partial(unpaired_batch, self._cached or self._domains, self._batch)
+        makers = processes(self.workers, self._domains, self._batch, nimg) if in_processes else nullcontext(local)
         with Threads(1, "batches") as thread, makers as make:
             waiting = deque(thread.submit(make, next(starts)) for _ in range(_BATCHES_AHEAD))
             while True:
@@ -160,21 +181,20 @@ class Batches:
         return batch.result()
 
     @functools.cached_property
-    def _cached(self) -> list[Sequence[Pixels]] | None:
-        """The resized images of every domain, or None if they exceed the cache."""
+    def _cached(self) -> list[Domain] | None:
+        """The domains with all their images resized in memory, or None if they exceed the cache."""
         encoded = [domain for domain in self._domains if not isinstance(domain.source, np.ndarray)]
         squares = sum(3 * domain.load_size**2 * len(domain.source) for domain in encoded)
         if squares > self._cache_bytes:  # exact for squares, a lower bound otherwise
             return None
-        cached: list[Sequence[Pixels]] = []
+        cached = {}
         left = self._cache_bytes
-        for domain in self._domains:
-            if isinstance(domain.source, np.ndarray):
-                cached.append(cast(Sequence[Pixels], domain.source))  # wherever it is, in memory or on a disk
-                continue
-            images = domain.all_images(left)
-            if images is None:
-                return None
-            cached.append(images)
-            left -= sum(pixels.nbytes for pixels in images)
-        return cached
+        for domain in encoded:
+            images: list[Pixels] = []
+            for pixels in in_threads(domain.image, len(domain.source)):
+                images.append(pixels)
+                left -= pixels.nbytes
+                if left < 0:
+                    return None
+            cached[domain.number] = replace(domain, source=images)
+        return [cached.get(domain.number, domain) for domain in self._domains]

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ganas.data.sources import ImageSource, in_threads
+from ganas.data.sources import ImageSource
+from ganas.data.threads import in_threads
 from ganas.errors import DataError, counted, shown
 
 SIDES = ("_a", "_b")  # what pix2pix data sets append to the names of pairs

@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.ExifTags import Base
 from tifffile import TiffFile
 
 from ganas.data.levels import Extent, Reading, white_for_bits
@@ -18,12 +19,13 @@ from ganas.data.limits import MAX_PIXELS, TILE_PIXELS, UnreadableError, pixel_bu
 Array = npt.NDArray[Any]
 MAX_SAMPLE_BYTES = 4 * MAX_PIXELS  # as much as Pillow allocates for the largest image
 
-# Tags of TIFF
-_MAX_SAMPLE_VALUE, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _S_MAX_SAMPLE_VALUE = 281, 338, 339, 341
-_PHOTOMETRIC, _ORIENTATION, _PROFILE = 262, 274, 34675
+_READ_TAGS = {
+    *(Base.PhotometricInterpretation, Base.Orientation, Base.InterColorProfile),
+    *(Base.MaxSampleValue, Base.SMaxSampleValue, Base.ExtraSamples),
+}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_COLORS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}  # samples of a pixel without alpha
 _RANGES = {white_for_bits(bits) for bits in range(8, 17)}
-_READ_TAGS = (262, 274, 281, 338, 341, 34675)
 _FORMATS = {1: "integer", 2: "signed", 3: "floating point"}
 _READ_FORMATS = (1, 3)
 _INFLATED = {8, 32946}  # compressions: both of zlib's
@@ -49,8 +51,8 @@ class Samples:
     def image(self, reading: Reading) -> Image.Image:
         """Return 8 bits with transparency kept: L, LA, RGB or RGBA. Raises UnreadableError."""
         extent = self.extent
-        if extent and (range_error := extent.range_error(reading.white_given)):
-            raise UnreadableError(range_error)
+        if extent:
+            extent.check_range(reading.white_given)
         white = reading.white(extent) if extent else self.exact
         assert white
         opaque = self._opaque(white)
@@ -87,11 +89,11 @@ class Samples:
 
 
 def white_by_tags(tags: Any) -> float | None:
-    """Return the value of white by the tags of a TIFF; ``tags``: values by number.
+    """Return the value of white by the tags of a TIFF.
 
     A tag holds either the highest possible value, which is a power of two minus one, or 1, or the image's maximum.
     """
-    for tag in (_S_MAX_SAMPLE_VALUE, _MAX_SAMPLE_VALUE):
+    for tag in (Base.SMaxSampleValue, Base.MaxSampleValue):
         value = tags.get(tag)
         highest = value[0] if isinstance(value, tuple) and value else value
         if highest == 1 or highest in _RANGES:
@@ -101,31 +103,21 @@ def white_by_tags(tags: Any) -> float | None:
 
 def is_inverted(tags: Any) -> bool:
     """Whether 0 is white in a TIFF: Pillow inverts only samples of up to 8 bits."""
-    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+    return bool(tags.get(Base.PhotometricInterpretation) == _WHITE_IS_ZERO)
 
 
-@dataclass(frozen=True)
-class Tiff:
-    """A TIFF that Pillow has no mode for."""
+def read_tiff(encoded: bytes, stack: ExitStack) -> tuple[Samples, str, dict[int, Any], bool]:
+    """Read the first page of a gray or RGB TIFF, integer or floating point, which Pillow has no mode for.
 
-    samples: Samples
-    mode: str  # "RGB float32"
-    orientation: int
-    profile: bytes | None
-    animated: bool  # more than one page
-
-
-def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
-    """Read the first page of a gray or RGB TIFF, integer or floating point, with tifffile. Raises UnreadableError.
-
-    Sizes are checked, and pixels reserved, before anything is decoded.
+    Returns its samples, their mode ("RGB float32"), its tags, and whether there are more pages. Sizes are checked, and
+    pixels reserved, before anything is decoded. Raises UnreadableError.
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # keep warnings about odd files off the terminal
     with TiffFile(BytesIO(encoded)) as file:
         page: Any = file.pages[0]
         tags = {tag.code: tag.value for tag in page.tags if tag.code in _READ_TAGS}
         kind = f"{page.bitspersample}-bit {_FORMATS.get(page.sampleformat, 'other')}"
-        colors = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO))
+        colors = _COLORS.get(tags.get(Base.PhotometricInterpretation, _BLACK_IS_ZERO))
         if colors is None or page.sampleformat not in _READ_FORMATS or page.bitspersample not in (8, 16, 32, 64):
             raise UnreadableError(f"a TIFF of {kind} samples: save it as 8 or 16 bits")
         count = page.samplesperpixel
@@ -137,8 +129,10 @@ def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
         stack.enter_context(pixel_budget.reserve(page.nbytes // 4))  # a pixel of Pillow has 4 bytes
         stored = page.asarray(maxworkers=1).reshape(page.shaped)[:, 0]  # [planes, h, w, samples of each]
         values = np.moveaxis(stored, 0, -1).reshape(page.imagelength, page.imagewidth, count)
-        animated = _has_second_page(file)
-    kept, alpha = _with_alpha(tags.get(_EXTRA_SAMPLES, ()), colors, count)
+        animated = False
+        with suppress(Exception):  # the first page may be fine although later ones are damaged
+            animated = bool(file.pages[1])
+    kept, alpha = _with_alpha(tags.get(Base.ExtraSamples, ()), colors, count)
     samples = Samples(
         values[..., :kept],
         alpha,
@@ -147,7 +141,7 @@ def read_tiff(encoded: bytes, stack: ExitStack) -> Tiff:
         tagged_white=white_by_tags(tags),
     )
     mode = f"{'RGB' if colors == 3 else 'L'}{'' if alpha == 'none' else 'A'} {values.dtype.name}"
-    return Tiff(samples, mode, tags.get(_ORIENTATION, 1), tags.get(_PROFILE), animated)
+    return samples, mode, tags, animated
 
 
 def _check_strips(page: Any, encoded: bytes, kind: str) -> None:
@@ -176,10 +170,3 @@ def _with_alpha(extras: Any, colors: int, count: int) -> tuple[int, Literal["non
     first = int(extras[0] if isinstance(extras, tuple) and extras else 2 if extras == () else extras)
     kinds: dict[int, Literal["straight", "premultiplied"]] = {1: "premultiplied", 2: "straight"}
     return (colors + 1, kinds[first]) if first in kinds else (colors, "none")
-
-
-def _has_second_page(file: TiffFile) -> bool:
-    try:
-        return bool(file.pages[1])
-    except Exception:  # the first page may be fine although later ones are damaged
-        return False

@@ -1,10 +1,9 @@
 """Image sources: a folder, a zip or a single file, read through one class.
 
-The image convention of the whole package: images are uint8 NCHW RGB in data and metrics, and float in
-[-1, 1] in networks. (:mod:`ganas.data.loaders` converts between the two; a source itself returns Pillow images.)
+The image convention of the whole package: uint8 NCHW RGB in data and metrics, float in [-1, 1] in networks.
+(:mod:`ganas.data.loaders` converts between the two; a source itself returns Pillow images.)
 
-:func:`open_source` decodes each image once, so that a broken file is reported now, in one line, and not after six hours
-of training. A zip is read in place and never extracted. No torch here.
+:func:`open_source` decodes each image once, so that a broken file is reported before training. No torch here.
 """
 
 import hashlib
@@ -12,14 +11,14 @@ import os
 import statistics
 import threading
 import zipfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from math import inf
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from posixpath import basename, dirname
+from typing import Any, NoReturn
 
 from PIL import Image
 
@@ -29,22 +28,19 @@ from ganas.data.images import Images
 from ganas.data.levels import DEFAULT_READING, FULL, Reading
 from ganas.data.limits import UnreadableError
 from ganas.data.listing import is_image_name, list_images, member_name
-from ganas.data.threads import Threads
+from ganas.data.threads import in_threads
 from ganas.errors import ConfigError, DataError, counted, shown
 from ganas.paths import StrPath, as_path
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 MAX_BYTES = 1 << 30  # of an encoded image: 178 million pixels are 0.5 GiB uncompressed
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class ImageSource(Images):
-    """Images by index, from a folder, a zip or a single file.
+    """Images by index, from a folder, a zip (read in place) or a single file, opened by :func:`open_source`.
 
-    Made by :func:`open_source`. Thread-safe, and can be pickled into worker processes: each thread of each process
-    opens its own zip handle on first use.
+    Thread-safe and picklable: each thread of each process opens its own zip handle on first use.
     """
 
     path: Path  # the folder, the zip or the image
@@ -56,24 +52,17 @@ class ImageSource(Images):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in vars(self).items() if name != "_handles"
-        }  # open handles cannot be pickled
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _handles=threading.local())
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImageSource, (self.path, self.names, self.notes, self.reading)  # without open handles
 
     def read(self, index: int, /) -> Image.Image:
-        """Image number ``index``, decoded, upright, in mode RGB: 8 bits, any size.
-
-        EXIF orientation is applied. Only the first frame or page is read. Modes are converted to RGB:
+        """Return image number ``index`` in mode RGB: 8 bits, any size, upright by EXIF, the first frame or page.
 
         - 1 bit, gray, palette, YCbCr, CMYK: Pillow's conversion (knows Adobe's inverted CMYK).
         - Color profiles (ICC) other than sRGB are converted to it, unless ``reading.icc`` is off.
         - Transparency (RGBA, LA, a palette's or a color key): composited over white.
-        - More than 8 bits, and floating point: ``reading`` defines which value is white, for the whole set; higher
-          values are clipped. 16-bit color keeps the high byte, unless the set uses fewer than its 16 bits.
+        - More than 8 bits, and floating point: ``reading`` defines the value of white for the whole set; higher values
+          are clipped. 16-bit color keeps the high byte, unless the set uses fewer than its 16 bits.
 
         Raises DataError if the file has become unreadable or its values fit none of these ranges.
         """
@@ -82,13 +71,11 @@ class ImageSource(Images):
 
     @contextmanager
     def opened(self, index: int, /) -> Iterator[Image.Image]:
-        """As `read`, for what becomes smaller in the block: until its end, other threads do not fill the memory."""
+        """`read` for a block that shrinks the image: the image counts towards the pixel budget until its end."""
         name = self.names[index]
         with ExitStack() as stack:
-            try:
+            with self._errors_named(name):
                 image = stack.enter_context(decoded(self._encoded(name), name, self.reading))
-            except UnreadableError as error:
-                raise self._error(name, error) from error
             yield image
 
     def digest(self) -> str:
@@ -96,10 +83,8 @@ class ImageSource(Images):
 
         def digest_of(index: int) -> bytes:
             name = self.names[index]
-            try:
+            with self._errors_named(name):
                 return hashlib.sha256(self._encoded(name)).digest()
-            except UnreadableError as error:
-                raise self._error(name, error) from error
 
         total = hashlib.sha256()
         for name, content in zip(self.names, in_threads(digest_of, len(self)), strict=True):
@@ -112,8 +97,8 @@ class ImageSource(Images):
         """The real path of each image, with links resolved, and its name in a zip."""
         if not self.path.is_dir():
             return frozenset((os.path.realpath(self.path), name) for name in self.names)
-        parents = {parent: os.path.realpath(self.path / parent) for parent in {_parent(name) for name in self.names}}
-        paths = (os.path.join(parents[_parent(name)], name.rpartition("/")[2]) for name in self.names)
+        parents = {parent: os.path.realpath(self.path / parent) for parent in set(map(dirname, self.names))}
+        paths = (os.path.join(parents[dirname(name)], basename(name)) for name in self.names)
         return frozenset((os.path.realpath(path) if os.path.islink(path) else path, "") for path in paths)
 
     def subset(self, indices: Iterable[int]) -> "ImageSource":
@@ -121,11 +106,15 @@ class ImageSource(Images):
         return replace(self, names=tuple(self.names[index] for index in indices))
 
     def location(self, name: str) -> str:
-        """Return the human-readable path of an image."""
+        """Return the path of an image, for messages."""
         return str(self.path) if name == self.path.name else f"{self.path}/{name}"
 
-    def _error(self, name: str, error: UnreadableError) -> DataError:
-        return DataError(f"{shown(self.location(name))}: {error}; repair or remove it")
+    @contextmanager
+    def _errors_named(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except UnreadableError as error:
+            raise DataError(f"{shown(self.location(name))}: {error}; repair or remove it") from error
 
     def _encoded(self, name: str) -> bytes:
         """Return the bytes of one file, at most MAX_BYTES. Raises UnreadableError."""
@@ -164,11 +153,10 @@ class SourceReport:
     notes: tuple[str, ...] = ()  # decisions about how to read them, one line each
 
     def as_json(self) -> dict[str, Any]:
-        """As a JSON-serializable dict."""
+        """Return a JSON object."""
         return {**asdict(self), "path": str(self.path)}
 
     def __str__(self) -> str:
-        """A human-readable summary."""
         lines = [f"{shown(self.path)}: {counted(self.count, 'image')}, {self.bytes / 10**6:.1f} MB"]
         if self.count:
             sizes = ", ".join(f"{key} {width}×{height}" for key, (width, height) in self.sizes.items())
@@ -183,25 +171,17 @@ class SourceReport:
 def open_source(
     path: StrPath,
     *,
-    skip_bad: bool = False,
-    minimum: int = 1,
-    resolution: int = 1,
-    verify: bool = True,
-    white: float | None = None,
-    icc: bool = True,
+    skip_bad: bool = False,  # leave out unreadable images instead of raising
+    minimum: int = 1,  # usable images required
+    resolution: int = 1,  # minimum shorter side, in pixels; checked with ``verify`` only
+    verify: bool = True,  # decode each image once, to decide white and color profiles for the whole set (see `notes`)
+    white: float | None = None,  # value of white in images of more than 8 bits a sample; None: by tags and values
+    icc: bool = True,  # convert color profiles other than sRGB
 ) -> ImageSource:
     """Open the images under ``path``: a folder with its sub-folders, a zip, or one image file.
 
-    Images are recognized by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` are skipped. With
-    ``verify`` each image is decoded once (thousands of images of 256² a second on two cores), and the value of white
-    and color profiles are decided for the whole set (see ``notes``). Without, 16-bit images use all bits, and floating
-    point is decided per image.
-
-    skip_bad: leave out unreadable images instead of raising.
-    minimum: the number of usable images required.
-    resolution: the minimum shorter side in pixels; checked with ``verify`` only.
-    white: the value of white in images of more than 8 bits a sample; None: decide by tags and values.
-    icc: convert color profiles other than sRGB.
+    Images are recognized by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` are skipped. Without
+    ``verify``, 16-bit images use all bits, and floating point is decided per image.
 
     Raises DataError for a path that is missing or neither folder, zip nor image; for fewer than ``minimum`` images; for
     images that are unreadable or smaller than ``resolution``; for a zip that is damaged, encrypted, or unsafe.
@@ -209,9 +189,7 @@ def open_source(
     _check_white(white)
     source = _list_source(as_path(path))
     if not verify:
-        reading = replace(
-            DEFAULT_READING, integer=white or FULL, floating=white, icc=icc, white_given=white is not None
-        )
+        reading = Reading(white or FULL, white, icc, white_given=white is not None)
         return _with_enough(replace(source, reading=reading), minimum)
     source, files = _audit(source, white_given=white is not None)
     broken = [file for file in files if not file.info]
@@ -254,9 +232,8 @@ def check_overlap(one: ImageSource, other: ImageSource) -> bool:
     mine, theirs = one.files, other.files
     shared = len(mine & theirs)
     if shared and mine != theirs:
-        raise DataError(
-            f"{shown(one.path)} and {shown(other.path)} share {counted(shared, 'image')}: give disjoint sets"
-        )
+        both = f"{shown(one.path)} and {shown(other.path)}"
+        raise DataError(f"{both} share {counted(shared, 'image')}: give disjoint sets")
     return bool(shared)
 
 
@@ -269,47 +246,25 @@ def check_halves(count: int, domain: str, strategy: str, way_out: str) -> None:
 
 
 def check_source(path: StrPath, *, white: float | None = None, icc: bool = True) -> SourceReport:
-    """Decode every image under ``path`` and summarize the data set; broken images are part of the report.
+    """Decode every image under ``path`` and summarize the set, including broken images.
 
-    Raises DataError as :func:`open_source`, except for broken images.
+    Other errors are those of :func:`open_source`.
     """
     _check_white(white)
     source = _list_source(as_path(path))
     source, files = _audit(source, white_given=white is not None)
     usable = [file.info for file in files if file.info]
-    sizes = {}
-    if usable:
-        for key, pick in (("min", min), ("median", statistics.median_low), ("max", max)):
-            sizes[key] = (pick(info.width for info in usable), pick(info.height for info in usable))
+    widths, heights = [info.width for info in usable], [info.height for info in usable]
+    picks: dict[str, Callable[[list[int]], int]] = {"min": min, "median": statistics.median_low, "max": max}
     return SourceReport(
         path=source.path,
         count=len(usable),
         broken=tuple((file.name, file.reason) for file in files if not file.info),
-        sizes=sizes,
+        sizes={key: (pick(widths), pick(heights)) for key, pick in picks.items() if usable},
         modes=dict(Counter(info.mode for info in usable).most_common()),
         bytes=sum(file.bytes for file in files),
         notes=source.notes + decide(files, white, icc)[1],
     )
-
-
-def in_threads(function: Callable[[int], T], count: int) -> Iterator[T]:
-    """Yield ``function(0) ... function(count - 1)``, in order, computed by threads: Pillow decodes without the GIL.
-
-    Each thread runs at most two tasks ahead of the consumer.
-    """
-    block = 32  # images per task: large enough that queueing a million images is cheap
-    threads = min(8, os.cpu_count() or 1, -(-count // block))
-
-    def run(start: int) -> list[T]:
-        return [function(index) for index in range(start, min(start + block, count))]
-
-    with Threads(threads, "images") as pool:
-        tasks = (pool.submit(run, start) for start in range(0, count, block))
-        ahead = deque(islice(tasks, 2 * threads))
-        while ahead:
-            results = ahead.popleft().result()
-            ahead.extend(islice(tasks, 1))
-            yield from results
 
 
 def _list_source(path: Path) -> ImageSource:
@@ -323,9 +278,6 @@ def _check_white(white: float | None) -> None:
         raise ConfigError(f"{white:g} cannot be the value of white: give a positive number, as 4095 for 12 bits")
 
 
-# Reading one file -----------------------------------------------------------------------------------------------------
-
-
 def _file_bytes(file: Path) -> bytes:
     if file.exists() and not file.is_file():
         raise UnreadableError("not a regular file")  # reading a pipe would wait forever
@@ -334,13 +286,10 @@ def _file_bytes(file: Path) -> bytes:
     return file.read_bytes()
 
 
-# Inspecting all files ------------------------------------------------------------------------------------------------
-
-
 def _audit(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[AuditedFile]]:
     """Inspect every file; white_given: the user gave the value of white.
 
-    Images that ganas wrote are left out if there are others, so that it does not learn from its own results.
+    Images that ganas wrote are left out unless there are no others, so that it does not learn from its own results.
     """
 
     def inspect_one(index: int) -> AuditedFile:
@@ -369,7 +318,3 @@ def _refuse_broken(source: ImageSource, broken: Sequence[AuditedFile], minimum: 
     if rest >= max(minimum, 1):
         way_out += f", or use the other {rest} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
     raise DataError(f"{shown(source.path)}: {unreadable}; {way_out}")
-
-
-def _parent(name: str) -> str:
-    return name.rpartition("/")[0]

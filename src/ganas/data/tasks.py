@@ -18,9 +18,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from ganas.data.sources import ImageSource, in_threads, open_source
+from ganas.data.sources import ImageSource, open_source
+from ganas.data.threads import in_threads
 from ganas.data.unpaired import resized
-from ganas.document import read_document, write_document
+from ganas.document import parsing, read_record, write_record
 from ganas.errors import ConfigError, DataError, counted, shown
 from ganas.paths import StrPath, as_path
 from ganas.store import results_folder, write_atomically
@@ -95,7 +96,7 @@ def write_task(name: str, photos: StrPath, out: StrPath, *, size: int, seed: int
             (unfinished / part).rename(folder / part)
         images = {part: len(indices) for part, indices in split.items()}
         task = Task(name, size, seed, damage.a, damage.b, "ba", source.digest(), images)
-        write_atomically(folder / TASK_FILE, write_document("task", asdict(task)).encode())  # last: it is complete
+        write_atomically(folder / TASK_FILE, write_record(asdict(task)).encode())  # last: it is complete
     return task
 
 
@@ -104,12 +105,10 @@ def find_task(domain: Path) -> Task | None:
     file = domain.parent / TASK_FILE
     if domain.name not in SPLITS or not file.is_file():
         return None
-    document = read_document(file.read_text(), shown(file), "task", kind="task", error=DataError)
-    document.pop("id", None)
-    try:
-        return Task(**document)
-    except TypeError:
-        raise DataError(f"{shown(file)} has unknown or missing keys: make the task again") from None
+    way_out = "make the task again"
+    record = read_record(file.read_text(), shown(file), "task", way_out)
+    with parsing(shown(file), way_out=way_out):
+        return Task(**record)
 
 
 def other_resolution(domain: Path, resolution: int, load_scale: float) -> str | None:

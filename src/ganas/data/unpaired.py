@@ -1,7 +1,7 @@
 """Unpaired batches of encoded images, as arrays. No torch here, so that decoding processes start fast and stay small.
 
-The choice, crop and flip of image n are pure functions of (seed, domain, n). They use raw Philox words (numpy
-guarantees that the raw stream never changes), not numpy's distributions.
+The choice, crop and flip of image n are pure functions of (seed, domain, n). They use raw words of Philox, whose stream
+numpy guarantees never to change, not numpy's distributions.
 """
 
 import functools
@@ -14,7 +14,6 @@ from PIL import Image
 
 from ganas.data.images import Images
 from ganas.data.limits import MAX_ASPECT_RATIO
-from ganas.data.sources import in_threads
 
 Pixels = npt.NDArray[np.uint8]
 Draws = npt.NDArray[np.uint64]
@@ -28,7 +27,7 @@ _CROPS, _ORDER, SPLIT, HALVES = 0, 1, 4, 5
 class Domain:
     """The endless sequence of one domain: position p is image p % len of permutation number p // len."""
 
-    source: Images | Pixels
+    source: Images | Pixels | list[Pixels]  # arrays hold images that are resized already
     seed: int
     number: int  # index of the domain
     resolution: int
@@ -36,29 +35,18 @@ class Domain:
     flip: bool
 
     def image(self, index: int) -> Pixels:
-        if isinstance(self.source, np.ndarray):
-            return self.source[index]  # type: ignore[no-any-return]
+        if isinstance(self.source, np.ndarray | list):
+            return self.source[index]
         with self.source.opened(index) as image:
             return resized(image, self.load_size)
 
-    def all_images(self, limit: int) -> list[Pixels] | None:
-        """Return every image resized, or None as soon as they exceed ``limit`` bytes."""
-        images: list[Pixels] = []
-        for pixels in in_threads(self.image, len(self.source)):
-            images.append(pixels)
-            limit -= pixels.nbytes
-            if limit < 0:
-                return None
-        return images
-
-    def batch(self, start: int, count: int, cached: Sequence[Pixels] | None) -> Pixels:
+    def batch(self, start: int, count: int) -> Pixels:
         """Return positions ``start`` to ``start + count`` as uint8 [count, 3, resolution, resolution]."""
         side = self.resolution
         draws = random_words(self.seed, self._stream(_CROPS), start, count)
         images = np.empty((count, 3, side, side), np.uint8)
         for row, position in enumerate(range(start, start + count)):
-            index = self._index(position)
-            pixels = self.image(index) if cached is None else cached[index]
+            pixels = self.image(self._index(position))
             top = _below(draws[row, 0], pixels.shape[1] - side + 1)
             left = _below(draws[row, 1], pixels.shape[2] - side + 1)
             crop = pixels[:, top : top + side, left : left + side]
@@ -73,31 +61,15 @@ class Domain:
         return 2 * (self.number if self.number < 2 else self.number + 1) + which
 
 
-@dataclass(frozen=True)
-class Unpaired:
-    """Batches of several domains, addressed by the number of their first image."""
-
-    domains: Sequence[Domain]
-    batch: int  # images per batch and domain
-    cached: list[Sequence[Pixels]] | None = None  # the resized images of every domain
-
-    @property
-    def batch_bytes(self) -> int:
-        """Bytes of the arrays of one batch."""
-        return sum(3 * domain.resolution**2 * self.batch for domain in self.domains)
-
-    def from_image(self, start: int) -> Batch:
-        """Return images ``start`` to ``start + batch`` of each domain. Raises DataError if a file became unreadable."""
-        cached: Sequence[Sequence[Pixels] | None] = self.cached or [None] * len(self.domains)
-        return tuple(
-            domain.batch(start, self.batch, images) for domain, images in zip(self.domains, cached, strict=True)
-        )
+def unpaired_batch(domains: Sequence[Domain], count: int, start: int) -> Batch:
+    """Return images ``start`` to ``start + count`` of each domain. Raises DataError if a file became unreadable."""
+    return tuple(domain.batch(start, count) for domain in domains)
 
 
 def resized(image: Image.Image, shorter: int) -> Pixels:
     """Resize an RGB image to uint8 [3, h, w] with shorter side ``shorter``, keeping proportions.
 
-    Images with a larger aspect ratio than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
+    Images longer than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
     """
     longest = MAX_ASPECT_RATIO * min(image.size)
     if max(image.size) > longest:

@@ -4,7 +4,7 @@ The paper has 25 ("Action Search Space"): add a convolution of size {3, 7} with 
 the discriminator, or a fade-in block that doubles the resolution to both. No torch here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -23,7 +23,6 @@ class Grow:
         return f"{self.side[0]}-{self.conv}"
 
     def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
-        """Return the grown architecture."""
         return architecture.grown(self.side, self.conv)
 
 
@@ -35,7 +34,6 @@ class FadeIn:
         return "fade"
 
     def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
-        """Return the grown architecture."""
         return architecture.doubled()
 
 
@@ -62,29 +60,19 @@ def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Actio
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Cost limits of an architecture, both networks together; None: no limit."""
-
-    parameters: int | None = None
-    macs: int | None = None
-
-    def admit(self, architecture: GrowthArchitecture) -> bool:
-        """Whether an architecture is within the limits."""
-        cost = {"parameters": GrowthArchitecture.parameters, "macs": GrowthArchitecture.macs}
-        return all(
-            limit is None or sum(cost[name](architecture, side) for side in SIDES) <= limit
-            for name, limit in (("parameters", self.parameters), ("macs", self.macs))
-        )
-
-
-@dataclass(frozen=True)
 class Space:
-    """The search space: actions, how many of them in a row, the final resolution, and limits."""
+    """The search space: actions, how many of them in a row, the final resolution, and cost limits."""
 
     actions: tuple[Action, ...]
     depth: int
     resolution: int
-    limits: Limits = Limits()
+    max_parameters: int | None = None  # of both networks together, as all limits; None: no limit
+    max_macs: int | None = None
+
+    def admits(self, architecture: GrowthArchitecture) -> bool:
+        """Whether an architecture is within the limits."""
+        limits = (self.max_parameters, architecture.parameters), (self.max_macs, architecture.macs)
+        return all(limit is None or sum(map(cost, SIDES)) <= limit for limit, cost in limits)
 
     def legal(self, architecture: GrowthArchitecture, done: int) -> tuple[Action, ...]:
         """The actions after which the final resolution can still be reached within depth and limits.
@@ -99,23 +87,15 @@ class Space:
             choices: tuple[Action, ...] = (FADE,)
         else:
             choices = tuple(action for action in self.actions if doublings_left or action != FADE)
-        return tuple(action for action in choices if self.limits.admit(self._finished(action(architecture))))
+        return tuple(action for action in choices if self._can_finish(action(architecture)))
 
-    def _finished(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
-        """Double an architecture up to the final resolution, which has to stay within the limits."""
+    def _can_finish(self, architecture: GrowthArchitecture) -> bool:
+        """Whether the architecture is within the limits once it is doubled up to the final resolution."""
         while architecture.resolution < self.resolution:
             architecture = architecture.doubled()
-        return architecture
+        return self.admits(architecture)
 
 
-def follow(base: GrowthArchitecture, route: Sequence[Action]) -> Iterator[GrowthArchitecture]:
-    """Yield the architectures along a route, the base first."""
-    yield base
-    for action in route:
-        base = action(base)
-        yield base
-
-
-def proggan_route(resolution: int) -> tuple[Action, ...]:
+def proggan_route(resolution: int) -> list[str]:
     """Fade-ins only: progressive growing (Karras et al. 2018)."""
-    return (FADE,) * doublings(resolution)
+    return [str(FADE)] * doublings(resolution)

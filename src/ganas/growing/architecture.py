@@ -18,12 +18,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import log2
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from ganas.document import check_id, content_id, envelope, open_envelope, parsing, read_document, write_document
+from ganas.document import ArchitectureDocument
 from ganas.errors import ArchitectureError
 
-KIND = "growth"
 BASE = 8  # side of the base networks' images, in pixels
 RGB = 3
 
@@ -75,10 +74,17 @@ class Placed(NamedTuple):
     outer: int  # channels towards the image
     side: int  # pixels of the maps its convolutions work on
 
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """The sizes of its convolutions."""
+        return (3, 3) if isinstance(self.layer, Double) else (self.layer.size,)
+
 
 @dataclass(frozen=True)
-class GrowthArchitecture:
+class GrowthArchitecture(ArchitectureDocument):
     """The layers grown onto both base networks, and the size of the base."""
+
+    kind: ClassVar[str] = "growth"
 
     latent: int  # dimensions of z
     channels: int  # of the base
@@ -132,83 +138,42 @@ class GrowthArchitecture:
 
     def parameters(self, side: Side) -> int:
         """Number of weights and biases of a network, without the second RGB convolution of a fade-in."""
-        c = self.channels
-        if side == "generator":
-            base = (self.latent + 1) * c * BASE**2 + (9 * c + 1) * c
-        else:  # one more channel: the minibatch standard deviation
-            base = (9 * (c + 1) + 1) * c + (c * BASE**2 + 1) * c + c + 1
-        width = self.width(side)
-        rgb = RGB * width + (RGB if side == "generator" else width)
-        return base + rgb + sum(_weights(placed) + _biases(side, placed) for placed in self.placed(side))
+        return sum(weights + biases for weights, biases, _ in self._sizes(side))
 
     def macs(self, side: Side) -> int:
         """Multiply-accumulates for one image, without those of a fade-in."""
-        c = self.channels
+        return sum(weights * pixels for weights, _, pixels in self._sizes(side))
+
+    def _sizes(self, side: Side) -> Iterator[tuple[int, int, int]]:
+        """Yield the weights, biases and output pixels of every layer."""
+        c, width = self.channels, self.width(side)
         if side == "generator":
-            base = self.latent * c * BASE**2 + 9 * c * c * BASE**2
-        else:
-            base = 9 * (c + 1) * c * BASE**2 + c * BASE**2 * c + c
-        rgb = RGB * self.width(side) * self.resolution**2
-        return base + rgb + sum(_weights(placed) * placed.side**2 for placed in self.placed(side))
-
-    # ── as a file ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def id(self) -> str:
-        """Ten hex digits that depend only on the content."""
-        return content_id(KIND, self._content())
+            yield self.latent * c * BASE**2, c * BASE**2, 1
+            yield 9 * c * c, c, BASE**2
+            yield RGB * width, RGB, self.resolution**2
+        else:  # one more channel: the minibatch standard deviation
+            yield 9 * (c + 1) * c, c, BASE**2
+            yield c * BASE**2 * c, c, 1
+            yield c, 1, 1
+            yield RGB * width, width, self.resolution**2
+        for placed in self.placed(side):
+            outputs = placed.outer if side == "generator" else placed.inner  # face the image, or the base
+            for size in placed.kernels:
+                yield size**2 * placed.inner * placed.outer, outputs, placed.side**2
 
     def _content(self) -> dict[str, Any]:
         layers: dict[str, list[str]] = {side: [str(layer) for layer in self.layers(side)] for side in SIDES}
         return {"latent": self.latent, "channels": self.channels, **layers}
 
-    def to_json(self) -> str:
-        """The text of an ``architecture.json``."""
-        return write_document(KIND, self._content())
-
     @classmethod
-    def from_json(cls, text: str, origin: str = "architecture") -> Self:
-        """Read what `to_json` wrote; raises `ArchitectureError` that names `origin` and what is wrong in it."""
-        return cls._from_content(
-            read_document(text, origin, "architecture", kind=KIND, error=ArchitectureError), origin
-        )
-
-    def to_document(self) -> dict[str, Any]:
-        """The same as an object, to be part of another document."""
-        return envelope(KIND, self._content())
-
-    @classmethod
-    def from_document(cls, document: Any, origin: str) -> Self:
-        """Read what `to_document` made; errors as in `from_json`."""
-        return cls._from_content(
-            open_envelope(document, origin, "architecture", kind=KIND, error=ArchitectureError), origin
-        )
-
-    @classmethod
-    def _from_content(cls, content: Mapping[str, Any], origin: str) -> Self:
-        with parsing(origin, ArchitectureError):
-            layers = {side: tuple(parse_layer(str(text)) for text in content[side]) for side in SIDES}
-            architecture = cls(int(content["latent"]), int(content["channels"]), **layers)
-        check_id(content, architecture.id, origin, ArchitectureError)
-        return architecture
+    def _from_content(cls, content: Mapping[str, Any]) -> Self:
+        layers = {side: tuple(parse_layer(str(text)) for text in content[side]) for side in SIDES}
+        return cls(int(content["latent"]), int(content["channels"]), **layers)
 
     def __str__(self) -> str:
         """One readable line."""
         generator, discriminator = (" ".join(map(str, self.layers(side))) or "base" for side in SIDES)
         return f"{self.id} {self.resolution}×{self.resolution} G {generator} | D {discriminator}"
-
-
-def _weights(placed: Placed) -> int:
-    if isinstance(placed.layer, Double):
-        return 2 * 9 * placed.inner * placed.outer
-    return placed.layer.size**2 * placed.inner * placed.outer
-
-
-def _biases(side: Side, placed: Placed) -> int:
-    """One per output channel: a generator's outputs face the image, a discriminator's the base."""
-    if isinstance(placed.layer, Double):
-        return 2 * placed.outer
-    return placed.outer if side == "generator" else placed.inner
 
 
 def doublings(resolution: int) -> int:

@@ -1,8 +1,8 @@
 """Results of the ProgGAN route, cached for later searches with the same data and config. No torch here.
 
-The key of an entry is a digest of all that the training of a candidate depends on, except the kind of machine, though
-machines round differently. Only results are cached: if the weights are needed after all, the candidate is trained
-again. A cache that cannot be written is ignored.
+The key of an entry is a digest of all that a candidate's training depends on, except the kind of machine, though
+machines round differently. Weights are not cached: if they are needed, the candidate is trained again. A cache that
+cannot be written is ignored.
 """
 
 import hashlib

@@ -1,16 +1,13 @@
-"""Candidates of a growing search as data: the spec and the result of each. No torch here.
+"""Candidates of a growing search as data, each a run in RUN/candidates/ID. No torch here.
 
-RUN/candidates/ID/
-  spec.json               what to train: architecture, parent, action, seed, images
-  result.json             written last: state, scores, seconds
-  checkpoints/, metrics.jsonl, samples/, log.txt
+Its ``spec.json`` says what to train; its ``result.json``, which is written last, how the training ended.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from ganas.document import parsing, read_document, write_record
+from ganas.document import parsing, read_record, write_record
 from ganas.growing.architecture import SIDES, GrowthArchitecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
@@ -44,7 +41,7 @@ class Spec:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "Spec":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        document = read_document(text, origin, "spec", way_out=RETRAIN)
+        document = read_record(text, origin, "spec", RETRAIN)
         with parsing(origin, way_out=RETRAIN):
             architecture = GrowthArchitecture.from_document(document.pop("architecture"), origin)
             return cls(architecture=architecture, **document)

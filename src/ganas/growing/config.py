@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,17 +20,17 @@ from ganas.config import (
     Located,
     Positive,
     Rate,
+    ScoringConfig,
     Section,
     Weight,
     one_of,
-    refuse_distance_without_network,
     resolve_sections,
 )
 from ganas.growing.strategy import GrowingStrategy
 from ganas.growing.topk import RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
-from ganas.metrics.measurement import distance_names
+from ganas.metrics.measurement import selecting_metrics
 
 # called with initial architectures and space, and with images, keep, probability, seed and rank_by by name
 STRATEGIES: Mapping[str, Callable[..., GrowingStrategy]] = {"best": TopK, "random": partial(TopK, random=True)}
@@ -91,8 +91,8 @@ class WassersteinConfig(Section):
     """The adversarial loss of a grown GAN, and the regularization of its discriminator."""
 
     adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=True))] = "wgan"
-    gradient: Weight = 10.0  # weight of the gradient penalty
-    drift: Weight = 0.001  # weight of the squared scores of real images
+    gradient: Weight = 10.0  # λ of the gradient penalty (Gulrajani et al. 2017)
+    drift: Weight = 0.001  # λ of the squared scores of real images (Karras et al. 2018)
 
 
 class CandidateConfig(LearningConfig):
@@ -104,20 +104,12 @@ class CandidateConfig(LearningConfig):
     timeout: Annotated[Rate | None, FREE] = None
 
 
-class ScoreConfig(Section):
+class ScoreConfig(ScoringConfig):
     """The score of a candidate: the distance of its images from real ones at its resolution; lower is better."""
 
     # auto: fid with a feature network, else swd
-    select: Annotated[str, one_of(lambda: ["auto", *distance_names()])] = "auto"
-    # feature network, such as squeezenet:weights.safetensors
-    features: Annotated[str | None, Located("metrics.digest")] = None
-    digest: str | None = None  # of its weights, filled in: scores by other weights are not comparable
+    select: Annotated[str, one_of(lambda: ["auto", *selecting_metrics(paired=False)])] = "auto"
     images: Annotated[int, Field(ge=2)] = 10_000  # generated for the score
-
-    @model_validator(mode="after")
-    def _measurable(self) -> Self:
-        refuse_distance_without_network(self.select, self.features)
-        return self
 
 
 class GrowConfig(Config):
@@ -135,12 +127,6 @@ class GrowConfig(Config):
     def total_images(self) -> int:
         """Length of a candidate's training, in images."""
         return self.training.images
-
-    @property
-    def device(self) -> str:
-        """The device of the networks; known once resolved."""
-        assert self.training.device != "auto"
-        return self.training.device
 
     @property
     def fade_images(self) -> int:
@@ -161,10 +147,9 @@ class GrowConfig(Config):
 def resolve(config: GrowConfig, machine: Machine, data: DataFacts) -> GrowConfig:
     """Fill in what depends on the machine and on the data. A candidate has one thread, whatever runs beside it."""
     training, metrics = config.training, config.metrics
-    lengths = {
-        name: ceil(count / training.batch) * training.batch
-        for name, count in (("images", training.images), ("final_images", training.final_images))
+    update = {
+        "training.images": ceil(training.images / training.batch) * training.batch,
+        "training.final_images": ceil(training.final_images / training.batch) * training.batch,
+        "metrics.select": ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select,
     }
-    select = ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
-    update: dict[str, dict[str, Any]] = {"training": lengths, "metrics": {"select": select}}
     return resolve_sections(config, replace(machine, threads=1), data, update)

@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ganas.growing.actions import follow, proggan_route
+from ganas.growing.actions import proggan_route
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import ROUTE, bases, remaining_stages
+from ganas.growing.plan import ROUTE, remaining_stages, route_specs
 from ganas.growing.trainer import CandidateTrainer, open_features
 from ganas.jobs.job import Job
 from ganas.jobs.local import Local
@@ -31,6 +31,7 @@ from ganas.progress import Reporter, readable_seconds
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache
 
+PAPER_SCALE = 10**9  # images in total, from which the paper's cost is quoted
 PAPER_COST = (
     "the paper spent 580 GPU-days on about 2,000 candidates for CIFAR-10, and 1,720 on about 1,000 for LSUN bedrooms"
 )
@@ -46,6 +47,10 @@ class Stage:
     candidates: int
     images: int
     seconds: float  # with one worker
+
+    def __str__(self) -> str:
+        length = readable_seconds(self.seconds)
+        return f"{self.name:14} {self.candidates:5} candidates {self.images:13,} images {length}"
 
 
 @dataclass(frozen=True)
@@ -68,32 +73,31 @@ class Forecast:
 
     def lines(self, workers: int) -> list[str]:
         """Human-readable lines."""
-        total = sum(stage.seconds for stage in self.stages)
         steps = ", ".join(f"{timing.step:.3f} s at {side}×{side}" for side, timing in self.timings.items())
         scores = ", ".join(f"{timing.scoring:.1f} s at {side}×{side}" for side, timing in self.timings.items())
+        total = Stage(
+            "total",
+            sum(stage.candidates for stage in self.stages),
+            sum(stage.images for stage in self.stages),
+            sum(stage.seconds for stage in self.stages),
+        )
+        at_best = f", {readable_seconds(total.seconds / workers)} with {workers} at best" if workers > 1 else ""
         known = f"the scores of {self.cached} candidates of the ProgGAN route are known from an earlier run"
         return [
             f"a step of the ProgGAN route, measured here: {steps}",
             f"overhead of a candidate: {self.start:.2g} s to start, and two scorings of {scores}",
             *([known] if self.cached else []),
-            *(
-                f"{stage.name:14} {stage.candidates:5} candidates {stage.images:13,} images "
-                f"{readable_seconds(stage.seconds)}"
-                for stage in self.stages
-            ),
-            f"total          {sum(stage.candidates for stage in self.stages):5} candidates "
-            f"{sum(stage.images for stage in self.stages):13,} images {readable_seconds(total)} with one worker"
-            + (f", {readable_seconds(total / workers)} with {workers} at best" if workers > 1 else ""),
+            *map(str, self.stages),
+            f"{total} with one worker{at_best}",
+            *([PAPER_COST] if total.images > PAPER_SCALE else []),
         ]
 
 
 def forecast(config: GrowConfig) -> Forecast:
     """Simulate a search or a route without training; `config` is resolved."""
     network = open_features(config)
-    timings = {
-        architecture.resolution: _measure(config, architecture, network)
-        for architecture in follow(bases(config)[0], proggan_route(config.data.resolution))
-    }
+    route = [spec.architecture for spec in route_specs(config, proggan_route(config.data.resolution))]
+    timings = {architecture.resolution: _measure(config, architecture, network) for architecture in route}
     start = _start_seconds()
 
     def seconds(spec: Spec) -> float:

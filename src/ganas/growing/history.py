@@ -2,22 +2,15 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ganas.config import load_config
 from ganas.errors import ConfigError, RunError
+from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec, State, candidates, cost, score_of
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import (
-    baseline_route,
-    candidate_spec,
-    open_strategy,
-    parse_route,
-    route_specs,
-    tell_finished,
-)
-from ganas.growing.strategy import GrowingStrategy
+from ganas.growing.plan import baseline_route, candidate_spec, lineage_of, open_strategy, route_specs, tell_finished
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
 from ganas.store import Run
@@ -36,19 +29,17 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        fields = {key: value for key, value in asdict(self.spec).items() if key != "architecture"}
-        layers = self.spec.architecture
+        architecture = self.spec.architecture
         return {
-            **fields,
-            "resolution": layers.resolution,
-            "generator": [str(layer) for layer in layers.generator],
-            "discriminator": [str(layer) for layer in layers.discriminator],
-            "cost": cost(layers),
+            **{key: value for key, value in vars(self.spec).items() if key != "architecture"},
+            "resolution": architecture.resolution,
+            **{side: [str(layer) for layer in architecture.layers(side)] for side in SIDES},
+            "cost": cost(architecture),
             "state": self.state,
             "role": self.role,
             "kept": self.kept,
             "normalized": self.normalized,
-            "result": asdict(self.result) if self.result else None,
+            "result": vars(self.result) if self.result else None,
         }
 
 
@@ -88,7 +79,7 @@ def read_history(folder: StrPath) -> History:
     results = {name: result for name, (_, result) in found.items() if result}
     search = open_strategy(config)
     if config.growth.route is not None:  # the strategy gets no scores
-        route = planned = [*route_specs(config, parse_route(config.growth.route))]
+        route = planned = [*route_specs(config, config.growth.route)]
         kept = {spec.id for spec in route}
         searched: Collection[str] = ()
         lineage = [spec.id for spec in route if (result := results.get(spec.id)) and result.state == "done"]
@@ -99,7 +90,8 @@ def read_history(folder: StrPath) -> History:
         planned = [candidate_spec(config, candidate) for candidate, _ in search.ask()]
         kept = {name for beam in search.beams for name in beam}
         searched = search.candidates.keys()
-        lineage = _lineage(search)
+        winner = search.winner()
+        lineage = [candidate.id for candidate in lineage_of(search, winner)] if winner else []
     on_route = {spec.id for spec in route}
     records = [
         Record(
@@ -126,12 +118,3 @@ def _rank(record: Record) -> tuple[int, int, bool, float, str]:
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
     role = ("search", "longer", "route").index(record.role)
     return role, record.spec.generation, record.normalized is None, rank, record.spec.id
-
-
-def _lineage(search: GrowingStrategy) -> list[str]:
-    """The ids of the winner's ancestors, from the base on, and its own."""
-    line, candidate = list[str](), search.winner()
-    while candidate:
-        line.insert(0, candidate.id)
-        candidate = search.candidates[candidate.parent] if candidate.parent else None
-    return line

@@ -4,24 +4,17 @@ Images are float [n, 3, r, r], real ones in [-1, 1]; z is [n, latent], standard 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.config import WassersteinConfig
 from ganas.growing.networks import GrownDiscriminator, GrownGenerator
 from ganas.layers import downsample, upsample
 from ganas.learning.adversarial import ADVERSARIAL
-from ganas.learning.losses import at_least_float32, drift, gradient_penalty
+from ganas.learning.losses import at_least_float32, gradient_penalty
 from ganas.learning.phases import GAN, Terms
-
-
-class PenaltyWeights(NamedTuple):
-    """λ of the regularization terms (Gulrajani et al. 2017; Karras et al. 2018)."""
-
-    gradient: float = 10.0
-    drift: float = 0.001
 
 
 class GrownGAN(GAN):
@@ -34,10 +27,6 @@ class GrownGAN(GAN):
         super().__init__()
         self.generator = GrownGenerator(architecture, fading=fading)
         self.discriminator = GrownDiscriminator(architecture, fading=fading)
-
-    def network(self, name: str) -> GrownGenerator | GrownDiscriminator:
-        """Return one of the two networks by name."""
-        return getattr(self, name)  # type: ignore[no-any-return]
 
     @property
     def generators(self) -> dict[str, GrownGenerator]:
@@ -54,9 +43,9 @@ def blended(images: Tensor, share: float) -> Tensor:
     return images if share == 1 else torch.lerp(upsample(downsample(images)), images, share)
 
 
-def generator_loss(gan: GrownGAN, z: Tensor, real: Callable[[], Tensor], *, adversarial: str) -> Terms:
+def generator_loss(gan: GrownGAN, z: Tensor, real: Callable[[], Tensor], config: WassersteinConfig) -> Terms:
     """The generator's loss terms for z [n, latent]; `real` gives [n, 3, r, r] if the loss needs them."""
-    loss = ADVERSARIAL[adversarial]
+    loss = ADVERSARIAL[config.adversarial]
     of_fake = at_least_float32(gan.discriminator(gan.generator(z)))
     of_real = at_least_float32(gan.discriminator(real())) if loss.needs_real else of_fake.new_empty(0)
     return {"generator": loss.generator(of_real, of_fake)}
@@ -67,19 +56,17 @@ def discriminator_loss(
     real: Tensor,
     z: Tensor,
     between: Tensor,  # [n, 1, 1, 1] in [0, 1]: where the gradient is penalized; 1: at the real image
-    *,
-    adversarial: str,
-    weights: PenaltyWeights,
+    config: WassersteinConfig,
 ) -> Terms:
     """The discriminator's loss terms, without a gradient for the generator. Real and fake images share one pass."""
     with torch.no_grad():
         fake = gan.generator(z).to(real)
     scores = at_least_float32(gan.discriminator(torch.cat((real, fake)), batch=len(real)))
     of_real, of_fake = scores[: len(real)], scores[len(real) :]
-    terms = {"discriminator": ADVERSARIAL[adversarial].discriminator(of_real, of_fake)}
-    if weights.gradient > 0:
+    terms = {"discriminator": ADVERSARIAL[config.adversarial].discriminator(of_real, of_fake)}
+    if config.gradient > 0:
         images = torch.lerp(fake, real, between)
-        terms["gradient_penalty"] = weights.gradient * gradient_penalty(gan.discriminator, images)
-    if weights.drift > 0:
-        terms["drift"] = weights.drift * drift(of_real)
+        terms["gradient_penalty"] = config.gradient * gradient_penalty(gan.discriminator, images)
+    if config.drift > 0:
+        terms["drift"] = config.drift * of_real.square().mean()  # keeps scores near zero (Karras et al. 2018, A.1)
     return terms

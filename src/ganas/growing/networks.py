@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ganas.growing.architecture import BASE, RGB, Double, GrowthArchitecture, Placed
 from ganas.layers import downsample, upsample
+from ganas.learning.losses import at_least_float32
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -86,7 +87,7 @@ class _GeneratorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        self.convs = _convs(placed, placed.inner, placed.outer)
+        self.convs = nn.ModuleList(_conv(placed.inner, placed.outer, size) for size in placed.kernels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = upsample(x) if self.doubles else x
@@ -101,7 +102,7 @@ class _DiscriminatorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        self.convs = _convs(placed, placed.outer, placed.inner)
+        self.convs = nn.ModuleList(_conv(placed.outer, placed.inner, size) for size in placed.kernels)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
@@ -115,13 +116,6 @@ class _DiscriminatorLayer(nn.Module):
 def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d:
     conv = nn.Conv2d(c_in, c_out, size, padding=size // 2)
     return _equalized(conv.to(memory_format=torch.channels_last), gain)
-
-
-def _convs(placed: Placed, c_in: int, c_out: int) -> nn.ModuleList:
-    """The two 3×3 convolutions of a doubling, or the single grown one."""
-    if isinstance(placed.layer, Double):
-        return nn.ModuleList(_conv(c_in, c_out) for _ in range(2))
-    return nn.ModuleList([_conv(c_in, c_out, placed.layer.size)])
 
 
 def _equalized(module: Layer, gain: float = GAIN) -> Layer:
@@ -144,9 +138,8 @@ def _activate_and_norm(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor) -> Tensor:
     """x / √(mean over channels of x² + 1e-8), at each pixel: [n, c, ...] -> the same (Karras et al. 2018, 4.2)."""
-    square = torch.linalg.vector_norm(
-        x, dim=1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)
-    ).square()
+    wide = torch.promote_types(x.dtype, torch.float32)
+    square = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).square()
     return x * torch.rsqrt(square / x.shape[1] + EPSILON).to(x.dtype)
 
 
@@ -157,7 +150,7 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
     """
     n, _, height, width = x.shape
     group = next(size for size in range(STDDEV_GROUP_SIZE, 0, -1) if batch % size == 0)
-    grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // group, group, *x.shape[1:])
+    grouped = at_least_float32(x).reshape(n // group, group, *x.shape[1:])
     variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
     deviation = torch.sqrt(variance + EPSILON).mean((1, 2, 3)).repeat_interleave(group)
     extra = deviation.to(x.dtype)[:, None, None, None].expand(-1, 1, height, width)
@@ -168,13 +161,16 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
 
 
 def learning_groups(network: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """Adam's parameter groups for an equalized learning rate: one per scale."""
+    """Adam's parameter groups for an equalized learning rate: one per scale, all of which learn from the start."""
     groups: dict[float, list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             scale = module.scale if name == "weight" else 1.0
             groups.setdefault(scale, []).append(parameter)  # type: ignore[arg-type]
-    return [{"params": parameters, "lr": lr * scale, "eps": EPSILON / scale} for scale, parameters in groups.items()]
+    return [
+        {"params": parameters, "lr": lr * scale, "initial_lr": lr * scale, "eps": EPSILON / scale, "start_image": 0.0}
+        for scale, parameters in groups.items()
+    ]
 
 
 @torch.no_grad()

@@ -9,16 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import FADE, Action, Limits, Space, growing_actions, parse_action
+from ganas.growing.actions import Space, growing_actions, parse_action, proggan_route
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
 from ganas.growing.config import STRATEGIES, GrowConfig
-from ganas.growing.strategy import Candidate, GrowingStrategy, Score
-from ganas.growing.topk import child_id, training_seed, uniform
+from ganas.growing.strategy import CONTINUE, Candidate, GrowingStrategy, Score
+from ganas.growing.topk import child, child_id, training_seed, uniform
 from ganas.jobs.result import Result
 
-Step = Action | None  # of a route; None: train further without growing
-CONTINUE = "on"  # the name of such a step
 ROUTE = "ProgGAN route"  # the name of its stage
 
 
@@ -30,8 +28,8 @@ def growth_space(config: GrowConfig) -> Space:
         raise ConfigError(
             f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
         )
-    limits = Limits(growth.max_parameters, growth.max_macs)
-    space = Space(growing_actions(growth.sizes, growth.filters), growth.depth, resolution, limits)
+    actions = growing_actions(growth.sizes, growth.filters)
+    space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs)
     for base in bases(config):
         if growth.depth and not space.legal(base, 0):
             raise ConfigError(
@@ -86,27 +84,23 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 # ── the route ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def proggan_steps(config: GrowConfig) -> list[Step]:
+def proggan_steps(config: GrowConfig) -> list[str]:
     """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
-    needed = doublings(config.data.resolution)
-    on: list[Step] = [None] * (config.growth.depth - needed)
-    return on + [step for _ in range(needed) for step in (FADE, *on)]
+    fades = proggan_route(config.data.resolution)
+    on = [CONTINUE] * (config.growth.depth - len(fades))
+    return on + [step for fade in fades for step in (fade, *on)]
 
 
-def parse_route(texts: Sequence[str]) -> list[Step]:
-    """Parse actions by name; ``on`` trains further without growing."""
-    return [None if text == CONTINUE else parse_action(text) for text in texts]
+def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
+    """The candidates along a route, from the first base on. A step is an action, or ``on`` to train further.
 
-
-def route_specs(config: GrowConfig, steps: Sequence[Step]) -> Iterator[Spec]:
-    """The candidates along a route, from the first base on."""
+    Raises `ArchitectureError` for an unknown action.
+    """
     base = bases(config)[0]
     candidate = Candidate(base.id, base)
     yield candidate_spec(config, candidate)
     for step in steps:
-        name = str(step) if step else CONTINUE
-        grown = step(candidate.architecture) if step else candidate.architecture
-        candidate = Candidate(child_id(candidate.id, name), grown, candidate.id, name, candidate.generation + 1)
+        candidate = child(candidate, None if step == CONTINUE else parse_action(step))
         yield candidate_spec(config, candidate)
 
 
@@ -123,7 +117,7 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
         return name, [spec for spec in specs if spec.id not in results]
 
     if growth.route is not None:
-        specs = [*route_specs(config, parse_route(growth.route))]
+        specs = [*route_specs(config, growth.route)]
         yield left("route", specs)
         last = specs[-1]
     else:
@@ -181,8 +175,13 @@ def _baselines(results: Mapping[str, Result], route: Sequence[Spec]) -> dict[tup
 
 def _stage(search: GrowingStrategy, candidate: Candidate) -> tuple[int, int]:
     """A candidate's resolution, and the number of trainings of its lineage at it."""
-    resolution, trainings = candidate.architecture.resolution, 1
-    while candidate.parent and search.candidates[candidate.parent].architecture.resolution == resolution:
-        candidate = search.candidates[candidate.parent]
-        trainings += 1
-    return resolution, trainings
+    resolutions = [one.architecture.resolution for one in lineage_of(search, candidate)]
+    return resolutions[-1], resolutions.count(resolutions[-1])
+
+
+def lineage_of(search: GrowingStrategy, candidate: Candidate) -> list[Candidate]:
+    """A candidate and its ancestors, from the base on."""
+    line = [candidate]
+    while parent := line[0].parent:
+        line.insert(0, search.candidates[parent])
+    return line

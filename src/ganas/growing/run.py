@@ -1,22 +1,22 @@
 """``ganas grow``: open data and config, run the search on an executor, and save the winner's generator."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from ganas.config import DataFacts
-from ganas.data.center_crops import write_center_crops
+from ganas.data.loaders import write_center_crops
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve
-from ganas.growing.forecast import PAPER_COST, forecast
+from ganas.growing.forecast import forecast
 from ganas.growing.networks import GrownGenerator
-from ganas.growing.plan import CONTINUE, Step, growth_space, parse_route, proggan_steps, route_specs
+from ganas.growing.plan import growth_space, proggan_steps, route_specs
 from ganas.growing.runner import GrowResult, Growth
 from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
+from ganas.growing.strategy import CONTINUE
 from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
@@ -27,8 +27,6 @@ from ganas.progress import Reporter
 from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run
-
-PAPER_SCALE = 10**9  # images in total, from which a dry run also quotes the paper's cost
 
 
 def grow(
@@ -70,13 +68,39 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     space = growth_space(config)
     if route is None:
         return config
-    names = tuple(str(step) if step else CONTINUE for step in find_route(route, config))
-    for spec in route_specs(config, parse_route(names)):
-        if not space.limits.admit(spec.architecture):
+    steps = proggan_steps(config) if route == "proggan" else _read_route(Path(route))
+    try:
+        specs = [*route_specs(config, steps)]
+    except ArchitectureError as error:
+        raise ConfigError(f"the route {route!r} contains an illegal action: {error}") from None
+    reached = specs[-1].architecture.resolution
+    if reached != config.data.resolution:
+        raise ConfigError(
+            f"the route {route!r} ends at {reached} pixels, not at {config.data.resolution}: give --resolution "
+            f"{reached}, or another route"
+        )
+    for spec in specs:
+        if not space.admits(spec.architecture):
             raise ConfigError(
                 f"the route {route!r} exceeds growth.max_parameters or growth.max_macs at {spec.architecture}"
             )
+    names = tuple(spec.action or CONTINUE for spec in specs[1:])
     return config.model_copy(update={"growth": config.growth.model_copy(update={"route": names})})
+
+
+def _read_route(path: Path) -> list[str]:
+    """Read the steps of a route from a JSON file; raises `ConfigError`."""
+    try:
+        steps = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(steps, list):
+            raise ValueError("it is not a list")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the route {str(path)!r} ({error.strerror}): give proggan, or a JSON file"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"the route {str(path)!r} is not a JSON list of actions ({error})") from None
+    return [str(step) for step in steps]
 
 
 def dry_run(
@@ -84,40 +108,13 @@ def dry_run(
 ) -> tuple[GrowConfig, list[str]]:
     """Return the resolved config, and the estimated cost of the run as lines; writes nothing."""
     config, _ = open_images(_with_route(config, route))
-    expected = forecast(config)
-    large = sum(stage.images for stage in expected.stages) > PAPER_SCALE
-    return config, [*expected.lines(workers or 1), *([PAPER_COST] if large else [])]
-
-
-def find_route(text: str, config: GrowConfig) -> list[Step]:
-    """Read ``proggan``, or a file with actions; raises `ConfigError` for an invalid route."""
-    if text == "proggan":
-        return proggan_steps(config)
-    path = Path(text)
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(names, Sequence) or isinstance(names, str):
-            raise ValueError("it is not a list")
-        steps = parse_route([str(name) for name in names])
-    except OSError as error:
-        raise ConfigError(f"cannot read the route {text!r} ({error.strerror}): give proggan, or a JSON file") from None
-    except ValueError as error:
-        raise ConfigError(f"the route {text!r} is not a JSON list of actions ({error})") from None
-    except ArchitectureError as error:
-        raise ConfigError(f"the route {text!r} contains an illegal action: {error}") from None
-    *_, last = route_specs(config, steps)
-    if last.architecture.resolution != config.data.resolution:
-        raise ConfigError(
-            f"the route {text!r} ends at {last.architecture.resolution} pixels, not at {config.data.resolution}: "
-            f"give --resolution {last.architecture.resolution}, or another route"
-        )
-    return steps
+    return config, forecast(config).lines(workers or 1)
 
 
 def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     """Find and check all images, and resolve the config."""
-    resolution, batch = config.data.resolution, config.training.batch
-    doublings(resolution)
+    data, batch = config.data, config.training.batch
+    doublings(data.resolution)
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
@@ -126,12 +123,7 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
             "metrics.select=kid may be negative, so it cannot be normalized: choose fid or swd, or growth.rank_by=raw"
         )
     source = open_source(
-        config.data.images,
-        skip_bad=config.data.skip_bad,
-        minimum=2,
-        resolution=resolution,
-        white=config.data.white,
-        icc=config.data.icc,
+        data.images, skip_bad=data.skip_bad, minimum=2, resolution=data.resolution, white=data.white, icc=data.icc
     )
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
@@ -144,18 +136,7 @@ def _save_winner(run: Run, result: GrowResult) -> None:
     """Write the winner's EMA generator, its architecture and the run's result."""
     generator = GrownGenerator(result.architecture)
     generator.load_state_dict(averaged_generator(run.candidate(result.winner)))
-    info = GrownGeneratorInfo(
-        architecture=result.architecture, candidate=result.winner, metric=result.metric, score=result.score
-    )
+    info = GrownGeneratorInfo(result.architecture, result.winner, result.metric, result.score)
     save_grown_generator(run.model / "generator.safetensors", generator, info)
     run.write_text(run.architecture, result.architecture.to_json())
-    run.write_result(
-        {
-            "architecture": result.architecture.id,
-            "winner": result.winner,
-            "metric": result.metric,
-            "score": result.score,
-            "candidates": result.candidates,
-            "failed": result.failed,
-        }
-    )
+    run.write_result(vars(result) | {"architecture": result.architecture.id})

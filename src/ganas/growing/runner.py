@@ -3,21 +3,20 @@
 The same workers train the ProgGAN route that normalizes scores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from ganas.errors import ConfigError, GanasError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, score_of, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.eta import seconds_left
 from ganas.growing.plan import (
     baseline_route,
     candidate_spec,
     final_training_spec,
     open_strategy,
-    parse_route,
     remaining_stages,
     route_specs,
     tell_finished,
@@ -78,35 +77,22 @@ class Growth:
     def run(self) -> GrowResult:
         """Search or follow the route, then train the winner longer."""
         with self._queue.running():
-            return self._grow()
-
-    def _grow(self) -> GrowResult:
-        if self._config.growth.route is None:
-            winner, tried = self._find()
-            reached = winner.architecture.resolution
-            if reached < self._config.data.resolution:
-                self._reporter.say(
-                    f"the search ended at {reached}×{reached}, no larger candidate succeeded, for reasons that their "
-                    f"log.txt in {self._run.candidates} tells: remove their folders to try again"
-                )
-                return self._result(winner, tried)
-        else:
-            tried = [*route_specs(self._config, parse_route(self._config.growth.route))]
-            for spec in tried:
-                self._finish(spec)
-            winner = tried[-1]
-        return self._result(self._longer(winner) or winner, tried)
-
-    def _result(self, last: Spec, tried: Sequence[Spec]) -> GrowResult:
-        """The result, once the weights of the last candidate are there."""
-        self._finish(last)  # its weights may have been removed
-        self._release()
+            if self._config.growth.route is None:
+                winner, tried = self._find()
+            else:
+                tried = [*route_specs(self._config, self._config.growth.route)]
+                for spec in tried:
+                    self._finish(spec)
+                winner = tried[-1]
+            last = self._longer(winner) or winner
+            self._finish(last)  # its weights may have been removed
+            self._release()
         ((metric, score),) = self._queue.results[last.id].scores.items()
         failed = sum(self._queue.results[spec.id].state == "failed" for spec in tried)
         return GrowResult(last.architecture, last.id, metric, score, len(tried), failed)
 
     def _find(self) -> tuple[Spec, list[Spec]]:
-        """Search: the winner, and all candidates of the strategy."""
+        """Run the search; return its winner and all candidates of the strategy."""
         search = self._search
         while asked := search.ask():
             new = [(candidate_spec(self._config, one), images) for one, images in asked if self._is_new(one.id, images)]
@@ -119,7 +105,7 @@ class Growth:
             if not known:
                 stuck = any(candidate.id in self._queue.results for candidate, _ in asked)
                 if not self._follow_route(stuck):
-                    self._turn()
+                    self._step()
         winner = search.winner()
         if winner is None:
             raise SearchFailedError(
@@ -133,7 +119,7 @@ class Growth:
     def _follow_route(self, stuck: bool) -> bool:
         """Train the next candidate of the ProgGAN route; return whether its score became known.
 
-        stuck: some candidates wait for nothing but its score
+        stuck: some candidates lack nothing but its score
         """
         for spec in self._route:
             known = spec.id in self._queue.results
@@ -150,7 +136,7 @@ class Growth:
             if result.state == "failed":
                 raise SearchFailedError(
                     f"the ProgGAN route failed, which scores are normalized by ({result.error}): remove "
-                    f"{str(self._run.candidate(spec.id).path)!r} to try again, or search without it, by --set "
+                    f"{str(folder.path)!r} to try again, or search without it, by --set "
                     f"growth.rank_by=raw and another --out"
                 )
             if not known:
@@ -158,7 +144,14 @@ class Growth:
         return False
 
     def _longer(self, winner: Spec) -> Spec | None:
-        """Train the winner longer; None if the config has no longer training, or it fails."""
+        """Train the winner longer; None if it is too small, if the config has no longer training, or if it fails."""
+        reached = winner.architecture.resolution
+        if reached < self._config.data.resolution:
+            self._reporter.say(
+                f"the search ended at {reached}×{reached}, no larger candidate succeeded, for reasons that their "
+                f"log.txt in {self._run.candidates} tells: remove their folders to try again"
+            )
+            return None
         longer = final_training_spec(self._config, winner)
         if longer is None:
             return None
@@ -174,7 +167,7 @@ class Growth:
         self._add(spec, first=True)
         self._queue.ensure_product(spec.id)
         while spec.id not in self._queue.results:
-            self._turn()
+            self._step()
         if self._queue.results[spec.id].state == "failed":
             raise SearchFailedError(f"candidate {spec.id} failed: {self._queue.results[spec.id].error}")
 
@@ -210,8 +203,8 @@ class Growth:
         job.folder.write_text(job.folder.spec, self._specs[job.name].to_json())
         self._prepare()
 
-    def _turn(self) -> None:
-        """Take a turn of the queue and log each candidate that ended."""
+    def _step(self) -> None:
+        """Advance the queue and log each candidate that ended."""
         for job in self._queue.step():
             spec, result = self._specs[job.name], self._queue.results[job.name]
             if result.state == "failed" and job.name in self._queue.rerun:
@@ -240,7 +233,7 @@ class Growth:
     def _seconds_left(self) -> float | None:
         """Estimate the seconds until the end of the run."""
         results = self._queue.results
-        done = {name: (replace(self._specs[name], images=result.images), result) for name, result in results.items()}
+        done = [(replace(self._specs[name], images=result.images), result) for name, result in results.items()]
         ahead = [spec for _, specs in remaining_stages(self._config, results) for spec in specs]
         return seconds_left(ahead, done, self._queue.capacity)
 
@@ -260,3 +253,31 @@ def _outcome(spec: Spec, result: Result) -> str:
     else:
         outcome = f"{result.facts['start']:.4g} → {score_of(result):.4g} in {result.seconds:.0f} s"
     return f"{spec.id} generation {spec.generation}, {grown}, {size}×{size}: {outcome}"
+
+
+def seconds_left(
+    specs: Iterable[Spec],  # not trained yet
+    done: Iterable[tuple[Spec, Result]],
+    capacity: int,  # candidates trained at once
+) -> float | None:
+    """Estimate the seconds left; None before any candidate has finished.
+
+    Training time is taken as proportional to a candidate's multiply-accumulates times its images, at the rate seen at
+    its resolution, or at the next lower one; startup and scoring take as long as the average so far.
+    """
+    seen: dict[int, list[tuple[float, float, float]]] = {}  # resolution -> work, its seconds, overhead
+    for spec, result in done:
+        if result.state == "done" and result.seconds > 0:
+            seen.setdefault(spec.architecture.resolution, []).append(
+                (work(spec), result.seconds, result.took - result.seconds)
+            )
+    if not seen:
+        return None
+
+    def expected(spec: Spec) -> float:
+        below = [resolution for resolution in seen if resolution <= spec.architecture.resolution]
+        similar = seen[max(below, default=min(seen))]
+        rate = sum(seconds for _, seconds, _ in similar) / sum(works for works, _, _ in similar)
+        return work(spec) * rate + mean(overhead for _, _, overhead in similar)
+
+    return sum(map(expected, specs)) / capacity

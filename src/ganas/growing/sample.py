@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ganas.data.loaders import to_images
 from ganas.document import SCHEMA
-from ganas.errors import RunError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.networks import GrownGenerator
-from ganas.model_file import intact, read_metadata, write_model
+from ganas.model_file import find_model, intact, read_metadata, write_model
 from ganas.paths import StrPath, as_path
 from ganas.pictures import check_suffix, encoded, names_image, png, tile
 from ganas.progress import Reporter
-from ganas.store import Run, refuse_existing, results_folder, write_atomically, write_new
+from ganas.store import refuse_existing, results_folder, write_atomically
 
 COLUMNS = 8  # of a sample grid
+BATCH = 64  # images generated at once
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def save_grown_generator(path: Path, generator: GrownGenerator, info: GrownGener
     write_model(path, generator, document)
 
 
-def load_grown_generator(place: StrPath) -> tuple[GrownGenerator, GrownGeneratorInfo]:
+def load_grown_generator(file: StrPath) -> tuple[GrownGenerator, GrownGeneratorInfo]:
     """Load a generator in evaluation mode; raises `RunError` that names the file if it is damaged or foreign."""
-    path = as_path(place)
+    path = as_path(file)
     content = path.read_bytes()
     with intact(path, "grown generator"):
         document = read_metadata(content)
@@ -54,14 +54,9 @@ def load_grown_generator(place: StrPath) -> tuple[GrownGenerator, GrownGenerator
 
 
 def find_grown_generator(place: Path) -> Path:
-    """The generator file of a run, of a model folder copied elsewhere, or the file itself; raises `RunError`."""
-    name = "generator.safetensors"
-    for candidate in (place, Run(place).model / name, place / name):
-        if candidate.is_file():
-            return candidate
-    if not place.exists():
-        raise RunError(f"there is no run {str(place)!r}: give the folder that ganas grow wrote")
-    raise RunError(f"{str(place)!r} holds no {name}: give the folder of a ganas grow run that has ended")
+    """Find a grown generator, as in `find_model`."""
+    run = "the folder of a ganas grow run that has ended"
+    return find_model(place, "generator.safetensors", command="ganas grow", run=run)
 
 
 def latent_vector(seed: int, latent: int) -> Tensor:
@@ -70,12 +65,12 @@ def latent_vector(seed: int, latent: int) -> Tensor:
 
 
 @torch.inference_mode()
-def make_images(generator: GrownGenerator, latent: int, seeds: range, device: str = "cpu", batch: int = 64) -> Tensor:
-    """Generate one image per seed, uint8 [n, 3, r, r]."""
+def make_images(generator: GrownGenerator, seeds: range) -> Tensor:
+    """Generate one image per seed, uint8 [n, 3, r, r], on the CPU."""
     images = []
-    for start in range(0, len(seeds), batch):
-        z = torch.stack([latent_vector(seed, latent) for seed in seeds[start : start + batch]])
-        images.append(to_images(generator(z.to(device)).cpu()))
+    for start in range(0, len(seeds), BATCH):
+        z = torch.stack([latent_vector(seed, generator.latent.in_features) for seed in seeds[start : start + BATCH]])
+        images.append(to_images(generator(z.to(generator.latent.weight.device)).cpu()))
     return torch.cat(images)
 
 
@@ -84,32 +79,31 @@ def grid(images: Tensor) -> Tensor:
     return tile(torch.split(images, COLUMNS))
 
 
-def sample(place: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, as_grid: bool = False) -> int:
+def sample(run: StrPath, output: StrPath, *, count: int = 64, seed: int = 0, as_grid: bool = False) -> int:
     """Generate one image per seed, from `seed` on; returns their number.
 
+    run       of `ganas grow`, or its model folder or generator file
     output    a new folder, for one PNG per image; or a new file in the format of its suffix, for one image or a grid of
               all. With `as_grid` it is always a file.
 
     Raises `RunError` without a generator, `DataError` for an output that exists already, or an unknown suffix.
     """
-    place, output = as_path(place), as_path(output)
-    generator, info = load_grown_generator(find_grown_generator(place))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    generator, latent = generator.to(device), info.architecture.latent
+    output = as_path(output)
+    generator, _ = load_grown_generator(find_grown_generator(as_path(run)))
+    generator = generator.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def images() -> Iterator[tuple[int, Tensor]]:
         with Reporter().bar("sample", 0, count) as bar:
-            for number in range(count):
+            for number in range(seed, seed + count):
                 # one at a time: the batch size may change the last bit of an image
-                seeds = range(seed + number, seed + number + 1)
-                yield seeds[0], make_images(generator, latent, seeds, device)[0]
-                bar.update(number + 1)
+                yield number, make_images(generator, range(number, number + 1))[0]
+                bar.update(number + 1 - seed)
 
     if as_grid or (names_image(output) and not output.is_dir()):
         refuse_existing(output)
-        check_suffix(output)
+        kind = check_suffix(output)
         all_images = torch.stack([image for _, image in images()])
-        write_new(output, encoded(grid(all_images) if count > 1 else all_images[0], output))
+        write_atomically(output, encoded(grid(all_images) if count > 1 else all_images[0], kind), new=True)
         return count
     with results_folder(output):
         for number, image in images():

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from ganas.growing.architecture import GrowthArchitecture
 
+CONTINUE = "on"  # the action of a candidate that is its parent, trained further
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -36,33 +38,26 @@ class GrowingStrategy(Protocol):
     @property
     def candidates(self) -> Mapping[str, Candidate]:
         """All candidates asked for so far, by id."""
-        ...
 
     @property
     def scores(self) -> Mapping[str, Score | None]:
         """The last score of each candidate that has one; None: it failed."""
-        ...
 
     @property
     def beams(self) -> Sequence[Sequence[str]]:
         """The ids of the parents of each finished generation, the best first. Only these have children."""
-        ...
 
     def ask(self) -> Sequence[tuple[Candidate, int]]:
         """The candidates to train now, each with the images to reach in total; empty: the search is over.
 
         Repeats every pair until its score is told. Asked again with more images, a candidate resumes.
         """
-        ...
 
     def tell(self, candidate: str, images: int, score: Score | None) -> None:
         """Record the score of a pair that was asked for. None, or a score that is not finite: it failed."""
-        ...
 
     def may_continue(self, candidate: str) -> bool:
         """Whether the candidate may be asked for with more images than so far: keeps its checkpoints."""
-        ...
 
     def winner(self) -> Candidate | None:
         """The best candidate so far."""
-        ...

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ganas.growing.actions import Action, Space
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.strategy import Candidate, Score
+from ganas.growing.strategy import CONTINUE, Candidate, Score
 
 RankBy = Literal["normalized", "per_resolution", "raw"]
 MAX_SAMPLES = 1000  # attempts to sample at least one action
@@ -78,12 +78,12 @@ class TopK:
         """The K best of this generation, or K random ones; all of the initial candidates."""
         alive = [candidate.id for candidate in self._asked if self.scores[candidate.id]]
         if not self.beams:
-            return self.ranked(alive)
+            return self._ranked(alive)
         if self._random:
             return sorted(alive, key=lambda name: uniform(self._seed, "survival", name))[: self._keep]
-        return self.ranked(alive)[: self._keep]
+        return self._ranked(alive)[: self._keep]
 
-    def ranked(self, names: Sequence[str]) -> list[str]:
+    def _ranked(self, names: Sequence[str]) -> list[str]:
         """Sort candidates that did not fail, the best first; equal scores by id."""
         ordered = sorted(names, key=lambda name: (self._key(name), name))
         if self._rank_by != "per_resolution":
@@ -111,21 +111,23 @@ class TopK:
         A parent's only action is always tried: scores decide which parents survive, not chance.
         """
         legal = {p.id: [*self._space.legal(p.architecture, p.generation)] for p in parents}
-        pairs = [(p, str(action), action) for p in parents for action in legal[p.id]]
+        pairs = [(p, action) for p in parents for action in legal[p.id]]
         for attempt in range(MAX_SAMPLES if pairs else 0):
-            luck = [uniform(self._seed, f"draw {attempt}", parent.id, name) for parent, name, _ in pairs]
+            luck = [uniform(self._seed, f"draw {attempt}", parent.id, action) for parent, action in pairs]
             sampled = [
-                _child(*pair)
+                child(*pair)
                 for pair, number in zip(pairs, luck, strict=True)
                 if number < self._probability or len(legal[pair[0].id]) == 1
             ]
             if sampled:
                 return sampled
-        return [_child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0
+        return [child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0
 
 
-def _child(parent: Candidate, name: str, action: Action) -> Candidate:
-    grown = action(parent.architecture)
+def child(parent: Candidate, action: Action | None) -> Candidate:
+    """A candidate's child by an action; None: its architecture, trained further."""
+    grown = action(parent.architecture) if action else parent.architecture
+    name = str(action or CONTINUE)
     return Candidate(child_id(parent.id, name), grown, parent.id, name, parent.generation + 1)
 
 

@@ -6,7 +6,6 @@ children inherit ``final.safetensors``: the networks, their EMA and, with `growt
 
 import time
 from collections.abc import Mapping
-from functools import cached_property
 from math import nan
 from typing import Any
 
@@ -16,21 +15,20 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganas.data.center_crops import map_center_crops, write_center_crops
-from ganas.data.loaders import Batches, split, to_images, to_network
+from ganas.data.loaders import Batches, map_center_crops, split, to_images, to_network, write_center_crops
 from ganas.data.sources import open_source
 from ganas.data.unpaired import Pixels
 from ganas.errors import RunError
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
-from ganas.growing.model import GrownGAN, PenaltyWeights, blended, discriminator_loss, generator_loss
+from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
 from ganas.growing.networks import GrownGenerator, inherit, learning_groups
 from ganas.growing.sample import grid, make_images
 from ganas.jobs.result import Result
 from ganas.learning.ema import EMA, averaged_or_current
 from ganas.learning.loop import Loop
-from ganas.learning.phases import ImageBatch, Phase
+from ganas.learning.phases import ImageBatch, Phase, PhaseTerms
 from ganas.learning.schedules import blend
 from ganas.learning.trainer import Trainer
 from ganas.machine import keep_freed_memory
@@ -56,47 +54,21 @@ def open_center_crops(run: Run, config: GrowConfig) -> Pixels:
     return map_center_crops(run.images)
 
 
-class RealImages:
-    """The real images of a run, average-pooled to any resolution."""
-
-    def __init__(self, crops: Pixels, config: GrowConfig) -> None:
-        self._crops, self._config = crops, config
-
-    def batches(self, seed: int) -> Batches:
-        """Endless batches at the final resolution."""
-        data = self._config.data
-        return Batches(
-            (self._crops,),
-            resolution=data.resolution,
-            load_size=data.resolution,
-            flip=data.flip,
-            batch=self._config.training.batch,
-            seed=seed,
-        )
-
-    @cached_property
-    def _network(self) -> FeatureNetwork | None:
-        return open_features(self._config)
-
-    def reference(self, resolution: int) -> Reference:
-        """The reference that generated images of a resolution are compared with."""
-        count = len(self._crops)
-        chosen = (
-            range(count) if count <= MAX_REAL_IMAGES else split(count, count - MAX_REAL_IMAGES, self._config.seed)[0]
-        )
-        chunks = (chosen[start : start + READ_BATCH] for start in range(0, len(chosen), READ_BATCH))
-        crops = (to_network(torch.from_numpy(self._crops[[*chunk]])) for chunk in chunks)
-        images = torch.cat([to_images(at_resolution(some, resolution)) for some in crops])
-        cache = Cache(default_cache())
-        return Reference(images, [self._config.metrics.select], self._network, cache=cache, split="training")
-
-
 def open_features(config: GrowConfig) -> FeatureNetwork | None:
     """The feature network of the scores; None if they need none."""
     metrics = config.metrics
     if METRICS[metrics.select].needs == "nothing" or not metrics.features:
         return None
     return load_features(metrics.features, device=config.device)
+
+
+def real_images(crops: Pixels, config: GrowConfig, resolution: int) -> Tensor:
+    """The real images that generated ones are compared with, uint8 [n, 3, r, r]: all, or a random choice."""
+    count = len(crops)
+    chosen = range(count) if count <= MAX_REAL_IMAGES else split(count, count - MAX_REAL_IMAGES, config.seed)[0]
+    chunks = (chosen[start : start + READ_BATCH] for start in range(0, len(chosen), READ_BATCH))
+    parts = (to_network(torch.from_numpy(crops[[*chunk]])) for chunk in chunks)
+    return torch.cat([to_images(at_resolution(part, resolution)) for part in parts])
 
 
 def at_resolution(images: Tensor, resolution: int) -> Tensor:
@@ -107,7 +79,6 @@ def at_resolution(images: Tensor, resolution: int) -> Tensor:
 def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]:
     """One discriminator step, then one generator step with new noise (Karras et al. 2018)."""
     loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
-    weights = PenaltyWeights(loss.gradient, loss.drift)
 
     def reals(images: Tensor) -> Tensor:
         return blended(at_resolution(images, resolution), gan.generator.blend)
@@ -116,36 +87,36 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
         between = torch.rand(len(images), 1, 1, 1, generator=generator).to(images)
-        return discriminator_loss(gan, reals(images), z, between, adversarial=loss.adversarial, weights=weights)
+        return discriminator_loss(gan, reals(images), z, between, loss)
 
     def generator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
         z = torch.randn(len(images), latent, generator=generator).to(images)
-        return generator_loss(gan, z, lambda: reals(images), adversarial=loss.adversarial)
+        return generator_loss(gan, z, lambda: reals(images), loss)
 
-    return [
-        Phase(name, _adam(gan.network(name), config), (name,), (), terms)
-        for name, terms in (("discriminator", discriminator), ("generator", generator))
-    ]
+    def phase(name: str, terms: PhaseTerms) -> Phase:
+        groups = learning_groups(gan.network(name), config.training.lr)
+        optimizer = torch.optim.Adam(groups, betas=config.training.betas, fused=True)
+        return Phase(name, optimizer, networks=(name,), uses=(), terms=terms)
 
-
-def _adam(network: nn.Module, config: GrowConfig) -> torch.optim.Adam:
-    groups = learning_groups(network, config.training.lr)
-    for group in groups:
-        group |= {"initial_lr": group["lr"], "start_image": 0.0}
-    return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
+    return [phase("discriminator", discriminator), phase("generator", generator)]
 
 
 class CandidateTrainer:
-    """The networks of one candidate, and their training and evaluation. `reals` may be None if it only takes steps."""
+    """The networks of one candidate, and their training and evaluation. Without `crops` it only takes steps."""
 
     def __init__(
-        self, folder: Run, spec: Spec, config: GrowConfig, parent: Run | None, reals: RealImages | None
+        self,
+        folder: Run,
+        spec: Spec,
+        config: GrowConfig,  # of the run
+        parent: Run | None,
+        crops: Pixels | None,  # real images at the final resolution
     ) -> None:
         keep_freed_memory()
         training = config.training.model_copy(update={"images": spec.images})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})
-        self.folder, self.spec, self._reals = folder, spec, reals
+        self.folder, self.spec, self._run_config, self._crops = folder, spec, config, crops
         torch.set_num_threads(training.threads or 1)
         torch.manual_seed(spec.seed)
         self.gan = GrownGAN(spec.architecture, fading=spec.fades).to(training.device)
@@ -202,45 +173,48 @@ class CandidateTrainer:
 
         Saves and raises `Stopped` after a stop signal. A later call with more images continues bit for bit.
         """
-        assert self._reals is not None
-        history = _TrainingHistory()
+        assert self._crops is not None
+        data, training, history = self.config.data, self.config.training, _TrainingHistory()
+        batches = Batches(
+            (self._crops,),
+            resolution=data.resolution,
+            load_size=data.resolution,
+            flip=data.flip,
+            batch=training.batch,
+            seed=self.config.seed,
+        )
         trainer = Trainer(
             self.folder,
             self.loop,
-            self._reals.batches(self.config.seed),
+            batches,
             reporter,
             stop,
-            sample=lambda: grid(self.images(SAMPLE_COUNT)),
+            sample=lambda: grid(make_images(self.generator, range(SAMPLE_COUNT))),
             state={"history": history},
             tensorboard=False,
         )
         resumed = trainer.resume()
-        reference = self._reals.reference(self.spec.architecture.resolution)
+        reals = real_images(self._crops, self._run_config, self.spec.architecture.resolution)
+        network, cache = open_features(self.config), Cache(default_cache())
+        reference = Reference(reals, [self.config.metrics.select], network, cache=cache, split="training")
 
-        def score() -> tuple[str, float]:
-            measured = self.measure(reference)
-            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": dict([measured])})
-            return measured
+        def measure() -> dict[str, float]:
+            scores = self.measure(reference)
+            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": scores})
+            return scores
 
         if not resumed:
-            history.start = score()[1]
-        history.start_clock()
+            (history.start,) = measure().values()
+        history.began = time.monotonic()  # scoring is not counted
         trainer.train(self.spec.id, until=until)
         seconds = round(history.seconds, 3)
-        scores, facts = dict([score()]), {"start": history.start}
-        return Result("done", images=self.loop.nimg, seconds=seconds, scores=scores, facts=facts)
+        facts = {"start": history.start}
+        return Result("done", images=self.loop.nimg, seconds=seconds, scores=measure(), facts=facts)
 
-    # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def images(self, count: int) -> Tensor:
-        """Generate uint8 [count, 3, r, r], always from the same seeds."""
-        return make_images(self.generator, self.spec.architecture.latent, range(count), self.config.device)
-
-    def measure(self, reference: Reference) -> tuple[str, float]:
-        """Return the metric's key and the current generator's score."""
-        measured = reference.measure(self.images(self.config.metrics.images))
-        key = next(key for key in measured.scores if metric_of(key) == self.config.metrics.select)
-        return key, measured.scores[key]
+    def measure(self, reference: Reference) -> dict[str, float]:
+        """Return the current generator's score by metric key, on images of always the same seeds."""
+        measured = reference.measure(make_images(self.generator, range(self.config.metrics.images)))
+        return {key: score for key, score in measured.scores.items() if metric_of(key) == self.config.metrics.select}
 
 
 class _TrainingHistory:
@@ -248,16 +222,13 @@ class _TrainingHistory:
 
     def __init__(self) -> None:
         self.start = nan  # score
-        self._earlier, self._began = 0.0, time.monotonic()
-
-    def start_clock(self) -> None:
-        """Training starts now: scoring is not counted."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        self._earlier = 0.0  # seconds in earlier processes
 
     @property
     def seconds(self) -> float:
         """Training time of this and earlier processes."""
-        return self._earlier + time.monotonic() - self._began
+        return self._earlier + time.monotonic() - self.began
 
     def state_dict(self) -> dict[str, Any]:
         return {"start": self.start, "seconds": self.seconds}

@@ -1,16 +1,10 @@
-"""The executor protocol: what runs jobs, on this machine or on a cluster. No torch here.
-
-An executor starts and monitors workers (`ganas.jobs.worker`), which write ``result.json`` into the folders of their
-jobs. It does no work itself, except `InProcess`, which is for debugging.
-"""
+"""The executor protocol: starts and monitors workers (`ganas.jobs.worker`), here or on a cluster. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ganas.jobs.job import Job
-from ganas.jobs.worker import KINDS_MODULE, load_work, run_job
-from ganas.signals import StopSignal
 
 
 @dataclass(frozen=True)
@@ -41,28 +35,3 @@ class Executor(Protocol):
     def cancel(self) -> None:
         """Ask all jobs to stop, and wait until they have saved and exited. They can be submitted again."""
         ...
-
-
-class InProcess:
-    """Runs one job at a time, in this process, within `submit`: a debugger can step into it.
-
-    kinds    the module with the table of job functions
-    """
-
-    capacity = 1
-
-    def __init__(self, kinds: str = KINDS_MODULE) -> None:
-        self._kinds = kinds
-        self._ended: list[JobExit] = []
-
-    def submit(self, job: Job) -> None:
-        with StopSignal().listening() as stop:
-            run_job(job, stop, load_work(self._kinds, job.kind))
-        self._ended.append(JobExit(job))
-
-    def poll(self) -> Sequence[JobExit]:
-        ended, self._ended = self._ended, []
-        return ended
-
-    def cancel(self) -> None:
-        """Nothing runs between two calls."""

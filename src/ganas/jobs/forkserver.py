@@ -1,11 +1,11 @@
 """A process that workers are forked from: it has imported torch and the training code, so they start at once.
 
 This is not multiprocessing's forkserver, which runs the caller's script again in each child, imports from the current
-folder, is shared by the whole process, and keeps the environment of its first use, which OpenMP reads when torch loads.
+folder, and keeps the environment of its first use, which OpenMP reads when torch loads.
 
 The server computes nothing, so it has no torch threads and never initializes CUDA: each worker sets its threads, GPU
 and cores after the fork. Requests arrive on stdin and exit codes leave on stdout, as one JSON list per line. When the
-driver dies in any way, stdin ends and the server exits; its workers notice, save and exit.
+driver dies, stdin ends and the server exits; its workers notice, save and exit.
 """
 
 import gc
@@ -15,7 +15,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -55,8 +54,8 @@ class ForkServer:
     def start(self, job: Job, cores: Collection[int], environment: Mapping[str, str]) -> "ForkedWorker":
         """Fork a worker; its output goes to the job's log."""
         self._count += 1
-        document = {"kind": job.kind, "path": str(job.path.absolute()), "images": job.images}
-        self.send(self._count, {**document, "cores": [*cores], "environment": dict(environment)})
+        given = {"kind": job.kind, "path": str(job.path.absolute()), "images": job.images}
+        self.send(self._count, {**given, "cores": [*cores], "environment": dict(environment)})
         return ForkedWorker(self, self._count)
 
     def send(self, number: int, request: Any) -> None:
@@ -87,11 +86,6 @@ class ForkServer:
         """Whether it can fork workers; false once `exit_code` has found it dead."""
         return self.close.alive
 
-    def wait(self, seconds: float) -> None:
-        """Wait until there may be a new exit code, at most for `seconds`."""
-        assert self._process.stdout
-        select.select([self._process.stdout], [], [], seconds)
-
 
 def _close(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
@@ -102,7 +96,7 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
 
 
 class ForkedWorker:
-    """A worker, with the methods of `subprocess.Popen`."""
+    """A worker, with some methods of `subprocess.Popen`."""
 
     def __init__(self, server: ForkServer, number: int) -> None:
         self._server, self._number = server, number
@@ -110,22 +104,14 @@ class ForkedWorker:
     def poll(self) -> int | None:
         return self._server.exit_code(self._number)
 
-    def wait(self, timeout: float) -> int:
-        deadline = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if (left := deadline - time.monotonic()) <= 0:
-                raise subprocess.TimeoutExpired("a worker", timeout)
-            self._server.wait(left)
-        return code
-
     def terminate(self) -> None:
         """Ask it to save and exit. A server that is still importing, and has forked nothing, is killed instead."""
         if self.poll() is not None:
             return
-        if not self._server.has_forked:
-            self._server.close()
-        else:
+        if self._server.has_forked:
             self._server.send(self._number, signal.SIGTERM)
+        else:
+            self._server.close()
 
     def kill(self) -> None:
         """Kill it and its child processes."""

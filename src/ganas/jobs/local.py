@@ -1,4 +1,4 @@
-"""Run each job in a process on this machine, on its share of the cores. No torch here.
+"""Run each job in a process on this machine. No torch here.
 
 Not `ProcessPoolExecutor`, where one dead child breaks every future. A worker that is killed by a signal (for example
 by the kernel's OOM killer) is restarted from its last checkpoint, twice. An exit without a result is a failure.
@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ganas.jobs.executor import JobExit
 from ganas.jobs.forkserver import ForkedWorker, ForkServer
@@ -22,11 +23,13 @@ from ganas.jobs.worker import EXIT_FATAL, EXIT_STOPPED, KINDS_MODULE
 MAX_RESTARTS = 2  # of a worker that was killed
 SAVE_TIMEOUT = 60.0  # seconds within which a stopped worker must save and exit
 KILL_TIMEOUT = 10.0  # seconds to wait for the exit of a killed worker
+EXIT_POLL_SECONDS = 0.01
+
+Process = subprocess.Popen[bytes] | ForkedWorker
 
 
-@dataclass
-class _Worker:
-    process: "subprocess.Popen[bytes] | ForkedWorker"
+class _Worker(NamedTuple):
+    process: Process
     slot: int
     began: float
 
@@ -34,8 +37,7 @@ class _Worker:
 class Local:
     """Runs `workers` processes at once, each on its share of the cores if there are enough, and on one GPU.
 
-    kinds      the module with the table of job functions (`ganas.kinds`). Nothing is imported from the current folder
-               (-P), which may hold a random.py
+    kinds      the module with the table of job functions (`ganas.kinds`)
     gpus       number of GPUs, which are assigned to workers in turn
     timeout    seconds per worker; None: no limit
     pinned     pin workers to cores; False where another scheduler assigns them
@@ -60,7 +62,7 @@ class Local:
         self._server: ForkServer | None = None
         self._free = list(range(workers))
         self._running: dict[Job, _Worker] = {}
-        self._restarts: dict[Job, int] = {}
+        self._restarts = Counter[Job]()
         self.capacity = workers
 
     def submit(self, job: Job) -> None:
@@ -81,7 +83,13 @@ class Local:
         arguments = (self._kinds, job.kind, str(job.path), str(job.images), str(os.getpid()))
         with job.folder.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ganas.jobs.worker", *arguments],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "ganas.jobs.worker",
+                    *arguments,
+                ],  # -P: the current folder may hold a random.py
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,22 +106,22 @@ class Local:
         ended = []
         for job, worker in [*self._running.items()]:
             code = worker.process.poll()
-            if code is None and self._timeout and time.monotonic() - worker.began > self._timeout:
+            if code is None:
+                if not self._timeout or time.monotonic() - worker.began <= self._timeout:
+                    continue
                 _kill(worker.process)
-                self._free_slot(job)
-                late = f"it took longer than {self._timeout:g} s; see {job.folder.log}"
-                ended.append(JobExit(job, None if job.result() else late))
-            elif code is not None:
-                self._free_slot(job)
-                if job.result():
-                    ended.append(JobExit(job))
-                elif code == EXIT_FATAL:
-                    ended.append(JobExit(job, _last_line(job.folder.log), fatal=True))
-                elif (code < 0 or code == EXIT_STOPPED) and self._restarts.get(job, 0) < MAX_RESTARTS:
-                    self._restarts[job] = self._restarts.get(job, 0) + 1
-                    self.submit(job)
-                else:
-                    ended.append(JobExit(job, f"{_describe(code)}; see {job.folder.log}"))
+            self._free_slot(job)
+            if job.result():
+                ended.append(JobExit(job))
+            elif code is None:
+                ended.append(JobExit(job, f"it took longer than {self._timeout:g} s; see {job.folder.log}"))
+            elif code == EXIT_FATAL:
+                ended.append(JobExit(job, _last_line(job.folder.log), fatal=True))
+            elif (code < 0 or code == EXIT_STOPPED) and self._restarts[job] < MAX_RESTARTS:
+                self._restarts[job] += 1
+                self.submit(job)
+            else:
+                ended.append(JobExit(job, f"{_describe(code)}; see {job.folder.log}"))
         return ended
 
     def cancel(self) -> None:
@@ -122,9 +130,7 @@ class Local:
             worker.process.terminate()
         deadline = time.monotonic() + SAVE_TIMEOUT
         for job, worker in [*self._running.items()]:
-            try:
-                worker.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if not _wait_for_exit(worker.process, deadline):
                 _kill(worker.process)
             self._free_slot(job)
         if self._server:
@@ -148,16 +154,23 @@ class Local:
     def _gpu(self, slot: int) -> str:
         """A GPU that this process may use, by its name in CUDA_VISIBLE_DEVICES."""
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else [str(number) for number in range(self._gpus)]
+        names = visible.split(",") if visible else [*map(str, range(self._gpus))]
         return names[slot % len(names)]
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "no reason given")
+    text = log.read_text(encoding="utf-8", errors="replace").rstrip()
+    return text.rpartition("\n")[2] or "no reason given"
 
 
-def _kill(process: "subprocess.Popen[bytes] | ForkedWorker") -> None:
+def _wait_for_exit(process: Process, deadline: float) -> bool:
+    """Wait until `deadline`, by `time.monotonic`; return whether the worker has exited."""
+    while (running := process.poll() is None) and time.monotonic() < deadline:
+        time.sleep(EXIT_POLL_SECONDS)
+    return not running
+
+
+def _kill(process: Process) -> None:
     """Kill a worker and its child processes."""
     try:
         if isinstance(process, ForkedWorker):
@@ -166,8 +179,7 @@ def _kill(process: "subprocess.Popen[bytes] | ForkedWorker") -> None:
             os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    with suppress(subprocess.TimeoutExpired):  # blocked by a disk that does not respond: abandon it
-        process.wait(KILL_TIMEOUT)
+    _wait_for_exit(process, time.monotonic() + KILL_TIMEOUT)  # else a disk that does not respond blocks it: abandon it
 
 
 def _describe(code: int) -> str:

@@ -6,7 +6,6 @@ from ganas.errors import ConfigError
 from ganas.jobs.executor import Executor
 from ganas.jobs.local import Local
 from ganas.jobs.ray import Ray
-from ganas.jobs.worker import KINDS_MODULE
 
 EXECUTORS = ("local", "ray")
 
@@ -38,12 +37,11 @@ class ExecutorOptions:
         gpus: int,  # of this machine; 0: jobs use none
         threads: int = 1,  # per job
         timeout: float | None = None,  # seconds per job
-        kinds: str = KINDS_MODULE,
     ) -> Executor:
         """Open the executor; raises `ConfigError` if it is not available, or has no room for a job."""
         if self.gpu_share is not None and not gpus:
             raise ConfigError("--gpu-share: jobs use no GPU, there is none or training.device=cpu; leave it out")
         if self.executor == "ray":
             share = (1.0 if self.gpu_share is None else self.gpu_share) if gpus else 0.0
-            return Ray(self.workers, kinds, threads=threads, timeout=timeout, gpu_share=share, address=self.address)
-        return Local(self.workers or 1, kinds, threads=threads, timeout=timeout, gpus=gpus)
+            return Ray(self.workers, threads=threads, timeout=timeout, gpu_share=share, address=self.address)
+        return Local(self.workers or 1, threads=threads, timeout=timeout, gpus=gpus)

@@ -127,10 +127,8 @@ class Queue:
     def status(self) -> str:
         """``3 done, 0 failed, 2 running, 7 waiting``."""
         failed = sum(map(self._failed, self.results))
-        return (
-            f"{len(self.results) - failed} done, {failed} failed, {len(self._running)} running, "
-            f"{len(self._waiting)} waiting"
-        )
+        done, running, waiting = len(self.results) - failed, len(self._running), len(self._waiting)
+        return f"{done} done, {failed} failed, {running} running, {waiting} waiting"
 
     def eta(self) -> str:
         """``; about 12 min left``, or an empty string if unknown."""

@@ -1,11 +1,11 @@
 """Run each job on a Ray cluster, in an actor that monitors one worker process on its node.
 
-Ray schedules actors, counts cores and GPUs, adds new nodes, and restarts the actors of a lost node elsewhere. Crashes
-and timeouts of a worker are reported by the actor's own `Local` executor, with the same messages as on one machine. An
-error of Ray itself is not the result of a job: the run stops, and the same command resumes it.
+Ray schedules actors, counts cores and GPUs, and restarts the actors of a lost node elsewhere. The actor's own `Local`
+executor reports crashes and timeouts of its worker, with the same messages as on one machine. An error of Ray itself is
+not the result of a job: the run stops, and the same command resumes it.
 
-An actor is detached, so it outlives its driver. It is named after its job's folder, so the next driver finds and adopts
-it. All nodes must see the run's folder under the same path.
+An actor is detached, so it outlives its driver. It is named after its job's folder, so the next driver adopts it. All
+nodes must see the run's folder under the same path.
 """
 
 import logging
@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ganas.errors import ConfigError, describe_os_error
@@ -35,7 +35,6 @@ CONNECT_TIMEOUT = 10.0  # seconds for a cluster to answer
 START_TIMEOUT = 2.0  # seconds for an actor to answer; one that does not is still pending
 IDLE_TIMEOUT = 30.0  # seconds without a call after which an actor exits
 NAMESPACE = "ganas"  # of the actors' names
-NO_ERROR = (None, False)  # what `work` returns: no error, not fatal
 CONTROL = "control"  # concurrency group of the calls that an actor answers while it works
 
 
@@ -103,15 +102,16 @@ class Ray:
 
     def cancel(self) -> None:
         """Ask all workers to save and exit, and kill those that do not in time."""
-        for running in self._running.values():  # first of all: they exit even if this is interrupted
-            running.actor.stop.options(concurrency_group=CONTROL).remote(self._driver)
-        started = set(self._wait([running.started for running in self._running.values()], START_TIMEOUT))
-        for running in self._running.values():
-            if running.started not in started:  # a pending actor must not take the room of one that exits
-                self._ray.kill(running.actor)
+        submitted = [*self._running.values()]
+        for one in submitted:  # first of all: they exit even if this is interrupted
+            one.actor.stop.options(concurrency_group=CONTROL).remote(self._driver)
+        started = set(self._wait([one.started for one in submitted], START_TIMEOUT))
+        for one in submitted:
+            if one.started not in started:  # a pending actor must not take the room of one that exits
+                self._ray.kill(one.actor)
         self._wait([*self._running], SAVE_TIMEOUT + 10)
-        for running in self._running.values():
-            self._ray.kill(running.actor)
+        for one in submitted:
+            self._ray.kill(one.actor)
         self._running.clear()
 
     def _wait(self, references: list[Any], seconds: float) -> list[Any]:
@@ -128,24 +128,22 @@ class Ray:
         return int(min(cores, gpus // share if share >= 1 else gpus * int(1 / share + 1e-6)))
 
     def _exit(self, work: Any) -> JobExit:
-        running = self._running.pop(work)
+        job, actor, _ = self._running.pop(work)
         try:
-            error, fatal = self._ray.get(work)
+            found = self._ray.get(work)
+            ended = JobExit(job, found.error, found.fatal)
         except self._ray.exceptions.RayError as lost:  # too many lost nodes, or an error of Ray itself
-            if running.job.result():  # the actor was lost after its work was done
-                error, fatal = NO_ERROR
-            else:
+            ended = JobExit(job)
+            if not job.result():  # else the actor was lost after its work was done
                 reason = str(getattr(lost, "cause", None) or lost).strip().split("\n")[-1]
                 why = " ".join(reason.split())[:200]
-                error, fatal = f"Ray lost its actor ({why}): check the cluster, then run the same command again", True
-        self._ray.kill(running.actor)  # frees its resources at once
-        return JobExit(running.job, error, fatal=fatal)
+                error = f"Ray lost its actor ({why}): check the cluster, then run the same command again"
+                ended = JobExit(job, error, fatal=True)
+        self._ray.kill(actor)  # frees its resources at once
+        return ended
 
 
-@dataclass(frozen=True)
-class _Running:
-    """A submitted job."""
-
+class _Running(NamedTuple):
     job: Job
     actor: Any
     started: Any  # a reference that is ready once the actor runs
@@ -160,7 +158,7 @@ class _JobActor:
     def __init__(self, job: Job, settings: dict[str, Any], idle: float) -> None:
         self._job, self._settings, self._idle = job, settings, idle
         self._stopped: list[str] = []  # drivers that have called `stop`
-        self._failed: tuple[str | None, bool] | None = None
+        self._failed: JobExit | None = None
         self._idle_since: float | None = time.monotonic()
         threading.Thread(target=self._exit_when_idle, daemon=True).start()
 
@@ -171,33 +169,33 @@ class _JobActor:
         """Ask the worker to save and exit, whichever driver started it; start no worker for this driver."""
         self._stopped.append(driver)
 
-    def work(self, driver: str) -> tuple[str | None, bool]:
-        """Run the job; returns its error, and whether that is fatal. A second driver gets the same answer."""
+    def work(self, driver: str) -> JobExit:
+        """Run the job. A second driver gets the same answer."""
         stops = len(self._stopped)
         if driver in self._stopped:
-            return NO_ERROR
+            return JobExit(self._job)
         self._idle_since = None
         try:
             ended = self._failed or self._work(stops)  # a success is known by its result file
-            if ended[0]:
+            if ended.error:
                 self._failed = ended
             return ended
         finally:
             self._idle_since = time.monotonic()
 
-    def _work(self, stops: int) -> tuple[str | None, bool]:
+    def _work(self, stops: int) -> JobExit:
         if self._job.result():  # written before a node was lost, for example
-            return NO_ERROR
+            return JobExit(self._job)
         local = Local(1, pinned=False, warm=False, **self._settings)  # a fork server would only serve this job
         try:
             local.submit(self._job)
             while not (ended := local.poll()):
                 if len(self._stopped) > stops:
-                    return NO_ERROR
+                    return JobExit(self._job)
                 time.sleep(POLL_SECONDS)
-            return ended[0].error, ended[0].fatal
+            return ended[0]
         except OSError as error:  # this node does not see the run's folder, for example
-            return f"on {socket.gethostname()}: {describe_os_error(error)}", True
+            return JobExit(self._job, f"on {socket.gethostname()}: {describe_os_error(error)}", fatal=True)
         finally:
             local.cancel()
 

@@ -58,10 +58,7 @@ def training_progress(run: Run) -> tuple[int, float]:
 
 
 def read_result(folder: Run) -> Result | None:
-    """Read how a job ended; None if it has not, or if the file is incomplete.
-
-    Raises `RunError` for a result that another version wrote.
-    """
+    """Read how a job ended; None if it has not, or if the file is incomplete. Raises `RunError` for another schema."""
     try:
         document: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
         schema = document.pop("schema")

@@ -2,7 +2,7 @@
 
 An exception or a non-finite loss is a result: failed, with the reason and the path of the log. A signal is not: the
 worker saves and exits, and can be started again. Nor is an error that would stop every other job too, such as a full
-disk or missing images: the worker prints it in one line, and the whole run stops. No torch here.
+disk: the worker prints it in one line, and the whole run stops. No torch here.
 
 ``python -m ganas.jobs.worker KINDS KIND FOLDER IMAGES PARENT`` runs one job: KINDS is the module with the table of job
 functions, PARENT the process without which the worker stops. `ganas.jobs.forkserver` forks workers instead.
@@ -41,10 +41,7 @@ def load_work(kinds: str, kind: str) -> Work:
 
 
 def run_job(job: Job, stop: StopSignal, work: Work) -> None:
-    """Run a job and write its result, unless it has one.
-
-    Raises `Stopped`, and `UserError` or `OSError` for errors that are not the job's fault.
-    """
+    """Run a job and write its result, unless it has one. Raises `Stopped`, and `UserError` or `OSError` if fatal."""
     began = time.monotonic()
     with _lock(job.folder, stop):
         job.folder.remove_partial_files()
@@ -107,7 +104,7 @@ def run_worker(job: Job, kinds: str, parent: int) -> int:
         threading.Thread(target=_stop_when_orphaned, args=(parent, stop), daemon=True).start()
         try:
             # import torch only after the lock is acquired: a worker that waits for it needs little memory
-            run_job(job, stop, lambda *given: load_work(kinds, job.kind)(*given))
+            run_job(job, stop, lambda *arguments: load_work(kinds, job.kind)(*arguments))
         except (Stopped, KeyboardInterrupt):
             return EXIT_STOPPED
         except (UserError, OSError) as error:

@@ -46,7 +46,7 @@ class Event:
 
     name: str
     every: int  # images
-    act: Callable[[int], None]  # called with the images seen
+    act: Callable[[int], object]  # called with the images seen
 
     def due(self, nimg: int, batch: int, total: int) -> bool:
         """Whether the step that ended at `nimg` images crossed a multiple of `every`, or was the last."""
@@ -106,15 +106,15 @@ class Loop:
     def _run_due(self, events: Sequence[Event], stop: StopSignal) -> None:
         self.prepare(self.nimg)  # so that events see the same networks after a resume
         for event in events:
-            if event.due(self.nimg, self.config.training.batch, self.config.total_images):
-                if self.done.get(event.name) != self.nimg:
-                    stop.check()
-                    self.done[event.name] = self.nimg
-                    try:
-                        event.act(self.nimg)
-                    except BaseException:
-                        self.done.pop(event.name)
-                        raise
+            due = event.due(self.nimg, self.config.training.batch, self.config.total_images)
+            if due and self.done.get(event.name) != self.nimg:
+                stop.check()
+                self.done[event.name] = self.nimg
+                try:
+                    event.act(self.nimg)
+                except BaseException:
+                    self.done.pop(event.name)
+                    raise
 
     def step(self, *images: Tensor) -> None:
         """Train every phase on one batch: [n, 3, h, w] in [-1, 1] per domain."""

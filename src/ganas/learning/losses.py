@@ -24,8 +24,3 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) 
     (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     excess: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1
     return excess.square().mean()
-
-
-def drift(real: Tensor) -> Tensor:
-    """E[D(real)²]: keeps the scores of a WGAN near zero (Karras et al. 2018, appendix A.1)."""
-    return real.square().mean()

@@ -1,13 +1,12 @@
-"""The trainer: runs a loop in a run folder, from the newest checkpoint to the end or to a number of images.
+"""The trainer: runs a loop in a run folder, with log lines, sample grids, checkpoints, TensorBoard and messages.
 
-It does what every training needs: ordered events, log lines, sample grids, checkpoints, TensorBoard, and the messages
-when a run stops or fails. Networks, phases and metrics belong to the method.
+Networks, phases and metrics belong to the method.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -22,17 +21,15 @@ from ganas.signals import StopSignal
 from ganas.store import Run, write_atomically
 
 if TYPE_CHECKING:
+    from torch.distributed.checkpoint.stateful import Stateful
     from torch.utils.tensorboard import SummaryWriter
 
 SLOW_IMAGES = 0.1  # waits for images beyond this share of the step time are reported
 
 
-class Stateful(Protocol):
-    """State outside the loop that a resume must restore."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+def list_losses(losses: Mapping[str, float]) -> str:
+    """Summarize losses as a list of all of them by name."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
 
 
 class Trainer:
@@ -47,19 +44,17 @@ class Trainer:
         stop: StopSignal,  # slow events should check it
         *,
         sample: Callable[[], Tensor],  # a sample grid, uint8 [3, h, w]
-        state: Mapping[str, Stateful] | None = None,  # of the method, saved in checkpoints by name
-        arrange: Callable[[Iterator[ImageBatch], int], Iterator[ImageBatch]] = lambda batches, nimg: (
-            batches
-        ),  # from nimg on
+        state: "Mapping[str, Stateful]",  # of the method, saved in checkpoints by name
+        # the batches from an image on -> those that the phases get
+        arrange: Callable[[Iterator[ImageBatch], int], Iterator[ImageBatch]] = lambda batches, nimg: batches,
         log_extras: Callable[[], Mapping[str, Any]] = dict,  # more values of a log line
-        summary: Callable[[Mapping[str, float]], str] | None = None,  # of the losses; None: list all by name
+        summary: Callable[[Mapping[str, float]], str] = list_losses,
         tensorboard: bool = True,
     ) -> None:
         self.run, self.loop, self.reporter, self.stop = run, loop, reporter, stop
         self._batches, self._arrange = batches, arrange
-        self._sample, self._state, self._log_extras = sample, state or {}, log_extras
-        self._summary = summary or _list_losses
-        self._tensorboard = tensorboard
+        self._sample, self._state, self._log_extras = sample, state, log_extras
+        self._summary, self._tensorboard = summary, tensorboard
         self._board: SummaryWriter | None = None
         self._logged = False
 
@@ -174,7 +169,3 @@ class Trainer:
         if self._tensorboard:
             with suppress(Exception):
                 self._summary_writer().add_image("samples", grid, nimg)
-
-
-def _list_losses(losses: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in losses.items())

@@ -1,8 +1,7 @@
 """A disk cache of the features of real images.
 
-An entry is named by a digest of everything it depends on: the images' bytes, the network, its weights and kind of
-device, preprocessing, and library versions. Entries never go stale; damaged ones are ignored. They are safetensors:
-nothing in a cache is executed.
+An entry is named by a digest of everything it depends on, so it never goes stale. Entries are safetensors: nothing in a
+cache is executed. Damaged ones are ignored.
 """
 
 import hashlib
@@ -27,7 +26,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Statistics:
-    """The activations of one network for one set of images, and statistics of both."""
+    """The activations of one network for one set of images, and facts about both."""
 
     activations: Activations
     lengths: tuple[int, int]  # shortest and longest edge of all images, in pixels

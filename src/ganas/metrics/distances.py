@@ -1,10 +1,8 @@
 """FID, KID, precision and recall, and IS from features and logits, computed by torch-fidelity in float64.
 
-FID, KID, precision and recall compare distributions, not pairs of images. FID
-(:func:`frechet`) is the number papers print, and biased upward for few images; KID (:func:`kernel`) is unbiased at any
-number, and may come out slightly negative for two sets of the same distribution. These names belong to Inception
-features; with another network the formulas are the same but the numbers are not comparable; metric keys name
-the network.
+FID (:func:`frechet`) is the number papers print, and biased upward for few images; KID (:func:`kernel`) is unbiased at
+any number, and may be slightly negative for two sets of the same distribution. The names belong to Inception features:
+with another network the numbers are not comparable, so metric keys name the network.
 """
 
 import math
@@ -13,6 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+
+KERNEL_SUBSET_SIZE = 1000  # images of each side per estimate of KID, as in the paper
+KERNEL_SUBSETS = 100  # averaged estimates
+NEIGHBORS = 3  # of precision and recall, as in the paper
 
 Features = npt.NDArray[np.float64]  # [n, dimension]
 
@@ -40,7 +42,7 @@ def frechet(real: Features, fake: Features, *, fitted: Gaussian | None = None) -
     fitted        :func:`fit` of ``real``, if already known
 
     Returns the squared distance, in squared units of the features. With n or m at or below the dimension a covariance
-    is singular: the value is still defined, and biased upward (:mod:`ganas.metrics.evaluate` warns).
+    is singular: the value is still defined, and biased upward.
     """
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
@@ -55,41 +57,28 @@ def frechet(real: Features, fake: Features, *, fitted: Gaussian | None = None) -
 def _project_to_span(real: Features, fake: Features) -> tuple[Features, Features]:
     """Project both sides onto an orthonormal basis of their span, which has fewer dimensions than the features.
 
-    Distances do not change, but the eigenvalues of the smaller matrix are found faster (the cost is cubic), without
-    rounding errors from the zero eigenvalues.
+    Distances do not change, but eigenvalues (at cubic cost) are found faster, and none is zero up to rounding.
     """
     basis, _ = np.linalg.qr(np.concatenate([real, fake]).T)  # [dimension, n + m]
     return real @ basis, fake @ basis
 
 
-def kernel(
-    real: Features,
-    fake: Features,
-    *,
-    subset_size: int | None = None,
-    subsets: int = 100,
-    seed: int = 0,
-) -> tuple[float, float]:
+def kernel(real: Features, fake: Features, *, seed: int = 0) -> tuple[float, float]:
     """Squared maximum mean discrepancy under the kernel (x·y / dimension + 1)³: KID, Bińkowski et al. 2018
     (https://arxiv.org/abs/1801.01401).
 
-    real, fake     float64 [n, dimension] and [m, dimension], at least two rows each
-    subset_size    rows sampled from each side, without replacement, per estimate; None: min(1000, n, m)
-    subsets        number of averaged estimates; one if a subset is all of both sides
-    seed           of the subsets
+    real, fake    float64 [n, dimension] and [m, dimension], at least two rows each
+    seed          of the subsets; if a subset is all of both sides, there is one
 
     Returns the mean of the estimates and its standard error over samples of n and m images. Papers print the spread
     between subsets instead, which shrinks to zero as subsets approach the whole set, however few images there are.
-    Raises ValueError if a subset has fewer than two rows or more than a side.
     """
     from torch_fidelity.metric_kid import kernel_poly, mmd2
 
-    size = kernel_subset_size(real, fake) if subset_size is None else subset_size
-    if not 2 <= size <= min(len(real), len(fake)):
-        raise ValueError(f"subset_size must be from 2 to {min(len(real), len(fake))}, got {size}")
+    size = kernel_subset_size(real, fake)
     generator = np.random.default_rng(seed)
     estimates, variances = [], []
-    for _ in range(1 if size == len(real) == len(fake) else subsets):
+    for _ in range(1 if size == len(real) == len(fake) else KERNEL_SUBSETS):
         x = real[generator.choice(len(real), size, replace=False)]
         y = fake[generator.choice(len(fake), size, replace=False)]
         within_real, between, within_fake = kernel_poly(x, x), kernel_poly(x, y), kernel_poly(y, y)
@@ -101,8 +90,8 @@ def kernel(
 
 
 def kernel_subset_size(real: Features, fake: Features) -> int:
-    """Return the default subset size of :func:`kernel`: the paper's 1000, or all rows."""
-    return min(1000, len(real), len(fake))
+    """Return the number of rows that :func:`kernel` samples from each side, without replacement, per estimate."""
+    return min(KERNEL_SUBSET_SIZE, len(real), len(fake))
 
 
 def _variance_of_rows(within: Features, between: Features) -> float:
@@ -111,8 +100,8 @@ def _variance_of_rows(within: Features, between: Features) -> float:
     within     [size, size], of the side with itself
     between    [size, size], of the side (rows) with the other
 
-    The leading term of the variance in Sutherland et al. 2017 (https://arxiv.org/abs/1611.04488): an image enters
-    through twice the difference of its mean kernel with its own side and with the other.
+    The leading term in Sutherland et al. 2017 (https://arxiv.org/abs/1611.04488): an image enters through twice the
+    difference of its mean kernel with its own side and with the other.
     """
     size = len(within)
     own = (within.sum(axis=1) - within.diagonal()) / (size - 1)
@@ -142,9 +131,6 @@ def monge(real: Features, fake: Features, *, directions: int = DIRECTIONS, seed:
     rows = (steps - 1) // len(y), (steps - 1) // len(x)
     squared = lengths @ (x[rows[0]] - y[rows[1]]) ** 2
     return float(3 * dimension * squared.mean())
-
-
-NEIGHBORS = 3  # as in the paper
 
 
 def precision_recall(real: Features, fake: Features) -> tuple[float, float]:

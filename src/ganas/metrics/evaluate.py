@@ -1,28 +1,30 @@
 """Distances between generated and real images, under keys that state the protocol.
 
-A score without its protocol cannot be compared with another, so every key says it:
-``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
+Scores of different protocols cannot be compared, so a key is ``METRIC[N]@NETWORK-PREPROCESSING-SIZE``, as in
 
-    fid@squeezenet-clean-128         :func:`ganas.metrics.distances.frechet` of SqueezeNet's features at 128 px
+    fid@squeezenet-clean-128         `frechet` of SqueezeNet's features at 128 px
     fid10k@inception-clean-299       the same of Inception's, with a sample of 10,000 fakes
-    kid@squeezenet-clean-128         :func:`ganas.metrics.distances.kernel` of the same features
-    kid_stderr@squeezenet-clean-128  its standard error
-    precision@…, recall@…            :func:`ganas.metrics.distances.precision_recall` of the same features
-    is@…, is_std@…                   :func:`ganas.metrics.distances.inception_score` of the network's logits
-    swd@laplacian-clean-64           :func:`ganas.metrics.sliced.sliced_wasserstein` at 64 px: no network
+    kid@…, kid_stderr@…              `kernel` of the features, and its standard error
+    mind@…                           `monge` of the features
+    precision@…, recall@…            `precision_recall` of the features
+    is@…, is_std@…                   `inception_score` of the network's logits
+    swd@laplacian-clean-64           `sliced_wasserstein` at 64 px: no network
+    psnr@…, ssim@…, perceptual@…     of pairs (:mod:`ganas.metrics.paired`)
 
-Everything else that a score depends on (number and sizes of images, weights, split, versions) is in its protocol
-(:mod:`ganas.metrics.measurement`). No score depends on the order of the images (except for the choice of a subset of N
-or SWD_MAX_IMAGES), nor on batches or threads beyond float32 rounding.
+A measurement's protocol holds everything else that a score depends on (:mod:`ganas.metrics.measurement`). No score
+depends on the order of the images (except for the choice of a subset of N or SWD_MAX_IMAGES), nor on batches or threads
+beyond float32 rounding.
 """
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from importlib.metadata import version
 from pkgutil import resolve_name
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +38,7 @@ from ganas.data.sources import check_overlap, notes_of, open_source
 from ganas.errors import ConfigError, DataError, shown
 from ganas.metrics.cache import Cache, Statistics
 from ganas.metrics.distances import (
+    DIRECTIONS,
     NEIGHBORS,
     Features,
     Gaussian,
@@ -44,10 +47,13 @@ from ganas.metrics.distances import (
     inception_score,
     kernel,
     kernel_subset_size,
+    monge,
     precision_recall,
 )
-from ganas.metrics.features import FeatureNetwork, TensorImages, extract, load_features, resized_batches
-from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, metric_of
+from ganas.metrics.features import FeatureNetwork, extract, load_features
+from ganas.metrics.features.base import features_key
+from ganas.metrics.features.preprocessing import TensorImages, resized_batches
+from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, is_paired, joined, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
 from ganas.paths import StrPath
 from ganas.progress import Reporter
@@ -59,26 +65,20 @@ SWD_MAX_IMAGES = 8192  # per side: 1.5 GiB at 256 pixels
 SPLITS = 10  # of the inception score, as in papers
 CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a normal distribution
 
-Split = Literal["given", "training", "validation", "test"]
+Split = Literal["given", "training", "validation", "test", "all"]
 
 
 class ImageSet(Images):
     """One side of a measurement: images that are read and passed through the network once for all metrics.
-
-    images     an image source, or uint8 [n, 3, h, w]
-    name       ``real`` or ``fake``, for messages
-    network    None where no metric needs features
-    cache      of statistics of these images
-    reporter   shows progress
 
     Raises DataError for fewer than two images: they have no spread.
     """
 
     def __init__(
         self,
-        images: Images | Tensor,
-        name: str,
-        network: FeatureNetwork | None,
+        images: Images | Tensor,  # a tensor is uint8 [n, 3, h, w]
+        name: str,  # ``real`` or ``fake``, for messages
+        network: FeatureNetwork | None,  # None if no metric needs features
         cache: Cache | None = None,
         reporter: Reporter | None = None,
     ) -> None:
@@ -96,7 +96,6 @@ class ImageSet(Images):
         return len(self._images)
 
     def read(self, index: int, /) -> Image.Image:
-        """Image ``index`` as PIL RGB."""
         image = self._images.read(index)
         self._lengths[index] = image.size
         return image
@@ -111,7 +110,6 @@ class ImageSet(Images):
 
     @property
     def network(self) -> FeatureNetwork:
-        """The feature network."""
         assert self._network is not None, "Reference refuses metrics whose network is missing"
         return self._network
 
@@ -121,11 +119,9 @@ class ImageSet(Images):
         cached = self._cache.read(self.digest(), self.network) if self._cache else None
         if cached and len(cached.activations.features) == len(self):
             return cached
-        if self._reporter:
-            with self._reporter.bar(f"{self.name} features", 0, len(self)) as bar:
-                activations = extract(self.network, self, batch=BATCH, on_progress=bar.update)
-        else:
-            activations = extract(self.network, self, batch=BATCH)
+        reporter = self._reporter or Reporter(quiet=True)
+        with reporter.bar(f"{self.name} features", 0, len(self)) as bar:
+            activations = extract(self.network, self, batch=BATCH, on_progress=bar.update)
         return self._store(Statistics(activations, self._measured_lengths()))
 
     def _store(self, statistics: Statistics) -> Statistics:
@@ -176,12 +172,9 @@ class ImageSet(Images):
         if self._resized is None or self._resized[0] != size:
             indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MAX_IMAGES]
             chosen = self.subset(sorted(indices.tolist()))
-            batches = [images.round().to(torch.uint8) for images in resized_batches(chosen, size, BATCH)]
-            images = torch.cat(batches)
-            order = sorted(
-                range(len(images)), key=lambda index: hashlib.sha256(images[index].numpy().tobytes()).digest()
-            )
-            self._resized = size, images[order]
+            images = torch.cat([batch.round().to(torch.uint8) for batch in resized_batches(chosen, size, BATCH)])
+            hashes = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
+            self._resized = size, images[sorted(range(len(images)), key=hashes.__getitem__)]
         return self._resized[1]
 
     def resample(self, generator: np.random.Generator) -> "ImageSet":
@@ -205,7 +198,7 @@ def fid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     count, dimension = min(len(real), len(fake)), fake.network.dimension
     warning = f"fid: {count} images in a {dimension}-dimensional feature space: biased upward, read kid beside it"
     return Measurement(
-        scores={f"fid@{_features_key(fake.network)}": frechet(real.features, fake.features, fitted=real.gaussian)},
+        scores={f"fid@{features_key(fake.network)}": frechet(real.features, fake.features, fitted=real.gaussian)},
         warnings=(warning,) if count <= dimension else (),
     )
 
@@ -213,11 +206,17 @@ def fid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
 def kid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     """:func:`~ganas.metrics.distances.kernel` of the two sides' features, and its standard error."""
     estimate, standard_error = kernel(real.features, fake.features, seed=seed)
-    key = _features_key(fake.network)
+    key = features_key(fake.network)
     return Measurement(
         scores={f"kid@{key}": estimate, f"kid_stderr@{key}": standard_error},
         protocol={"kid_subset_size": kernel_subset_size(real.features, fake.features)},
     )
+
+
+def mind(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
+    """:func:`~ganas.metrics.distances.monge` of the two sides' features."""
+    score = monge(real.features, fake.features, seed=seed)
+    return Measurement({f"mind@{features_key(fake.network)}": score}, {"mind_directions": DIRECTIONS})
 
 
 def pr(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
@@ -226,7 +225,7 @@ def pr(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
         if len(side) <= NEIGHBORS:
             raise DataError(f"pr needs at least {NEIGHBORS + 1} {side.name} images, got {len(side)}: leave pr out")
     precision, recall = precision_recall(real.features, fake.features)
-    key = _features_key(fake.network)
+    key = features_key(fake.network)
     return Measurement({f"precision@{key}": precision, f"recall@{key}": recall}, {"pr_neighbours": NEIGHBORS})
 
 
@@ -236,7 +235,7 @@ def isc(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     score, deviation = inception_score(fake.logits, splits=splits, seed=seed)
     classes, share = fake.network.classes or 0, len(fake) // splits
     warning = f"is: {share} images a split for {classes} classes: biased downward"
-    key = _features_key(fake.network)
+    key = features_key(fake.network)
     return Measurement(
         scores={f"is@{key}": score, f"is_std@{key}": deviation},
         protocol={"is_splits": splits, "classifier_digest": fake.network.classifier_digest},
@@ -261,37 +260,33 @@ def swd(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
 class Reference:
     """The real side of a measurement, prepared once for all sets of fakes.
 
-    real        an image source, or uint8 [n, 3, h, w]
-    metrics     keys of METRICS; None: all that the network supports, with a warning for those the images do not
-    features    the network for metrics that need one
-    seed        of all random choices: the same images get the same scores
-    cache       of statistics of the real images
-    split       the origin of the fakes, for the protocol
-    reporter    shows progress
-
     Raises ConfigError if a metric is unknown or its network is missing, DataError for fewer than two images.
     """
 
     def __init__(
         self,
-        real: Images | Tensor,
-        metrics: Sequence[str] | None,
+        real: Images | Tensor,  # a tensor is uint8 [n, 3, h, w]
+        metrics: Sequence[str] | None,  # keys of METRICS; None: all possible ones, with a warning for those left out
         features: FeatureNetwork | None,
         *,
-        seed: int = 0,
-        cache: Cache | None = None,
-        split: Split = "given",
+        seed: int = 0,  # of all random choices: the same images get the same scores
+        cache: Cache | None = None,  # of statistics of the real images
+        split: Split = "given",  # the origin of the fakes, for the protocol
+        paired: bool = False,  # the real images are the right answers, in the order of the fakes
         reporter: Reporter | None = None,
     ) -> None:
         self._requested = metrics is not None
-        self._metrics = possible_metrics(features) if metrics is None else _check_metrics(metrics, features)
+        if metrics is None:
+            self._metrics = possible_metrics(features, paired=paired)
+        else:
+            self._metrics = _check_metrics(metrics, features, paired)
         self._reporter = reporter
         # swd does not depend on a network, so the protocol of swd alone does not name it.
         self._network = features if any(METRICS[name].needs != "nothing" for name in self._metrics) else None
         self._seed = seed
         self._split = split
         self._real = ImageSet(real, "real", self._network, cache, reporter)
-        if self._network is not None:
+        if any(METRICS[name].needs != "nothing" and not is_paired(name) for name in self._metrics):
             _ = self._real.features  # now, so that every call of measure takes the same time
 
     def measure(
@@ -312,7 +307,7 @@ class Reference:
         """
         start = time.monotonic()
         side = ImageSet(_choose(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
-        whole = self._scores(self._real, side)
+        whole = joined(self._scores(self._real, side), self._scores_of_pairs(side))
         scores = {_with_count(key, count): value for key, value in whole.scores.items()}
         protocol = {**self._protocol(side), **(facts or {}), **whole.protocol}
         intervals = {}
@@ -321,11 +316,25 @@ class Reference:
             intervals = {_with_count(key, count): pair for key, pair in self._intervals(side, whole, bootstrap).items()}
         warnings = _sharpness_warnings(self._real, side, self._network) + whole.warnings
         protocol["seconds"] = round(time.monotonic() - start, 3)
-        return Measurement(scores, protocol, warnings, intervals)
+        return Measurement(scores, protocol, warnings, intervals, whole.per_image)
+
+    def _scores_of_pairs(self, fake: ImageSet) -> Measurement:
+        """Score each fake against the real image of the same index."""
+        names = [name for name in self._metrics if is_paired(name)]
+        if not names:
+            return Measurement({})
+        if len(self._real) != len(fake):
+            raise DataError(f"{len(self._real)} real and {len(fake)} fake images are not pairs: give as many of each")
+        per_image: dict[str, tuple[float, ...]] = {}
+        for name in names:
+            key, scores = resolve_name(METRICS[name].function)(self._real, fake, self._network)
+            per_image[key] = tuple(scores)
+        protocol = {"pairs": len(fake), "pairs_digest": self._real.digest()}
+        return Measurement({key: fmean(scores) for key, scores in per_image.items()}, protocol, per_image=per_image)
 
     def _scores(self, real: ImageSet, fake: ImageSet) -> Measurement:
         results = []
-        for name in self._metrics:
+        for name in (name for name in self._metrics if not is_paired(name)):
             try:
                 results.append(resolve_name(METRICS[name].function)(real, fake, self._seed))
             except DataError as error:
@@ -349,11 +358,13 @@ class Reference:
             for number in range(resamples):
                 resampled.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
                 bar.update(number + 1)
+        spreads = {key: float(np.std([scores[key] for scores in resampled], ddof=1)) for key in resampled[0]}
+        # the bootstrap of a mean, without resampling
+        spreads |= {key: float(np.std(scores)) / math.sqrt(len(scores)) for key, scores in whole.per_image.items()}
         return {
-            key: (value - CONFIDENCE * spread, value + CONFIDENCE * spread)
+            key: (value - CONFIDENCE * spreads[key], value + CONFIDENCE * spreads[key])
             for key, value in whole.scores.items()
             if metric_of(key) not in SPREADS
-            for spread in [float(np.std([scores[key] for scores in resampled], ddof=1))]
         }
 
     def _protocol(self, fake: ImageSet) -> dict[str, Any]:
@@ -390,19 +401,6 @@ def _with_count(key: str, count: int | None) -> str:
     return f"{metric}{f'{count // 1000}k' if count % 1000 == 0 else count}@{rest}"
 
 
-def evaluate(
-    real: Images | Tensor,
-    fake: Images | Tensor,
-    *,
-    metrics: Sequence[str],
-    features: FeatureNetwork | None,
-    seed: int = 0,
-    bootstrap: int = 0,
-) -> Measurement:
-    """Score ``fake`` against ``real`` with ``metrics``; arguments and errors as in Reference."""
-    return Reference(real, metrics, features, seed=seed).measure(fake, bootstrap=bootstrap)
-
-
 def evaluate_folders(
     real: StrPath,
     fakes: Sequence[StrPath],
@@ -419,8 +417,8 @@ def evaluate_folders(
 ) -> list[Measurement]:
     """Score the images under each of ``fakes`` (folder or zip) against those under ``real``.
 
-    Several fakes must have the same number of images, unless ``count`` is given. Arguments and errors as in Reference,
-    its ``measure``, and `open_source`.
+    Several fakes must have the same number of images, unless ``count`` is given. Arguments and errors: see `Reference`,
+    its `measure`, and `open_source`.
     """
     sources = [open_source(path, minimum=2, skip_bad=skip_bad, white=white, icc=icc) for path in (real, *fakes)]
     same = [fake for fake in sources[1:] if check_overlap(sources[0], fake)]
@@ -440,20 +438,17 @@ def evaluate_folders(
 
 
 def load_network(features: str | None, metrics: Sequence[str] | None) -> FeatureNetwork | None:
-    """Load a feature network, on the GPU if there is one; None if no requested metric needs it.
-
-    Raises ConfigError for unknown metrics before anything is read.
-    """
+    """Load a feature network, on the GPU if there is one; None if no metric needs it. Raises ConfigError."""
     needs = {_find_metric(name).needs for name in metrics or ()}
     if needs == {"nothing"}:
         return None
     return load_features(features, device="cuda" if torch.cuda.is_available() else "cpu") if features else None
 
 
-def possible_metrics(network: FeatureNetwork | None) -> list[str]:
-    """Return all metrics available with this network, or without one."""
+def possible_metrics(network: FeatureNetwork | None, *, paired: bool = False) -> list[str]:
+    """Return all metrics available with this network, or without one; `paired`: those of pairs, too."""
     available = {"nothing"} if network is None else {"nothing", "features"} | ({"logits"} if network.classes else set())
-    return [name for name, metric in METRICS.items() if metric.needs in available]
+    return [name for name, metric in METRICS.items() if metric.needs in available and (paired or not metric.paired)]
 
 
 def _find_metric(name: str) -> Metric:
@@ -462,36 +457,31 @@ def _find_metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def _check_metrics(metrics: Sequence[str], features: FeatureNetwork | None) -> list[str]:
+def _check_metrics(metrics: Sequence[str], features: FeatureNetwork | None, paired: bool) -> list[str]:
     """Return the requested metrics without repeats; raises ConfigError if one is unknown or unavailable."""
     for name in metrics:
         needs = _find_metric(name).needs
         if needs != "nothing" and features is None:
             raise ConfigError(f"{name} needs a feature network: give --features squeezenet:PATH or inception")
         if needs == "logits" and features is not None and features.classes is None:
-            raise ConfigError(
-                f"{name} needs a classifier, and the weights of {features.name} have none: give a file with it"
-            )
+            weights = f"the weights of {features.name}"
+            raise ConfigError(f"{name} needs a classifier, and {weights} have none: give a file with it")
+        if is_paired(name) and not paired:
+            raise ConfigError(f"{name} compares each image with the right answer: give pairs with --paired DIR")
     if not metrics:
         raise ConfigError(f"no metric given: choose from {', '.join(METRICS)}")
     return list(dict.fromkeys(metrics))
-
-
-def _features_key(network: FeatureNetwork) -> str:
-    """Return the part of a metric's key after the @."""
-    return f"{network.name}-{network.preprocessing}-{network.size}"
 
 
 def _sharpness_warnings(real: ImageSet, fake: ImageSet, network: FeatureNetwork | None) -> tuple[str, ...]:
     """Warn if one side is upsampled more than the other: that blur dominates the features."""
     if network is None:
         return ()
-    shortest: Mapping[str, int] = {"real": real.lengths[0], "fake": fake.lengths[0]}
-    if len({min(pixels, network.size) for pixels in shortest.values()}) == 1:
+    smaller, larger = sorted((real, fake), key=lambda side: side.lengths[0])
+    pixels = smaller.lengths[0]
+    if pixels >= min(larger.lengths[0], network.size):
         return ()
-    smaller, larger = sorted(shortest, key=lambda name: shortest[name])
-    pixels = shortest[smaller]
     return (
-        f"{smaller} images of {pixels} px are upsampled to {network.size} px and {larger} ones less or not: "
-        f"part of the distance is sharpness, downsample the {larger} ones to {pixels} px first",
+        f"{smaller.name} images of {pixels} px are upsampled to {network.size} px and {larger.name} ones less or not: "
+        f"part of the distance is sharpness, downsample the {larger.name} ones to {pixels} px first",
     )

@@ -14,55 +14,91 @@ from ganas.errors import ConfigError
 
 @dataclass(frozen=True)
 class Metric:
-    """Which function measures how well fakes imitate real images, and what that takes."""
+    """Which function measures how well fakes imitate real images, and what that takes.
 
-    function: str  # module:function of (real: ImageSet, fake: ImageSet, seed) -> Measurement; imported when called
+    The function is imported when called. For a metric of sets it is (real: ImageSet, fake: ImageSet, seed) ->
+    Measurement, for a metric of pairs (truth: Images, images: Images, network) -> (key, the score of each pair).
+    """
+
+    function: str  # module:function
     needs: Literal["features", "logits", "nothing"]  # of a feature network
-    distance: bool = False  # a single score, lower is better: may select a checkpoint or rank candidates
+    selects: bool = False  # a single score: may select a checkpoint, and rank candidates if it is a distance of sets
+    paired: bool = False  # compares each image with the right answer
+    higher_is_better: bool = False
 
 
 METRICS = {
-    "fid": Metric("ganas.metrics.evaluate:fid", "features", distance=True),  # the papers' number, biased for few images
-    "kid": Metric("ganas.metrics.evaluate:kid", "features", distance=True),  # unbiased, with a standard error
-    "pr": Metric("ganas.metrics.evaluate:pr", "features"),  # how realistic and how varied the fakes are
-    "is": Metric("ganas.metrics.evaluate:isc", "logits"),  # sure of the class, and many classes; sees no real image
-    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", distance=True),
+    # the papers' number, biased for few images
+    "fid": Metric("ganas.metrics.evaluate:fid", "features", selects=True),
+    # unbiased, with a standard error
+    "kid": Metric("ganas.metrics.evaluate:kid", "features", selects=True),
+    # less biased than fid
+    "mind": Metric("ganas.metrics.evaluate:mind", "features", selects=True),
+    "pr": Metric("ganas.metrics.evaluate:pr", "features", higher_is_better=True),  # how realistic and how varied
+    # sure of the class, and many classes; sees no real image
+    "is": Metric("ganas.metrics.evaluate:isc", "logits", higher_is_better=True),
+    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", selects=True),
+    "psnr": Metric("ganas.metrics.paired:psnr_of_pairs", "nothing", selects=True, paired=True, higher_is_better=True),
+    "ssim": Metric("ganas.metrics.paired:ssim_of_pairs", "nothing", selects=True, paired=True, higher_is_better=True),
+    "perceptual": Metric("ganas.metrics.paired:perceptual_of_pairs", "features", selects=True, paired=True),
 }
 
 
-def distance_names() -> list[str]:
-    """The metrics that may select a checkpoint or rank candidates."""
-    return [name for name, metric in METRICS.items() if metric.distance]
+def selecting_metrics(*, paired: bool) -> list[str]:
+    """Return the metrics that may select a checkpoint or rank candidates; `paired`: those of pairs, too."""
+    return [name for name, metric in METRICS.items() if metric.selects and (paired or not metric.paired)]
+
+
+def is_paired(metric: str) -> bool:
+    """Whether a metric, by name, compares pairs; False for other choices, such as ``last``."""
+    return metric in METRICS and METRICS[metric].paired
+
+
+def loss_of(key: str, score: float | None) -> float:
+    """Return a score so that lower is better, and infinity for None (stored for NaN)."""
+    if score is None or math.isnan(score):
+        return math.inf
+    return -score if METRICS[_METRIC_OF_SCORE.get(metric_of(key), metric_of(key))].higher_is_better else score
 
 
 SPREADS = ("kid_stderr", "is_std")  # uncertainties of scores
+_METRIC_OF_SCORE = {"precision": "pr", "recall": "pr", "kid_stderr": "kid", "is_std": "is"}  # where names differ
 
 # Two scores are comparable if these facts of the protocol agree; the other facts are informative.
 IDENTITY = (
     *("split", "chosen_on", "real_digest", "real_images", "source_digest", "fake_images", "fake_pixels", "seed"),
-    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "versions"),
+    *("network_digest", "classifier_digest", "kid_subset_size", "is_splits", "swd_images", "pairs_digest", "versions"),
 )
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Scores with all that decides whether they may be compared with other scores.
+    """Scores with all that decides whether they may be compared with other scores."""
 
-    scores      key (:mod:`ganas.metrics.evaluate`) -> value
-    protocol    facts of the measurement that are not in its keys, as JSON values
-    warnings    one line each: why a score may mislead
-    intervals   key -> (low, high), 95 % bootstrap intervals if requested
-    """
-
-    scores: dict[str, float]
-    protocol: dict[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    scores: dict[str, float]  # by key (:mod:`ganas.metrics.evaluate`)
+    protocol: dict[str, Any] = field(default_factory=dict)  # facts that are not in the keys, as JSON values
+    warnings: tuple[str, ...] = ()  # one line each: why a score may mislead
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 % bootstrap (low, high), if requested
+    per_image: dict[str, tuple[float, ...]] = field(default_factory=dict)  # metrics of pairs: the score of each pair
 
     def as_json(self) -> dict[str, Any]:
-        """The measurement as a JSON object."""
+        """Return a JSON object."""
         intervals = {"intervals": {key: list(pair) for key, pair in self.intervals.items()}} if self.intervals else {}
         return {"scores": self.scores, **intervals, "protocol": self.protocol, "warnings": list(self.warnings)}
+
+
+def joined(one: Measurement, other: Measurement) -> Measurement:
+    """Combine two measurements of one model with different keys; facts of the protocol that differ are the first's."""
+    protocol = {**other.protocol, **one.protocol}
+    if "seconds" in protocol:
+        protocol["seconds"] = round(sum(part.protocol.get("seconds", 0) for part in (one, other)), 3)
+    return Measurement(
+        {**one.scores, **other.scores},
+        protocol,
+        (*one.warnings, *other.warnings),
+        {**one.intervals, **other.intervals},
+        {**one.per_image, **other.per_image},
+    )
 
 
 def metric_of(key: str) -> str:
@@ -92,7 +128,7 @@ class Summary:
 
 
 def summarize(measurements: Sequence[Measurement]) -> dict[str, Summary]:
-    """Mean, range and standard error of every score; raises `ConfigError` if the protocols differ."""
+    """Return mean, range and standard error of every score; raises `ConfigError` if the protocols differ."""
     first = measurements[0]
     for other in measurements[1:]:
         if difference := next(differences(first, other), None):

@@ -1,10 +1,11 @@
 """How close an image is to the right answer, which is known for pairs.
 
 PSNR and SSIM compare pixels, and reward blur and gray where the answer is uncertain; the perceptual distance compares
-feature maps of a network.
+feature maps of a network. Keys are ``psnr@rgb-native-SIDE``, ``ssim@rgb-native-SIDE`` (SIDE is the shortest of all
+images, which are compared at their own sizes) and ``perceptual@NETWORK-PREPROCESSING-SIZE``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor
 
 from ganas.data.images import Images
-from ganas.metrics.features import FeatureNetwork, resized_batches
+from ganas.data.threads import in_threads
+from ganas.errors import DataError
+from ganas.metrics.features.base import FeatureNetwork, features_key
+from ganas.metrics.features.preprocessing import resized_batches
 
 Pixels = npt.NDArray[np.uint8]  # [h, w, 3]
 ROUNDING = 1 / 12  # squared gray levels: the mean squared error of rounding, below which 8 bits tell nothing
@@ -53,6 +57,46 @@ def perceptual(truth: Images, images: Images, network: FeatureNetwork, batch: in
         layers = [(_unit(a) - _unit(b)).square().sum(1) for a, b in zip(one, other, strict=True)]
         distances += torch.stack([layer.double().mean((1, 2)) for layer in layers]).mean(0).tolist()
     return distances
+
+
+# ── as metrics ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+Scores = tuple[str, list[float]]  # the key, and the score of each pair
+BATCH = 32
+
+
+def psnr_of_pairs(truth: Images, images: Images, network: FeatureNetwork | None) -> Scores:
+    """:func:`psnr` of each pair."""
+    return _by_pixels("psnr", psnr, truth, images)
+
+
+def ssim_of_pairs(truth: Images, images: Images, network: FeatureNetwork | None) -> Scores:
+    """:func:`ssim` of each pair; raises DataError for images that are smaller than its window."""
+    return _by_pixels("ssim", ssim, truth, images)
+
+
+def perceptual_of_pairs(truth: Images, images: Images, network: FeatureNetwork | None) -> Scores:
+    """:func:`perceptual` of each pair."""
+    assert network is not None, "Reference refuses metrics whose network is missing"
+    return f"perceptual@{features_key(network)}", perceptual(truth, images, network, BATCH)
+
+
+def _by_pixels(name: str, score: Callable[[Pixels, Pixels], float], truth: Images, images: Images) -> Scores:
+    shortest = []
+
+    def score_pair(index: int) -> float:
+        one, other = np.asarray(truth.read(index)), np.asarray(images.read(index))
+        if one.shape != other.shape:
+            sizes = " and ".join(f"{pixels.shape[1]}×{pixels.shape[0]}" for pixels in (one, other))
+            raise DataError(f"pair {index + 1} has {sizes} pixels: pairs need the same size")
+        shortest.append(min(one.shape[:2]))
+        if name == "ssim" and shortest[-1] < SSIM_WINDOW:
+            raise DataError(f"ssim needs images of {SSIM_WINDOW} px and more, got one of {shortest[-1]} px")
+        return score(one, other)
+
+    scores = list(in_threads(score_pair, len(truth)))
+    return f"{name}@rgb-native-{min(shortest)}", scores
 
 
 def _maps(images: Images, network: FeatureNetwork, batch: int) -> Iterator[list[Tensor]]:

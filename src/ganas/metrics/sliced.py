@@ -31,10 +31,9 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, patches: int = 128, seed: 
     patches       per level and image
     seed          of the subsample, the patch positions (the same for both sets) and the directions
 
-    Returns the distance at each level, by its side in pixels ("64", "32" and "16" for images of 64 px; levels end at 16
-    px, or at the image itself if it is smaller), and their "mean". In standard deviations of the patches, not times
-    1000 as in papers; zero for equal sets. It is biased upward for few images: compare equal numbers only.
-    Raises ValueError for other shapes.
+    Returns the distance at each level, by its side in pixels ("64", "32" and "16" for images of 64 px), and their
+    "mean". In standard deviations of the patches, not times 1000 as in papers. Biased upward for few images: compare
+    equal numbers only. Raises ValueError for other shapes.
     """
     _check(real, fake)
     generator = torch.Generator().manual_seed(seed)
@@ -54,7 +53,6 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, patches: int = 128, seed: 
 
 
 def _check(real: Tensor, fake: Tensor) -> None:
-    """Raise ValueError for images without a pyramid."""
     side = real.shape[-1]
     square = real.shape[1:] == fake.shape[1:] == (3, side, side)
     if not square or real.dtype != torch.uint8 or fake.dtype != torch.uint8:
@@ -67,7 +65,7 @@ def _check(real: Tensor, fake: Tensor) -> None:
 
 
 def _levels(side: int) -> list[int]:
-    """The sides of a pyramid's levels, finest first."""
+    """Return the sides of a pyramid's levels, finest first."""
     levels = [side]
     while levels[-1] > COARSEST_LEVEL:
         levels.append(levels[-1] // 2)
@@ -75,19 +73,19 @@ def _levels(side: int) -> list[int]:
 
 
 def _descend(images: Tensor, corners: Tensor, coarsest: bool) -> tuple[Tensor, Tensor]:
-    """One step down the pyramid of Burt and Adelson 1983, https://doi.org/10.1109/TCOM.1983.1095851.
+    """Go one step down the pyramid of Burt and Adelson 1983, https://doi.org/10.1109/TCOM.1983.1095851.
 
     images      uint8 or float32 [n, 3, level, level], low-passed down to this level
     corners     int64 [n, patches, 2]: the top row and the left column of each patch
     coarsest    whether this is the last level, which is the image itself and not the detail missing in the next one
 
-    Returns the level's patches as points, float32 [n * patches, 147], each channel with mean 0 and deviation 1 over all
-    of them; and the images low-passed down to the next level, float32 [n, 3, level / 2, level / 2].
+    Returns the level's patches as points, float32 [n * patches, 147], each channel standardized over all of them; and
+    the images low-passed down to the next level, float32 [n, 3, level / 2, level / 2].
     """
     patches, coarser = [], []
     for batch, positions in zip(torch.split(images, IMAGES_AT_ONCE), torch.split(corners, IMAGES_AT_ONCE), strict=True):
         current = batch.float()
-        below = _downsample(current)
+        below = _smooth(current, stride=2)
         patches.append(_cut(current if coarsest else current - _upsample(below), positions))
         coarser.append(below)
     points = torch.cat(patches)
@@ -97,7 +95,7 @@ def _descend(images: Tensor, corners: Tensor, coarsest: bool) -> tuple[Tensor, T
 
 
 def _cut(images: Tensor, corners: Tensor) -> Tensor:
-    """The patches at ``corners``, int64 [n, patches, 2], of [n, 3, h, w] -> [n * patches, 7, 7, 3]."""
+    """Cut the patches at ``corners``, int64 [n, patches, 2], from [n, 3, h, w] -> [n * patches, 7, 7, 3]."""
     offsets = torch.arange(PATCH)
     rows = corners[..., 0, None, None] + offsets[:, None]  # [n, patches, 7, 1]
     columns = corners[..., 1, None, None] + offsets  # [n, patches, 1, 7]
@@ -105,21 +103,16 @@ def _cut(images: Tensor, corners: Tensor) -> Tensor:
     return images[which, :, rows, columns].flatten(0, 1)
 
 
-def _downsample(images: Tensor) -> Tensor:
-    """Low-pass and every other pixel: [n, 3, h, w] -> [n, 3, h / 2, w / 2]."""
-    return _smooth(images, stride=2)
-
-
 def _upsample(images: Tensor) -> Tensor:
-    """Zeros between the pixels and low-pass: [n, 3, h, w] -> [n, 3, 2h, 2w]."""
+    """Insert zeros between the pixels and low-pass: [n, 3, h, w] -> [n, 3, 2h, 2w]."""
     n, channels, height, width = images.shape
     spread = images.new_zeros(n, channels, 2 * height, 2 * width)
     spread[..., ::2, ::2] = images
-    return 4 * _smooth(spread, stride=1)  # three quarters of its pixels are zeros
+    return 4 * _smooth(spread, stride=1)  # three quarters of the pixels are zeros
 
 
 def _smooth(images: Tensor, stride: int) -> Tensor:
-    """The 5×5 binomial low-pass, mirrored at the borders: [n, 3, h, w] -> [n, 3, h / stride, w / stride]."""
+    """Apply the 5×5 binomial low-pass, mirrored at the borders: [n, 3, h, w] -> [n, 3, h / stride, w / stride]."""
     binomial = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
     kernel = torch.outer(binomial, binomial).expand(3, 1, 5, 5)
@@ -135,8 +128,8 @@ def _cloud_distance(real: Tensor, fake: Tensor, directions: Tensor) -> float:
     directions = (directions / directions.norm(dim=0)).to(real.device)
     total = 0.0
     for chunk in torch.split(directions, DIRECTIONS_AT_ONCE, dim=1):
-        # Transposed, so that sorted values are contiguous. NumPy sorts several times faster than torch, which also
-        # sorts the indices.
+        # Transposed, so that sorted values are contiguous. torch would also sort the indices, and take several times
+        # longer than NumPy.
         one, other = (np.sort((chunk.T @ cloud.T).cpu().numpy(), axis=1) for cloud in (real, fake))
         total += float(np.abs(one - other).mean(axis=1, dtype=np.float64).sum())
     return total / directions.shape[1]

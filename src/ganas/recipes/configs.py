@@ -1,4 +1,4 @@
-"""The config of a job's run and, for a training, its architecture and size. No torch here."""
+"""The config of a job's run and, for a training, its architecture. No torch here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ from ganas.config import adjustable, load_config, network_of
 from ganas.cyclegan.architecture import Architecture, find_architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.match_size import match_widths
-from ganas.cyclegan.presets import make_config
 from ganas.errors import RunError, shown
+from ganas.presets import make_config
 from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, RecipeFolder, RecipeJob
 from ganas.settings import Values
 
@@ -19,12 +19,10 @@ def job_config(job: RecipeJob) -> RunConfig:
 
 
 def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
-    """Return the config of a training and the architecture that it trains.
+    """Return the config of a training and the architecture that it trains; `search_result` maps a job id to a path.
 
-    search_result    returns the path of the architecture that a search found, given the search's job id
-
-    Raises `SizeError` if no width gives the architecture a size close to the target, `ArchitectureError` or `RunError`
-    if there is no valid architecture.
+    Raises `SizeError` if no width gives a size close to the target, `ArchitectureError` or `RunError` if there is no
+    valid architecture.
     """
     text = job.architecture or ""
     name = text.removeprefix(JOB_PREFIX)
@@ -36,8 +34,7 @@ def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tupl
 def images_of(job: RecipeJob) -> int:
     """Return the number of image pairs a job trains on."""
     config = job_config(job)
-    counts = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-    return config.training.images or max(counts) * (config.training.epochs or 1)
+    return config.training.length(max(job.dataset.training_counts(config.data)))
 
 
 def with_images(config: RunConfig, images: int) -> RunConfig:

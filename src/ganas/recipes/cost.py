@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir
-from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import NamedTuple
 
 import torch
 
@@ -22,17 +22,13 @@ from ganas.recipes.configs import job_config, refuse_changed, training_config
 from ganas.recipes.figures import Recipe, layout_of
 from ganas.recipes.jobs import RecipeFolder, RecipeJob
 
-STAND_IN = "random:{layout}:0"  # for an architecture that is still to be searched
 
-
-@dataclass(frozen=True)
-class JobCost:
+class JobCost(NamedTuple):
     """The cost of one job's optimizer steps, without start-up and scores."""
 
-    job: RecipeJob
-    images: int  # image pairs
-    step_seconds: float
     seconds: float
+    images: int  # image pairs
+    job: RecipeJob
 
 
 def recipe_cost(jobs: Sequence[RecipeJob]) -> Iterator[JobCost]:
@@ -41,22 +37,19 @@ def recipe_cost(jobs: Sequence[RecipeJob]) -> Iterator[JobCost]:
     for job in jobs:
         config, architecture = _expected(job)
         layout = find_layout(config.nets.layout)
-        training_images = (count - config.data.held_out(count) for count in (job.dataset.count_a, job.dataset.count_b))
-        config = resolve(config, this_machine(), DataFacts({}, max(training_images)))
+        config = resolve(config, this_machine(), DataFacts({}, max(job.dataset.training_counts(config.data))))
         key = (job.kind, architecture.id if architecture else None, config.nets, config.data.resolution, config.search)
         if key not in measured:
             measured[key] = measure_cost(config, layout, architecture).step_seconds
-        seconds = measured[key] * config.total_images / config.training.batch
-        yield JobCost(job, config.total_images, measured[key], seconds)
+        yield JobCost(measured[key] * config.total_images / config.training.batch, config.total_images, job)
 
 
 def _expected(job: RecipeJob) -> tuple[RunConfig, Architecture | None]:
-    """Return the config and architecture that a job will have, as far as they are known on this machine.
+    """Return the config and architecture of a job, as far as they are known on this machine.
 
-    A random architecture stands in for one that is still to be searched, and device=auto for a GPU that only the
-    cluster's nodes have.
+    A random architecture stands in for one that is not found yet, and device=auto for a GPU of a cluster's nodes.
     """
-    stand_in = STAND_IN.format(layout=layout_of(job.preset))
+    stand_in = f"random:{layout_of(job.preset)}:0"
     config, architecture = (job_config(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)
     if not torch.cuda.is_available():
         training = config.training.model_copy(update={"device": "auto"})
@@ -87,13 +80,12 @@ def describe(recipe: Recipe, recipe_folder: RecipeFolder, workers: int) -> list[
         return lines
     costs = [*recipe_cost(remaining)]
     for kind, singular, plural in (("search", "search", "searches"), ("train", "training", "trainings")):
-        of_kind = [cost for cost in costs if cost.job.kind == kind]
-        if of_kind:
+        if of_kind := [cost for cost in costs if cost.job.kind == kind]:
             longest = max(of_kind, key=lambda cost: cost.seconds)
-            seconds = sum(cost.seconds for cost in of_kind)
             lines.append(
                 f"{len(of_kind)} {singular if len(of_kind) == 1 else plural}: "
-                f"{sum(cost.images for cost in of_kind):,} pairs, {readable_seconds(seconds)} of steps in sequence; "
+                f"{sum(cost.images for cost in of_kind):,} pairs, "
+                f"{readable_seconds(sum(cost.seconds for cost in of_kind))} of steps in sequence; "
                 f"longest: {longest.job.name} on {longest.job.dataset.name}, {readable_seconds(longest.seconds)}"
             )
     total = sum(cost.seconds for cost in costs)

@@ -29,10 +29,10 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 
 
 class Published(NamedTuple):
-    """A downloadable data set, and the approximate number of its training images."""
+    """A downloadable data set."""
 
     file: str
-    train_a: int
+    train_a: int  # approximate number of training images
     train_b: int
 
 
@@ -61,9 +61,9 @@ def find_dataset(text: str, data: DataConfig | None = None) -> Dataset:
 
 
 def expected_dataset(text: str, data: DataConfig | None = None) -> Dataset:
-    """Return a data set for a cost estimate, without downloading: a published one then has its approximate size.
+    """Return a data set for a cost estimate: a published one that is not downloaded has its approximate size.
 
-    A data set that is already downloaded is opened, because its digest is needed to recognize finished jobs.
+    Others are opened, because the digest is needed to recognize finished jobs.
     """
     if text in PUBLISHED and not Path(text).is_dir() and not _cache_folder(PUBLISHED[text].file).is_dir():
         return Dataset(text, text, PUBLISHED[text].train_a, PUBLISHED[text].train_b, "")
@@ -120,21 +120,20 @@ def _download(name: str) -> Path:
     url = f"{SERVER}/{name}.zip"
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         archive = Path(temporary) / "download.zip"
-        digest = hashlib.sha256()
         Reporter().say(f"downloading {url} …")
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as response, archive.open("wb") as file:
-                while block := response.read(1 << 20):
-                    digest.update(block)
-                    file.write(block)
+                shutil.copyfileobj(response, file)
         except (OSError, HTTPException) as error:
             raise DataError(
                 f"cannot download {url} ({error}): download it by hand, unpack it, and pass its folder to --data"
             ) from None
-        if checksum.exists() and checksum.read_text().strip() != digest.hexdigest():
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if checksum.exists() and checksum.read_text().strip() != digest:
             raise DataError(f"{url} has changed since the first download: remove {str(checksum)!r} to accept it")
         _unpack(archive, Path(temporary) / "unpacked", url)
-        write_atomically(checksum, f"{digest.hexdigest()}\n".encode())
+        write_atomically(checksum, f"{digest}\n".encode())
         (Path(temporary) / "unpacked").rename(folder)  # last, so that a kill leaves no data set without its checksum
     return folder
 

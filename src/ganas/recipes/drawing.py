@@ -27,6 +27,7 @@ def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
         for direction, axes in zip(DIRECTIONS, panel_row, strict=True):
             panel_rows = [row for row in rows if (row.dataset, row.direction) == (dataset, direction)]
             (_plot_widths if recipe.figure == "fig4" else _plot_variants)(recipe, panel_rows, axes)
+            axes.tick_params(labelsize=8)
             axes.set_title(f"{dataset}, {DIRECTIONS[direction]}", fontsize=9)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": SOFTWARE})
@@ -49,29 +50,25 @@ def _plot_variants(recipe: Recipe, rows: Sequence[Row], axes: Any) -> None:
     axes.patch.set_visible(False)
     for x, name in enumerate(names):
         members = [row for row in rows if name in (row.group, row.variant)]
-        scores = [score / (base or 1) for row in members for score in row.scores]
+        scores, color = [score / (base or 1) for row in members for score in row.scores], _color(members[0])
         sizes.bar(x, mean(row.size for row in members), width=0.7, color=BAR)
-        axes.plot([x] * len(scores), scores, "x", color=_color(members[0]), zorder=3, markersize=5)
-        axes.vlines(x, min(scores), max(scores), color=_color(members[0]), linewidth=0.8, alpha=0.6, zorder=2)
-        axes.hlines(mean(scores), x - 0.3, x + 0.3, color=_color(members[0]), zorder=2)
+        axes.plot([x] * len(scores), scores, "x", color=color, zorder=3, markersize=5)
+        axes.vlines(x, min(scores), max(scores), color=color, linewidth=0.8, alpha=0.6, zorder=2)
+        axes.hlines(mean(scores), x - 0.3, x + 0.3, color=color, zorder=2)
     axes.set_xticks(range(len(names)), names, fontsize=8)
     divisor = f" ÷ mean of {recipe.reference}" if base else ""
     axes.set_ylabel(f"{rows[0].metric}{divisor}", fontsize=8)
     sizes.set_ylabel("generator size (bars)", fontsize=8, color="grey")
     sizes.tick_params(labelsize=8, colors="grey")
-    axes.tick_params(labelsize=8)
 
 
 def _plot_widths(recipe: Recipe, rows: Sequence[Row], axes: Any) -> None:
     """Plot scores over widths: the mean as a line, the range as a band."""
     for group in dict.fromkeys(row.group for row in rows):
         members = sorted((row for row in rows if row.group == group), key=lambda row: row.width)
-        widths, color = [row.width for row in members], _color(members[0])
-        axes.fill_between(
-            widths, [min(row.scores) for row in members], [max(row.scores) for row in members], color=color, alpha=0.15
-        )
-        axes.plot(widths, [mean(row.scores) for row in members], "o-", color=color, linewidth=2, label=group)
+        widths, scores, color = [row.width for row in members], [row.scores for row in members], _color(members[0])
+        axes.fill_between(widths, [*map(min, scores)], [*map(max, scores)], color=color, alpha=0.15)
+        axes.plot(widths, [*map(mean, scores)], "o-", color=color, linewidth=2, label=group)
     axes.set_xlabel("width", fontsize=8)
     axes.set_ylabel(rows[0].metric, fontsize=8)
-    axes.tick_params(labelsize=8)
     axes.legend(fontsize=8)

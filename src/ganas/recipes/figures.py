@@ -1,27 +1,23 @@
 """Figures 3 to 6 of CycleGANAS as lists of searches and trainings. No torch here.
 
-Smaller scales replace the paper's widths of 32 and 64 by narrower ones; the number in a variant's name is the actual
-width (C16, N16). C is the hand-made CycleGAN, N the result of the one-step search, and R a random architecture from the
-same search space. N and R have the same total size as the C of the same number. Each generator of C' has the size of
-the corresponding generator of N.
-
-- fig3   section 4.1: the search strategies at one width
-- fig4   section 4.2: hand-made and searched architectures over a range of widths
-- fig5   section 4.2: hand-made, searched and random architectures at two sizes, the same for all
-- fig6   section 4.3: hand-made, hand-made with the asymmetry of the searched architecture, searched
+C is the hand-made CycleGAN, N the result of the one-step search, and R a random architecture from the same search
+space. The number in a variant's name is its width (C16, N16); scales other than the paper's replace 32 and 64. N and R
+have the total size of the C of the same number. Each generator of C' has the size of that of N.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from ganas.cyclegan.layout import find_layout
-from ganas.cyclegan.presets import IGNORED_KEYS, make_config
+from ganas.cyclegan.presets import IGNORED_KEYS
 from ganas.cyclegan.strategies import find_strategy
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
+from ganas.presets import make_config
 from ganas.recipes.configs import job_config
-from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, RecipeJob
+from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, RecipeJob, Value
 from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
@@ -47,8 +43,8 @@ class Scale:
     repeats: int  # trainings per architecture
     evaluations: int  # trainings per architecture in figure 6
     num_random: int  # number of random architectures
-    search: tuple[tuple[str, object], ...] = ()  # config values of searches that override the preset
-    train: tuple[tuple[str, object], ...] = ()  # config values of trainings that override the preset
+    search: tuple[Value, ...] = ()  # config values of searches that override the preset
+    train: tuple[Value, ...] = ()  # config values of trainings that override the preset
 
 
 SCALES: Mapping[str, Scale] = {
@@ -75,17 +71,6 @@ SCALES: Mapping[str, Scale] = {
     ),
     "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, evaluations=5, num_random=5),
 }
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """The feature network that scores are computed with: its name on the command line and the digest of its weights."""
-
-    features: str | None
-    digest: str | None
-
-
-NO_FEATURES = FeatureSpec(None, None)
 
 
 @dataclass(frozen=True)
@@ -132,24 +117,31 @@ def _applies(setting: str, kind: str) -> bool:
     return not any(key == name or key.startswith(f"{name}.") for name in ignored)
 
 
+@dataclass(frozen=True)
 class FigureBuilder:
     """Build the jobs of a figure for one data set at one scale."""
 
-    def __init__(
-        self, dataset: Dataset, scale: Scale, network: FeatureSpec, seed: int, settings: Sequence[str]
-    ) -> None:
-        self._dataset, self._scale, self._network, self._seed = dataset, scale, network, seed
-        # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
-        self._split = (("data.split_seed", seed),)
-        self._settings = {kind: tuple(s for s in settings if _applies(s, kind)) for kind in ("search", "train")}
-        self.searches: dict[str, RecipeJob] = {}
+    dataset: Dataset
+    scale: Scale
+    layout: str  # the search space
+    seed: int
+    settings: Sequence[str]
+    features: str | None
+    weights: str | None
+    searches: dict[str, RecipeJob] = field(default_factory=dict)  # by id
 
-    def search(self, strategy: str) -> RecipeJob:
-        """Return the job that searches with a strategy."""
-        values = (*self._split, *self._scale.search, ("search.strategy", strategy))
-        settings = self._settings["search"]
-        job = RecipeJob("search", strategy.upper(), self._dataset, self._scale.preset, self._seed, values, settings)
-        return self.searches.setdefault(job.id, job)
+    def _job(self, kind: Literal["search", "train"], name: str, seed: int, *values: Value, **more: Any) -> RecipeJob:
+        settings = tuple(setting for setting in self.settings if _applies(setting, kind))
+        # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
+        values = (("data.split_seed", self.seed), *values)
+        return RecipeJob(kind, name, self.dataset, self.scale.preset, seed, values, settings, **more)
+
+    def search(self, strategy: str) -> str:
+        """Add the search with a strategy; return the reference to the architecture that it finds."""
+        values = (*self.scale.search, ("search.strategy", strategy))
+        job = self._job("search", strategy.upper(), self.seed, *values)
+        self.searches[job.id] = job
+        return f"{JOB_PREFIX}{job.id}"
 
     def variant(
         self,
@@ -161,32 +153,26 @@ class FigureBuilder:
         each: bool = False,
         group: str | None = None,
         repeats: int | None = None,
-        first: int = 0,
+        first: int = 0,  # seeds count up from the recipe's seed plus this number
     ) -> Variant:
-        """Return the trainings of an architecture at a given `width`, or scaled to the size that `match` names.
-
-        Seeds count up from the recipe's seed plus `first`.
-        """
-        fixed_width = (("nets.width", width),) if match is None and width else ()
-        values = (*self._split, *KEEP_LAST, *self._scale.train, *fixed_width)
+        """Return the trainings of an architecture at a `width`, or scaled to the size that `match` names."""
+        start = self.seed + first
+        values = (*KEEP_LAST, *self.scale.train, *((("nets.width", width),) if width else ()))
         jobs = (
-            RecipeJob(
+            self._job(
                 "train",
                 name,
-                self._dataset,
-                self._scale.preset,
-                self._seed + first + number,
-                values,
-                settings=self._settings["train"],
-                features=self._network.features,
-                weights=self._network.digest,
+                seed,
+                *values,
+                features=self.features,
+                weights=self.weights,
                 architecture=architecture,
                 match=match,
                 match_each=each,
             )
-            for number in range(repeats or self._scale.repeats)
+            for seed in range(start, start + (repeats or self.scale.repeats))
         )
-        return Variant(name, self._dataset.name, tuple(jobs), group or name)
+        return Variant(name, self.dataset.name, tuple(jobs), group or name)
 
     def hand_made(self, width: float, repeats: int | None = None) -> Variant:
         """Return C at a width."""
@@ -194,74 +180,69 @@ class FigureBuilder:
 
     def searched(self, width: float, repeats: int | None = None) -> Variant:
         """Return N, scaled to the total size of C at the given width."""
-        architecture = _found_by(self.search("of"))
-        return self.variant(
-            f"N{width:g}", architecture, match=f"{HANDMADE}:{width:g}", group="searched", repeats=repeats
-        )
+        match = f"{HANDMADE}:{width:g}"
+        return self.variant(f"N{width:g}", self.search("of"), match=match, group="searched", repeats=repeats)
 
-    def random(self, width: float, layout: str) -> list[Variant]:
+    def random(self, width: float) -> list[Variant]:
         """Return R: several random architectures, each trained once, at the total size of C at the given width.
 
-        Their seeds cycle through those of the other variants. With one seed for all of them, the effect of that seed
-        could not be separated from the effect of random architectures.
+        Their seeds cycle through those of the other variants: with one seed for all of them, its effect could not be
+        separated from the effect of random architectures.
         """
         return [
             self.variant(
                 f"R{width:g}.{number + 1}",
-                f"random:{layout}:{number + 1}",
+                f"random:{self.layout}:{number + 1}",
                 match=f"{HANDMADE}:{width:g}",
                 group=f"R{width:g}",
                 repeats=1,
-                first=number % self._scale.repeats,
+                first=number % self.scale.repeats,
             )
-            for number in range(self._scale.num_random)
+            for number in range(self.scale.num_random)
         ]
 
 
-def _found_by(search: RecipeJob) -> str:
-    """Return the reference to the architecture that a search finds."""
-    return f"{JOB_PREFIX}{search.id}"
+def _fig3(build: FigureBuilder) -> list[Variant]:
+    """Section 4.1: the search strategies at one width."""
+    return [build.variant(name.upper(), build.search(name), width=build.scale.wide) for name in COMPARED_STRATEGIES]
 
 
-def _fig3(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
-    return [
-        builder.variant(name.upper(), _found_by(builder.search(name)), width=scale.wide, group=name.upper())
-        for name in COMPARED_STRATEGIES
-    ]
+def _fig4(build: FigureBuilder) -> list[Variant]:
+    """Section 4.2: hand-made and searched architectures over a range of widths."""
+    architecture, widths = build.search("of"), build.scale.widths
+    searched = [build.variant(f"S{width:g}", architecture, width=width, group="searched") for width in widths]
+    return [*map(build.hand_made, widths), *searched]
 
 
-def _fig4(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
-    architecture = _found_by(builder.search("of"))
-    hand_made = [builder.hand_made(width) for width in scale.widths]
-    return [*hand_made, *(builder.variant(f"S{w:g}", architecture, width=w, group="searched") for w in scale.widths)]
+def _fig5(build: FigureBuilder) -> list[Variant]:
+    """Section 4.2: hand-made, searched and random architectures at two sizes, the same for all."""
+    narrow, wide = build.scale.narrow, build.scale.wide
+    pairs = [kind(width) for width in (narrow, wide) for kind in (build.hand_made, build.searched)]
+    return [*pairs, *build.random(wide)]
 
 
-def _fig5(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
-    pairs = [kind(width) for width in (scale.narrow, scale.wide) for kind in (builder.hand_made, builder.searched)]
-    return [*pairs, *builder.random(scale.wide, layout)]
-
-
-def _fig6(builder: FigureBuilder, scale: Scale, layout: str) -> list[Variant]:
-    wide, repeats = scale.wide, scale.evaluations
-    hand_made, searched = builder.hand_made(wide, repeats), builder.searched(wide, repeats)
+def _fig6(build: FigureBuilder) -> list[Variant]:
+    """Section 4.3: hand-made, hand-made with the asymmetry of the searched architecture, searched."""
+    wide, repeats = build.scale.wide, build.scale.evaluations
+    hand_made, searched = build.hand_made(wide, repeats), build.searched(wide, repeats)
     size = f"{searched.jobs[0].architecture}{SIZE_SEPARATOR}{searched.jobs[0].match}"
-    scaled = builder.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=repeats)
+    scaled = build.variant(f"C'{wide:g}", HANDMADE, match=size, each=True, group="CycleGAN, scaled", repeats=repeats)
     return [hand_made, scaled, searched]
 
 
-FIGURES: Mapping[str, Callable[[FigureBuilder, Scale, str], list[Variant]]] = {
-    "fig3": _fig3,
-    "fig4": _fig4,
-    "fig5": _fig5,
-    "fig6": _fig6,
-}
+class Figure(NamedTuple):
+    """How to build the variants that a figure compares, and the data sets that it has in the paper."""
+
+    build: Callable[[FigureBuilder], list[Variant]]
+    datasets: Sequence[str]
 
 
-PAPER_DATASETS: Mapping[str, Sequence[str]] = {
-    "fig3": ("facades", "horse2zebra", "iphone2dslr"),
-    "fig4": ("facades", "maps", "apple2orange", "horse2zebra", "summer2winter", "iphone2dslr"),
-    "fig5": ("facades", "maps", "apple2orange", "horse2zebra", "summer2winter", "iphone2dslr"),
-    "fig6": ("horse2zebra", "iphone2dslr"),
+ALL_DATASETS = ("facades", "maps", "apple2orange", "horse2zebra", "summer2winter", "iphone2dslr")
+FIGURES: Mapping[str, Figure] = {
+    "fig3": Figure(_fig3, ("facades", "horse2zebra", "iphone2dslr")),
+    "fig4": Figure(_fig4, ALL_DATASETS),
+    "fig5": Figure(_fig5, ALL_DATASETS),
+    "fig6": Figure(_fig6, ("horse2zebra", "iphone2dslr")),
 }
 
 
@@ -275,7 +256,8 @@ def recipe(
     scale: str,
     datasets: Sequence[Dataset],
     *,
-    network: FeatureSpec = NO_FEATURES,
+    features: str | None = None,  # specification of the feature network of the scores
+    weights: str | None = None,  # digest of its weights
     seed: int = 0,
     settings: Sequence[str] = (),  # of --set; each goes to the searches and trainings that have its key
 ) -> Recipe:
@@ -300,8 +282,8 @@ def recipe(
     variants: list[Variant] = []
     searches: list[RecipeJob] = []
     for dataset in datasets:
-        builder = FigureBuilder(dataset, chosen, network, seed, settings)
-        variants += FIGURES[figure](builder, chosen, layout)
+        builder = FigureBuilder(dataset, chosen, layout, seed, settings, features, weights)
+        variants += FIGURES[figure].build(builder)
         searches += builder.searches.values()
     wide = f"{chosen.wide:g}"
     reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]
@@ -312,7 +294,6 @@ def recipe(
         for name in (layout, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
         if find_strategy(config).halved:  # else it would fail after other searches ran
-            for part, count in (("trainA", job.dataset.count_a), ("trainB", job.dataset.count_b)):
-                domain = f"{job.dataset.name}: {part}"
-                check_halves(count - config.data.held_out(count), domain, f"strategy {job.name}", "add images")
+            for part, count in zip(("trainA", "trainB"), job.dataset.training_counts(config.data), strict=True):
+                check_halves(count, f"{job.dataset.name}: {part}", f"strategy {job.name}", "add images")
     return made

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganas.config import adjustable, network_of
-from ganas.cyclegan.config import RunConfig
-from ganas.document import parsing, read_document, write_record
+from ganas.cyclegan.config import DataConfig, RunConfig
+from ganas.document import parsing, read_record, write_record
 from ganas.jobs.result import Result, read_result
 from ganas.settings import read_setting
 from ganas.store import Run
@@ -27,6 +27,8 @@ JOB = "job.json"
 RUN_AGAIN = "remove its folder to run it again"
 JOB_PREFIX = "job:"  # prefix of an architecture that another job finds
 SIZE_SEPARATOR = "@"
+
+Value = tuple[str, Any]  # key and value of a config
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Dataset:
         """Return the folder of a part: ``trainA``, ``trainB``, ``testA`` or ``testB``."""
         return Path(self.folder) / name
 
+    def training_counts(self, data: DataConfig) -> tuple[int, int]:
+        """Return the numbers of images of both domains that are not held out."""
+        return self.count_a - data.held_out(self.count_a), self.count_b - data.held_out(self.count_b)
+
 
 @dataclass(frozen=True)
 class RecipeJob:
@@ -53,7 +59,7 @@ class RecipeJob:
     dataset: Dataset
     preset: str
     seed: int
-    values: tuple[tuple[str, Any], ...] = ()  # of the config, over the preset's
+    values: tuple[Value, ...] = ()  # of the config, over the preset's
     settings: tuple[str, ...] = ()  # of --set, over everything else
     features: str | None = None
     weights: str | None = None  # digest of the network that `features` names
@@ -93,7 +99,7 @@ class RecipeJob:
     @classmethod
     def from_json(cls, text: str, origin: str) -> "RecipeJob":
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
-        document = read_document(text, origin, "job", way_out=RUN_AGAIN)
+        document = read_record(text, origin, "job", RUN_AGAIN)
         with parsing(origin, way_out=RUN_AGAIN):
             values = tuple((key, value) for key, value in document.pop("values"))
             settings = tuple(document.pop("settings"))
@@ -111,18 +117,13 @@ class RecipeFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @classmethod
-    def of(cls, folder: Run) -> "RecipeFolder":
-        """Return the recipe folder that contains a job's folder."""
-        return cls(folder.path.parent.parent)
-
     def job(self, name: str) -> Run:
         """Return the folder of a job."""
         return Run(self.path / "jobs" / name)
 
     def run(self, name: str) -> Run:
         """Return the run of a job's search or training."""
-        return Run(self.path / "jobs" / name / "run")
+        return Run(self.job(name).path / "run")
 
     def result(self, job: RecipeJob) -> Result | None:
         """Return the result of a job that is done, or None; its output file must still exist."""
@@ -135,4 +136,4 @@ class RecipeFolder:
 
     def scores(self, name: str) -> Path:
         """Return the file with a training's scores."""
-        return self.path / "jobs" / name / "scores.json"
+        return self.job(name).path / "scores.json"

@@ -39,16 +39,14 @@ def run_training(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
         train(with_images(config, job.images), architecture, run.path)
         a, b = spec.dataset.part("testA"), spec.dataset.part("testB")
         cache, skip = Cache(default_cache()), config.data.skip_bad
-        judgements = evaluate_run(run.path, a=a, b=b, metrics=None, features=spec.features, cache=cache, skip_bad=skip)
+        judged = evaluate_run(run.path, a=a, b=b, metrics=None, features=spec.features, cache=cache, skip_bad=skip)
         sizes = generator_sizes(architecture, config.nets, config.data.resolution)
         document = {
             "architecture": architecture.id,
             "seed": config.seed,
             "sizes": {size.network.removeprefix("generator_"): vars(size) | {"bytes": size.bytes} for size in sizes},
-            "untranslated": {
-                direction: judgement.untranslated.as_json() for direction, judgement in judgements.items()
-            },
-            "translated": {direction: judgement.translated.as_json() for direction, judgement in judgements.items()},
+            "untranslated": {direction: scores.untranslated.as_json() for direction, scores in judged.items()},
+            "translated": {direction: scores.translated.as_json() for direction, scores in judged.items()},
         }
         write_atomically(folder.scores(spec.id), (json.dumps(document, indent=1) + "\n").encode())
     return _done(job, folder)
@@ -57,7 +55,7 @@ def run_training(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
 def _open(job: Job, reporter: Reporter) -> tuple[RecipeFolder, RecipeJob]:
     spec = RecipeJob.read(job.folder)
     reporter.say(f"{spec.kind} {spec.name} on {spec.dataset.name}")
-    return RecipeFolder.of(job.folder), spec
+    return RecipeFolder(job.path.parent.parent), spec
 
 
 def _done(job: Job, folder: RecipeFolder) -> Result:

@@ -1,7 +1,7 @@
 """The results of a recipe: a row per variant and direction, as Markdown, as JSON and as the paper's figure."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import Any
 
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.size import parameters
-from ganas.metrics.measurement import SPREADS, distance_names, metric_of
+from ganas.metrics.measurement import SPREADS, metric_of, selecting_metrics
 from ganas.recipes.figures import HANDMADE, Recipe, Variant
 from ganas.recipes.jobs import RecipeFolder, readable_id
 from ganas.store import Run, write_atomically
 
-PREFERRED = distance_names()  # the figure shows the first of these that was measured; the paper uses FID
+PREFERRED = selecting_metrics(paired=False)  # the figure shows the first of these that was measured; the paper uses FID
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Row:
     metric: str  # metric key
     untranslated: float  # score of the untranslated images
     scores: tuple[float, ...]  # one per repeat
-    share: float | None  # mean score / mean score of the reference
+    share: float | None  # mean score / mean score of the reference; None: it has none, or 0
     others: dict[str, tuple[float, ...]]  # scores of the other metrics
     # The same metric on translated held-out images, one per repeat: at the run's resolution, against training images of
     # the target domain, averaged over the second half of the run, which is less noisy than the last checkpoint alone.
-    # Empty if a run did not measure this metric: too few held-out images, or metrics.select=swd.
+    # Empty if a run did not measure it: too few held-out images, or metrics.select=swd.
     late: tuple[float, ...] = ()
     untranslated_held: float | None = None  # the same metric on untranslated held-out images
 
@@ -51,27 +51,25 @@ def collect(recipe: Recipe, recipe_folder: RecipeFolder) -> list[Row]:
     """Return the rows of all finished trainings; variants without a finished training are left out."""
     size = parameters(find_layout(HANDMADE).generator, (), recipe.size_reference)
     rows = [row for variant in recipe.variants for row in _rows(variant, recipe_folder, size)]
-    means = {(row.dataset, row.direction): mean(row.scores) for row in rows if row.variant == recipe.reference}
-
-    def share(row: Row) -> float | None:
-        base = means.get((row.dataset, row.direction))
-        return mean(row.scores) / base if base else None
-
-    return [replace(row, share=share(row)) for row in rows]
-
-
-def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterable[Row]:
-    jobs = [job for job in variant.jobs if recipe_folder.scores(job.id).is_file()]
-    documents: list[dict[str, Any]] = [
-        json.loads(recipe_folder.scores(job.id).read_text(encoding="utf-8")) for job in jobs
+    bases = {(row.dataset, row.direction): mean(row.scores) for row in rows if row.variant == recipe.reference}
+    return [
+        replace(row, share=mean(row.scores) / base) if (base := bases.get((row.dataset, row.direction))) else row
+        for row in rows
     ]
-    if not documents:
+
+
+def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterator[Row]:
+    jobs = [job for job in variant.jobs if recipe_folder.scores(job.id).is_file()]
+    if not jobs:
         return
+    texts = (recipe_folder.scores(job.id).read_text(encoding="utf-8") for job in jobs)
+    documents: list[dict[str, Any]] = [json.loads(text) for text in texts]
     runs = [recipe_folder.run(job.id) for job in jobs]
     for direction in DIRECTIONS:
         repeats = [document["translated"][direction]["scores"] for document in documents]
         keys = [key for key in repeats[0] if metric_of(key) not in SPREADS]
         metric_key = min(keys, key=_rank)
+        metric = metric_of(metric_key)
         (opposite_direction,) = DIRECTIONS.keys() - {direction}
         generator, opposite = documents[0]["sizes"][direction], documents[0]["sizes"][opposite_direction]
         yield Row(
@@ -93,8 +91,8 @@ def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterable[
             scores=tuple(scores[metric_key] for scores in repeats),
             share=None,
             others={key: tuple(scores[key] for scores in repeats) for key in keys if key != metric_key},
-            late=_late_means(runs, direction, metric_of(metric_key)),
-            untranslated_held=_untranslated_held_out(runs, direction, metric_of(metric_key)),
+            late=_late_means(runs, direction, metric),
+            untranslated_held=_untranslated_held_out(runs, direction, metric),
         )
 
 
@@ -111,7 +109,9 @@ def _late_means(runs: Sequence[Run], direction: str, metric: str) -> tuple[float
         lines = run.read_metrics()
         half = lines[-1]["nimg"] / 2 if lines else 0
         scored = (line["scores"] for line in lines if "scores" in line and line["nimg"] > half)
-        late = [score for scores in scored for key, score in scores.items() if _has_metric(key, direction, metric)]
+        items = ((key.partition("/"), score) for scores in scored for key, score in scores.items())
+        # keys are like ab/fid@squeezenet-clean-128
+        late = [score for (ab, _, key), score in items if (ab, metric_of(key)) == (direction, metric)]
         if not late:
             return ()
         means.append(mean(late))
@@ -119,19 +119,10 @@ def _late_means(runs: Sequence[Run], direction: str, metric: str) -> tuple[float
 
 
 def _untranslated_held_out(runs: Sequence[Run], direction: str, metric: str) -> float | None:
-    """Return the score of the untranslated held-out images from any run that has it, or None.
-
-    All runs on a data set hold out the same images. Older versions of ganas did not write this score.
-    """
+    """Return the score of the untranslated held-out images, which are the same in all runs; old runs lack it."""
     results = (run.read_result().get("kept", {}).get(direction, {}) for run in runs)
     scores = (item for result in results for item in result.get("untranslated", {}).items())
     return next((score for key, score in scores if metric_of(key) == metric), None)
-
-
-def _has_metric(key: str, direction: str, metric: str) -> bool:
-    """Whether a logged key has this direction and metric: ``ab/fid@squeezenet-clean-128`` has ab and fid."""
-    key_direction, _, name = key.partition("/")
-    return (key_direction, metric_of(name)) == (direction, metric)
 
 
 def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
@@ -189,14 +180,10 @@ def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path
     table, document = folder / f"{name}.md", folder / f"{name}.json"
     write_atomically(table, as_markdown(recipe, rows).encode())
     write_atomically(document, (json.dumps([asdict(row) for row in rows], indent=1) + "\n").encode())
-    picture = folder / f"{name}.png"
-    return [table, document, *([picture] if _draw(recipe, rows, picture) else [])]
-
-
-def _draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> bool:
     try:
         from ganas.recipes.drawing import draw
     except ImportError:  # matplotlib is missing or broken
-        return False
-    draw(recipe, rows, path)
-    return True
+        return [table, document]
+    picture = folder / f"{name}.png"
+    draw(recipe, rows, picture)
+    return [table, document, picture]

@@ -3,11 +3,11 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
 from ganas.config import absolute_features
-from ganas.cyclegan.config import RunConfig
 from ganas.errors import ConfigError, GanasError
 from ganas.jobs.executor import Executor
 from ganas.jobs.job import Job
@@ -18,7 +18,7 @@ from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.configs import images_of, job_config, portable_config, refuse_changed
 from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-from ganas.recipes.figures import NO_FEATURES, PAPER_DATASETS, FeatureSpec, Recipe, recipe
+from ganas.recipes.figures import FIGURES, Recipe, recipe
 from ganas.recipes.jobs import JOB, Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.report import as_markdown, collect, write_report
 from ganas.signals import StopSignal
@@ -51,101 +51,74 @@ def reproduce(
 
     Raises `UserError` for anything the user can fix, `GanasError` if every training failed, `Stopped` on a signal.
     """
-    request, folder = _request(figure, scale, data, executor, features, seed, settings), as_path(out)
+    plan = Plan(figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings)
     if scale == "paper":
-        for line in request.cost(folder, executor.workers or 1):
+        for line in plan.cost():
             Reporter().say(line)
-    workers = _open_executor(executor, request.config.training.device)
-    datasets = [find_dataset(name, request.config.data) for name in request.names] or [demo_dataset(folder)]
-    return run_recipe(request.recipe(datasets), folder, workers)
+    return plan.run()
 
 
-def dry_run(
-    figure: str,
-    out: StrPath,
-    *,
-    scale: str = "tiny",
-    data: Sequence[str] = (),
-    executor: ExecutorOptions = ExecutorOptions(),
-    features: str | None = None,
-    seed: int = 0,
-    settings: Sequence[str] = (),
-) -> list[str]:
-    """Return human-readable lines with the cost of `reproduce`; nothing is written or downloaded."""
-    request = _request(figure, scale, data, executor, features, seed, settings)
-    return request.cost(as_path(out), executor.workers or 1)
+class Plan:
+    """The arguments of `reproduce`: checked, as far as possible before any image is read or downloaded."""
 
+    def __init__(
+        self,
+        figure: str,
+        out: StrPath,
+        *,
+        scale: str,
+        data: Sequence[str],
+        executor: ExecutorOptions,
+        features: str | None,
+        seed: int,
+        settings: Sequence[str],
+    ) -> None:
+        from ganas.machine import check_device
+        from ganas.metrics.features import load_features
 
-@dataclass(frozen=True)
-class _Request:
-    """The checked arguments of `reproduce`, before any image is read."""
+        absolute = absolute_features(features)
+        self._recipe = partial(recipe, figure, scale, features=absolute, seed=seed, settings=settings)
+        self._config = job_config(self._recipe([Dataset("stand-in", "stand-in", 100, 100, "")]).jobs[0])
+        device = self._config.training.device
+        if device.startswith("cuda:"):
+            raise ConfigError("training.device: give cuda alone, jobs are spread over all GPUs")
+        if executor.executor == "local":  # the nodes of a cluster check theirs
+            check_device(device)
+        self._datasets = data or (FIGURES[figure].datasets if scale == "paper" else ())
+        if not self._datasets and scale != "tiny":
+            raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
+        if features:
+            self._recipe = partial(self._recipe, weights=load_features(features, device="cpu").digest)
+        elif scale != "tiny":
+            Reporter().say(
+                "without --features scores are sliced Wasserstein distances; adding a network later trains everything "
+                "again"
+            )
+        self._out, self._executor = as_path(out), executor
 
-    figure: str
-    scale: str
-    names: Sequence[str]  # of data sets; empty: the built-in photographs
-    network: FeatureSpec
-    seed: int
-    settings: Sequence[str]
-    config: RunConfig  # of the first job, with a stand-in for the images
-
-    def recipe(self, datasets: Sequence[Dataset]) -> Recipe:
-        return recipe(self.figure, self.scale, datasets, network=self.network, seed=self.seed, settings=self.settings)
-
-    def cost(self, out: Path, workers: int) -> list[str]:
+    def cost(self) -> list[str]:
         """Return human-readable lines with the cost of the remaining jobs, measured here; nothing is downloaded."""
         from ganas.recipes.cost import describe_in_subprocess
 
         with tempfile.TemporaryDirectory() as folder:
-            data = self.config.data
-            datasets = [expected_dataset(name, data) for name in self.names] or [demo_dataset(Path(folder))]
-            return describe_in_subprocess(self.recipe(datasets), RecipeFolder(out), workers)
+            found = [expected_dataset(name, self._config.data) for name in self._datasets]
+            made = self._recipe(found or [demo_dataset(Path(folder))])
+            return describe_in_subprocess(made, RecipeFolder(self._out), self._executor.workers or 1)
 
+    def run(self) -> Reproduction:
+        """Run it, with jobs of one core each."""
+        import torch
 
-def _request(
-    figure: str,
-    scale: str,
-    data: Sequence[str],
-    executor: ExecutorOptions,
-    features: str | None,
-    seed: int,
-    settings: Sequence[str],
-) -> _Request:
-    """Check everything that can be checked before anything is downloaded."""
-    from ganas.machine import check_device
-    from ganas.metrics.features import load_features
-
-    stand_in = Dataset("stand-in", "stand-in", 100, 100, "")
-    unread = FeatureSpec(absolute_features(features), None)
-    config = job_config(recipe(figure, scale, [stand_in], network=unread, seed=seed, settings=settings).jobs[0])
-    if config.training.device.startswith("cuda:"):
-        raise ConfigError("training.device: give cuda alone, jobs are spread over all GPUs")
-    if executor.executor == "local":  # the nodes of a cluster check theirs
-        check_device(config.training.device)
-    names = data or (PAPER_DATASETS[figure] if scale == "paper" else ())
-    if not names and scale != "tiny":
-        raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
-    network = NO_FEATURES
-    if features:
-        network = FeatureSpec(absolute_features(features), load_features(features, device="cpu").digest)
-    elif scale != "tiny":
-        Reporter().say(
-            "without --features scores are sliced Wasserstein distances; adding a network later trains everything again"
-        )
-    return _Request(figure, scale, names, network, seed, settings, config)
-
-
-def _open_executor(options: ExecutorOptions, device: str) -> Executor:
-    """Open an executor for jobs of one core each on `device` (auto, cpu or cuda); raises `ConfigError`."""
-    import torch
-
-    return options.open(gpus=0 if device == "cpu" else torch.cuda.device_count())
+        gpus = 0 if self._config.training.device == "cpu" else torch.cuda.device_count()
+        executor = self._executor.open(gpus=gpus)
+        found = [find_dataset(name, self._config.data) for name in self._datasets]
+        return run_recipe(self._recipe(found or [demo_dataset(self._out)]), self._out, executor)
 
 
 def run_recipe(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
-    """Run all jobs that are not done, in any order that their dependencies allow, and write the report.
+    """Run all jobs that are not done, and write the report.
 
-    Raises `RunError` for problems that affect every job or a folder in use, `GanasError` if every training failed,
-    `Stopped` on a signal.
+    Raises `RunError` for problems that affect every job or a folder in use, else as `reproduce`.
     """
     folder = RecipeFolder(out)
     with results_folder(out, new=False), StopSignal().listening() as stop:

@@ -1,17 +1,17 @@
-"""The interface of feature networks, and how one is built from a trunk, a pool and a classifier."""
+"""Feature networks, each built from a trunk, a pool and a classifier."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganas.data.images import Images
 from ganas.errors import FeatureError
-from ganas.metrics.features.images import PreprocessingName, TensorImages, resized_batches
+from ganas.metrics.features.preprocessing import PreprocessingName, TensorImages, resized_batches
 from ganas.metrics.features.weights import digest_of
 
 
@@ -22,68 +22,16 @@ class Activations(NamedTuple):
     logits: Tensor | None  # float32 [n, classes]; None: no classifier
 
 
-class FeatureNetwork(Protocol):
-    """A network whose features are compared, and its attributes for the protocol of a score."""
-
-    @property
-    def name(self) -> str:
-        """``inception``, ``squeezenet``, or torchvision's name of a classifier."""
-        ...
-
-    @property
-    def preprocessing(self) -> PreprocessingName:
-        """How images are resized to ``size``: a key of `PREPROCESSING`."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Side of its square input, in pixels."""
-        ...
-
-    @property
-    def dimension(self) -> int:
-        """Number of features of one image."""
-        ...
-
-    @property
-    def classes(self) -> int | None:
-        """Number of logits of one image; None without a classifier."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """``cpu`` or ``cuda``: the last bits differ."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Short SHA-256 of the weights that features depend on; independent of the file format."""
-        ...
-
-    @property
-    def classifier_digest(self) -> str | None:
-        """The same for the classifier, which computes logits."""
-        ...
-
-    def __call__(self, images: Tensor, /) -> Activations:
-        """float32 [n, 3, size, size] RGB in [0, 255], not rounded -> its activations, on the CPU."""
-        ...
-
-    def maps(self, images: Tensor, /) -> list[Tensor]:
-        """The same images -> the last feature map of each resolution, [n, c, h, w] each, on the CPU."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
-class TorchNetwork:
-    """A :class:`FeatureNetwork` of a trunk, and a pool and a classifier that compute features and logits from it."""
+class FeatureNetwork:
+    """A trunk whose output a pool and a classifier turn into features and logits, and facts for a score's protocol."""
 
-    name: str
+    name: str  # ``inception``, ``squeezenet``, or torchvision's name of a classifier
     preprocessing: PreprocessingName
-    size: int
-    dimension: int
-    classes: int | None
-    digest: str
+    size: int  # side of the square input, in pixels
+    dimension: int  # features of an image
+    classes: int | None  # logits of an image; None without a classifier
+    digest: str  # short SHA-256 of the weights that features depend on; independent of the file format
     classifier_digest: str | None
     trunk: nn.Module  # takes float32 [n, 3, size, size]
     pool: nn.Module  # trunk output -> [n, dimension]
@@ -93,7 +41,7 @@ class TorchNetwork:
 
     @property
     def device(self) -> str:
-        """The kind of device it is on."""
+        """``cpu`` or ``cuda``: the last bits differ."""
         return self.mean.device.type
 
     @torch.inference_mode()
@@ -129,8 +77,13 @@ class TorchNetwork:
     def _exact(self) -> Iterator[None]:
         """Autocast in the training loop would make scores depend on the training's precision, TF32 on the GPU model."""
         exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
-        with torch.autocast(self.mean.device.type, enabled=False), exact:
+        with torch.autocast(self.device, enabled=False), exact:
             yield
+
+
+def features_key(network: FeatureNetwork) -> str:
+    """Return what follows the @ in a metric's key."""
+    return f"{network.name}-{network.preprocessing}-{network.size}"
 
 
 def extract(
@@ -140,9 +93,8 @@ def extract(
     batch: int = 32,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Activations:
-    """Return the features and logits of every image, in order.
+    """Return the features and logits of every image (a tensor is uint8 [n, 3, h, w]), in order.
 
-    images         an image source, or uint8 [n, 3, h, w]
     batch          images per forward pass; affects the result only by float32 rounding
     on_progress    called with the number of images done
     """
@@ -186,7 +138,9 @@ def build_checked(build: Callable[[], nn.Module], path: Path, expected: str) -> 
         raise FeatureError(f"{path} does not hold the weights of {expected}: its tensors don't fit") from error
 
 
-def assemble(name: str, preprocessing: PreprocessingName, size: int | None, parts: Parts, device: str) -> TorchNetwork:
+def assemble(
+    name: str, preprocessing: PreprocessingName, size: int | None, parts: Parts, device: str
+) -> FeatureNetwork:
     """Check that the network accepts images of its size, and return it on its device, with digests."""
     size = size or parts.size
     trunk = parts.trunk.requires_grad_(False).eval()
@@ -198,7 +152,7 @@ def assemble(name: str, preprocessing: PreprocessingName, size: int | None, part
             features, logits = parts.pool(output), classifier(output) if classifier else None
     except (RuntimeError, AssertionError, ValueError) as error:
         raise FeatureError(f"{name} cannot take images of {size} px: leave the size out") from error
-    return TorchNetwork(
+    return FeatureNetwork(
         name=name,
         preprocessing=preprocessing,
         size=size,

@@ -68,7 +68,7 @@ def download(url: str, name: str) -> Path:
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # By torch hub's convention, the file name ends with the start of its SHA-256.
+            # a name of torch hub ends with the start of the file's SHA-256
             torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2], progress=True)
         except (OSError, RuntimeError) as error:  # offline, read-only, or not the published bytes
             raise FeatureError(

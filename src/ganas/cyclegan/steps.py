@@ -1,15 +1,13 @@
-"""The phases of a run's strategy: optimizer steps of the networks of a CycleGAN, and the images that each one sees."""
+"""The optimizer steps of a search strategy, and the images that each of them sees."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from itertools import chain
 
 import torch
-from torch import nn
 
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS
-from ganas.cyclegan.mixed import draw, mixtures
-from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, LossWeights, discriminator_loss, generator_loss
+from ganas.cyclegan.mixed import draw
+from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, discriminator_loss, generator_loss
 from ganas.cyclegan.strategies import Learning, alphas_begin, find_sampler, find_strategy, swap_at
 from ganas.data.loaders import halves
 from ganas.data.sources import ImageSource
@@ -18,16 +16,16 @@ from ganas.learning.loop import Loop
 from ganas.learning.phases import ImageBatch, Phase, PhaseTerms, Terms
 from ganas.learning.schedules import temperature
 
+Pools = dict[str, ImagePool]  # by domain
 Penalty = Callable[[CycleGAN], Terms]  # added to the generators' loss in steps in which alphas learn
 
 
 def no_penalty(gan: CycleGAN) -> Terms:
-    """No additional terms."""
     return {}
 
 
 def step_sources(a: ImageSource, b: ImageSource, config: RunConfig) -> tuple[ImageSource, ...]:
-    """The sources of a step's images: a and b, or the first halves of both and then the second halves."""
+    """Return the sources of a step's images: a and b, or the first halves of both and then the second halves."""
     if not find_strategy(config).halved:
         return a, b
     (first_a, second_a), (first_b, second_b) = (halves(len(source), config.split_seed) for source in (a, b))
@@ -35,17 +33,19 @@ def step_sources(a: ImageSource, b: ImageSource, config: RunConfig) -> tuple[Ima
 
 
 def assign_roles(batches: Iterable[ImageBatch], nimg: int, config: RunConfig) -> Generator[ImageBatch, None, None]:
-    """The batches from `nimg` on, the images of the weights' steps first, those of the alphas' steps last."""
+    """Yield the batches from `nimg` on, the images of the weights' steps first, those of the alphas' steps last."""
     swaps = find_strategy(config).images == "swapped"
     for images in batches:
         yield (*images[2:], *images[:2]) if swaps and nimg >= swap_at(config) else images
         nimg += config.training.batch
 
 
-def build_phases(
-    gan: CycleGAN, pools: dict[str, ImagePool], config: RunConfig, penalty: Penalty = no_penalty
-) -> list[Phase]:
-    """The phases of one step: for each entry of the strategy's, the generators, then the discriminators.
+def open_pools(config: RunConfig) -> Pools:
+    return {domain: ImagePool(config.loss.pool) for domain in "ab"}
+
+
+def build_phases(gan: CycleGAN, pools: Pools, config: RunConfig, penalty: Penalty = no_penalty) -> list[Phase]:
+    """Return the phases of one step: the generators, then the discriminators, for each entry of the strategy's phases.
 
     Each phase has its own Adam. Weights learn from the first two domains of a batch, alphas from the last two, which
     may be the same. The pools belong to the weights; steps of alphas alone see fresh fakes.
@@ -53,22 +53,21 @@ def build_phases(
     return [
         phase
         for learning in find_strategy(config).phases
-        for phase in _adversaries(gan, config, pools, learning, penalty)
+        for phase in _adversaries(gan, pools, config, learning, penalty)
     ]
 
 
 def _adversaries(
-    gan: CycleGAN, config: RunConfig, pools: dict[str, ImagePool], learning: Learning, penalty: Penalty
-) -> list[Phase]:
-    """A step of the generators, and one of the discriminators on the fakes of that step."""
-    weights = LossWeights(**config.loss.model_dump(include=set(LossWeights._fields)))
+    gan: CycleGAN, pools: Pools, config: RunConfig, learning: Learning, penalty: Penalty
+) -> tuple[Phase, Phase]:
+    """Return a step of the generators, and one of the discriminators on the fakes of that step."""
     latest: list[Fakes] = []
     prefix, domains = ("alpha_", slice(-2, None)) if learning == "alphas" else ("", slice(2))
     extra = no_penalty if learning == "weights" else penalty
 
     def generators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
-        terms, fakes = generator_loss(gan, a, b, adversarial=config.loss.adversarial, weights=weights)
+        terms, fakes = generator_loss(gan, a, b, config.loss)
         latest[:] = [fakes]
         return {f"{prefix}{name}": term for name, term in (terms | extra(gan)).items()}
 
@@ -77,24 +76,24 @@ def _adversaries(
         (fakes,) = latest
         if learning != "alphas":
             fakes = Fakes(a=pools["a"].exchange(fakes.a, generator), b=pools["b"].exchange(fakes.b, generator))
-        terms = discriminator_loss(gan, a, b, fakes, adversarial=config.loss.adversarial)
+        terms = discriminator_loss(gan, a, b, fakes, config.loss)
         return {f"{prefix}{name}": term for name, term in terms.items()}
 
     def phase(name: str, networks: tuple[str, ...], uses: tuple[str, ...], terms: PhaseTerms) -> Phase:
         return Phase(f"{prefix}{name}", _adam(gan, networks, config, learning), networks, uses, terms)
 
-    return [
+    return (
         phase("generators", GENERATORS, NETWORKS, generators),
         phase("discriminators", DISCRIMINATORS, DISCRIMINATORS, discriminators),
-    ]
+    )
 
 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning) -> torch.optim.Adam:
-    """Adam over weights, alphas or both; "start_image" is the image from which a group learns."""
-    networks = [gan.network(name) for name in names]
-    alphas = [*chain.from_iterable(map(alphas_of, networks))]
+    """Return Adam over weights, alphas or both; "start_image" is the image from which a group learns."""
+    by_network = gan.alphas()
+    alphas = [alpha for name in names for alpha in by_network[name]]
     known = {id(alpha) for alpha in alphas}
-    weights = [p for network in networks for p in network.parameters() if id(p) not in known]
+    weights = [p for name in names for p in gan.network(name).parameters() if id(p) not in known]
     lr = config.training.lr
     groups: list[dict[str, object]] = []
     if learning != "alphas":
@@ -105,13 +104,10 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Lear
     return torch.optim.Adam(groups, betas=config.training.betas, fused=True)
 
 
-def alphas_of(network: nn.Module) -> list[nn.Parameter]:
-    """The alphas of a supernet, from input to output; final networks have none."""
-    return [mixed.alpha for mixed in mixtures(network)]
-
-
-def open_loop(gan: CycleGAN, phases: Sequence[Phase], ema: EMA | None, config: RunConfig) -> Loop:
-    """The training loop of a CycleGAN or of its supernets."""
+def open_loop(
+    gan: CycleGAN, pools: Pools, config: RunConfig, *, penalty: Penalty = no_penalty, ema: EMA | None = None
+) -> Loop:
+    """Return the training loop of a CycleGAN or of its supernets."""
     search, total = config.search, config.total_images
 
     def sample_weights(names: Sequence[str], nimg: int, generator: torch.Generator) -> None:
@@ -121,4 +117,4 @@ def open_loop(gan: CycleGAN, phases: Sequence[Phase], ema: EMA | None, config: R
         for name in names:
             draw(gan.network(name), find_sampler(search), tau, generator)
 
-    return Loop(gan, phases, ema, config, draw=sample_weights)
+    return Loop(gan, build_phases(gan, pools, config, penalty), ema, config, draw=sample_weights)
