@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.budget import Costs
+from ganas.cyclegan.budget import GeneratorCosts
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.layout import GENERATORS, Layout, find_layout
@@ -84,8 +84,8 @@ def log_weights(run: Run, layout: Layout, name: str) -> list[list[float]]:
 
 def frontier(layout: Layout, scores: list[list[float]], width: float) -> list[tuple[int, float]]:
     """Size and mean log-weight of the best choice within each of several budgets."""
-    costs = Costs.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
-    least, most = costs.least, costs.fixed + sum(map(max, costs.slots))
+    costs = GeneratorCosts.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
+    least, most = costs.minimum, costs.fixed + sum(map(max, costs.slots))
     line = []
     for step in range(BUDGETS):
         budget = round(least * (most / least) ** (step / (BUDGETS - 1)))
@@ -95,7 +95,7 @@ def frontier(layout: Layout, scores: list[list[float]], width: float) -> list[tu
 
 def best(layout: Layout, scores: list[list[float]], width: float, budget: int) -> tuple[int, float]:
     """Size and mean log-weight of the best choice within a budget."""
-    costs = Costs.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
+    costs = GeneratorCosts.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
     chosen = best_within(scores, costs.slots, budget - costs.fixed)
     assert chosen is not None
     size = costs.fixed + sum(group[item] for group, item in zip(costs.slots, chosen, strict=True))

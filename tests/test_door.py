@@ -154,3 +154,13 @@ def test_every_example_of_the_door_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert names["count"] == 5 and names["record"].state == "finished" and names["losses"]
     used = {node.attr for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Attribute)}
     assert {name for name in PUBLIC if name[0].islower()} - used == {"load_architecture"}, "each has its example"
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "experiments", "scripts"])
+def test_scripts_import_names_that_exist(folder: str) -> None:
+    """They run too rarely to notice a renamed function."""
+    for path in (SOURCE.parents[1] / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ganas"):
+                names = ", ".join(alias.name for alias in node.names)
+                exec(f"from {node.module} import {names}", {})

@@ -237,8 +237,8 @@ def resolve_sections(
         "training.threads": training.threads or machine.threads,
     }
     for key in located(type(config)):
-        path = config.value(key)
-        values[key] = path.absolute() if isinstance(path, Path) else absolute_features(path)
+        value = config.value(key)
+        values[key] = value.absolute() if isinstance(value, Path) else absolute_features(value)
     return config.with_values({**values, **data.digests, **update})
 
 

@@ -23,7 +23,7 @@ from ganas.errors import ConfigError
 from ganas.jobs.executor import Executor, JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.local import Local
-from ganas.jobs.ray import MULTI_NODE, Ray
+from ganas.jobs.ray import MULTI_NODE, NAMESPACE, Ray
 
 KINDS = "echo_worker"
 CLUSTER = "GANAS_TEST_CLUSTER"  # variable: the address of the tests' Ray cluster
@@ -331,7 +331,7 @@ def test_server_imports_are_complete_and_start_no_threads_or_cuda(kind: str) -> 
 def actors() -> set[str]:
     """Return the names of the actors on the cluster."""
     found = sys.modules["ray"].util.list_named_actors(all_namespaces=True)
-    return {actor["name"] for actor in found if actor["namespace"] == "ganas"}
+    return {actor["name"] for actor in found if actor["namespace"] == NAMESPACE}
 
 
 def wait_until_gone(path: Job) -> None:

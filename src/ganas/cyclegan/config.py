@@ -61,10 +61,6 @@ class DataConfig(Section):
     def held_out(self, count: int) -> int:
         return min(self.validation, count // 10)
 
-    def epoch_images(self, *counts: int) -> int:
-        """Return the pairs of an epoch, max(|A|, |B|), for domains of so many images, held-out ones included."""
-        return max(count - self.held_out(count) for count in counts)
-
 
 class NetsConfig(Section):
     """The sizes of the networks, and how a supernet mixes its ops."""
@@ -142,7 +138,7 @@ class TrainingConfig(LearningConfig):
         return self
 
     def length(self, epoch_images: int) -> int:
-        """Return the pairs in total, given those of an epoch."""
+        """Return the pairs in total, given those of an epoch: max(|A|, |B|)."""
         return self.images or epoch_images * (self.epochs or 1)
 
 

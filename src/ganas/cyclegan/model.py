@@ -127,14 +127,14 @@ class Fakes(NamedTuple):
     b: Tensor  # [n, 3, h, w], a translated
 
 
-def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, weights: LossConfig) -> tuple[Terms, Fakes]:
+def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, config: LossConfig) -> tuple[Terms, Fakes]:
     """Return the generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
 
     Each generator processes translation and identity inputs as one batch, which is exact with instance norm.
     """
-    fake_b, same_b = _translate(gan.generator_ab, a, b, identity=weights.identity_ab > 0)
-    fake_a, same_a = _translate(gan.generator_ba, b, a, identity=weights.identity_ba > 0)
-    loss = ADVERSARIAL[weights.adversarial]
+    fake_b, same_b = _translate(gan.generator_ab, a, b, identity=config.identity_ab > 0)
+    fake_a, same_a = _translate(gan.generator_ba, b, a, identity=config.identity_ba > 0)
+    loss = ADVERSARIAL[config.adversarial]
 
     def adversarial_term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         fake_scores = at_least_float32(discriminator(fake))
@@ -142,16 +142,16 @@ def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, weights: LossConfig) -> 
         return loss.generator(real_scores, fake_scores)
 
     terms = {
-        "adversarial_ab": weights.adversarial_ab * adversarial_term(gan.discriminator_b, b, fake_b),
-        "adversarial_ba": weights.adversarial_ba * adversarial_term(gan.discriminator_a, a, fake_a),
+        "adversarial_ab": config.adversarial_ab * adversarial_term(gan.discriminator_b, b, fake_b),
+        "adversarial_ba": config.adversarial_ba * adversarial_term(gan.discriminator_a, a, fake_a),
     }
-    if weights.cycle > 0:
-        terms["cycle_a"] = weights.cycle * reconstruction(at_least_float32(gan.generator_ba(fake_b)), a)
-        terms["cycle_b"] = weights.cycle * reconstruction(at_least_float32(gan.generator_ab(fake_a)), b)
+    if config.cycle > 0:
+        terms["cycle_a"] = config.cycle * reconstruction(at_least_float32(gan.generator_ba(fake_b)), a)
+        terms["cycle_b"] = config.cycle * reconstruction(at_least_float32(gan.generator_ab(fake_a)), b)
     if same_b is not None:
-        terms["identity_ab"] = weights.identity_ab * reconstruction(at_least_float32(same_b), b)
+        terms["identity_ab"] = config.identity_ab * reconstruction(at_least_float32(same_b), b)
     if same_a is not None:
-        terms["identity_ba"] = weights.identity_ba * reconstruction(at_least_float32(same_a), a)
+        terms["identity_ba"] = config.identity_ba * reconstruction(at_least_float32(same_a), a)
     return terms, Fakes(a=fake_a.detach(), b=fake_b.detach())
 
 

@@ -24,7 +24,10 @@ def softmax_weights(alpha: "Tensor") -> "Tensor":
 
 
 def gumbel_weights(alpha: "Tensor", temperature: float, generator: "Generator") -> "Tensor":
-    """softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1), [ops] -> [ops]; the released code adds noise so, too."""
+    """softmax((softmax(α) + g) / τ) with g ~ Gumbel(0, 1), [ops] -> [ops].
+
+    As in the released code, the noise is added to the softmax of the alphas, not to the alphas.
+    """
     import torch
 
     exponential = torch.empty(alpha.shape).exponential_(generator=generator).to(alpha)

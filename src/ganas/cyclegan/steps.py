@@ -1,4 +1,4 @@
-"""The optimizer steps of a search strategy, and the images that each of them sees."""
+"""The optimizer steps of a search or a training, and the images that each of them sees."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 

@@ -66,8 +66,8 @@ class Threads:
 def in_threads(function: Callable[[int], T], count: int, *, threads: int | None = None, block: int = 32) -> Iterator[T]:
     """Yield ``function(0) ... function(count - 1)``, in order, computed by threads: Pillow decodes without the GIL.
 
-    Each thread runs at most two tasks of ``block`` images ahead of the consumer; ``threads``: by default one a core, at
-    most 8.
+    Each thread runs at most two tasks of ``block`` images ahead of the consumer; by default there is one thread per
+    core, at most 8.
     """
     threads = min(threads or min(8, os.cpu_count() or 1), -(-count // block))
 

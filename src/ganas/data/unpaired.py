@@ -69,7 +69,7 @@ def unpaired_batch(domains: Sequence[Domain], count: int, start: int) -> Batch:
 def resized(image: Image.Image, shorter: int) -> Pixels:
     """Resize an RGB image to uint8 [3, h, w] with shorter side ``shorter``, keeping proportions.
 
-    Images longer than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
+    Images with a larger aspect ratio than MAX_ASPECT_RATIO are center-cropped: 1 × 60,000 pixels would need gigabytes.
     """
     longest = MAX_ASPECT_RATIO * min(image.size)
     if max(image.size) > longest:

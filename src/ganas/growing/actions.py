@@ -66,7 +66,7 @@ class Space:
     actions: tuple[Action, ...]
     depth: int
     resolution: int
-    max_parameters: int | None = None  # of both networks together, as all limits; None: no limit
+    max_parameters: int | None = None  # limits count both networks together; None: no limit
     max_macs: int | None = None
 
     def admits(self, architecture: GrowthArchitecture) -> bool:

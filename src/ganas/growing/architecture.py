@@ -157,7 +157,9 @@ class GrowthArchitecture(ArchitectureDocument):
             yield c, 1, 1
             yield RGB * width, width, self.resolution**2
         for placed in self.placed(side):
-            outputs = placed.outer if side == "generator" else placed.inner  # face the image, or the base
+            outputs = (
+                placed.outer if side == "generator" else placed.inner
+            )  # towards the image; a discriminator's towards the base
             for size in placed.kernels:
                 yield size**2 * placed.inner * placed.outer, outputs, placed.side**2
 

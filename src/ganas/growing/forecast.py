@@ -31,7 +31,7 @@ from ganas.progress import Reporter, readable_seconds
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache
 
-PAPER_SCALE = 10**9  # images in total, from which the paper's cost is quoted
+PAPER_SCALE = 10**9  # runs of more images quote the paper's cost
 PAPER_COST = (
     "the paper spent 580 GPU-days on about 2,000 candidates for CIFAR-10, and 1,720 on about 1,000 for LSUN bedrooms"
 )

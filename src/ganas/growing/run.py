@@ -68,7 +68,7 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     space = growth_space(config)
     if route is None:
         return config
-    steps = proggan_steps(config) if route == "proggan" else _read_route(Path(route))
+    steps = proggan_steps(config) if route == "proggan" else _read_route(route)
     try:
         specs = [*route_specs(config, steps)]
     except ArchitectureError as error:
@@ -88,18 +88,16 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     return config.model_copy(update={"growth": config.growth.model_copy(update={"route": names})})
 
 
-def _read_route(path: Path) -> list[str]:
+def _read_route(path: str) -> list[str]:
     """Read the steps of a route from a JSON file; raises `ConfigError`."""
     try:
-        steps = json.loads(path.read_text(encoding="utf-8"))
+        steps = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(steps, list):
             raise ValueError("it is not a list")
     except OSError as error:
-        raise ConfigError(
-            f"cannot read the route {str(path)!r} ({error.strerror}): give proggan, or a JSON file"
-        ) from None
+        raise ConfigError(f"cannot read the route {path!r} ({error.strerror}): give proggan, or a JSON file") from None
     except ValueError as error:
-        raise ConfigError(f"the route {str(path)!r} is not a JSON list of actions ({error})") from None
+        raise ConfigError(f"the route {path!r} is not a JSON list of actions ({error})") from None
     return [str(step) for step in steps]
 
 

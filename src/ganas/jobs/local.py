@@ -80,16 +80,11 @@ class Local:
         return self._server.start(job, cores, environment)
 
     def _start(self, job: Job, environment: dict[str, str], cores: list[int]) -> "subprocess.Popen[bytes]":
-        arguments = (self._kinds, job.kind, str(job.path), str(job.images), str(os.getpid()))
+        # -P: the current folder may hold a random.py
+        command = [sys.executable, "-P", "-m", "ganas.jobs.worker", self._kinds, job.kind, str(job.path)]
         with job.folder.log.open("ab") as log:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "ganas.jobs.worker",
-                    *arguments,
-                ],  # -P: the current folder may hold a random.py
+                [*command, str(job.images), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -179,7 +174,7 @@ def _kill(process: Process) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    _wait_for_exit(process, time.monotonic() + KILL_TIMEOUT)  # else a disk that does not respond blocks it: abandon it
+    _wait_for_exit(process, time.monotonic() + KILL_TIMEOUT)  # abandon it if a disk still blocks it
 
 
 def _describe(code: int) -> str:

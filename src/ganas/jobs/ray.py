@@ -34,7 +34,7 @@ MAX_LOST_NODES = 20  # per job
 CONNECT_TIMEOUT = 10.0  # seconds for a cluster to answer
 START_TIMEOUT = 2.0  # seconds for an actor to answer; one that does not is still pending
 IDLE_TIMEOUT = 30.0  # seconds without a call after which an actor exits
-NAMESPACE = "ganas"  # of the actors' names
+NAMESPACE = "ganas-2"  # of the actors' names; changes with what actors return
 CONTROL = "control"  # concurrency group of the calls that an actor answers while it works
 
 

@@ -20,7 +20,7 @@ def noise(domains: int, batch: int, resolution: int) -> tuple[Tensor, ...]:
 
 
 def step_seconds(loop: Loop, images: tuple[Tensor, ...], *, warm_up: int = WARM_UP, steps: int = STEPS) -> float:
-    """Return the median seconds of training steps, as `median_seconds`."""
+    """Return the median seconds of `steps` training steps after `warm_up` others; of fewer if they are slow."""
     return median_seconds(lambda: loop.step(*images), loop.config.device, warm_up, steps)
 
 

@@ -45,7 +45,7 @@ class Trainer:
         *,
         sample: Callable[[], Tensor],  # a sample grid, uint8 [3, h, w]
         state: "Mapping[str, Stateful]",  # of the method, saved in checkpoints by name
-        # the batches from an image on -> those that the phases get
+        # (batches, number of their first image) -> the batches for the phases
         arrange: Callable[[Iterator[ImageBatch], int], Iterator[ImageBatch]] = lambda batches, nimg: batches,
         log_extras: Callable[[], Mapping[str, Any]] = dict,  # more values of a log line
         summary: Callable[[Mapping[str, float]], str] = list_losses,

@@ -17,7 +17,7 @@ from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.presets import make_config
 from ganas.recipes.configs import job_config
-from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, Dataset, RecipeJob, Value
+from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, ConfigItem, Dataset, RecipeJob
 from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
@@ -43,8 +43,8 @@ class Scale:
     repeats: int  # trainings per architecture
     evaluations: int  # trainings per architecture in figure 6
     num_random: int  # number of random architectures
-    search: tuple[Value, ...] = ()  # config values of searches that override the preset
-    train: tuple[Value, ...] = ()  # config values of trainings that override the preset
+    search: tuple[ConfigItem, ...] = ()  # config values of searches that override the preset
+    train: tuple[ConfigItem, ...] = ()  # config values of trainings that override the preset
 
 
 SCALES: Mapping[str, Scale] = {
@@ -130,7 +130,9 @@ class FigureBuilder:
     weights: str | None
     searches: dict[str, RecipeJob] = field(default_factory=dict)  # by id
 
-    def _job(self, kind: Literal["search", "train"], name: str, seed: int, *values: Value, **more: Any) -> RecipeJob:
+    def _job(
+        self, kind: Literal["search", "train"], name: str, seed: int, *values: ConfigItem, **more: Any
+    ) -> RecipeJob:
         settings = tuple(setting for setting in self.settings if _applies(setting, kind))
         # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
         values = (("data.split_seed", self.seed), *values)

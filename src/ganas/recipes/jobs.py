@@ -28,7 +28,7 @@ RUN_AGAIN = "remove its folder to run it again"
 JOB_PREFIX = "job:"  # prefix of an architecture that another job finds
 SIZE_SEPARATOR = "@"
 
-Value = tuple[str, Any]  # key and value of a config
+ConfigItem = tuple[str, Any]  # key and value of a config
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RecipeJob:
     dataset: Dataset
     preset: str
     seed: int
-    values: tuple[Value, ...] = ()  # of the config, over the preset's
+    values: tuple[ConfigItem, ...] = ()  # of the config, over the preset's
     settings: tuple[str, ...] = ()  # of --set, over everything else
     features: str | None = None
     weights: str | None = None  # digest of the network that `features` names

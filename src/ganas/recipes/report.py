@@ -108,10 +108,10 @@ def _late_means(runs: Sequence[Run], direction: str, metric: str) -> tuple[float
     for run in runs:
         lines = run.read_metrics()
         half = lines[-1]["nimg"] / 2 if lines else 0
-        scored = (line["scores"] for line in lines if "scores" in line and line["nimg"] > half)
-        items = ((key.partition("/"), score) for scores in scored for key, score in scores.items())
+        all_scores = (line["scores"] for line in lines if "scores" in line and line["nimg"] > half)
+        items = ((key.partition("/"), score) for scores in all_scores for key, score in scores.items())
         # keys are like ab/fid@squeezenet-clean-128
-        late = [score for (ab, _, key), score in items if (ab, metric_of(key)) == (direction, metric)]
+        late = [score for (scored, _, key), score in items if (scored, metric_of(key)) == (direction, metric)]
         if not late:
             return ()
         means.append(mean(late))
