@@ -5,13 +5,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ganas.cyclegan.translate import find_generator, load_generator
 from ganas.cyclegan.validation import Validation
 from ganas.data.sources import open_source
 from ganas.metrics.evaluate import Reference
+from ganas.metrics.paired import psnr
 from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import FLAGS, Capture, ganas, write_domains
@@ -100,6 +103,82 @@ def test_what_does_not_go_together(
     assert ganas("evaluate", *arguments) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert said in line
+
+
+# ── pairs, and comparisons ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def task(home: Path) -> Path:
+    """A task of noise, and runs of it that select by a score of its pairs."""
+    photos = write_images(home / "photos", 60, seed=7, sides=(24, 24))
+    assert ganas("data", "task", "colour", photos, "--size", "24", "--out", home / "task", "--pairs", "10") == 0
+    domains = ("--a", home / "task" / "trainA", "--b", home / "task" / "trainB", "--paired", home / "task")
+    settings = ("--set", "metrics.select=psnr", "--set", "data.load_scale=1", "--set", "data.validation=10")
+    for seed in ("0", "1"):
+        flags = (*SMALL, *settings, "--set", "training.evaluate_every=2", "--seed", seed)
+        assert ganas("train", "resnet3", *domains, *flags, "--out", home / f"paired {seed}") == 0
+    return home / "task"
+
+
+def test_a_run_selects_the_highest_psnr_of_its_pairs(home: Path, task: Path) -> None:
+    run = Run(home / "paired 0")
+    kept = run.read_result()["kept"]["ba"]
+    scores = [line["scores"][f"ba/{kept['metric']}"] for line in scored_lines(run.path)]
+    assert kept["metric"] == "psnr@rgb-native-24" and kept["score"] == max(scores) and len(scores) == 2
+
+
+def test_pairs_are_scored_against_the_right_answers(home: Path, task: Path, capsys: Capture, tmp_path: Path) -> None:
+    found = judged(capsys, home / "paired 0", "--paired", task, "--metrics", "psnr,ssim,swd")["ba"]
+    output = tmp_path / "translated"
+    assert ganas("translate", home / "paired 0", task / "testB", output, "--direction", "ba") == 0
+    pairs = [
+        [np.asarray(Image.open(folder / path.name)) for folder in (task / "testA", output)]
+        for path in (task / "testA").iterdir()
+    ]
+    expected = np.mean([psnr(truth, image) for truth, image in pairs])
+    assert found["translated"]["scores"]["psnr@rgb-native-24"] == pytest.approx(expected, rel=1e-9)
+    assert found["translated"]["protocol"]["pairs"] == 10
+    before = np.mean(
+        [
+            psnr(np.asarray(Image.open(task / "testA" / path.name)), np.asarray(Image.open(path)))
+            for path in (task / "testB").iterdir()
+        ]
+    )
+    assert found["untranslated"]["scores"]["psnr@rgb-native-24"] == pytest.approx(before, rel=1e-9)
+
+
+def test_two_models_are_compared(home: Path, task: Path, capsys: Capture) -> None:
+    runs = (home / "paired 0", home / "paired 1")
+    capsys.readouterr()
+    assert ganas("compare", *runs, "--paired", task, "--metrics", "psnr,swd", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["part"], one["key"].partition("@")[0]) for one in found["contrasts"]] == [
+        (direction, metric) for direction in ("ab", "ba") for metric in ("swd", "psnr")
+    ]
+    assert ganas("compare", runs[0], "--against", runs[0], "--paired", task, "--metrics", "psnr") == 0
+    head, *rows, last = capsys.readouterr().out.splitlines()
+    assert head.split()[-2:] == ["first", "is"] and all(row.endswith("cannot tell") for row in rows)
+    assert last.startswith("a verdict on these two models only")
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (["compare", "paired 0"], "one run cannot be compared: give another one, or --against"),
+        (["evaluate", "train", "--metrics", "psnr"], "psnr compares each image with the right answer: give pairs"),
+        (["evaluate", "paired 0", "--paired", "photos"], "holds no pairs: it needs testA and testB"),
+        (["evaluate", "paired 0", "--paired", "task", "--a", "test_a"], "give either --paired"),
+        (["train", "resnet9", "--a", "a", "--b", "b", "--out", "x", "--set", "metrics.select=psnr"], "--paired DIR"),
+        (["data", "task", "grey", "photos", "--size", "24", "--out", "x"], "unknown task 'grey': choose from colour"),
+    ],
+)
+def test_what_has_no_pairs(
+    home: Path, task: Path, command: list[str], said: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    assert ganas(*command) == 2
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_a_generator_is_not_judged_in_the_other_direction(home: Path, capsys: Capture) -> None:

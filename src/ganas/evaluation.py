@@ -7,21 +7,26 @@ from pathlib import Path
 
 import torch
 
+from ganas.config import load_config
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.domains import open_domains
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
+from ganas.data.loaders import center_crops
 from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import ConfigError, RunError
+from ganas.growing.config import GrowConfig
+from ganas.growing.sample import find_grown_generator, load_grown_generator, make_images
 from ganas.metrics.cache import Cache
 from ganas.metrics.evaluate import Reference, Split, evaluate_folders, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
 from ganas.metrics.measurement import Measurement
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
+from ganas.store import Run
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,34 @@ def evaluate_run(
             after = reference.measure(translated, bootstrap=bootstrap, facts=facts)
         scores[direction] = TranslationScores(before, _with_warnings(after))
     return scores
+
+
+def evaluate_grown(
+    run: StrPath,
+    *,
+    metrics: Sequence[str] | None = None,  # None: all that `features` allows
+    features: str | None = None,  # specification of a feature network; None: the run's own, if it has one
+    bootstrap: int = 0,
+    cache: Cache | None = None,
+) -> Measurement:
+    """Evaluate the generator of a finished `ganas grow`: images of the latents 0, 1, ... against the run's real ones.
+
+    As many as the run's candidates were scored on (``metrics.images``). Raises `RunError` without a generator, or if
+    the run's images have changed.
+    """
+    path, reporter = as_path(run), Reporter()
+    generator, _ = load_grown_generator(find_grown_generator(path))
+    text = Run(path).config.read_bytes()
+    config = load_config(GrowConfig, text, str(Run(path).config))
+    network = load_network(features or config.metrics.features, metrics)
+    data = config.data
+    source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
+    if source.digest() != data.digest:
+        raise RunError(f"the images of {str(data.images)!r} changed since {str(path)!r} was grown: restore them")
+    real = center_crops(source, data.resolution)
+    reference = Reference(real, metrics, network, cache=cache, split="training", reporter=reporter)
+    images = make_images(generator, range(config.metrics.images))
+    return reference.measure(images, bootstrap=bootstrap)
 
 
 def _selected_on(path: Path, direction: Direction) -> str:

@@ -45,7 +45,7 @@ class Pixels:
         return Activations(features, 8 * features[:, : self.classes] if self.classes else None)
 
 
-ALL = ["fid", "kid", "pr", "swd"]
+ALL = ["fid", "kid", "mind", "pr", "swd"]
 
 
 def by_content(images: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def brightness(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
 
 
 def test_a_new_metric_is_one_function_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METRICS, "brightness", Metric(f"{__name__}:brightness", "nothing", distance=True))
+    monkeypatch.setitem(METRICS, "brightness", Metric(f"{__name__}:brightness", "nothing", selects=True))
     assert {MetricsConfig(select="brightness").select, ScoreConfig(select="brightness").select} == {"brightness"}
     dark, bright = torch.full((3, 3, 4, 4), 10, dtype=torch.uint8), torch.full((2, 3, 4, 4), 30, dtype=torch.uint8)
     assert Reference(dark, ["brightness"], None).measure(bright).scores == {"brightness@pixels": 20}
@@ -184,9 +184,12 @@ def test_upsampling_one_side_only_is_flagged_with_the_way_out() -> None:
 @pytest.mark.parametrize(
     "metrics, message",
     [
-        (["swd", "inception"], "unknown metric 'inception': choose from fid, kid, pr, is, swd"),
+        (
+            ["swd", "inception"],
+            "unknown metric 'inception': choose from fid, kid, mind, pr, is, swd, psnr, ssim, perceptual",
+        ),
         (["swd", "kid"], "kid needs a feature network: give --features squeezenet:PATH or inception"),
-        ([], "no metric given: choose from fid, kid, pr, is, swd"),
+        ([], "no metric given: choose from fid, kid, mind, pr, is, swd, psnr, ssim, perceptual"),
     ],
 )
 def test_unavailable_metrics_are_refused(metrics: list[str], message: str) -> None:
@@ -305,7 +308,7 @@ def test_every_metric_has_an_interval_without_another_forward_pass() -> None:
     measured = Reference(real, [*ALL, "is"], network).measure(fake, bootstrap=5)
     assert network.seen == 32
     metrics = {metric_of(key) for key in measured.intervals}
-    assert metrics == {"fid", "kid", "precision", "recall", "is", "swd"}
+    assert metrics == {"fid", "kid", "mind", "precision", "recall", "is", "swd"}
 
 
 def test_repeats_have_a_mean_a_range_and_a_standard_error() -> None:
@@ -344,7 +347,7 @@ def test_is_needs_a_classifier() -> None:
     with pytest.raises(ConfigError, match="is needs a classifier, and the weights of pixels have none"):
         Reference(images, ["is"], Pixels()).measure(images)
     assert possible_metrics(None) == ["swd"]
-    assert possible_metrics(Pixels()) == ["fid", "kid", "pr", "swd"]
+    assert possible_metrics(Pixels()) == ["fid", "kid", "mind", "pr", "swd"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``ganas evaluate``, ``doctor``, ``data check`` and ``data task``."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,6 +75,70 @@ def evaluate(
         raise ConfigError("give a RUN, or --real and --fake")
     measured = evaluate_folders(real, fake, count=images, reporter=Reporter(), **common)
     _print_measurements(fake, measured, as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of ganas train or ganas grow.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", metavar="RUN", help="The other side; may be repeated. [every two RUNs are compared]"),
+    ] = None,
+    a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="Test images of domain A.")] = None,
+    b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="Test images of domain B.")] = None,
+    paired: options.Paired = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
+    ] = None,
+    features: options.Features = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say whether one run is better than another, worse, or cannot be told apart.
+
+    Two models are compared over images, methods over seeds (at least three a side: runs with --repeats, or several
+    runs). Example: ganas compare runs/searched --against runs/handmade --paired task
+    """
+    from itertools import combinations
+
+    from ganas.compare import compare as run_comparison
+    from ganas.compare import meaning
+    from ganas.metrics.cache import Cache
+    from ganas.store import default_cache
+
+    names = metrics.split(",") if metrics else None
+    cache = None if no_cache else Cache(default_cache())
+    found = run_comparison(runs, against or (), a=a, b=b, paired=paired, metrics=names, features=features, cache=cache)
+    if as_json:
+        print(json.dumps(_finite(found.as_json())))
+        return
+    for one, other in combinations(found.groups, 2):
+        rows = [
+            (
+                contrast.part,
+                contrast.key,
+                *map(_mean, contrast.means, contrast.deviations),
+                str(contrast.difference),
+                f"{contrast.detectable:.2g}",
+                contrast.verdict,
+            )
+            for contrast in found.between(one, other)
+        ]
+        print_table(("", "score", "first", "second", "difference [95 %]", "detectable", "first is"), rows)
+        echo(meaning(one, other))
+
+
+def _mean(mean: float, deviation: float) -> str:
+    return f"{mean:.4g}" if math.isnan(deviation) else f"{mean:.4g} ± {deviation:.2g}"
+
+
+def _finite(value: Any) -> Any:
+    """Replace infinite and unknown numbers, which JSON lacks, by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @app.command()

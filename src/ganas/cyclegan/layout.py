@@ -6,7 +6,7 @@ fixed, the others are searched. No torch here.
 - ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
 - ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
 - ``reference``  what the authors' released code builds: stem and output searched too, 24 and 5 slots
-- ``resnet9``, ``resnet6``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
+- ``resnet9``, ``resnet6``, ``resnet3``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
 """
 
 from collections.abc import Mapping
@@ -210,6 +210,7 @@ LAYOUTS: Mapping[str, Layout] = {
         ),
         _resnet(9),
         _resnet(6),
+        _resnet(3),
     )
 }
 

@@ -20,7 +20,7 @@ from ganas.errors import ConfigError, DataError
 from ganas.learning.trainer import Trainer
 from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference, possible_metrics
+from ganas.metrics.evaluate import Reference, check_metrics, possible_metrics
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, Measurement, is_paired, joined
 from ganas.progress import Reporter
@@ -55,6 +55,8 @@ class Validation:
         self._paired_metrics = [name for name in metrics or possible_metrics(network, paired=True) if is_paired(name)]
         self._sources = dict(zip(DIRECTIONS, _scored_images(config, domains), strict=True))
         self._pairs = _open_pairs(config, domains)
+        if not self._pairs and any(is_paired(name) for name in metrics or ()):
+            check_metrics(self._paired_metrics, network, paired=False)  # refuses them
         self._warned = False
 
     def test_digest(self) -> str | None:
@@ -68,6 +70,10 @@ class Validation:
     @property
     def enough(self) -> bool:
         """Whether there are enough images for a score to mean anything."""
+        return self._enough_held_out or is_paired(self._config.metrics.select)
+
+    @property
+    def _enough_held_out(self) -> bool:
         return min(map(len, self._sources.values())) >= MIN_HELD_OUT
 
     def ready(self, reporter: Reporter) -> bool:
@@ -142,14 +148,16 @@ class Validation:
     def _measure(
         self, direction: str, translate: Callable[[Tensor], Tensor], bootstrap: int, facts: Mapping[str, str]
     ) -> Measurement:
-        facts = {"source_digest": self._digests[direction], **facts}
-        measured = self._references[direction].measure(
-            translate(self._images[direction]), bootstrap=bootstrap, facts=facts
-        )
-        if not self._pairs or not self._paired_metrics:
-            return measured
-        images = translate(self._paired_images[direction])
-        return joined(measured, self._paired_references[direction].measure(images, bootstrap=bootstrap))
+        measured = Measurement({})
+        if self._enough_held_out and self._metrics:
+            facts_here = {"source_digest": self._digests[direction], **facts}
+            images = translate(self._images[direction])
+            measured = self._references[direction].measure(images, bootstrap=bootstrap, facts=facts_here)
+        if self._pairs and self._paired_metrics:
+            images = translate(self._paired_images[direction])
+            of_pairs = self._paired_references[direction].measure(images, bootstrap=bootstrap, facts=facts)
+            measured = joined(measured, of_pairs)
+        return measured
 
     def record(self, trainer: Trainer, nimg: int) -> dict[str, Measurement]:
         """Measure the generators of both directions, and record the scores with their protocol."""

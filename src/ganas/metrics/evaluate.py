@@ -17,7 +17,6 @@ beyond float32 rounding.
 """
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -51,7 +50,7 @@ from ganas.metrics.distances import (
     precision_recall,
 )
 from ganas.metrics.features import FeatureNetwork, extract, load_features
-from ganas.metrics.features.base import features_key
+from ganas.metrics.features.base import Activations, features_key
 from ganas.metrics.features.preprocessing import TensorImages, resized_batches
 from ganas.metrics.measurement import METRICS, SPREADS, Measurement, Metric, is_paired, joined, metric_of
 from ganas.metrics.sliced import SMALLEST_SIDE, sliced_wasserstein
@@ -63,7 +62,6 @@ BATCH = 32  # images per forward pass: half a gigabyte for Inception
 SWD_LARGEST_SIDE = 256  # pixels
 SWD_MAX_IMAGES = 8192  # per side: 1.5 GiB at 256 pixels
 SPLITS = 10  # of the inception score, as in papers
-CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a normal distribution
 
 Split = Literal["given", "training", "validation", "test", "all"]
 
@@ -90,7 +88,7 @@ class ImageSet(Images):
         self._cache = cache
         self._reporter = reporter
         self._lengths: dict[int, tuple[int, int]] = {}  # image index -> width and height, of images read so far
-        self._resized: tuple[int, Tensor] | None = None  # the last requested size
+        self._resized: tuple[int, Tensor] | None = None  # the last requested size, and images in their order
 
     def __len__(self) -> int:
         return len(self._images)
@@ -173,23 +171,30 @@ class ImageSet(Images):
             indices = np.random.default_rng(seed).permutation(len(self))[:SWD_MAX_IMAGES]
             chosen = self.subset(sorted(indices.tolist()))
             images = torch.cat([batch.round().to(torch.uint8) for batch in resized_batches(chosen, size, BATCH)])
-            hashes = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
-            self._resized = size, images[sorted(range(len(images)), key=hashes.__getitem__)]
-        return self._resized[1]
+            self._resized = size, images
+        images = self._resized[1]
+        hashes = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
+        return images[sorted(range(len(images)), key=hashes.__getitem__)]
 
     def resample(self, generator: np.random.Generator) -> "ImageSet":
-        """Return a bootstrap resample: as many images, with replacement; features are not recomputed."""
+        """Return a bootstrap resample: as many images, with replacement; features are not recomputed.
+
+        Two sets of as many images, such as translations of one set, get the same images from equal generators.
+        """
         indices = generator.integers(len(self), size=len(self))
         other = copy(self)
-        if self._network:
-            for name in ("features", *(["logits"] if self.network.classes else [])):
-                other.__dict__[name] = getattr(self, name)[indices]
-            activations = self.statistics.activations
+        for name in ("features", "logits", "gaussian", "statistics", "_order"):
+            other.__dict__.pop(name, None)
+        if self._network and "statistics" in self.__dict__:
+            features, logits = self.statistics.activations
+            rows = torch.from_numpy(indices)
+            activations = Activations(features[rows], None if logits is None else logits[rows])
             other.__dict__["statistics"] = Statistics(activations, self.statistics.lengths)
             other.__dict__["gaussian"] = None  # that of other images
         if self._resized is not None:
             size, images = self._resized
-            other._resized = size, images[torch.from_numpy(generator.integers(len(images), size=len(images)))]
+            chosen = indices if len(images) == len(self) else generator.integers(len(images), size=len(images))
+            other._resized = size, images[torch.from_numpy(chosen)]
         return other
 
 
@@ -279,7 +284,7 @@ class Reference:
         if metrics is None:
             self._metrics = possible_metrics(features, paired=paired)
         else:
-            self._metrics = _check_metrics(metrics, features, paired)
+            self._metrics = check_metrics(metrics, features, paired=paired)
         self._reporter = reporter
         # swd does not depend on a network, so the protocol of swd alone does not name it.
         self._network = features if any(METRICS[name].needs != "nothing" for name in self._metrics) else None
@@ -310,13 +315,14 @@ class Reference:
         whole = joined(self._scores(self._real, side), self._scores_of_pairs(side))
         scores = {_with_count(key, count): value for key, value in whole.scores.items()}
         protocol = {**self._protocol(side), **(facts or {}), **whole.protocol}
-        intervals = {}
+        resampled: dict[str, tuple[float, ...]] = {}
         if bootstrap:
             protocol["bootstrap"] = bootstrap
-            intervals = {_with_count(key, count): pair for key, pair in self._intervals(side, whole, bootstrap).items()}
+            resampled = self._resampled(side, max(2, bootstrap))
+            resampled = {_with_count(key, count): values for key, values in resampled.items()}
         warnings = _sharpness_warnings(self._real, side, self._network) + whole.warnings
         protocol["seconds"] = round(time.monotonic() - start, 3)
-        return Measurement(scores, protocol, warnings, intervals, whole.per_image)
+        return Measurement(scores, protocol, warnings, whole.per_image, resampled)
 
     def _scores_of_pairs(self, fake: ImageSet) -> Measurement:
         """Score each fake against the real image of the same index."""
@@ -347,25 +353,14 @@ class Reference:
             warnings=tuple(warning for result in results for warning in result.warnings),
         )
 
-    def _intervals(self, fake: ImageSet, whole: Measurement, resamples: int) -> dict[str, tuple[float, float]]:
-        """Return each estimate ± 1.96 standard deviations over bootstrap resamples of both sides.
-
-        Percentiles would be biased, because duplicate images shift all of these statistics upward.
-        """
-        generator, resamples = np.random.default_rng(self._seed), max(2, resamples)
-        resampled = []
+    def _resampled(self, fake: ImageSet, resamples: int) -> dict[str, tuple[float, ...]]:
+        """Return the scores of bootstrap resamples of both sides, equal ones for all fakes of one number."""
+        generator, scores = np.random.default_rng(self._seed), []
         with (self._reporter or Reporter()).bar("resamples", 0, resamples) as bar:
             for number in range(resamples):
-                resampled.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
+                scores.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
                 bar.update(number + 1)
-        spreads = {key: float(np.std([scores[key] for scores in resampled], ddof=1)) for key in resampled[0]}
-        # the bootstrap of a mean, without resampling
-        spreads |= {key: float(np.std(scores)) / math.sqrt(len(scores)) for key, scores in whole.per_image.items()}
-        return {
-            key: (value - CONFIDENCE * spreads[key], value + CONFIDENCE * spreads[key])
-            for key, value in whole.scores.items()
-            if metric_of(key) not in SPREADS
-        }
+        return {key: tuple(one[key] for one in scores) for key in scores[0] if metric_of(key) not in SPREADS}
 
     def _protocol(self, fake: ImageSet) -> dict[str, Any]:
         """Return the facts that all metrics depend on."""
@@ -457,7 +452,7 @@ def _find_metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def _check_metrics(metrics: Sequence[str], features: FeatureNetwork | None, paired: bool) -> list[str]:
+def check_metrics(metrics: Sequence[str], features: FeatureNetwork | None, *, paired: bool) -> list[str]:
     """Return the requested metrics without repeats; raises ConfigError if one is unknown or unavailable."""
     for name in metrics:
         needs = _find_metric(name).needs

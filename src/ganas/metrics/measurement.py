@@ -6,7 +6,7 @@ The choices of configs and the help of commands derive from `METRICS`.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from statistics import mean, stdev
+from statistics import mean, pstdev, stdev
 from typing import Any, Literal
 
 from ganas.errors import ConfigError
@@ -58,9 +58,16 @@ def loss_of(key: str, score: float | None) -> float:
     """Return a score so that lower is better, and infinity for None (stored for NaN)."""
     if score is None or math.isnan(score):
         return math.inf
-    return -score if METRICS[_METRIC_OF_SCORE.get(metric_of(key), metric_of(key))].higher_is_better else score
+    return -score if higher_is_better(key) else score
 
 
+def higher_is_better(key: str) -> bool:
+    """Whether a higher score of this key is better."""
+    name = metric_of(key)
+    return METRICS[_METRIC_OF_SCORE.get(name, name)].higher_is_better
+
+
+CONFIDENCE = 1.96  # standard deviations either side of an estimate: 95 % of a normal distribution
 SPREADS = ("kid_stderr", "is_std")  # uncertainties of scores
 _METRIC_OF_SCORE = {"precision": "pr", "recall": "pr", "kid_stderr": "kid", "is_std": "is"}  # where names differ
 
@@ -78,8 +85,24 @@ class Measurement:
     scores: dict[str, float]  # by key (:mod:`ganas.metrics.evaluate`)
     protocol: dict[str, Any] = field(default_factory=dict)  # facts that are not in the keys, as JSON values
     warnings: tuple[str, ...] = ()  # one line each: why a score may mislead
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 % bootstrap (low, high), if requested
     per_image: dict[str, tuple[float, ...]] = field(default_factory=dict)  # metrics of pairs: the score of each pair
+    resampled: dict[str, tuple[float, ...]] = field(default_factory=dict)  # scores of bootstrap resamples, if requested
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals (low, high) of scores, if resamples were requested: ± 1.96 standard deviations.
+
+        Percentiles would be biased: duplicate images shift all distances of sets upward. The bootstrap of a mean over
+        pairs has a closed form.
+        """
+        if "bootstrap" not in self.protocol:
+            return {}
+        errors = {key: stdev(values) for key, values in self.resampled.items()}
+        errors |= {key: pstdev(values) / math.sqrt(len(values)) for key, values in self.per_image.items()}
+        return {
+            key: (self.scores[key] - CONFIDENCE * error, self.scores[key] + CONFIDENCE * error)
+            for key, error in errors.items()
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -96,8 +119,8 @@ def joined(one: Measurement, other: Measurement) -> Measurement:
         {**one.scores, **other.scores},
         protocol,
         (*one.warnings, *other.warnings),
-        {**one.intervals, **other.intervals},
         {**one.per_image, **other.per_image},
+        {**one.resampled, **other.resampled},
     )
 
 
