@@ -14,6 +14,7 @@ import yaml
 
 from ganas.cli.boundary import run
 from ganas.cli.options import app
+from ganas.data.tasks import TASKS
 from ganas.doctor import Finding
 from ganas.errors import GanasError, Stopped, UserError
 from ganas.recipes.figures import FIGURES
@@ -25,12 +26,12 @@ CONTRACT = {
     "demo": ["--out"],
     "search": [
         *("--a", "--b", "--out", "--layout", "--strategy"),
-        *("--budget-params", "--budget-macs", "--budget-ms", "--budget-width", "--features"),
+        *("--budget-params", "--budget-macs", "--budget-ms", "--budget-width", "--features", "--paired"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "train": [
         *("ARCH|RUN|resnet9|random:SEED", "--a", "--b", "--out"),
-        *("--width", "--match-size", "--match-each", "--repeats", "--features"),
+        *("--width", "--match-size", "--match-each", "--repeats", "--features", "--paired"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "grow": [
@@ -41,14 +42,16 @@ CONTRACT = {
     "runs": ["RUN", "--json"],
     "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad", "--white", "--no-icc"],
     "evaluate": [
-        *("[RUN]", "--a", "--b", "--real", "--fake", "--metrics", "--features", "--images", "--bootstrap"),
+        *("[RUN]", "--a", "--b", "--paired", "--real", "--fake", "--metrics", "--features", "--images", "--bootstrap"),
         *("--skip-bad", "--white", "--no-icc", "--no-cache", "--json"),
     ],
+    "compare": ["RUN...", "--against", "--a", "--b", "--paired", "--metrics", "--features", "--no-cache", "--json"],
     "doctor": ["--json"],
     "reproduce": [
         *("|".join(FIGURES), "--out", "--scale", "--data"),
         *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
+    "data task": ["|".join(TASKS), "PHOTOS", "--size", "--out", "--pairs", "--seed", "--json"],
     "data check": ["DIR|ZIP...", "--white", "--no-icc", "--json"],
 }
 

@@ -54,12 +54,12 @@ GROUND, WINGS, ROOF, RECIPES, TOP = range(5)
 ROOMS = {
     WINGS: ("cyclegan", "growing"),
     ROOF: ("demo", "doctor", "evaluation", "kinds", "presets"),
-    RECIPES: ("recipes", "records"),
+    RECIPES: ("recipes", "records", "comparison"),
     TOP: ("__init__", "__main__", "cli"),
 }
 # Folders and modules that may import torch at module level; every other module is light, and so are LIGHT_PARTS.
 WITH_TORCH = (
-    *("demo", "doctor", "evaluation", "layers", "learning", "metrics", "model_file", "pictures"),
+    *("comparison", "demo", "doctor", "evaluation", "layers", "learning", "metrics", "model_file", "pictures"),
     *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
     *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
     *("cyclegan.translate", "cyclegan.validation"),

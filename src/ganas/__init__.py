@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ganas.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from ganas.comparison import Comparison as Comparison
+    from ganas.comparison import compare as compare
     from ganas.cyclegan.architecture import Architecture as Architecture
     from ganas.cyclegan.architecture import find_architecture as find_architecture
     from ganas.cyclegan.architecture import load_architecture as load_architecture
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     from ganas.cyclegan.translate import translate as translate
     from ganas.data.sources import ImageSource as ImageSource
     from ganas.data.sources import open_source as open_source
+    from ganas.data.tasks import Task as Task
+    from ganas.data.tasks import write_task as write_task
     from ganas.errors import GanasError as GanasError
     from ganas.errors import NonFiniteError as NonFiniteError
     from ganas.errors import Stopped as Stopped
     from ganas.errors import UserError as UserError
     from ganas.evaluation import TranslationScores as TranslationScores
     from ganas.evaluation import evaluate as evaluate
+    from ganas.evaluation import evaluate_grown as evaluate_grown
     from ganas.evaluation import evaluate_run as evaluate_run
     from ganas.growing.architecture import GrowthArchitecture as GrowthArchitecture
     from ganas.growing.config import GrowConfig as GrowConfig
@@ -46,14 +51,16 @@ if TYPE_CHECKING:
     from ganas.records import read_run as read_run
 
 _MODULES = {
+    "ganas.comparison": ("Comparison", "compare"),
     "ganas.cyclegan.architecture": ("Architecture", "find_architecture", "load_architecture"),
     "ganas.cyclegan.config": ("RunConfig",),
     "ganas.cyclegan.search": ("SearchResult", "search"),
     "ganas.cyclegan.train": ("TrainResult", "train"),
     "ganas.cyclegan.translate": ("translate",),
     "ganas.data.sources": ("ImageSource", "open_source"),
+    "ganas.data.tasks": ("Task", "write_task"),
     "ganas.errors": ("GanasError", "NonFiniteError", "Stopped", "UserError"),
-    "ganas.evaluation": ("TranslationScores", "evaluate", "evaluate_run"),
+    "ganas.evaluation": ("TranslationScores", "evaluate", "evaluate_grown", "evaluate_run"),
     "ganas.growing.architecture": ("GrowthArchitecture",),
     "ganas.growing.config": ("GrowConfig",),
     "ganas.growing.run": ("grow",),

@@ -101,8 +101,8 @@ def compare(
     """
     from itertools import combinations
 
-    from ganas.compare import compare as run_comparison
-    from ganas.compare import meaning
+    from ganas.comparison import compare as run_comparison
+    from ganas.comparison import meaning
     from ganas.metrics.cache import Cache
     from ganas.store import default_cache
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ganas.compare import Contrast, Group, contrasts, meaning
+from ganas.comparison import Contrast, Group, contrasts, meaning
 from ganas.metrics.measurement import Measurement
 
 PSNR, SWD = "psnr@rgb-native-64", "swd@laplacian-clean-64"
