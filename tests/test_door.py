@@ -19,6 +19,7 @@ PAGE = SOURCE.parents[1] / "docs" / "python.md"
 PUBLIC = {
     *("make_config", "RunConfig", "GrowConfig", "ExecutorOptions"),
     *("search", "SearchResult", "train", "TrainResult", "translate", "grow", "GrowResult", "sample"),
+    *("compare", "Comparison", "evaluate_grown", "write_task", "Task"),
     *("evaluate", "evaluate_run", "Measurement", "TranslationScores", "reproduce", "Reproduction"),
     *("Architecture", "GrowthArchitecture", "find_architecture", "load_architecture", "open_source", "ImageSource"),
     *("read_run", "RunRecord", "GanasError", "UserError", "NonFiniteError", "Stopped"),
@@ -137,7 +138,7 @@ def test_every_example_of_the_door_runs(tmp_path: Path, monkeypatch: pytest.Monk
     make = ganas.make_config
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(("paintings", "photos", "testA", "testB")):
-        write_images(Path(name), 5, seed=number)
+        write_images(Path(name), 8, seed=number)
     for number, name in enumerate(("trainA", "trainB", "testA", "testB")):
         write_images(Path("photos2maps") / name, 2, seed=number, sides=(32, 32))
 
@@ -151,7 +152,7 @@ def test_every_example_of_the_door_runs(tmp_path: Path, monkeypatch: pytest.Monk
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, PAGE.name, "exec"), names)
-    assert names["count"] == 5 and names["record"].state == "finished" and names["losses"]
+    assert names["count"] == 8 and names["record"].state == "finished" and names["losses"]
     used = {node.attr for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Attribute)}
     assert {name for name in PUBLIC if name[0].islower()} - used == {"load_architecture"}, "each has its example"
 
