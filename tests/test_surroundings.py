@@ -112,6 +112,7 @@ def test_what_is_reported_and_logged_is_printable(tmp_path: Path, capsys: Captur
     ) == 2
 
 
+@pytest.mark.slow
 def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", GANAS, "train", "resnet6", *write_domains(tmp_path), *FLAGS, "--out"]
     done = subprocess.run([*command, tmp_path / "run", "--resolution", "24"], capture_output=True, text=True)

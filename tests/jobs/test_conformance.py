@@ -41,6 +41,12 @@ def ray(workers: int = 2, timeout: float | None = None) -> Ray:
 
 
 EXECUTORS: dict[str, Make] = {"local": local, "fresh": fresh, "ray": ray}
+RAY = pytest.param("ray", marks=pytest.mark.slow)  # a cluster takes seconds to start
+
+
+def on_a_cluster(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a slow test that needs a Ray cluster."""
+    return pytest.mark.slow(pytest.mark.usefixtures("cluster")(test))
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +61,7 @@ def cluster() -> Iterator[str]:
     found.shutdown()
 
 
-@pytest.fixture(params=EXECUTORS)
+@pytest.fixture(params=["local", "fresh", RAY])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param  # type: ignore[no-any-return]
 
@@ -347,7 +353,7 @@ def second_driver(folder: Path, kind: str, *, stopping: bool = False) -> tuple[R
     return executor, path
 
 
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_jobs_of_a_lost_driver_are_adopted(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "until told")
     time.sleep(2)  # in which a worker that nobody monitors would exit
@@ -357,7 +363,7 @@ def test_jobs_of_a_lost_driver_are_adopted(tmp_path: Path) -> None:
     wait_until_gone(path)
 
 
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_adopted_jobs_can_be_cancelled(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "wait")
     executor.cancel()
@@ -365,13 +371,13 @@ def test_adopted_jobs_can_be_cancelled(tmp_path: Path) -> None:
     wait_until_gone(path)
 
 
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_a_job_that_a_lost_driver_was_stopping_is_restarted(tmp_path: Path) -> None:
     executor, path = second_driver(tmp_path, "slow to stop once", stopping=True)
     assert wait_for(executor) == [JobExit(path)] and len(starts(path)) == 2
 
 
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_a_pending_job_does_not_start_during_a_cancel(tmp_path: Path) -> None:
     executor = ray(workers=3)
     paths = [job(tmp_path, kind, kind) for kind in ("wait", "slow to stop once", "work")]
@@ -384,7 +390,7 @@ def test_a_pending_job_does_not_start_during_a_cancel(tmp_path: Path) -> None:
     assert not (paths[2].path / "starts").exists()
 
 
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_a_second_driver_gets_the_same_error(tmp_path: Path) -> None:
     path = job(tmp_path, "exit")
     first, second = ray(), ray()
@@ -394,7 +400,7 @@ def test_a_second_driver_gets_the_same_error(tmp_path: Path) -> None:
     assert ended.error and "exit code 3" in ended.error and len(starts(path)) == 1
 
 
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_an_idle_actor_exits_after_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.jobs.ray.IDLE_TIMEOUT", 1.0)
     path = job(tmp_path, "until told")
@@ -436,7 +442,7 @@ def test_an_existing_token_is_used(mode: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("traps")
-@pytest.mark.parametrize("name", ["local", "ray"], indirect=True)
+@pytest.mark.parametrize("name", ["local", RAY], indirect=True)
 def test_the_current_folder_is_not_imported_and_the_port_is_local(name: str, tmp_path: Path) -> None:
     """With Ray, on a cluster that is started for this job."""
     if name == "ray":
@@ -455,7 +461,7 @@ def test_the_current_folder_is_not_imported_and_the_port_is_local(name: str, tmp
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the addresses are found in /proc")
-@pytest.mark.usefixtures("cluster")
+@on_a_cluster
 def test_the_test_cluster_listens_locally() -> None:
     ray()  # connects this process, too
     assert listening(os.getpid()) == {LOOPBACK}
