@@ -29,7 +29,7 @@ from ganas.learning.timing import median_seconds
 from ganas.presets import make_config
 from ganas.store import Run
 
-IMAGES = 8000  # pairs; the curves level off (docs/results/tasks)
+IMAGES = 8000  # pairs
 SIDE = 256  # pixels of the image whose translation is timed
 
 

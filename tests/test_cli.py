@@ -51,7 +51,7 @@ CONTRACT = {
         *("|".join(FIGURES), "--out", "--scale", "--data"),
         *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
-    "data task": ["|".join(TASKS), "PHOTOS", "--size", "--out", "--pairs", "--seed", "--json"],
+    "data task": ["|".join(TASKS), "PHOTOS", "--size", "--out", "--pairs", "--seed", "--skip-bad", "--json"],
     "data check": ["DIR|ZIP...", "--white", "--no-icc", "--json"],
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from ganas.comparison import Contrast, Group, contrasts, meaning
 from ganas.metrics.measurement import Measurement
@@ -36,7 +37,11 @@ def test_models_are_compared_over_pairs() -> None:
     found = contrast(PSNR, [model(PSNR, one.mean(), one)], [model(PSNR, other.mean(), other)])
     assert (found.verdict, found.scope) == ("better", "models"), "a higher PSNR is better"
     assert found.difference.low < 0.5 < found.difference.high < 1
-    assert found.detectable == pytest.approx(2.8 * (one - other).std(ddof=1) / math.sqrt(60))
+    margin = found.difference.high - found.difference.estimate
+    t = scipy_stats.t(59)
+    error = (one - other).std(ddof=1) / math.sqrt(60)
+    assert margin == pytest.approx(t.ppf(0.975) * error)
+    assert found.detectable == pytest.approx((t.ppf(0.975) + t.ppf(0.8)) * error)
 
 
 def test_models_without_pairs_are_compared_over_common_resamples() -> None:
@@ -58,7 +63,7 @@ def test_methods_are_compared_over_seeds(shift: float, verdict: str) -> None:
 def test_fewer_than_three_seeds_a_side_give_no_verdict(counts: tuple[int, int]) -> None:
     sides = [seeds(PSNR, mean, 0.001, count, seed=4) for mean, count in zip((99, 1), counts, strict=True)]
     found = contrast(PSNR, *sides)
-    assert found.verdict == "cannot tell" and found.scope == "models"
+    assert found.verdict == "cannot tell" and found.scope == "models" and found.detectable == math.inf
     groups = [Group("x", tuple({"ab": each} for each in side)) for side in sides]
     assert meaning(*groups).startswith(f"no verdict: {counts[0]} and {counts[1]} seeds, and it takes 3 seeds a side")
 

@@ -1,6 +1,7 @@
 """Judging a run: what it held out, or test images, before and after translation."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,50 @@ def test_pairs_are_scored_against_the_right_answers(home: Path, task: Path, caps
     assert found["untranslated"]["scores"]["psnr@rgb-native-24"] == pytest.approx(before, rel=1e-9)
 
 
+def test_a_run_with_few_held_out_images_is_evaluated_on_its_pairs(home: Path, task: Path, capsys: Capture) -> None:
+    kept = Run(home / "paired 0").read_result()["kept"]
+    found = judged(capsys, home / "paired 0")
+    for direction, best in kept.items():
+        assert found[direction]["translated"]["scores"][best["metric"]] == pytest.approx(best["score"], rel=1e-6)
+        assert found[direction]["translated"]["protocol"]["split"] == best["split"] == "validation"
+    assert ganas("evaluate", home / "paired 0", "--metrics", "swd") == 2
+    assert "holds out too few images to score" in capsys.readouterr().err
+
+
+def test_repeats_keep_the_highest_psnr(home: Path, task: Path, tmp_path: Path) -> None:
+    flags = (*SMALL, "--paired", task, "--set", "metrics.select=psnr", "--set", "data.load_scale=1", "--repeats", "2")
+    domains = ("--a", task / "trainA", "--b", task / "trainB")
+    assert ganas("train", "resnet3", *domains, *flags, "--out", tmp_path / "run") == 0
+    kept = [Run(tmp_path / "run" / "repeats" / seed).read_result()["kept"]["ab"]["score"] for seed in ("0", "1")]
+    assert Run(tmp_path / "run").read_result()["kept"]["ab"]["score"] == max(kept) != min(kept)
+
+
+def test_held_out_images_may_be_compared_with_all_images(home: Path, capsys: Capture, tmp_path: Path) -> None:
+    domains = ("--a", home / "a", "--b", home / "b")
+    assert ganas("train", "resnet3", *domains, *SMALL, "--set", "metrics.split=all", "--out", tmp_path / "run") == 0
+    assert " on held-out images" in capsys.readouterr().out
+    (line,) = scored_lines(tmp_path / "run")
+    protocol = line["protocol"]["ab"]
+    assert (protocol["split"], protocol["fake_images"], protocol["real_images"]) == ("all", 10, 110)
+
+
+def test_the_next_command_of_a_small_task_runs(capsys: Capture, tmp_path: Path) -> None:
+    photos = write_images(tmp_path / "photos", 30, seed=8, sides=(24, 24))
+    capsys.readouterr()
+    assert ganas("data", "task", "sharpness", photos, "--size", "24", "--out", tmp_path / "task") == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("next: ganas "))
+    assert ganas(*command, *FLAGS[4:], "--set", "nets.discriminator_width=2") == 0
+    assert "pairs" in capsys.readouterr().err
+
+
+def test_several_runs_may_follow_against(home: Path, task: Path, capsys: Capture) -> None:
+    sides = [home / "paired 0", "--against", home / "paired 1", home / "train", "--metrics", "psnr", "--json"]
+    assert ganas("compare", *sides, "--paired", task) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [group["seeds"] for group in found["groups"]] == [1, 2]
+    assert {one["verdict"] for one in found["contrasts"]} == {"cannot tell"}
+
+
 def test_two_models_are_compared(home: Path, task: Path, capsys: Capture) -> None:
     runs = (home / "paired 0", home / "paired 1")
     capsys.readouterr()
@@ -165,6 +210,8 @@ def test_two_models_are_compared(home: Path, task: Path, capsys: Capture) -> Non
 @pytest.mark.parametrize(
     "command, said",
     [
+        (["compare", "paired 0", "paired 0/", "--against", "paired 1"], "is given twice: a seed counts once"),
+        (["compare", "train", "paired 0"], "another protocol"),
         (["compare", "paired 0"], "one run cannot be compared: give another one, or --against"),
         (["evaluate", "train", "--metrics", "psnr"], "psnr compares each image with the right answer: give pairs"),
         (["evaluate", "paired 0", "--paired", "photos"], "holds no pairs: it needs testA and testB"),

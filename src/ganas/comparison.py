@@ -22,6 +22,7 @@ from ganas.stats import (
     SEEDS_FOR_A_METHOD,
     Interval,
     detectable_difference,
+    detectable_margins,
     difference,
     interval,
     mean_interval,
@@ -50,6 +51,7 @@ class Group:
 class Contrast:
     """One score of two groups."""
 
+    sides: tuple[int, int]  # indices of the groups
     part: str  # ab or ba; images: of a grown network
     key: str  # of the score, which names its protocol
     one: str  # name of a group
@@ -58,7 +60,7 @@ class Contrast:
     deviations: tuple[float, float]  # over seeds; NaN for one
     seeds: tuple[int, int]
     difference: Interval  # one - other, 95 %
-    detectable: float  # the smallest true difference that would have been found four times out of five
+    detectable: float  # the smallest true difference found four times out of five; inf: none, too few seeds
     verdict: Verdict  # on the first group
     scope: Scope  # what the verdict is on
 
@@ -69,10 +71,11 @@ class Comparison:
 
     groups: tuple[Group, ...]
     contrasts: tuple[Contrast, ...]
+    notes: tuple[str, ...] = ()  # why scores may mislead, one line each
 
-    def between(self, one: Group, other: Group) -> list[Contrast]:
-        """The contrasts of two groups."""
-        return [found for found in self.contrasts if (found.one, found.other) == (one.name, other.name)]
+    def between(self, one: int, other: int) -> list[Contrast]:
+        """The contrasts of two groups, by index."""
+        return [found for found in self.contrasts if found.sides == (one, other)]
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values, and infinite and unknown numbers as they are."""
@@ -82,6 +85,7 @@ class Comparison:
                 | {"scores": {part: _scores_by_key(group, part) for part in group.models[0]}}
                 for group in self.groups
             ],
+            "notes": list(self.notes),
             "contrasts": [{**vars(contrast), "difference": vars(contrast.difference)} for contrast in self.contrasts],
         }
 
@@ -105,10 +109,16 @@ def compare(
         raise ConfigError("one run cannot be compared: give another one, or --against")
     sides = [list(runs), list(against)] if against else [[run] for run in runs]
     records = [[record for run in side for record in _models(read_run(run))] for side in sides]
+    for side in records:
+        paths = [record.path.resolve() for record in side]
+        if twice := next((path for path in paths if paths.count(path) > 1), None):
+            raise ConfigError(f"{shown(twice)} is given twice: a seed counts once")
     kinds = {record.kind for side in records for record in side}
     if len(kinds) > 1:
         raise ConfigError(f"runs of {' and '.join(sorted(kinds))} cannot be compared: give runs of one kind")
-    options: dict[str, Any] = {"metrics": metrics, "features": features, "cache": cache, "bootstrap": RESAMPLES}
+    options: dict[str, Any] = {"metrics": metrics, "features": features, "cache": cache}
+    if all(len(side) == 1 for side in records):
+        options["bootstrap"] = RESAMPLES
     if kinds == {"grow"}:
         if a is not None or b is not None or paired is not None:
             raise ConfigError("--a, --b and --paired are for translators: grown networks have one set of images")
@@ -126,7 +136,18 @@ def compare(
         for side, models in zip(sides, records, strict=True)
     )
     _refuse_protocols(groups)
-    return Comparison(groups, tuple(contrasts(groups)))
+    return Comparison(groups, tuple(contrasts(groups)), tuple(_notes(groups)))
+
+
+def _notes(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield each group's warnings once, and what its models were selected on if that differs."""
+    chosen = {model[part].protocol.get("chosen_on") for group in groups for model in group.models for part in model}
+    for group in groups:
+        warnings = (f"{part}: {line}" for model in group.models for part in model for line in model[part].warnings)
+        yield from (f"{group.name}: {line}" for line in dict.fromkeys(warnings))
+        if len(chosen) > 1:
+            own = {str(measured.protocol.get("chosen_on")) for model in group.models for measured in model.values()}
+            yield f"{group.name}: selected on {' and '.join(sorted(own))}"
 
 
 def meaning(one: Group, other: Group) -> str:
@@ -157,32 +178,34 @@ def _refuse_protocols(groups: Sequence[Group]) -> None:
             for part, measured in model.items():
                 found = (fact for fact in differences(first[part], measured) if not fact.startswith("chosen_on"))
                 if fact := next(found, None):
-                    raise ConfigError(f"scores of {group.name} have another protocol: {fact}")
+                    raise ConfigError(
+                        f"scores of {group.name} have another protocol ({fact}): give --paired, or --a and --b"
+                    )
 
 
 def contrasts(groups: Sequence[Group]) -> Iterator[Contrast]:
     """Yield every score of every two groups, measured by one protocol."""
-    for one, other in combinations(groups, 2):
+    for (first, one), (second, other) in combinations(enumerate(groups), 2):
         for part, measured in one.models[0].items():
             for key in measured.scores:
                 if metric_of(key) not in SPREADS:
-                    yield _contrast(part, key, one, other)
+                    yield _contrast((first, second), part, key, one, other)
 
 
-def _contrast(part: str, key: str, one: Group, other: Group) -> Contrast:
+def _contrast(sides: tuple[int, int], part: str, key: str, one: Group, other: Group) -> Contrast:
     scores = one.scores(part, key), other.scores(part, key)
     seeds = len(scores[0]), len(scores[1])
     methods = min(seeds) >= SEEDS_FOR_A_METHOD
     if seeds == (1, 1):
-        found, error = _between_models(one.models[0][part], other.models[0][part], key)
-        detectable = 2.8 * error  # 1.96 + 0.84 standard errors: 95 % confidence at 80 % power
+        found, detectable = _between_models(one.models[0][part], other.models[0][part], key)
     else:
         found = difference(*scores)
-        detectable = detectable_difference(pooled_deviation(*scores), *seeds)
+        detectable = detectable_difference(pooled_deviation(*scores), *seeds) if methods else math.inf
     verdict: Verdict = "cannot tell"
     if found.excludes_zero and (methods or seeds == (1, 1)):
         verdict = "better" if (found.estimate > 0) == higher_is_better(key) else "worse"
     return Contrast(
+        sides,
         part,
         key,
         one.name,
@@ -198,13 +221,15 @@ def _contrast(part: str, key: str, one: Group, other: Group) -> Contrast:
 
 
 def _between_models(one: Measurement, other: Measurement, key: str) -> tuple[Interval, float]:
-    """Return the difference of two models' scores, and its standard error over images."""
+    """Return the difference of two models' scores, and the smallest one that as many images would show."""
     if key in one.per_image:
-        found = paired_difference(one.per_image[key], other.per_image[key])
-        differences = [a - b for a, b in zip(one.per_image[key], other.per_image[key], strict=True)]
-        return found, _deviation(differences) / math.sqrt(len(differences))
-    error = stdev(a - b for a, b in zip(one.resampled[key], other.resampled[key], strict=True))
-    return interval(one.scores[key] - other.scores[key], error, math.inf), error
+        found, freedom = paired_difference(one.per_image[key], other.per_image[key]), len(one.per_image[key]) - 1.0
+        margin = found.high - found.estimate
+    else:
+        error = stdev(a - b for a, b in zip(one.resampled[key], other.resampled[key], strict=True))
+        found, freedom = interval(one.scores[key] - other.scores[key], error, math.inf), math.inf
+        margin = found.high - found.estimate
+    return found, margin * detectable_margins(freedom)
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -129,7 +129,10 @@ def evaluate_run(
     if paired is not None:
         sources["ab"], sources["ba"] = match_pairs(sources["ab"], sources["ba"])
     targets: dict[Direction, ImageSource] = {"ab": sources["ba"], "ba": sources["ab"]}
-    split = _split(config, [source.digest() for source in sources.values()])
+    digests = [source.digest() for source in sources.values()]
+    split = _split(config, digests)
+    if config and config.data.digest_pairs == "-".join(digests):
+        split = "validation"  # the run was scored on these pairs
     for direction, source in sources.items():
         target, is_paired = targets[direction], paired is not None
         reference = Reference(target, metrics, network, cache=cache, split=split, paired=is_paired, reporter=reporter)
@@ -171,6 +174,10 @@ def evaluate_grown(
     if source.digest() != data.digest:
         raise RunError(f"the images of {str(data.images)!r} changed since {str(path)!r} was grown: restore them")
     real = center_crops(source, data.resolution)
+    if not features and network and network.digest != config.metrics.digest:
+        raise RunError(
+            f"{config.metrics.features!r} holds other weights than when {str(path)!r} was grown: give --features"
+        )
     reference = Reference(real, metrics, network, cache=cache, split="training", reporter=reporter)
     images = make_images(generator, range(config.metrics.images))
     return reference.measure(images, bootstrap=bootstrap)
@@ -224,11 +231,18 @@ def _open_validation(
         if config.value(key) != digest:
             name = config.data.a if key == "data.digest_a" else config.data.b
             raise RunError(f"the images of {str(name)!r} changed since {str(path)!r} was trained: give --a and --b")
-    validation = Validation(config, domains, network, cache, metrics or possible_metrics(network), reporter)
+    validation = Validation(
+        config,
+        domains,
+        network,
+        cache,
+        metrics or possible_metrics(network, paired=config.data.pairs is not None),
+        reporter,
+    )
     if validation.test_digest() != config.data.digest_test:
         raise RunError(f"the test images of {str(path)!r} changed since it was trained: give --a and --b")
     if validation.pairs_digest() != config.data.digest_pairs:
         raise RunError(f"the pairs of {str(path)!r} changed since it was trained: give --paired, or --a and --b")
-    if not validation.enough:
+    if not validation.enough or (metrics and not any(map(validation.measures, metrics))):
         raise RunError(f"{str(path)!r} holds out too few images to score: give --a and --b")
     return validation

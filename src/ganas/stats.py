@@ -95,6 +95,11 @@ def detectable_difference(deviation: float, one: int, other: int) -> float:
     return deviation * float(brentq(lambda size: power(size, 1, one, other) - POWER, 0, upper))
 
 
+def detectable_margins(freedom: float) -> float:
+    """Return the smallest true difference that a test finds with a chance of 80 %, in half-widths of its interval."""
+    return 1 + _quantile(POWER, freedom) / _quantile((1 + CONFIDENCE) / 2, freedom)
+
+
 def seeds_needed(difference: float, deviation: float) -> int:
     """Return the seeds a side that find a true difference with a chance of 80 %."""
     return next(seeds for seeds in count(2) if power(difference, deviation, seeds, seeds) >= POWER)

@@ -100,7 +100,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(photos: Path, tmp_path: Path) 
         write_task("colour", photos, out, size=64)
     with pytest.raises(ConfigError, match="unknown task 'color': choose from colour, sharpness"):
         write_task("color", photos, out, size=16)
-    with pytest.raises(ConfigError, match="8 pixels has nothing to see: give --size 16"):
+    with pytest.raises(ConfigError, match="--size 8 is too small to see the damage: give 16"):
         write_task("colour", photos, out, size=8)
     assert not out.exists()
     out.mkdir()
@@ -113,7 +113,7 @@ def test_a_damaged_description_is_refused(photos: Path, tmp_path: Path) -> None:
     write_task("colour", photos, tmp_path / "task", size=16)
     file = tmp_path / "task" / "task.json"
     file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "size"}))
-    with pytest.raises(RunError, match=r"task\.json.*size.*: make the task again"):
+    with pytest.raises(RunError, match=r"task\.json.*size.*: make the task again, or remove the file"):
         find_task(tmp_path / "task" / "trainA")
 
 
@@ -129,10 +129,10 @@ def write_named(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
 
 def test_pairs_are_matched_by_name(tmp_path: Path) -> None:
     size = (8, 9)
-    a = open_source(write_named(tmp_path / "testA", dict.fromkeys(("10_A.png", "9_A.jpg", "x.png"), size)))
-    b = open_source(write_named(tmp_path / "testB", dict.fromkeys(("9_B.png", "10_B.jpg", "x.bmp"), size)))
+    a = open_source(write_named(tmp_path / "testA", dict.fromkeys(("10_A.png", "9_A.jpg", "x_A.png"), size)))
+    b = open_source(write_named(tmp_path / "testB", dict.fromkeys(("9_B.png", "10_B.jpg", "x_B.bmp"), size)))
     found = [tuple(source.names) for source in match_pairs(a, b)]
-    assert found == [("10_A.png", "9_A.jpg", "x.png"), ("10_B.jpg", "9_B.png", "x.bmp")]
+    assert found == [("10_A.png", "9_A.jpg", "x_A.png"), ("10_B.jpg", "9_B.png", "x_B.bmp")]
     assert find_pairs(tmp_path, "val", "test") == (tmp_path / "testA", tmp_path / "testB")
 
 
@@ -142,7 +142,7 @@ def test_pairs_are_matched_by_name(tmp_path: Path) -> None:
         ({"1.png": (8, 8), "2.png": (8, 8)}, {"1.png": (8, 8)}, "no partner for 1 image .* pairs need the same names"),
         ({"1.png": (8, 8)}, {"1.png": (8, 8), "2.png": (8, 8)}, "no partner for 1 image .*2"),
         ({"1.png": (8, 8)}, {"1.png": (8, 9)}, r"1\.png has 8×8 pixels and its partner in .* 8×9: pairs need the same"),
-        ({"1.png": (8, 8), "1.jpg": (8, 8)}, {"1.png": (8, 8)}, r"1\.png and 1\.jpg have one name"),
+        ({"1.png": (8, 8), "1.jpg": (8, 8)}, {"1.png": (8, 8)}, r"1\.jpg and 1\.png share a name"),
     ],
 )
 def test_what_makes_no_pairs_is_refused(

@@ -4,6 +4,7 @@ import json
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from statistics import stdev
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ganas.metrics.distances import frechet, kernel
 from ganas.metrics.evaluate import ImageSet, Reference, fid, possible_metrics
 from ganas.metrics.features import Activations, load_features
 from ganas.metrics.features.preprocessing import PreprocessingName
-from ganas.metrics.measurement import METRICS, Measurement, Metric, Summary, metric_of, summarize
+from ganas.metrics.measurement import METRICS, Measurement, Metric, Summary, joined, metric_of, summarize
 from ganas.metrics.sliced import sliced_wasserstein
 from noise_images import ListSource, noise
 
@@ -300,6 +301,24 @@ def test_a_resample_is_measured_by_its_own_gaussian() -> None:
     expected = frechet(drawn.features, fake.features)
     assert fid(drawn, fake, 0).scores["fid@pixels-clean-4"] == expected
     assert expected != pytest.approx(frechet(real.features, fake.features), rel=1e-3)
+
+
+def test_resamples_are_common_to_all_fakes_of_a_reference() -> None:
+    """So that the noise of the images cancels in the difference of two models."""
+    real, fake = noise(40, 16, 16, 0), noise(30, 16, 16, 1)
+    almost = fake.clone()
+    almost[:, :, 0, 0] = 0
+    reference = Reference(real, ALL, Pixels())
+    one, other = (reference.measure(images, bootstrap=20).resampled for images in (fake, almost))
+    for key, values in one.items():
+        if key.startswith(("fid", "mind", "swd")):
+            assert stdev(a - b for a, b in zip(values, other[key], strict=True)) < 0.6 * stdev(values), key
+
+
+def test_joined_measurements_keep_every_digest() -> None:
+    one = Measurement({"swd@x": 1}, {"network_digest": None, "seed": 0, "seconds": 1})
+    other = Measurement({"perceptual@x": 2}, {"network_digest": "abc", "seed": 0, "seconds": 2})
+    assert joined(one, other).protocol == {"network_digest": "abc", "seed": 0, "seconds": 3}
 
 
 def test_every_metric_has_an_interval_without_another_forward_pass() -> None:

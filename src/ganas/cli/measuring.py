@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ganas.cli import options
 from ganas.cli.options import app, data_app, refuse_both
@@ -77,12 +78,27 @@ def evaluate(
     _print_measurements(fake, measured, as_json)
 
 
-@app.command()
+class _Compare(TyperCommand):
+    """Lets ``--against`` take several runs: all arguments up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        against = False
+        for argument in args:
+            if argument.startswith("-"):
+                against = argument == "--against"
+                spread += [] if against else [argument]
+            else:
+                spread += ["--against", argument] if against else [argument]
+        return super().parse_args(ctx, spread)
+
+
+@app.command(cls=_Compare)
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of ganas train or ganas grow.")],
     against: Annotated[
         list[Path] | None,
-        typer.Option("--against", metavar="RUN", help="The other side; may be repeated. [every two RUNs are compared]"),
+        typer.Option("--against", metavar="RUN", help="The other side, one run or more. [every two RUNs are compared]"),
     ] = None,
     a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="Test images of domain A.")] = None,
     b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="Test images of domain B.")] = None,
@@ -112,7 +128,9 @@ def compare(
     if as_json:
         print(json.dumps(_finite(found.as_json())))
         return
-    for one, other in combinations(found.groups, 2):
+    for note in found.notes:
+        echo(f"note: {note}", err=True)
+    for (first, one), (second, other) in combinations(enumerate(found.groups), 2):
         rows = [
             (
                 contrast.part,
@@ -122,7 +140,7 @@ def compare(
                 f"{contrast.detectable:.2g}",
                 contrast.verdict,
             )
-            for contrast in found.between(one, other)
+            for contrast in found.between(first, second)
         ]
         print_table(("", "score", "first", "second", "difference [95 %]", "detectable", "first is"), rows)
         echo(meaning(one, other))
@@ -164,6 +182,7 @@ def data_task(
         int | None, typer.Option("--pairs", metavar="N", help="Pairs to validate on, and to test on. [a tenth]")
     ] = None,
     seed: options.Seed = 0,
+    skip_bad: options.SkipBad = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Make an unpaired translation task whose right answer is known.
@@ -172,7 +191,7 @@ def data_task(
     """
     from ganas.data.tasks import write_task
 
-    task = write_task(name, photos, out, size=size, seed=seed, pairs=pairs)
+    task = write_task(name, photos, out, size=size, seed=seed, pairs=pairs, skip_bad=skip_bad)
     if as_json:
         print(json.dumps(vars(task)))
         return

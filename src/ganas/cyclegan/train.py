@@ -24,14 +24,14 @@ from ganas.errors import ConfigError, RunError
 from ganas.learning.loop import Event
 from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
-from ganas.metrics.measurement import Summary, loss_of, metric_of
+from ganas.metrics.measurement import Summary, is_paired, loss_of, metric_of
 from ganas.paths import StrPath
 from ganas.progress import Reporter
 from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
-SPLIT_NAMES = {"validation": "held-out images", "test": "test images"}
+SPLIT_NAMES = {"validation": "held-out images", "test": "test images", "all": "held-out images"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def _describe(info: Mapping[str, Any]) -> str:
     seed = f" of seed {info['seed']}" if "seed" in info else ""
     selected = ", which selected it" if info["chosen"] and info["split"] == "test" else ""
     before = f"{info['untranslated'][info['metric']]:.4g} before translation"
-    score = f"{info['metric']} {_score(info):.4g} on {SPLIT_NAMES[info['split']]}"
+    number = "not finite" if info["score"] is None else f"{info['score']:.4g}"
+    images = "pairs" if is_paired(metric_of(info["metric"])) else SPLIT_NAMES[info["split"]]
+    score = f"{info['metric']} {number} on {images}"
     return f"kept {generator}{seed} after {info['nimg']} images, {score}{selected}; {before}"
 
 
@@ -98,7 +100,7 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
         if not resumed and supernet:
             copied, total = inherit_weights(gan, architecture, supernet)
             reporter.say(f"inherited {copied} of {total} tensors from {config.training.inherit}")
-        scorer = validation if validation.ready(reporter) else None
+        scorer = validation if validation.ready(reporter) and validation.measures(_metric(config)) else None
         selection = Selection(trainer, config, architecture, domains, scorer)
         log_run_facts(trainer, config, domains)
         trainer.train("train", [selection.event()])
@@ -204,10 +206,9 @@ class Selection:
     ) -> None:
         self._trainer, self._run, self._config = trainer, trainer.run, config
         self._architecture, self._domains, self._validation = architecture, domains, validation
-        metrics = config.metrics
-        # the last generator is scored by the metric that would have selected it
-        self._metric = default_metric(metrics.features) if metrics.select == "last" else metrics.select
-        self._split = None if metrics.select == "last" else metrics.split
+        self._metric = _metric(config)
+        split = validation.split_of(self._metric) if validation else None
+        self._split = None if config.metrics.select == "last" else split
 
     def event(self) -> Event:
         """Return the event that scores and writes the generators, as often as the config says."""
@@ -257,7 +258,7 @@ class Selection:
             direction: {
                 "metric": info.metric,
                 "score": info.score,  # None: NaN
-                "split": self._config.metrics.split,
+                "split": self._validation.split_of(self._metric) if self._validation else None,
                 "chosen": info.split is not None,
                 "nimg": info.images,
                 "untranslated": self._untranslated(direction, info.metric),
@@ -277,3 +278,9 @@ class Selection:
         path = self._run.generator(direction)
         info = read_generator_info(path) if path.exists() else None
         return info if info and info.metric else None
+
+
+def _metric(config: RunConfig) -> str:
+    """Return the metric that selects a generator, or that would have selected it with ``metrics.select=last``."""
+    metrics = config.metrics
+    return default_metric(metrics.features) if metrics.select == "last" else metrics.select

@@ -20,7 +20,7 @@ from ganas.errors import ConfigError, DataError
 from ganas.learning.trainer import Trainer
 from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference, check_metrics, possible_metrics
+from ganas.metrics.evaluate import Reference, Split, check_metrics, possible_metrics
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, Measurement, is_paired, joined
 from ganas.progress import Reporter
@@ -55,6 +55,8 @@ class Validation:
         self._paired_metrics = [name for name in metrics or possible_metrics(network, paired=True) if is_paired(name)]
         self._sources = dict(zip(DIRECTIONS, _scored_images(config, domains), strict=True))
         self._pairs = _open_pairs(config, domains)
+        # pairs of val are held out from training; others may be test images
+        self._pairs_split: Split = "validation" if _are_validation(self._pairs) else "test"
         if not self._pairs and any(is_paired(name) for name in metrics or ()):
             check_metrics(self._paired_metrics, network, paired=False)  # refuses them
         self._warned = False
@@ -70,7 +72,15 @@ class Validation:
     @property
     def enough(self) -> bool:
         """Whether there are enough images for a score to mean anything."""
-        return self._enough_held_out or is_paired(self._config.metrics.select)
+        return self._enough_held_out or bool(self._pairs and self._paired_metrics)
+
+    def measures(self, metric: str) -> bool:
+        """Whether there are images to measure a metric on, by name."""
+        return bool(self._pairs) if is_paired(metric) else self._enough_held_out
+
+    def split_of(self, metric: str) -> Split:
+        """Return the origin of the images that a metric is measured on."""
+        return self._pairs_split if is_paired(metric) else self._config.metrics.split
 
     @property
     def _enough_held_out(self) -> bool:
@@ -80,8 +90,10 @@ class Validation:
         """Return `enough`, after reporting notes on test images or that there are too few images."""
         if self._config.metrics.split == "test":
             reporter.note(notes_of(*self._sources.values()))
-        if not self.enough:
-            reporter.say(f"{min(map(len, self._sources.values()))} held-out images are too few for a score")
+        if not self._enough_held_out:
+            hint = "; --set metrics.select=psnr selects by the pairs" if self.enough else ""
+            count = min(map(len, self._sources.values()))
+            reporter.say(f"{count} held-out images are too few for a score{hint}")
         return self.enough
 
     @cached_property
@@ -113,10 +125,9 @@ class Validation:
 
     @cached_property
     def _paired_references(self) -> Mapping[str, Reference]:
-        split = self._config.metrics.split
         return {
             direction: Reference(
-                self._paired_images[other], self._paired_metrics, self._network, split=split, paired=True
+                self._paired_images[other], self._paired_metrics, self._network, split=self._pairs_split, paired=True
             )
             for direction, other in (("ab", "ba"), ("ba", "ab"))
             if self._pairs
@@ -206,20 +217,19 @@ def _open_pairs(config: RunConfig, domains: Domains) -> dict[str, ImageSource]:
     if config.data.pairs is None:
         return {}
     a, b = find_pairs(config.data.pairs, "val", "test")
-    return dict(
-        zip(
-            DIRECTIONS,
-            match_pairs(*(_open_apart(path, training, config) for path, training in ((a, domains.a), (b, domains.b)))),
-            strict=True,
-        )
-    )
+    ab, ba = match_pairs(_open_apart(a, domains.a, config, 2), _open_apart(b, domains.b, config, 2))
+    return {"ab": ab, "ba": ba}
 
 
-def _open_apart(path: Path, training: ImageSource, config: RunConfig) -> ImageSource:
+def _are_validation(pairs: Mapping[str, ImageSource]) -> bool:
+    return all(source.path.name.startswith("val") for source in pairs.values())
+
+
+def _open_apart(path: Path, training: ImageSource, config: RunConfig, minimum: int = MIN_HELD_OUT) -> ImageSource:
     """Open images to score on, read as the training images; raises `DataError` if they share a file."""
     data = config.data
     white = data.white or training.reading.level
-    test = open_source(path, skip_bad=data.skip_bad, minimum=MIN_HELD_OUT, white=white, icc=data.icc)
+    test = open_source(path, skip_bad=data.skip_bad, minimum=minimum, white=white, icc=data.icc)
     if shared := len(test.files & training.files):
         raise DataError(
             f"{shared} of the test images in {str(test.path)!r} are also training images in "

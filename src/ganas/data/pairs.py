@@ -7,8 +7,6 @@ from ganas.data.sources import ImageSource
 from ganas.data.threads import in_threads
 from ganas.errors import DataError, counted, shown
 
-SIDES = ("_a", "_b")  # what pix2pix data sets append to the names of pairs
-
 
 def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
     """Return the folders (or zips) of A and B in a folder of pairs: ``A``, ``B``, or ``valA``, ``valB`` and so on.
@@ -16,10 +14,11 @@ def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
     splits    in order of preference, such as ``val``, ``test``; `DataError` if it holds none of them
     """
     for split in (*splits, ""):
-        sides = [folder / f"{split}{side}{suffix}" for suffix in ("", ".zip") for side in "AB"]
-        for a, b in (sides[:2], sides[2:]):
-            if a.exists() and b.exists():
-                return a, b
+        found = [
+            next(filter(Path.exists, (folder / f"{split}{side}{end}" for end in ("", ".zip"))), None) for side in "AB"
+        ]
+        if found[0] and found[1]:
+            return found[0], found[1]
     expected = ", or ".join(f"{split}A and {split}B" for split in (*splits, ""))
     raise DataError(f"{shown(folder)} holds no pairs: it needs {expected}, with the same names in both")
 
@@ -27,13 +26,13 @@ def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
 def match_pairs(a: ImageSource, b: ImageSource) -> tuple[ImageSource, ImageSource]:
     """Return both sets in an order in which equal indices are pairs.
 
-    Names are equal without their suffix and without the ``_A`` or ``_B`` of some data sets. Raises `DataError` for an
-    image without a partner, or one of another size.
+    Names are equal without their suffix, and without ``_A`` and ``_B`` where all names of a side have it. Raises
+    `DataError` for an image without a partner, or one of another size.
     """
-    in_a, in_b = _by_key(a), _by_key(b)
+    in_a, in_b = _by_key(a, "_a"), _by_key(b, "_b")
     _refuse_missing(a, [in_a[key] for key in in_a.keys() - in_b.keys()], b)
     _refuse_missing(b, [in_b[key] for key in in_b.keys() - in_a.keys()], a)
-    order = sorted(in_a)
+    order = [*in_a]
     a, b = a.subset(in_a[key] for key in order), b.subset(in_b[key] for key in order)
     sizes = list(in_threads(lambda index: (a.read(index).size, b.read(index).size), len(a)))
     for name, (one, two) in zip(a.names, sizes, strict=True):
@@ -53,16 +52,17 @@ def _refuse_missing(source: ImageSource, missing: Sequence[int], other: ImageSou
         )
 
 
-def _by_key(source: ImageSource) -> dict[str, int]:
-    """Return the index of each image by what its pair is named; raises `DataError` for two of one name."""
+def _by_key(source: ImageSource, side: str) -> dict[str, int]:
+    """Return the index of each image by the name of its pair; raises `DataError` for two of one name."""
+    stems = [str(PurePosixPath(name).with_suffix("")) for name in source.names]
+    if all(stem.lower().endswith(side) for stem in stems):
+        stems = [stem[: -len(side)] for stem in stems]
     keys: dict[str, int] = {}
-    for index, name in enumerate(source.names):
-        stem = str(PurePosixPath(name).with_suffix(""))
-        key = stem[:-2] if stem.lower().endswith(SIDES) else stem
-        if key in keys:
+    for index, stem in enumerate(stems):
+        if stem in keys:
+            one, other = source.names[keys[stem]], source.names[index]
             raise DataError(
-                f"{shown(source.path)}: {shown(name)} and {shown(source.names[keys[key]])} have one name: "
-                f"pairs need different names"
+                f"{shown(source.path)}: {shown(one)} and {shown(other)} share a name: pairs need different names"
             )
-        keys[key] = index
+        keys[stem] = index
     return keys

@@ -70,13 +70,23 @@ class Task:
     images: dict[str, int]  # folder -> number of images
 
 
-def write_task(name: str, photos: StrPath, out: StrPath, *, size: int, seed: int = 0, pairs: int | None = None) -> Task:
+def write_task(
+    name: str,
+    photos: StrPath,
+    out: StrPath,
+    *,
+    size: int,
+    seed: int = 0,
+    pairs: int | None = None,
+    skip_bad: bool = False,
+) -> Task:
     """Make a task from the photographs under ``photos`` (folder or zip), as PNGs in new sub-folders of ``out``.
 
     name     key of TASKS
     size     side in pixels: photographs are center-cropped to a square and reduced to it
     seed     selects which photographs become pairs, A and B
     pairs    number in each of ``val`` and ``test``; None: a tenth of the photographs, at most 200
+    skip_bad skip photographs that cannot be read
 
     The pixels depend on the arguments only. Raises `ConfigError` for an unknown task or size, `DataError` for too few
     or too small photographs, or an ``out`` that is not empty.
@@ -84,8 +94,8 @@ def write_task(name: str, photos: StrPath, out: StrPath, *, size: int, seed: int
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}: choose from {', '.join(TASKS)}")
     if size < MINIMUM_SIZE:
-        raise ConfigError(f"a task of {size} pixels has nothing to see: give --size {MINIMUM_SIZE} or more")
-    folder, source = as_path(out), open_source(photos)
+        raise ConfigError(f"--size {size} is too small to see the damage: give {MINIMUM_SIZE} or more")
+    folder, source = as_path(out), open_source(photos, skip_bad=skip_bad)
     split = _split(source, seed, pairs)
     damage = TASKS[name]
     with results_folder(folder), _unfinished(folder) as unfinished:
@@ -105,7 +115,7 @@ def find_task(domain: Path) -> Task | None:
     file = domain.parent / TASK_FILE
     if domain.name not in SPLITS or not file.is_file():
         return None
-    way_out = "make the task again"
+    way_out = "make the task again, or remove the file"
     record = read_record(file.read_text(), shown(file), "task", way_out)
     with parsing(shown(file), way_out=way_out):
         return Task(**record)
@@ -144,6 +154,7 @@ def _split(source: ImageSource, seed: int, pairs: int | None) -> dict[str, Seque
 def _unfinished(folder: Path) -> Iterator[Path]:
     """A hidden folder for images until all are written; removed in the end."""
     unfinished = folder / ".ganas-unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
     try:
         yield unfinished
     finally:
@@ -162,7 +173,7 @@ def _write_images(
 
     def encode(number: int) -> tuple[str, bytes]:
         index = indices[number]
-        image = square(source, index, size)
+        image = _square(source, index, size)
         buffer = io.BytesIO()
         (damage(image) if damage else image).save(buffer, "PNG")
         stem = PurePosixPath(source.names[index]).stem
@@ -172,7 +183,7 @@ def _write_images(
         (folder / name).write_bytes(content)
 
 
-def square(source: ImageSource, index: int, size: int) -> Image.Image:
+def _square(source: ImageSource, index: int, size: int) -> Image.Image:
     """Reduce a photograph to ``size`` pixels on its shorter side and crop the center; as training reads it."""
     with source.opened(index) as image:
         if min(image.size) < size:

@@ -124,13 +124,17 @@ def monge(real: Features, fake: Features, *, directions: int = DIRECTIONS, seed:
     dimension = real.shape[1]
     axes = np.random.default_rng(seed).standard_normal((dimension, directions))
     axes /= np.linalg.norm(axes, axis=0)
-    x, y = np.sort(real @ axes, axis=0), np.sort(fake @ axes, axis=0)
     # both quantile functions are steps; between two neighboring steps of either they are constant
-    steps = np.union1d(np.arange(1, len(x) + 1) * len(y), np.arange(1, len(y) + 1) * len(x))  # in units of 1 / (n m)
-    lengths = np.diff(steps, prepend=0) / (len(x) * len(y))
-    rows = (steps - 1) // len(y), (steps - 1) // len(x)
-    squared = lengths @ (x[rows[0]] - y[rows[1]]) ** 2
-    return float(3 * dimension * squared.mean())
+    n, m = len(real), len(fake)
+    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in units of 1 / (n m)
+    lengths = np.diff(steps, prepend=0) / (n * m)
+    in_real, in_fake = (steps - 1) // m, (steps - 1) // n
+    total = 0.0
+    for start in range(0, directions, 50):  # a few at a time, for less memory
+        some = axes[:, start : start + 50]
+        x, y = np.sort(real @ some, axis=0), np.sort(fake @ some, axis=0)
+        total += (lengths @ (x[in_real] - y[in_fake]) ** 2).sum()
+    return float(3 * dimension * total / directions)
 
 
 def precision_recall(real: Features, fake: Features) -> tuple[float, float]:

@@ -332,11 +332,19 @@ class Reference:
         if len(self._real) != len(fake):
             raise DataError(f"{len(self._real)} real and {len(fake)} fake images are not pairs: give as many of each")
         per_image: dict[str, tuple[float, ...]] = {}
+        warnings: list[str] = []
         for name in names:
-            key, scores = resolve_name(METRICS[name].function)(self._real, fake, self._network)
+            try:
+                key, scores = resolve_name(METRICS[name].function)(self._real, fake, self._network)
+            except DataError as error:
+                if self._requested:
+                    raise
+                warnings.append(f"left out: {error}")
+                continue
             per_image[key] = tuple(scores)
+        means = {key: fmean(scores) for key, scores in per_image.items()}
         protocol = {"pairs": len(fake), "pairs_digest": self._real.digest()}
-        return Measurement({key: fmean(scores) for key, scores in per_image.items()}, protocol, per_image=per_image)
+        return Measurement(means, protocol, tuple(warnings), per_image)
 
     def _scores(self, real: ImageSet, fake: ImageSet) -> Measurement:
         results = []

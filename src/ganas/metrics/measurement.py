@@ -22,7 +22,7 @@ class Metric:
 
     function: str  # module:function
     needs: Literal["features", "logits", "nothing"]  # of a feature network
-    selects: bool = False  # a single score: may select a checkpoint, and rank candidates if it is a distance of sets
+    selects: bool = False  # a single score that may select a checkpoint; unpaired ones may also rank candidates
     paired: bool = False  # compares each image with the right answer
     higher_is_better: bool = False
 
@@ -112,7 +112,8 @@ class Measurement:
 
 def joined(one: Measurement, other: Measurement) -> Measurement:
     """Combine two measurements of one model with different keys; facts of the protocol that differ are the first's."""
-    protocol = {**other.protocol, **one.protocol}
+    protocol = {**other.protocol, **{fact: value for fact, value in one.protocol.items() if value is not None}}
+    protocol |= {fact: None for fact in one.protocol if fact not in protocol}
     if "seconds" in protocol:
         protocol["seconds"] = round(sum(part.protocol.get("seconds", 0) for part in (one, other)), 3)
     return Measurement(

@@ -83,16 +83,17 @@ def perceptual_of_pairs(truth: Images, images: Images, network: FeatureNetwork |
 
 
 def _by_pixels(name: str, score: Callable[[Pixels, Pixels], float], truth: Images, images: Images) -> Scores:
-    shortest = []
+    shortest: list[int] = []
 
     def score_pair(index: int) -> float:
         one, other = np.asarray(truth.read(index)), np.asarray(images.read(index))
         if one.shape != other.shape:
             sizes = " and ".join(f"{pixels.shape[1]}×{pixels.shape[0]}" for pixels in (one, other))
             raise DataError(f"pair {index + 1} has {sizes} pixels: pairs need the same size")
-        shortest.append(min(one.shape[:2]))
-        if name == "ssim" and shortest[-1] < SSIM_WINDOW:
-            raise DataError(f"ssim needs images of {SSIM_WINDOW} px and more, got one of {shortest[-1]} px")
+        side = min(one.shape[:2])
+        shortest.append(side)
+        if name == "ssim" and side < SSIM_WINDOW:
+            raise DataError(f"ssim needs images of {SSIM_WINDOW} px and more, got one of {side} px")
         return score(one, other)
 
     scores = list(in_threads(score_pair, len(truth)))

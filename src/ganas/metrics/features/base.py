@@ -54,21 +54,23 @@ class FeatureNetwork:
 
     @torch.inference_mode()
     def maps(self, images: Tensor) -> list[Tensor]:
-        """The same images -> the last feature map of each resolution, [n, c, h, w] each, on the CPU."""
-        found: dict[tuple[int, int], Tensor] = {}
+        """The same images -> the last feature map of each resolution, [n, c, h, h] each, on the CPU."""
+        found: dict[int, Tensor] = {}
 
         def keep(module: nn.Module, inputs: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > 1:
-                found[(output.shape[2], output.shape[3])] = output  # blocks are called after their parts
+            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3] > 1:
+                found[output.shape[2]] = output
 
-        hooks = [module.register_forward_hook(keep) for module in self.trunk.modules()]
+        hooks = [stage.register_forward_hook(keep) for stage in _stages(self.trunk)]
         try:
             with self._exact():
                 self.trunk(self._normalized(images))
         finally:
             for hook in hooks:
                 hook.remove()
-        return [found[size].cpu() for size in sorted(found, reverse=True)]
+        if not found:
+            raise FeatureError(f"{self.name} has no feature maps to compare pairs by: choose a convolutional network")
+        return [found[side].cpu() for side in sorted(found, reverse=True)]
 
     def _normalized(self, images: Tensor) -> Tensor:
         return (images.to(self.mean.device) - self.mean) / self.deviation
@@ -79,6 +81,15 @@ class FeatureNetwork:
         exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
         with torch.autocast(self.device, enabled=False), exact:
             yield
+
+
+def _stages(trunk: nn.Module) -> Iterator[nn.Module]:
+    """Yield the blocks that a network consists of, without the layers inside them."""
+    for child in trunk.children():
+        if isinstance(child, nn.Sequential):
+            yield from _stages(child)
+        else:
+            yield child
 
 
 def features_key(network: FeatureNetwork) -> str:
