@@ -173,7 +173,10 @@ def test_an_option_is_refused_by_its_name(
     "flags, said",
     [
         (["--repeats", "0"], "Invalid value for '--repeats'"),
-        (["--set", "metrics.select=best"], "metrics.select: input should be 'auto', 'fid', 'kid', 'swd' or 'last', go"),
+        (
+            ["--set", "metrics.select=best"],
+            "metrics.select: input should be 'auto', 'fid', 'kid', 'mind', 'swd', 'psnr', ",
+        ),
         (["--features", "vgg:x"], "vgg"),
         (["--features", "squeezenet:nowhere"], "nowhere"),
         (["--set", "training.inherit=nowhere"], "nowhere"),
@@ -239,8 +242,8 @@ def test_a_command_is_refused_by_its_name(arguments: list[str], said: str, capsy
 @pytest.mark.parametrize(
     "metrics, said",
     [
-        ("fréchet", "unknown metric 'fréchet': choose from fid, kid, pr, is, swd"),
-        ("fid,fréchet", "unknown metric 'fréchet': choose from fid, kid, pr, is, swd"),
+        ("fréchet", "unknown metric 'fréchet': choose from fid, kid, mind, pr, is, swd, psnr, "),
+        ("fid,fréchet", "unknown metric 'fréchet': choose from fid, kid, mind, pr, is, swd, psnr, "),
         (",swd", "unknown metric ''"),
         ("fid", "fid needs a feature network: give --features"),
     ],

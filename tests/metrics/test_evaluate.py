@@ -311,8 +311,8 @@ def test_resamples_are_common_to_all_fakes_of_a_reference() -> None:
     reference = Reference(real, ALL, Pixels())
     one, other = (reference.measure(images, bootstrap=20).resampled for images in (fake, almost))
     for key, values in one.items():
-        if key.startswith(("fid", "mind", "swd")):
-            assert stdev(a - b for a, b in zip(values, other[key], strict=True)) < 0.6 * stdev(values), key
+        if share := {"fid": 0.6, "mind": 0.6, "swd": 0.9}.get(metric_of(key)):  # independent ones: 1.4
+            assert stdev(a - b for a, b in zip(values, other[key], strict=True)) < share * stdev(values), key
 
 
 def test_joined_measurements_keep_every_digest() -> None:
