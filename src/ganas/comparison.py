@@ -25,7 +25,6 @@ from ganas.stats import (
     detectable_margins,
     difference,
     interval,
-    mean_interval,
     paired_difference,
     pooled_deviation,
 )
@@ -237,5 +236,5 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def _scores_by_key(group: Group, part: str) -> dict[str, Any]:
-    found = {key: mean_interval(group.scores(part, key)) for key in group.models[0][part].scores}
-    return {key: {"values": group.scores(part, key), "mean": mean.estimate} for key, mean in found.items()}
+    values = {key: group.scores(part, key) for key in group.models[0][part].scores}
+    return {key: {"values": scores, "mean": fmean(scores)} for key, scores in values.items()}

@@ -14,6 +14,11 @@ from ganas.cli.printing import echo, fresh, print_next, print_table
 from ganas.errors import ConfigError, shown
 from ganas.metrics.measurement import METRICS
 
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")]
+
 
 @app.command()
 def evaluate(
@@ -31,9 +36,7 @@ def evaluate(
         list[Path] | None,
         typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to evaluate; once per repeat."),
     ] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
-    ] = None,
+    metrics: Metrics = None,
     features: options.Features = None,
     images: Annotated[
         int | None, typer.Option("--images", metavar="N", min=2, help="Evaluate a random sample of N images. [all]")
@@ -44,7 +47,7 @@ def evaluate(
     skip_bad: options.SkipBad = False,
     white: options.White = None,
     no_icc: options.NoIcc = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")] = False,
+    no_cache: NoCache = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Evaluate images, or both directions of a run; the key of a score names its protocol.
@@ -103,11 +106,9 @@ def compare(
     a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="Test images of domain A.")] = None,
     b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="Test images of domain B.")] = None,
     paired: options.Paired = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="NAMES", help=f"Of {','.join(METRICS)}. [all available]")
-    ] = None,
+    metrics: Metrics = None,
     features: options.Features = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache statistics of real images.")] = False,
+    no_cache: NoCache = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Say whether one run is better than another, worse, or cannot be told apart.
