@@ -3,7 +3,7 @@
     python experiments/task_front.py train TASKS OUT --features squeezenet:WEIGHTS --task sharpness --layout resnet9
                                      --width 16 --seed 0
 
-TASKS holds the folders colour and sharpness that `ganas data task` wrote. A training appends one row to
+TASKS holds a folder a task, as colour64, that `ganas data task` wrote. A training appends one row to
 OUT/front.jsonl: scores of both directions on the test pairs, of the untranslated images, on the validation pairs along
 the way, and the size and speed of the generator. Rows are the result; a run's folder may be deleted.
 """
@@ -24,6 +24,7 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.size import macs, parameters
 from ganas.cyclegan.translate import Translator, find_generator, load_generator
+from ganas.data.tasks import TASKS
 from ganas.evaluation import evaluate_run
 from ganas.learning.timing import median_seconds
 from ganas.presets import make_config
@@ -98,7 +99,7 @@ def main() -> None:
     command.add_argument("tasks", type=Path)
     command.add_argument("out", type=Path)
     command.add_argument("--features", required=True)
-    command.add_argument("--task", choices=("colour", "sharpness"), required=True)
+    command.add_argument("--task", choices=TASKS, required=True)
     command.add_argument("--layout", default="resnet9")
     command.add_argument("--width", type=float, default=16)
     command.add_argument("--seed", type=int, default=0)

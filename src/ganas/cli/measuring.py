@@ -175,7 +175,7 @@ def doctor(as_json: options.AsJson = False) -> None:
 
 @data_app.command("task")
 def data_task(
-    name: Annotated[str, typer.Argument(metavar="colour|sharpness", help="What separates the domains.")],
+    name: Annotated[str, typer.Argument(metavar="colour|sharpness|exposure|tones", help="What separates the domains.")],
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder or zip of photographs.")],
     size: Annotated[int, typer.Option("--size", metavar="PIXELS", help="The resolution to train at.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New folder.")],

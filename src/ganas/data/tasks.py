@@ -36,23 +36,51 @@ SPLITS = ("trainA", "trainB", "valA", "valB", "testA", "testB")
 class Damage:
     """What a task does to a photograph."""
 
-    apply: Callable[[Image.Image], Image.Image]
+    apply: Callable[[Image.Image, np.random.Generator], Image.Image]
     a: str  # what A shows
     b: str
 
 
-def _gray(image: Image.Image) -> Image.Image:
+def _gray(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     return image.convert("L").convert("RGB")  # ITU-R 601 luma
 
 
-def _blurred(image: Image.Image) -> Image.Image:
+def _blurred(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     small = image.resize([max(1, round(side / 4)) for side in image.size], Image.Resampling.BICUBIC)
     return small.resize(image.size, Image.Resampling.BICUBIC)
+
+
+# Dispersed dots, and the same in the mirror, so that a flipped image of this kind is of this kind. The period of 4
+# pixels is that of the generators' strides.
+SCREEN = np.array([[0, 4, 4, 0], [6, 2, 2, 6], [1, 5, 5, 1], [7, 3, 3, 7]])
+
+
+def _dithered(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    pixels = np.asarray(image)
+    height, width = pixels.shape[:2]
+    thresholds = np.tile((SCREEN + 0.5) / 8, (-(-height // 4), -(-width // 4)))[:height, :width, None]
+    return Image.fromarray(np.where(pixels > 255 * thresholds, 255, 0).astype(np.uint8))
+
+
+UNDEREXPOSURE = 8  # three stops
+SHOT_NOISE, READ_NOISE = 0.03, 0.004  # deviation: the one times the root of the signal, the other everywhere
+
+
+def _underexposed(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """An eighth of the light, with the noise of a sensor: its variance grows with the signal."""
+    srgb = np.asarray(image) / 255
+    light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4) / UNDEREXPOSURE
+    deviation = np.sqrt(SHOT_NOISE**2 * light + READ_NOISE**2)
+    noisy = np.clip(light + deviation * generator.standard_normal(light.shape), 0, 1)
+    srgb = np.where(noisy <= 0.0031308, 12.92 * noisy, 1.055 * noisy ** (1 / 2.4) - 0.055)
+    return Image.fromarray(np.round(255 * srgb).astype(np.uint8))
 
 
 TASKS: Mapping[str, Damage] = {
     "colour": Damage(_gray, "colour photographs", "gray photographs"),
     "sharpness": Damage(_blurred, "sharp photographs", "photographs reduced four times and enlarged again"),
+    "exposure": Damage(_underexposed, "well exposed photographs", "photographs underexposed by three stops, with noise"),
+    "tones": Damage(_dithered, "photographs of all tones", "photographs dithered to eight colours"),
 }
 
 
@@ -100,8 +128,7 @@ def write_task(
     damage = TASKS[name]
     with results_folder(folder), _unfinished(folder) as unfinished:
         for part, indices in split.items():
-            apply = damage.apply if part.endswith("B") else None
-            _write_images(source, indices, unfinished / part, size, apply)
+            _write_images(source, indices, unfinished / part, size, damage if part.endswith("B") else None, seed)
         for part in split:
             (unfinished / part).rename(folder / part)
         images = {part: len(indices) for part, indices in split.items()}
@@ -166,7 +193,8 @@ def _write_images(
     indices: Sequence[int],
     folder: Path,
     size: int,
-    damage: Callable[[Image.Image], Image.Image] | None,
+    damage: Damage | None,
+    seed: int,
 ) -> None:
     folder.mkdir(parents=True)
     digits = len(str(len(source) - 1))
@@ -174,8 +202,10 @@ def _write_images(
     def encode(number: int) -> tuple[str, bytes]:
         index = indices[number]
         image = _square(source, index, size)
+        if damage:
+            image = damage.apply(image, np.random.default_rng((seed, index)))
         buffer = io.BytesIO()
-        (damage(image) if damage else image).save(buffer, "PNG")
+        image.save(buffer, "PNG")
         stem = PurePosixPath(source.names[index]).stem
         return f"{index:0{digits}}-{stem}.png", buffer.getvalue()  # the index keeps names from two folders apart
 
