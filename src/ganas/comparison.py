@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from ganas.errors import ConfigError, RunError, shown
-from ganas.evaluation import evaluate_grown, evaluate_run
+from ganas.evaluation import evaluate_grown, evaluate_translations
 from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import SPREADS, Measurement, differences, higher_is_better, metric_of
 from ganas.paths import StrPath, as_path
@@ -127,8 +127,7 @@ def compare(
     def measure(record: RunRecord) -> Mapping[str, Measurement]:
         if record.kind == "grow":
             return {"images": evaluate_grown(record.path, **options)}
-        found = evaluate_run(record.path, **options)
-        return {direction: scores.translated for direction, scores in found.items()}
+        return dict(evaluate_translations(record.path, **options).items())
 
     groups = tuple(
         Group(" + ".join(shown(as_path(run)) for run in side), tuple(map(measure, models)))
@@ -187,8 +186,14 @@ def contrasts(groups: Sequence[Group]) -> Iterator[Contrast]:
     for (first, one), (second, other) in combinations(enumerate(groups), 2):
         for part, measured in one.models[0].items():
             for key in measured.scores:
-                if metric_of(key) not in SPREADS:
+                if metric_of(key) not in SPREADS and _is_comparable(key, part, one, other):
                     yield _contrast((first, second), part, key, one, other)
+
+
+def _is_comparable(key: str, part: str, one: Group, other: Group) -> bool:
+    """Whether the spread of a score is known: over seeds, or of one model a side over images."""
+    alone = len(one.models) == len(other.models) == 1
+    return not alone or key in one.models[0][part].per_image or key in one.models[0][part].resampled
 
 
 def _contrast(sides: tuple[int, int], part: str, key: str, one: Group, other: Group) -> Contrast:

@@ -49,7 +49,8 @@ def test_pairs_are_one_photograph_and_domains_are_different_ones(photos: Path, t
     for split in ("val", "test"):
         assert parts[f"{split}A"].keys() == parts[f"{split}B"].keys()
         for file, photo in parts[f"{split}A"].items():
-            damaged = TASKS[name].apply(Image.fromarray(photo))
+            index = int(file.partition("-")[0])
+            damaged = TASKS[name].apply(Image.fromarray(photo), np.random.default_rng((0, index)))
             assert np.array_equal(np.asarray(damaged), parts[f"{split}B"][file])
     groups = [set(parts[part]) for part in ("trainA", "trainB", "valA", "testA")]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 20
@@ -63,6 +64,34 @@ def test_a_damage_is_what_it_says(photos: Path, tmp_path: Path) -> None:
     photo, blurred = (images(tmp_path / "sharpness" / part) for part in ("testA", "testB"))
     for file in photo:  # noise averaged over 4×4 pixels keeps about a quarter of its deviation
         assert blurred[file].std() < 0.5 * photo[file].std()
+    for pixels in images(tmp_path / "tones" / "testB").values():
+        assert set(np.unique(pixels)) <= {0, 255}
+    photo, dark = (images(tmp_path / "exposure" / part) for part in ("testA", "testB"))
+    for file in photo:
+        assert dark[file].mean() < 0.5 * photo[file].mean()
+
+
+def test_dithering_keeps_the_mean_and_commutes_with_mirroring() -> None:
+    """Training flips images: a flipped dithered image has to be a dithered image."""
+    noise = np.random.default_rng(1)
+    for level in range(0, 256, 15):
+        flat = TASKS["tones"].apply(Image.new("RGB", (16, 16), (level,) * 3), noise)
+        assert np.asarray(flat).mean() == pytest.approx(level, abs=255 / 16)
+    image = Image.fromarray(noise.integers(0, 256, (16, 24, 3), dtype=np.uint8))
+    mirror = Image.Transpose.FLIP_LEFT_RIGHT
+    damaged, flipped = (TASKS["tones"].apply(one, noise) for one in (image, image.transpose(mirror)))
+    assert np.array_equal(np.asarray(damaged.transpose(mirror)), np.asarray(flipped))
+
+
+def test_underexposure_is_an_eighth_of_the_light_with_noise_that_grows_with_it() -> None:
+    def light(level: int) -> np.ndarray:
+        image = TASKS["exposure"].apply(Image.new("RGB", (200, 200), (level,) * 3), np.random.default_rng(0))
+        return (np.asarray(image) / 255 + 0.055).clip(0.0) ** 2.4 / 1.055**2.4  # of sRGB, above its linear part
+
+    bright, dim = light(250), light(150)
+    assert bright.mean() == pytest.approx(((250 / 255 + 0.055) / 1.055) ** 2.4 / 8, rel=0.01)
+    signal = np.array([bright.mean(), dim.mean()])
+    assert np.array([bright.var(), dim.var()]) == pytest.approx(0.03**2 * signal + 0.004**2, rel=0.06)
 
 
 def test_photographs_are_reduced_as_training_reads_them(photos: Path, tmp_path: Path) -> None:
@@ -98,7 +127,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(photos: Path, tmp_path: Path) 
         write_task("colour", one, out, size=16)
     with pytest.raises(DataError, match=r"photo \d+\.png has 32 pixels on its shorter side: give --size 32"):
         write_task("colour", photos, out, size=64)
-    with pytest.raises(ConfigError, match="unknown task 'color': choose from colour, sharpness"):
+    with pytest.raises(ConfigError, match="unknown task 'color': choose from colour, sharpness, exposure, tones"):
         write_task("color", photos, out, size=16)
     with pytest.raises(ConfigError, match="--size 8 is too small to see the damage: give 16"):
         write_task("colour", photos, out, size=8)

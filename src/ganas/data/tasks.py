@@ -79,8 +79,8 @@ def _underexposed(image: Image.Image, generator: np.random.Generator) -> Image.I
 TASKS: Mapping[str, Damage] = {
     "colour": Damage(_gray, "colour photographs", "gray photographs"),
     "sharpness": Damage(_blurred, "sharp photographs", "photographs reduced four times and enlarged again"),
-    "exposure": Damage(_underexposed, "well exposed photographs", "photographs underexposed by three stops, with noise"),
-    "tones": Damage(_dithered, "photographs of all tones", "photographs dithered to eight colours"),
+    "exposure": Damage(_underexposed, "photographs", "photographs underexposed by three stops, with noise"),
+    "tones": Damage(_dithered, "photographs", "photographs dithered to eight colours"),
 }
 
 

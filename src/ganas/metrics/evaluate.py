@@ -305,20 +305,22 @@ class Reference:
         """Score ``fake`` (an image source, or uint8 [m, 3, h, w]).
 
         count        size of a random subset of the fakes, which the keys then name
-        bootstrap    number of resamples of both sides for 95 % intervals; 0: no intervals
+        bootstrap    number of resamples of both sides for 95 % intervals; 0: no intervals. Of all metrics, swd has one
+                     only if no other has
         facts        about the origin of the fakes, for the protocol
 
         Raises DataError for fewer than two images, or fewer than ``count``.
         """
         start = time.monotonic()
         side = ImageSet(_choose(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
-        whole = joined(self._scores(self._real, side), self._scores_of_pairs(side))
+        of_sets = [name for name in self._metrics if not is_paired(name)]
+        whole = joined(self._scores(of_sets, self._real, side), self._scores_of_pairs(side))
         scores = {_with_count(key, count): value for key, value in whole.scores.items()}
         protocol = {**self._protocol(side), **(facts or {}), **whole.protocol}
         resampled: dict[str, tuple[float, ...]] = {}
         if bootstrap:
             protocol["bootstrap"] = bootstrap
-            resampled = self._resampled(side, max(2, bootstrap))
+            resampled = self._resampled(self._to_resample(of_sets), side, max(2, bootstrap))
             resampled = {_with_count(key, count): values for key, values in resampled.items()}
         warnings = _sharpness_warnings(self._real, side, self._network) + whole.warnings
         protocol["seconds"] = round(time.monotonic() - start, 3)
@@ -346,9 +348,14 @@ class Reference:
         protocol = {"pairs": len(fake), "pairs_digest": self._real.digest()}
         return Measurement(means, protocol, tuple(warnings), per_image)
 
-    def _scores(self, real: ImageSet, fake: ImageSet) -> Measurement:
+    def _to_resample(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the metrics of sets to resample: slow ones only if requested or alone."""
+        quick = [name for name in self._metrics if not METRICS[name].slow_to_resample]
+        return names if self._requested or not quick else [name for name in names if name in quick]
+
+    def _scores(self, names: Sequence[str], real: ImageSet, fake: ImageSet) -> Measurement:
         results = []
-        for name in (name for name in self._metrics if not is_paired(name)):
+        for name in names:
             try:
                 results.append(resolve_name(METRICS[name].function)(real, fake, self._seed))
             except DataError as error:
@@ -361,12 +368,14 @@ class Reference:
             warnings=tuple(warning for result in results for warning in result.warnings),
         )
 
-    def _resampled(self, fake: ImageSet, resamples: int) -> dict[str, tuple[float, ...]]:
+    def _resampled(self, names: Sequence[str], fake: ImageSet, resamples: int) -> dict[str, tuple[float, ...]]:
         """Return the scores of bootstrap resamples of both sides, equal ones for all fakes of one number."""
         generator, scores = np.random.default_rng(self._seed), []
+        if not names:
+            return {}
         with (self._reporter or Reporter()).bar("resamples", 0, resamples) as bar:
             for number in range(resamples):
-                scores.append(self._scores(self._real.resample(generator), fake.resample(generator)).scores)
+                scores.append(self._scores(names, self._real.resample(generator), fake.resample(generator)).scores)
                 bar.update(number + 1)
         return {key: tuple(one[key] for one in scores) for key in scores[0] if metric_of(key) not in SPREADS}
 

@@ -25,6 +25,7 @@ class Metric:
     selects: bool = False  # a single score that may select a checkpoint; unpaired ones may also rank candidates
     paired: bool = False  # compares each image with the right answer
     higher_is_better: bool = False
+    slow_to_resample: bool = False  # features are reused, pixels are not: no bootstrap unless asked for by name
 
 
 METRICS = {
@@ -37,7 +38,7 @@ METRICS = {
     "pr": Metric("ganas.metrics.evaluate:pr", "features", higher_is_better=True),  # how realistic and how varied
     # sure of the class, and many classes; sees no real image
     "is": Metric("ganas.metrics.evaluate:isc", "logits", higher_is_better=True),
-    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", selects=True),
+    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", selects=True, slow_to_resample=True),
     "psnr": Metric("ganas.metrics.paired:psnr_of_pairs", "nothing", selects=True, paired=True, higher_is_better=True),
     "ssim": Metric("ganas.metrics.paired:ssim_of_pairs", "nothing", selects=True, paired=True, higher_is_better=True),
     "perceptual": Metric("ganas.metrics.paired:perceptual_of_pairs", "features", selects=True, paired=True),
