@@ -18,8 +18,8 @@ import torch
 
 from ganas.data.sources import ImageSource, open_source
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import extract, load_features
+from ganas.metrics.reference import Reference
 
 
 def random_inception(path: Path) -> None:

@@ -28,8 +28,8 @@ from ganas.growing.plan import CONTINUE
 from ganas.growing.sample import make_images
 from ganas.growing.trainer import at_resolution, averaged_generator
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import load_features
+from ganas.metrics.reference import Reference
 from ganas.store import Run, default_cache
 
 

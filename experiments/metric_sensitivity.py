@@ -17,9 +17,9 @@ from PIL import Image, ImageFilter
 
 from ganas.data.images import Images
 from ganas.data.sources import ImageSource, open_source
-from ganas.metrics.evaluate import Reference, possible_metrics
 from ganas.metrics.features import load_features
 from ganas.metrics.measurement import metric_of
+from ganas.metrics.reference import Reference, possible_metrics
 
 Damage = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 

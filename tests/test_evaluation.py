@@ -14,8 +14,8 @@ from PIL import Image
 from ganas.cyclegan.translate import find_generator, load_generator
 from ganas.cyclegan.validation import Validation
 from ganas.data.sources import open_source
-from ganas.metrics.evaluate import Reference
 from ganas.metrics.paired import psnr
+from ganas.metrics.reference import Reference
 from ganas.store import Run
 from kill_and_resume import write_images
 from tiny import FLAGS, Capture, ganas, write_domains

@@ -22,9 +22,10 @@ from ganas.errors import ConfigError, RunError
 from ganas.growing.config import GrowConfig
 from ganas.growing.sample import find_grown_generator, load_grown_generator, make_images
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference, Split, evaluate_folders, load_network, possible_metrics
 from ganas.metrics.features import FeatureNetwork
+from ganas.metrics.folders import evaluate_folders, load_network
 from ganas.metrics.measurement import Measurement
+from ganas.metrics.reference import Reference, Split, possible_metrics
 from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
 from ganas.store import Run

@@ -31,7 +31,7 @@ from ganas.data.loaders import (
 )
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError, RunError, Stopped
-from ganas.metrics.evaluate import Reference
+from ganas.metrics.reference import Reference
 from ganas.signals import StopSignal
 from noise_images import ListSource
 

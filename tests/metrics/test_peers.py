@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from ganas.data.demo import write_demo_data
 from ganas.data.sources import ImageSource, open_source
-from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import extract, load_features
 from ganas.metrics.features.inception import LAYERS as INCEPTION_LAYERS
 from ganas.metrics.features.preprocessing import TensorImages, clean_resize
 from ganas.metrics.measurement import Measurement
+from ganas.metrics.reference import Reference
 
 COUNT = 24  # images a side: equal, so that KID's one subset is the whole
 pytestmark = pytest.mark.filterwarnings("ignore")  # of packages that are not ours
@@ -115,7 +115,7 @@ def assert_like_torch_fidelity(mine: Measurement, found: dict[str, float], suffi
 @pytest.fixture
 def one_split(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole set as one part, as the order in which images are dealt to parts is each package's own."""
-    monkeypatch.setattr("ganas.metrics.evaluate.SPLITS", 1)
+    monkeypatch.setattr("ganas.metrics.unpaired.SPLITS", 1)
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_evaluate import Pixels
+from test_reference import Pixels
 
 from ganas.data.sources import open_source
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference
+from ganas.metrics.reference import Reference
 from ganas.store import default_cache
 from kill_and_resume import write_images
 from noise_images import noise

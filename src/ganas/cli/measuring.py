@@ -57,7 +57,7 @@ def evaluate(
     """
     from ganas.evaluation import evaluate_run
     from ganas.metrics.cache import Cache
-    from ganas.metrics.evaluate import evaluate_folders
+    from ganas.metrics.folders import evaluate_folders
     from ganas.progress import Reporter
     from ganas.store import default_cache
 

@@ -20,9 +20,9 @@ from ganas.errors import ConfigError, DataError
 from ganas.learning.trainer import Trainer
 from ganas.machine import this_machine
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference, Split, check_metrics, possible_metrics
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, Measurement, is_paired, joined
+from ganas.metrics.reference import Reference, Split, check_metrics, possible_metrics
 from ganas.progress import Reporter
 
 REFERENCE_IMAGES = 500  # at most, of the target domain, to compare translations with

@@ -25,8 +25,8 @@ from ganas.jobs.local import Local
 from ganas.jobs.queue import Queue
 from ganas.jobs.result import Result
 from ganas.learning.timing import noise, step_seconds
-from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork
+from ganas.metrics.reference import Reference
 from ganas.progress import Reporter, readable_seconds
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache

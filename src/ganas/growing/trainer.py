@@ -33,9 +33,9 @@ from ganas.learning.schedules import blend
 from ganas.learning.trainer import Trainer
 from ganas.machine import keep_freed_memory
 from ganas.metrics.cache import Cache
-from ganas.metrics.evaluate import Reference
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, metric_of
+from ganas.metrics.reference import Reference
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically

@@ -30,15 +30,15 @@ class Metric:
 
 METRICS = {
     # the papers' number, biased for few images
-    "fid": Metric("ganas.metrics.evaluate:fid", "features", selects=True),
+    "fid": Metric("ganas.metrics.unpaired:fid", "features", selects=True),
     # unbiased, with a standard error
-    "kid": Metric("ganas.metrics.evaluate:kid", "features", selects=True),
+    "kid": Metric("ganas.metrics.unpaired:kid", "features", selects=True),
     # less biased than fid
-    "mind": Metric("ganas.metrics.evaluate:mind", "features", selects=True),
-    "pr": Metric("ganas.metrics.evaluate:pr", "features", higher_is_better=True),  # how realistic and how varied
+    "mind": Metric("ganas.metrics.unpaired:mind", "features", selects=True),
+    "pr": Metric("ganas.metrics.unpaired:pr", "features", higher_is_better=True),  # how realistic and how varied
     # sure of the class, and many classes; sees no real image
-    "is": Metric("ganas.metrics.evaluate:isc", "logits", higher_is_better=True),
-    "swd": Metric("ganas.metrics.evaluate:swd", "nothing", selects=True, slow_to_resample=True),
+    "is": Metric("ganas.metrics.unpaired:isc", "logits", higher_is_better=True),
+    "swd": Metric("ganas.metrics.unpaired:swd", "nothing", selects=True, slow_to_resample=True),
     "psnr": Metric("ganas.metrics.paired:psnr_of_pairs", "nothing", selects=True, paired=True, higher_is_better=True),
     "ssim": Metric("ganas.metrics.paired:ssim_of_pairs", "nothing", selects=True, paired=True, higher_is_better=True),
     "perceptual": Metric("ganas.metrics.paired:perceptual_of_pairs", "features", selects=True, paired=True),
@@ -83,7 +83,7 @@ IDENTITY = (
 class Measurement:
     """Scores with all that decides whether they may be compared with other scores."""
 
-    scores: dict[str, float]  # by key (:mod:`ganas.metrics.evaluate`)
+    scores: dict[str, float]  # by key (:mod:`ganas.metrics.unpaired`)
     protocol: dict[str, Any] = field(default_factory=dict)  # facts that are not in the keys, as JSON values
     warnings: tuple[str, ...] = ()  # one line each: why a score may mislead
     per_image: dict[str, tuple[float, ...]] = field(default_factory=dict)  # metrics of pairs: the score of each pair

@@ -18,11 +18,13 @@ from ganas.data.sources import open_source
 from ganas.errors import ConfigError, DataError
 from ganas.growing.config import ScoreConfig
 from ganas.metrics.distances import frechet, kernel
-from ganas.metrics.evaluate import ImageSet, Reference, fid, possible_metrics
 from ganas.metrics.features import Activations, load_features
 from ganas.metrics.features.preprocessing import PreprocessingName
+from ganas.metrics.image_set import ImageSet
 from ganas.metrics.measurement import METRICS, Measurement, Metric, Summary, joined, metric_of, summarize
+from ganas.metrics.reference import Reference, possible_metrics
 from ganas.metrics.sliced import sliced_wasserstein
+from ganas.metrics.unpaired import fid
 from noise_images import ListSource, noise
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -106,7 +108,7 @@ def test_swd_downsamples_both_sides_to_the_largest_possible_power_of_two(real: i
 
 
 def test_swd_samples_sets_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganas.metrics.evaluate.SWD_MAX_IMAGES", 6)
+    monkeypatch.setattr("ganas.metrics.image_set.SWD_MAX_IMAGES", 6)
     images = noise(10, 8, 8, 0)
     measurement = Reference(images, ["swd"], None).measure(images)
     assert measurement.protocol["swd_images"] == 6
@@ -246,7 +248,7 @@ def test_scores_do_not_depend_on_order_batches_or_threads(metric: str, monkeypat
     real, fake = noise(40, 16, 16, 0), noise(30, 16, 16, 1)
     expected = Reference(real, [metric], network).measure(fake).scores
     shuffled = Reference(real.flip(0), [metric], network).measure(fake.roll(7, 0)).scores
-    monkeypatch.setattr("ganas.metrics.evaluate.BATCH", 7)
+    monkeypatch.setattr("ganas.metrics.image_set.BATCH", 7)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
