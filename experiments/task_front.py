@@ -4,8 +4,8 @@
                                      --width 16 --seed 0
 
 TASKS holds a folder a task, as colour64, that `ganas data task` wrote. A training appends one row to
-OUT/front.jsonl: scores of both directions on the test pairs, of the untranslated images, on the validation pairs along
-the way, and the size and speed of the generator. Rows are the result; a run's folder may be deleted.
+OUT/front.jsonl: scores of both directions on the test pairs, on the validation pairs along the way, and the size and
+speed of the generator. Rows are the result; a run's folder may be deleted.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.size import macs, parameters
 from ganas.cyclegan.translate import Translator, find_generator, load_generator
 from ganas.data.tasks import TASKS
-from ganas.evaluation import evaluate_run
+from ganas.evaluation import evaluate_translations
 from ganas.learning.timing import median_seconds
 from ganas.presets import make_config
 from ganas.store import Run
 
-IMAGES = 8000  # pairs
+IMAGES = 3000  # pairs
 SIDE = 256  # pixels of the image whose translation is timed
 
 
@@ -44,14 +44,12 @@ def train(arguments: argparse.Namespace) -> None:
     run = arguments.out / f"{task}-{layout}-{width:g}-{seed}"
     flags = {"data.a": folder / "trainA", "data.b": folder / "trainB", "data.pairs": folder, "data.resolution": 64}
     flags |= {"data.load_scale": 1, "nets.width": width, "nets.layout": layout, "seed": seed}
-    flags |= {"training.images": arguments.images, "training.evaluate_every": arguments.images // 8}
+    flags |= {"training.images": arguments.images, "training.evaluate_every": arguments.images // arguments.scores}
     flags |= {"training.threads": 1, "metrics.select": "last", "metrics.features": arguments.features}
     config = make_config("train", preset="small", flags=flags)
     ganas.train(config, Architecture(layout), run)
-    row: dict[str, Any] = identity | {"curve": list(curve(run)), "test": {}, "untranslated": {}}
-    for direction, scores in evaluate_run(run, paired=folder).items():
-        row["test"][direction] = scores.translated.scores
-        row["untranslated"][direction] = scores.untranslated.scores
+    row: dict[str, Any] = identity | {"curve": list(curve(run))}
+    row["test"] = {direction: found.scores for direction, found in evaluate_translations(run, paired=folder).items()}
     row |= size_and_speed(run, layout, width)
     row |= {"cpu": cpu(), "torch": torch.__version__, "date": str(datetime.now(UTC).date())}
     with (arguments.out / "front.jsonl").open("a") as file:
@@ -104,6 +102,7 @@ def main() -> None:
     command.add_argument("--width", type=float, default=16)
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--images", type=int, default=IMAGES)
+    command.add_argument("--scores", type=int, default=3, help="how often to score along the way")
     arguments = parser.parse_args()
     arguments.run(arguments)
 
