@@ -26,7 +26,7 @@ from ganas.stats import pooled_deviation, seeds_needed
 ROUTES = {
     "wide-g": ["g-conv3x128", "fade"],
     "wide-d": ["d-conv3x128", "fade"],
-    "plain": ["continue", "fade"],
+    "plain": ["on", "fade"],
 }
 RESAMPLES = 2000
 

@@ -13,7 +13,9 @@ from PIL import Image
 
 from ganas.cyclegan.translate import find_generator, load_generator
 from ganas.cyclegan.validation import Validation
+from ganas.data.loaders import center_crops
 from ganas.data.sources import open_source
+from ganas.metrics.features.preprocessing import TensorImages
 from ganas.metrics.paired import psnr
 from ganas.metrics.reference import Reference
 from ganas.store import Run
@@ -147,6 +149,22 @@ def test_pairs_are_scored_against_the_right_answers(home: Path, task: Path, caps
         ]
     )
     assert found["untranslated"]["scores"]["psnr@rgb-native-24"] == pytest.approx(before, rel=1e-9)
+
+
+def test_training_scores_val_and_notices_when_it_changes(
+    home: Path, task: Path, capsys: Capture, tmp_path: Path
+) -> None:
+    shutil.copytree(task, tmp_path / "task")
+    domains = ("--a", tmp_path / "task" / "trainA", "--b", tmp_path / "task" / "trainB", "--paired", tmp_path / "task")
+    train = ["train", "resnet3", *domains, *SMALL, "--set", "metrics.select=psnr", "--out", tmp_path / "run"]
+    assert ganas(*train) == 0
+    assert "made for 24 pixels, and read at 27" in capsys.readouterr().err
+    digests = [line["protocol"]["ab"]["pairs_digest"] for line in scored_lines(tmp_path / "run")]
+    crops = center_crops(open_source(task / "valB"), 24)
+    assert digests == [TensorImages(crops).digest()]
+    shutil.copy(task / "testB" / next((task / "testB").iterdir()).name, next((tmp_path / "task" / "valB").iterdir()))
+    assert ganas(*train) == 2
+    assert f"the images of data.pairs ('{tmp_path}/task') have changed since" in capsys.readouterr().err
 
 
 def test_a_run_with_few_held_out_images_is_evaluated_on_its_pairs(home: Path, task: Path, capsys: Capture) -> None:
