@@ -75,7 +75,7 @@ def describe(groups: Sequence[Sequence[float]]) -> list[str]:
     """Return a score's mean, seed deviation, largest difference, ratio of the two, and number of seeds."""
     deviation, difference = pooled_deviation(*groups), largest_difference(groups)
     generator = np.random.default_rng(0)
-    resampled = [[generator.choice(values, len(values)) for values in groups] for _ in range(RESAMPLES)]
+    resampled = [[generator.choice(values, len(values)).tolist() for values in groups] for _ in range(RESAMPLES)]
     ratios = [pooled_deviation(*one) / max(largest_difference(one), 1e-12) for one in resampled]
     low, high = np.quantile(ratios, (0.025, 0.975))
     needed = seeds_needed(difference, deviation)

@@ -1,11 +1,14 @@
 """Train hand-made translators on tasks whose answer is known, and score them against it: a front of score and size.
 
-    python experiments/task_front.py train TASKS OUT --features squeezenet:WEIGHTS --task sharpness --layout resnet9
+    python experiments/task_front.py train TASKS OUT --features squeezenet:WEIGHTS --task tones --layout resnet9
                                      --width 16 --seed 0
+    python experiments/task_front.py time OUT
+    python experiments/task_front.py plot OUT --to docs/front.png
 
 TASKS holds a folder a task, as colour64, that `ganas data task` wrote. A training appends one row to
-OUT/front.jsonl: scores of both directions on the test pairs, on the validation pairs along the way, and the size and
-speed of the generator. Rows are the result; a run's folder may be deleted.
+OUT/front.jsonl: scores of both directions on the test pairs, and on the validation pairs along the way. `time` writes
+parameters, MACs and milliseconds of every generator to OUT/speed.json; leave the machine alone meanwhile. `plot` draws
+scores of the harder direction against both. Rows are the result; a run's folder may be deleted.
 """
 
 import argparse
@@ -14,23 +17,26 @@ import platform
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
 import ganas
 from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.build import build, one_op
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.size import macs, parameters
-from ganas.cyclegan.translate import Translator, find_generator, load_generator
+from ganas.cyclegan.translate import Translator
 from ganas.data.tasks import TASKS
 from ganas.evaluation import evaluate_translations
 from ganas.learning.timing import median_seconds
 from ganas.presets import make_config
 from ganas.store import Run
 
-IMAGES = 3000  # pairs
+IMAGES = 2000  # pairs
 SIDE = 256  # pixels of the image whose translation is timed
 
 
@@ -50,7 +56,6 @@ def train(arguments: argparse.Namespace) -> None:
     ganas.train(config, Architecture(layout), run)
     row: dict[str, Any] = identity | {"curve": list(curve(run))}
     row["test"] = {direction: found.scores for direction, found in evaluate_translations(run, paired=folder).items()}
-    row |= size_and_speed(run, layout, width)
     row |= {"cpu": cpu(), "torch": torch.__version__, "date": str(datetime.now(UTC).date())}
     with (arguments.out / "front.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -70,16 +75,53 @@ def curve(run: Path) -> Iterator[dict[str, float]]:
             yield {"nimg": line["nimg"], **line["scores"]}
 
 
-def size_and_speed(run: Path, layout: str, width: float) -> dict[str, Any]:
+def time(arguments: argparse.Namespace) -> None:
     """Parameters, MACs and milliseconds of one image of SIDE pixels on one thread, in float32."""
     torch.set_num_threads(1)
-    generator, _ = load_generator(find_generator(run, "ba"))
-    translator = Translator(generator, find_layout(layout).generator_multiple)
     image = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
-    seconds = median_seconds(lambda: translator(image), "cpu", 3, 15)
-    network = find_layout(layout).generator
-    counts = {"parameters": parameters(network, (), width), "macs": macs(network, (), width, SIDE)}
-    return counts | {"milliseconds": round(1000 * seconds, 2)}
+    measured = []
+    for name, width in sorted({(row["layout"], row["width"]) for row in rows(arguments.out)}):
+        layout = find_layout(name)
+        generator = build(layout.generator, width, one_op(layout.generator, ()))
+        translator = Translator(generator, layout.generator_multiple)
+        seconds = median_seconds(partial(translator, image), "cpu", 5, 15)
+        counts = {
+            "parameters": parameters(layout.generator, (), width),
+            "macs": macs(layout.generator, (), width, SIDE),
+        }
+        measured.append({"layout": name, "width": width} | counts | {"milliseconds": round(1000 * seconds, 2)})
+    facts = {"cpu": cpu(), "torch": torch.__version__, "date": str(datetime.now(UTC).date())}
+    (arguments.out / "speed.json").write_text(json.dumps(facts | {"generators": measured}, indent=1) + "\n")
+
+
+def plot(arguments: argparse.Namespace) -> None:
+    """Draw scores of the harder direction, of every seed, against milliseconds and MACs."""
+    import matplotlib.pyplot as plt
+
+    speed = json.loads((arguments.out / "speed.json").read_text())["generators"]
+    speed = {(one["layout"], one["width"]): one for one in speed}
+    found = [row for row in rows(arguments.out) if row["images"] == arguments.images and row["task"] in arguments.tasks]
+    columns = [(task, score) for task in arguments.tasks for score in arguments.scores]
+    figure, axes = plt.subplots(2, len(columns), figsize=(3.2 * len(columns), 6.4), layout="constrained", sharey="col")
+    for (task, score), column in zip(columns, axes.T, strict=True):
+        key = next(key for key in found[0]["test"]["ba"] if key.partition("@")[0] == score)
+        for axis, cost, label in zip(column, ("milliseconds", "macs"), ("ms", "MACs"), strict=True):
+            for layout, marker in (("resnet3", "o"), ("resnet9", "s")):
+                points = [
+                    (speed[layout, row["width"]][cost], row["test"]["ba"][key])
+                    for row in found
+                    if (row["task"], row["layout"]) == (task, layout)
+                ]
+                axis.plot(*zip(*points, strict=True), marker, alpha=0.6, label=layout)
+                means = {x: fmean(y for other, y in points if other == x) for x, _ in points}
+                axis.plot(sorted(means), [means[x] for x in sorted(means)], color=axis.lines[-1].get_color())
+            axis.set(xscale="log", xlabel=f"{label} for {SIDE}×{SIDE}")
+            axis.grid(alpha=0.3)
+        column[0].set_title(task)
+        column[0].set_ylabel(key.partition("@")[0])
+        column[1].set_ylabel(key.partition("@")[0])
+    axes[0, 0].legend()
+    figure.savefig(arguments.to, dpi=110)
 
 
 def cpu() -> str:
@@ -103,6 +145,16 @@ def main() -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--images", type=int, default=IMAGES)
     command.add_argument("--scores", type=int, default=3, help="how often to score along the way")
+    command = commands.add_parser("time")
+    command.set_defaults(run=time)
+    command.add_argument("out", type=Path)
+    command = commands.add_parser("plot")
+    command.set_defaults(run=plot)
+    command.add_argument("out", type=Path)
+    command.add_argument("--to", type=Path, required=True)
+    command.add_argument("--tasks", nargs="+", default=["exposure", "tones"])
+    command.add_argument("--scores", nargs="+", default=["psnr", "perceptual"])
+    command.add_argument("--images", type=int, default=IMAGES)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
