@@ -87,6 +87,7 @@ def parent_and_child(run: Run, config: GrowConfig, action: str) -> tuple[Candida
 
 @pytest.mark.parametrize("action", ["fade", "g-conv3x4", "d-conv7x16"])
 def test_a_stopped_candidate_resumes_bit_for_bit(config: GrowConfig, tmp_path: Path, action: str) -> None:
+    config = config.with_values({"growth.fade": "every"})
     finals, times = [], []
     for name, checks in (("whole", None), ("parts", 5)):
         run = Run(tmp_path / name)
@@ -125,6 +126,27 @@ def test_a_fade_in_starts_with_its_parents_images(config: GrowConfig, tmp_path: 
     with torch.no_grad():
         for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
             torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("action", ["g-conv3x4", "d-conv7x16"])
+def test_a_convolution_that_fades_in_starts_where_its_parent_stood(
+    config: GrowConfig, tmp_path: Path, action: str
+) -> None:
+    every = config.with_values({"growth.fade": "every"})
+    parent, child = parent_and_child(Run(tmp_path), every, action)
+    z, images = torch.stack([latent_vector(seed, 4) for seed in range(6)]), torch.rand(4, 3, 8, 8)
+    with torch.no_grad():
+        for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
+            assert torch.equal(ours(z), theirs(z))
+        assert torch.equal(child.gan.discriminator(images), parent.gan.discriminator(images))
+    child.train(Reporter(quiet=True), StopSignal())
+    ended, started = read_scores(parent.folder)[-1], read_scores(child.folder)[0]
+    assert started == ended, "the score at its start is its parent's at its end"
+    assert child.gan.network("generator" if action[0] == "g" else "discriminator").blend == 1
+
+
+def read_scores(folder: Run) -> list[dict[str, float]]:
+    return [line["scores"] for line in folder.read_metrics() if "scores" in line]
 
 
 def test_real_images_fade_in_like_generated_ones(config: GrowConfig, tmp_path: Path) -> None:

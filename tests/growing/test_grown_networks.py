@@ -1,5 +1,6 @@
 """Growing networks: shapes, inheritance, blending, and their parts against closed forms."""
 
+from collections.abc import Collection
 from math import sqrt
 
 import pytest
@@ -10,7 +11,7 @@ from test_actions import grown
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganas.growing.actions import FADE, Action, Grow, growing_actions
+from ganas.growing.actions import FADE, Action, Grow, fading_sides, growing_actions
 from ganas.growing.architecture import SIDES, GrowthArchitecture, Side
 from ganas.growing.model import GrownGAN
 from ganas.growing.networks import inherit, learning_groups, minibatch_stddev, pixel_norm
@@ -22,7 +23,7 @@ ACTIONS = growing_actions((3, 7), (4, 8))
 routes = st.lists(st.sampled_from(ACTIONS), max_size=4).filter(lambda route: route.count(FADE) <= 2)
 
 
-def gan_of(architecture: GrowthArchitecture, *, fading: bool = False, seed: int = 0) -> GrownGAN:
+def gan_of(architecture: GrowthArchitecture, *, fading: Collection[Side] = (), seed: int = 0) -> GrownGAN:
     torch.manual_seed(seed)
     return GrownGAN(architecture, fading=fading).double()
 
@@ -53,7 +54,7 @@ def test_a_child_has_every_weight_of_its_parent_that_fits(route: list[Action], a
         return
     architecture = grown(BASE, route)
     parent = gan_of(architecture, seed=1)
-    child = gan_of(action(architecture), fading=action == FADE, seed=2)
+    child = gan_of(action(architecture), fading=SIDES if action == FADE else (), seed=2)
     for side in SIDES:
         state = parent.network(side).state_dict()
         copied = inherit(child.network(side), state)
@@ -74,7 +75,7 @@ def test_a_child_has_every_weight_of_its_parent_that_fits(route: list[Action], a
 @given(routes.filter(lambda route: route.count(FADE) < 2))
 def test_a_fade_in_starts_from_its_parent(route: list[Action]) -> None:
     architecture = grown(BASE, route)
-    parent, child = gan_of(architecture, seed=1), gan_of(architecture.doubled(), fading=True, seed=2)
+    parent, child = gan_of(architecture, seed=1), gan_of(architecture.doubled(), fading=SIDES, seed=2)
     for side in SIDES:
         inherit(child.network(side), parent.network(side).state_dict())
     z, side_length = noise(4, 5), 2 * architecture.resolution
@@ -89,6 +90,30 @@ def test_a_fade_in_starts_from_its_parent(route: list[Action]) -> None:
         plain.load_state_dict({name: t for name, t in child.state_dict().items() if "old_rgb" not in name})
         new = child.generator(z)
         assert torch.equal(new, plain.generator(z))
+        assert torch.equal(child.discriminator(images), plain.discriminator(images))
+        child.blend(0.25)
+        torch.testing.assert_close(child.generator(z), 0.75 * old + 0.25 * new, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(routes, st.sampled_from([action for action in ACTIONS if action != FADE]))
+def test_a_convolution_that_fades_in_starts_from_its_parent(route: list[Action], action: Grow) -> None:
+    architecture = grown(BASE, route)
+    sides = fading_sides(str(action), "every")
+    parent, child = gan_of(architecture, seed=1), gan_of(action(architecture), fading=sides, seed=2)
+    for side in SIDES:
+        inherit(child.network(side), parent.network(side).state_dict())
+    z, images = noise(4, 5), noise(4, 3, architecture.resolution, architecture.resolution)
+    with torch.no_grad():
+        assert torch.equal(child.generator(z), parent.generator(z))
+        assert torch.equal(child.discriminator(images), parent.discriminator(images))
+        assert child.doubled == 1, "real images do not change"
+        old = child.generator(z)
+        child.blend(1)
+        plain = gan_of(action(architecture))
+        plain.load_state_dict({name: t for name, t in child.state_dict().items() if "old_rgb" not in name})
+        new = plain.generator(z)
+        assert torch.equal(child.generator(z), new)
         assert torch.equal(child.discriminator(images), plain.discriminator(images))
         child.blend(0.25)
         torch.testing.assert_close(child.generator(z), 0.75 * old + 0.25 * new, rtol=0, atol=1e-12)

@@ -7,9 +7,12 @@ the discriminator, or a fade-in block that doubles the resolution to both. No to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 from ganas.errors import ArchitectureError
 from ganas.growing.architecture import SIDES, Conv, GrowthArchitecture, Side, doublings, parse_layer
+
+Fade = Literal["every", "doublings"]  # which growths are faded in
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ def parse_action(text: str) -> Action:
     if not isinstance(conv, Conv):
         raise ArchitectureError(f"unknown action {text!r}: choose fade, or one such as g-conv3x256 or d-conv7x64")
     return Grow(sides[side], conv)
+
+
+def fading_sides(action: str | None, fade: Fade) -> tuple[Side, ...]:
+    """The networks whose new layer is faded in after an action, by name; None: none is new."""
+    if action is None:
+        return ()
+    grown = parse_action(action)
+    return SIDES if isinstance(grown, FadeIn) else (grown.side,) if fade == "every" else ()
 
 
 def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Action, ...]:

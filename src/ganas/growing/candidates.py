@@ -29,11 +29,6 @@ class Spec:
     seed: int  # of all randomness in its training
     images: int  # of the whole training: what schedules follow, wherever a job stops
 
-    @property
-    def fades(self) -> bool:
-        """Whether a doubling is faded in."""
-        return self.action == "fade"
-
     def to_json(self) -> str:
         """The text of a ``spec.json``."""
         return write_record(asdict(self) | {"architecture": self.architecture.to_document()})

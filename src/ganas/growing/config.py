@@ -26,6 +26,7 @@ from ganas.config import (
     one_of,
     resolve_sections,
 )
+from ganas.growing.actions import Fade
 from ganas.growing.strategy import GrowingStrategy
 from ganas.growing.topk import RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
@@ -69,7 +70,10 @@ class GrowthConfig(Section):
     rank_by: RankBy = "normalized"
     # which candidates become parents; random: the baseline every search needs
     survival: Annotated[str, one_of(lambda: STRATEGIES)] = "best"
-    fade_images: Positive | None = None  # over which a doubling is faded in; None: half of a candidate's images
+    # which growths are faded in; doublings, as in the paper: a new convolution is there at once, with its noise
+    fade: Fade = "doublings"
+    # over which a growth is faded in; None: half of a candidate's images, or a fifth where every growth is faded in
+    fade_images: Positive | None = None
     inherit_moments: bool = False  # Adam's moments, with their weights; measured: no clear difference
     inherit_average: bool = True  # continue the parent's EMA
     route: tuple[str, ...] | None = None  # from --route: actions to follow instead of searching
@@ -130,8 +134,8 @@ class GrowConfig(Config):
 
     @property
     def fade_images(self) -> int:
-        """Images over which a doubling is faded in."""
-        return self.growth.fade_images or self.training.images // 2
+        """Images over which a growth is faded in."""
+        return self.growth.fade_images or self.training.images // (5 if self.growth.fade == "every" else 2)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -3,12 +3,12 @@
 Images are float [n, 3, r, r], real ones in [-1, 1]; z is [n, latent], standard normal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
 
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.architecture import GrowthArchitecture, Side
 from ganas.growing.config import WassersteinConfig
 from ganas.growing.networks import GrownDiscriminator, GrownGenerator
 from ganas.layers import downsample, upsample
@@ -23,10 +23,11 @@ class GrownGAN(GAN):
     generator: GrownGenerator
     discriminator: GrownDiscriminator
 
-    def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
+    def __init__(self, architecture: GrowthArchitecture, *, fading: Collection[Side] = ()) -> None:
         super().__init__()
-        self.generator = GrownGenerator(architecture, fading=fading)
-        self.discriminator = GrownDiscriminator(architecture, fading=fading)
+        self.fading = tuple(fading)  # networks whose last layer is faded in
+        self.generator = GrownGenerator(architecture, fading="generator" in fading)
+        self.discriminator = GrownDiscriminator(architecture, fading="discriminator" in fading)
 
     @property
     def generators(self) -> dict[str, GrownGenerator]:
@@ -34,8 +35,14 @@ class GrownGAN(GAN):
         return {"generator": self.generator}
 
     def blend(self, share: float) -> None:
-        """Set the share of the newest doubling, 0 to 1, in both networks."""
-        self.generator.blend = self.discriminator.blend = share
+        """Set the share of the newest layer, 0 to 1, in the networks that it is faded in to."""
+        for side in self.fading:
+            self.network(side).blend = share
+
+    @property
+    def doubled(self) -> float:
+        """The share of the newest doubling in images: below 1 while it is faded in."""
+        return self.generator.blend if self.generator.doubles else 1.0
 
 
 def blended(images: Tensor, share: float) -> Tensor:

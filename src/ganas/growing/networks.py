@@ -1,7 +1,7 @@
 """Generator and discriminator of a growing GAN, built from a `GrowthArchitecture` (DGGAN; Karras et al. 2018).
 
-A new doubling is faded in: `blend` goes from 0 (the previous networks at twice the resolution) to 1 (the new layers
-alone). `fading=True` keeps the previous RGB convolution for it.
+A new layer is faded in: `blend` goes from 0 (the previous networks, at twice the resolution after a doubling) to 1 (the
+new layer alone). `fading=True` keeps the previous RGB convolution for it.
 
 The equalized learning rate costs nothing in the step. Karras et al. sample weights from N(0, 1) and multiply them by
 s = gain/√fan_in in each forward pass. Weights that are sampled from N(0, s²) and updated by Adam with learning rate
@@ -39,7 +39,7 @@ class GrownGenerator(nn.Module):
         self.layers = nn.ModuleList(_GeneratorLayer(layer) for layer in placed)
         self.rgb = _conv(architecture.width("generator"), RGB, 1, gain=1)
         self.old_rgb = _conv(placed[-1].inner, RGB, 1, gain=1) if fading else None
-        self.blend = 0.0 if fading else 1.0  # share of the new layers in the image
+        self.blend = 0.0 if fading else 1.0  # share of the new layer in the image
 
     def forward(self, z: Tensor) -> Tensor:
         # this order of axes makes the maps channels-last
@@ -49,7 +49,13 @@ class GrownGenerator(nn.Module):
             old, x = x, layer(x)
         if self.old_rgb is None or self.blend == 1:
             return self.rgb(x)  # type: ignore[no-any-return]
-        return torch.lerp(upsample(self.old_rgb(old)), self.rgb(x), self.blend)
+        previous = self.old_rgb(old)
+        return torch.lerp(upsample(previous) if self.doubles else previous, self.rgb(x), self.blend)
+
+    @property
+    def doubles(self) -> bool:
+        """Whether the last layer doubles the resolution."""
+        return len(self.layers) > 0 and self.layers[-1].doubles  # type: ignore[return-value]
 
 
 class GrownDiscriminator(nn.Module):
@@ -67,15 +73,17 @@ class GrownDiscriminator(nn.Module):
         self.base = _conv(c + 1, c)
         self.hidden = _equalized(nn.Linear(c * BASE**2, c))
         self.score = _equalized(nn.Linear(c, 1), gain=1)
-        self.blend = 0.0 if fading else 1.0  # share of the new layers in the input of the older ones
+        self.blend = 0.0 if fading else 1.0  # share of the new layer in the input of the older ones
 
     def forward(self, x: Tensor, batch: int | None = None) -> Tensor:
         images = x.contiguous(memory_format=torch.channels_last)
         x = _activate(self.rgb(images))
         for number in reversed(range(len(self.layers))):
-            x = self.layers[number](x)
-            if self.old_rgb is not None and number == len(self.layers) - 1:
-                x = torch.lerp(_activate(self.old_rgb(downsample(images))), x, self.blend) if self.blend < 1 else x
+            layer = self.layers[number]
+            x = layer(x)
+            if self.old_rgb is not None and self.blend < 1 and number == len(self.layers) - 1:
+                previous = self.old_rgb(downsample(images) if layer.doubles else images)
+                x = torch.lerp(_activate(previous), x, self.blend)
         x = _activate(self.base(minibatch_stddev(x, batch or len(x))))
         x = _activate(self.hidden(x.permute(0, 2, 3, 1).flatten(1)))  # no copy of channels-last maps
         return self.score(x)  # type: ignore[no-any-return]

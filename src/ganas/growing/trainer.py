@@ -19,6 +19,7 @@ from ganas.data.loaders import Batches, map_center_crops, split, to_images, to_n
 from ganas.data.sources import open_source
 from ganas.data.unpaired import Pixels
 from ganas.errors import RunError
+from ganas.growing.actions import fading_sides
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
@@ -81,7 +82,7 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
     loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
 
     def reals(images: Tensor) -> Tensor:
-        return blended(at_resolution(images, resolution), gan.generator.blend)
+        return blended(at_resolution(images, resolution), gan.doubled)
 
     def discriminator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
@@ -119,7 +120,7 @@ class CandidateTrainer:
         self.folder, self.spec, self._run_config, self._crops = folder, spec, config, crops
         torch.set_num_threads(training.threads or 1)
         torch.manual_seed(spec.seed)
-        self.gan = GrownGAN(spec.architecture, fading=spec.fades).to(training.device)
+        self.gan = GrownGAN(spec.architecture, fading=fading_sides(spec.action, config.growth.fade)).to(training.device)
         phases = growing_phases(self.gan, self.config, spec)
         half_life = training.ema_half_life
         seen = spec.generation * config.training.images if config.growth.inherit_average else 0
@@ -130,9 +131,8 @@ class CandidateTrainer:
         self._blend(0)
 
     def _blend(self, nimg: int) -> None:
-        share = blend(nimg, images=self.config.fade_images) if self.spec.fades else 1.0
-        self.gan.blend(share)
-        self.generator.blend = share
+        self.gan.blend(blend(nimg, images=self.config.fade_images))
+        self.generator.blend = self.gan.generator.blend
 
     @property
     def generator(self) -> GrownGenerator:
