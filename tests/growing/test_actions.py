@@ -1,6 +1,7 @@
 """Growing actions and legal states, without torch: hundreds of cases a second."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import log2
 
 import pytest
@@ -47,8 +48,8 @@ def spaces(draw: st.DrawFn) -> Space:
     filters = draw(st.lists(st.sampled_from((4, 8, 16)), min_size=1, max_size=3, unique=True))
     resolution = draw(st.sampled_from((8, 16, 32, 64)))
     depth = draw(st.integers(doublings(resolution), doublings(resolution) + 4))
-    limit = draw(st.sampled_from((None, 30_000, 100_000)))
-    return Space(growing_actions(sizes, filters), depth, resolution, max_parameters=limit)
+    limit, when = draw(st.sampled_from((None, 30_000, 100_000))), draw(st.sampled_from(("late", "even")))
+    return Space(growing_actions(sizes, filters), depth, resolution, max_parameters=limit, doublings=when)
 
 
 @given(spaces(), st.randoms(use_true_random=False))
@@ -87,6 +88,27 @@ def test_legal_is_what_brute_force_finds(space: Space, data: st.DataObject) -> N
         if done < space.depth and reaches(fades + (action == FADE), space.depth - done - 1)
     }
     assert set(space.legal(architecture, done)) == expected
+
+
+@given(spaces(), st.randoms(use_true_random=False))
+def test_even_doublings_come_after_equal_shares(space: Space, random: object) -> None:
+    space = replace(space, doublings="even", max_parameters=None)
+    architecture, route = GrowthArchitecture(latent=4, channels=8), []
+    while actions := space.legal(architecture, len(route)):
+        assert actions == (FADE,) or FADE not in actions
+        route.append(random.choice(actions))  # type: ignore[attr-defined]
+        architecture = route[-1](architecture)
+    count = doublings(space.resolution)
+    convs = space.depth - count
+    assert len(route) == space.depth
+    before = [number - route[:number].count(FADE) for number, action in enumerate(route) if action == FADE]
+    assert before == [k * convs // (count + 1) for k in range(1, count + 1)]
+
+
+def test_every_resolution_has_its_share() -> None:
+    assert Space(PAPER, 5, 32, doublings="even").growths == (1, 1, 1)
+    assert Space(PAPER, 8, 32, doublings="even").growths == (2, 2, 2)
+    assert Space(PAPER, 8, 32).growths == (6, 6, 6)
 
 
 def test_a_limit_keeps_the_way_to_the_final_resolution_open() -> None:

@@ -6,13 +6,14 @@ the discriminator, or a fade-in block that doubles the resolution to both. No to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Literal
 
 from ganas.errors import ArchitectureError
 from ganas.growing.architecture import SIDES, Conv, GrowthArchitecture, Side, doublings, parse_layer
 
 Fade = Literal["every", "doublings"]  # which growths are faded in
+Doublings = Literal["even", "late"]  # when: after equal shares of the convolutions, or as late as anyone likes
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,17 @@ class Space:
     resolution: int
     max_parameters: int | None = None  # limits count both networks together; None: no limit
     max_macs: int | None = None
+    doublings: Doublings = "late"
+
+    @property
+    def growths(self) -> tuple[int, ...]:
+        """The most convolutions at each resolution, from 8 pixels on: all of them, or an equal share."""
+        count = doublings(self.resolution)
+        convs = self.depth - count
+        if self.doublings == "late":
+            return (convs,) * (count + 1)
+        ends = [k * convs // (count + 1) for k in range(count + 2)]
+        return tuple(end - start for start, end in pairwise(ends))
 
     def admits(self, architecture: GrowthArchitecture) -> bool:
         """Whether an architecture is within the limits."""
@@ -88,17 +100,21 @@ class Space:
     def legal(self, architecture: GrowthArchitecture, done: int) -> tuple[Action, ...]:
         """The actions after which the final resolution can still be reached within depth and limits.
 
-        `done` actions have been taken. When the actions left equal the doublings left, only the fade-in is legal.
+        `done` actions have been taken. When the actions left equal the doublings left, only the fade-in is legal; with
+        even doublings also when the share of a resolution is used up, or when limits admit no convolution.
         """
-        left = self.depth - done
-        doublings_left = doublings(self.resolution) - doublings(architecture.resolution)
+        left, doubled = self.depth - done, doublings(architecture.resolution)
+        doublings_left = doublings(self.resolution) - doubled
         if left <= 0 or doublings_left > left:
             return ()
+        convs = tuple(action for action in self.actions if action != FADE and self._can_finish(action(architecture)))
+        fade: tuple[Action, ...] = (FADE,) if doublings_left and self._can_finish(FADE(architecture)) else ()
         if doublings_left == left:
-            choices: tuple[Action, ...] = (FADE,)
-        else:
-            choices = tuple(action for action in self.actions if doublings_left or action != FADE)
-        return tuple(action for action in choices if self._can_finish(action(architecture)))
+            return fade
+        if self.doublings == "late":
+            return tuple(action for action in self.actions if action in convs or action in fade)
+        share_used = doublings_left > 0 and done - doubled >= sum(self.growths[: doubled + 1])
+        return fade if share_used or not convs else convs
 
     def _can_finish(self, architecture: GrowthArchitecture) -> bool:
         """Whether the architecture is within the limits once it is doubled up to the final resolution."""

@@ -25,7 +25,7 @@ SEARCH_ONLY = {
     "data": {"images"},  # their digest stays in
     "growth": {
         *("sizes", "filters", "depth", "keep", "probability", "rank_by", "survival", "route"),
-        *("max_parameters", "max_macs"),
+        *("doublings", "max_parameters", "max_macs"),
     },
     "training": {"final_images", "timeout", "log_every", "sample_every", "checkpoint_every"},
     "metrics": {"features"},  # the network and the digest of its weights stay in

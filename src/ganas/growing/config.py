@@ -26,7 +26,7 @@ from ganas.config import (
     one_of,
     resolve_sections,
 )
-from ganas.growing.actions import Fade
+from ganas.growing.actions import Doublings, Fade
 from ganas.growing.strategy import GrowingStrategy
 from ganas.growing.topk import RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
@@ -65,9 +65,13 @@ class GrowthConfig(Section):
     depth: Count = 8  # actions from the base to the final networks, including fade-ins
     keep: Positive = 20  # K: number of best children that become the next parents
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: probability that a parent's action is tried
+    # late: as in the paper, only when the actions left must all be doublings, or by choice; even: after as many
+    # convolutions at each resolution, so that a generation has one resolution
+    doublings: Doublings = "late"
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
-    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself
-    rank_by: RankBy = "normalized"
+    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself;
+    # auto: per_resolution with even doublings, which need no route, else normalized
+    rank_by: RankBy | Literal["auto"] = "auto"
     # which candidates become parents; random: the baseline every search needs
     survival: Annotated[str, one_of(lambda: STRATEGIES)] = "best"
     # which growths are faded in; doublings, as in the paper: a new convolution is there at once, with its noise
@@ -133,6 +137,13 @@ class GrowConfig(Config):
         return self.training.images
 
     @property
+    def rank_by(self) -> RankBy:
+        """What candidates are ranked by."""
+        if self.growth.rank_by != "auto":
+            return self.growth.rank_by
+        return "per_resolution" if self.growth.doublings == "even" else "normalized"
+
+    @property
     def fade_images(self) -> int:
         """Images over which a growth is faded in."""
         return self.growth.fade_images or self.training.images // (5 if self.growth.fade == "every" else 2)
@@ -154,6 +165,7 @@ def resolve(config: GrowConfig, machine: Machine, data: DataFacts) -> GrowConfig
     update = {
         "training.images": ceil(training.images / training.batch) * training.batch,
         "training.final_images": ceil(training.final_images / training.batch) * training.batch,
+        "growth.rank_by": config.rank_by,
         "metrics.select": ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select,
     }
     return resolve_sections(config, replace(machine, threads=1), data, update)

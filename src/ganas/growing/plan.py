@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import Space, growing_actions, parse_action, proggan_route
+from ganas.growing.actions import FADE, Space, growing_actions, parse_action
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
 from ganas.growing.config import STRATEGIES, GrowConfig
@@ -29,7 +29,7 @@ def growth_space(config: GrowConfig) -> Space:
             f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
         )
     actions = growing_actions(growth.sizes, growth.filters)
-    space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs)
+    space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs, growth.doublings)
     for base in bases(config):
         if growth.depth and not space.legal(base, 0):
             raise ConfigError(
@@ -54,7 +54,7 @@ def open_strategy(config: GrowConfig) -> GrowingStrategy:
         keep=growth.keep,
         probability=growth.probability,
         seed=config.seed,
-        rank_by=growth.rank_by,
+        rank_by=config.rank_by,
     )
 
 
@@ -86,9 +86,8 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 
 def proggan_steps(config: GrowConfig) -> list[str]:
     """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
-    fades = proggan_route(config.data.resolution)
-    on = [CONTINUE] * (config.growth.depth - len(fades))
-    return on + [step for fade in fades for step in (fade, *on)]
+    first, *others = growth_space(config).growths
+    return [CONTINUE] * first + [step for growths in others for step in (str(FADE), *[CONTINUE] * growths)]
 
 
 def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
@@ -105,8 +104,8 @@ def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
 
 
 def baseline_route(config: GrowConfig) -> list[Spec]:
-    """The candidates that normalize scores; empty unless ``growth.rank_by=normalized``."""
-    return [*route_specs(config, proggan_steps(config))] if config.growth.rank_by == "normalized" else []
+    """The candidates that normalize scores; empty unless they rank by normalized scores."""
+    return [*route_specs(config, proggan_steps(config))] if config.rank_by == "normalized" else []
 
 
 def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Iterator[tuple[str, list[Spec]]]:

@@ -116,7 +116,7 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
-    if config.metrics.select == "kid" and config.growth.rank_by == "normalized":
+    if config.metrics.select == "kid" and config.rank_by == "normalized":
         raise ConfigError(
             "metrics.select=kid may be negative, so it cannot be normalized: choose fid or swd, or growth.rank_by=raw"
         )
