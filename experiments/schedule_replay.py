@@ -18,8 +18,8 @@ from statistics import mean
 
 from ganas.growing import runner
 from ganas.growing.candidates import Spec, candidates, read_spec, work
+from ganas.growing.children import uniform
 from ganas.growing.config import GrowConfig
-from ganas.growing.topk import uniform
 from ganas.jobs import queue
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job

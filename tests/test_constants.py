@@ -65,7 +65,7 @@ DGGAN: dict[str, Any] = {
     "growth.depth": 8,
     "growth.keep": 20,  # K
     "growth.probability": 0.4,  # p
-    "growth.survival": "best",
+    "growth.strategy": "topk",
     "loss.adversarial": "wgan",
     "loss.gradient": 10.0,  # WGAN-GP: lambda
     "loss.drift": 0.001,  # ProgGAN, appendix A.1

@@ -9,11 +9,11 @@ import pytest
 
 from ganas.errors import ConfigError, RunError, Stopped
 from ganas.growing.candidates import Spec, read_spec, score_of, work
+from ganas.growing.children import uniform
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, Record, read_history
 from ganas.growing.plan import baseline_route, growth_space, remaining_stages
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError, seconds_left
-from ganas.growing.topk import uniform
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result

@@ -12,11 +12,11 @@ from test_grow import SETTINGS
 from ganas.errors import ConfigError
 from ganas.growing.actions import Space
 from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.children import child_id
 from ganas.growing.config import STRATEGIES, GrowConfig
 from ganas.growing.history import read_history
 from ganas.growing.run import grow
 from ganas.growing.strategy import Candidate, Score
-from ganas.growing.topk import child_id
 from ganas.jobs.job import Job
 from ganas.presets import make_config
 from in_process import InProcess
@@ -117,7 +117,7 @@ def test_a_candidate_that_continues_equals_one_that_never_stopped(config: GrowCo
     executor, folders = Recorder(), {}
     for name in ("halving", "straight"):
         folders[name] = tmp_path / name
-        grow(choosing(config, survival=name), folders[name], executor=executor if name == "halving" else InProcess())
+        grow(choosing(config, strategy=name), folders[name], executor=executor if name == "halving" else InProcess())
     base, *started = [job for job in executor.jobs if not job[2]]
     continued = [job for job in executor.jobs if job[2]]
     assert base[1] == 32 and {images for _, images, _ in started} == {8}
@@ -131,7 +131,7 @@ def test_a_candidate_that_continues_equals_one_that_never_stopped(config: GrowCo
 
 
 def test_a_search_with_several_targets_is_replayed_exactly(config: GrowConfig, tmp_path: Path) -> None:
-    config = choosing(config, survival="halving")
+    config = choosing(config, strategy="halving")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     OPENED.clear()
     expected = grow(config, whole, executor=(straight := Recorder()))
@@ -156,5 +156,5 @@ def test_a_search_with_several_targets_is_replayed_exactly(config: GrowConfig, t
 
 
 def test_partial_trainings_have_no_baseline(config: GrowConfig, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"growth\.survival=halving compares.*after 8 images.*growth\.rank_by=raw"):
-        grow(choosing(config, survival="halving", rank_by="normalized"), tmp_path / "run", executor=InProcess())
+    with pytest.raises(ConfigError, match=r"growth\.strategy=halving compares.*after 8 images.*growth\.rank_by=raw"):
+        grow(choosing(config, strategy="halving", rank_by="normalized"), tmp_path / "run", executor=InProcess())

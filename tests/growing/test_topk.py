@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ganas.growing.actions import Space, growing_actions, parse_action
 from ganas.growing.architecture import Conv, GrowthArchitecture
+from ganas.growing.children import sample_children, training_seed, uniform
 from ganas.growing.strategy import Candidate, Score
-from ganas.growing.topk import TopK, training_seed, uniform
+from ganas.growing.topk import RACE, TopK
 
 BASE = GrowthArchitecture(latent=4, channels=8)
 SPACE = Space(growing_actions((3, 7), (4, 16)), depth=4, resolution=32)
@@ -112,6 +113,53 @@ def test_beams_are_those_of_algorithm_1(keep: int, probability: float, seed: int
     while len(expected) < len(search.beams):
         expected.append([])
     assert search.beams == expected[: len(search.beams)] and not any(expected[len(search.beams) :])
+
+
+def score_at(candidate: Candidate, images: int) -> Score | None:
+    """A fixed score that a longer training reorders; some candidates fail, at any rung."""
+    if candidate.parent and uniform("fails", candidate.id, images) < 0.1:
+        return None
+    return Score(1 + uniform("score", candidate.id) + 20 / images * uniform("noise", candidate.id, images))
+
+
+def race(keep: int, seed: int, shuffle: int) -> tuple[list[list[str]], int]:
+    """The beams of a race, and the images spent, with scores told in a random order."""
+    search = top_k(keep=keep, probability=0.7, seed=seed, rank_by="raw", rungs=RACE)
+    reached: dict[str, int] = {}
+    while asked := search.ask():
+        random.Random(shuffle).shuffle(asked)
+        assert len({images for _, images in asked}) == 1, "rungs are synchronous"
+        for candidate, images in asked:
+            assert reached.get(candidate.id, 0) < images, "nothing is trained twice"
+            reached[candidate.id] = images
+            search.tell(candidate.id, images, score_at(candidate, images))
+            going_on = [name for name in reached if search.may_continue(name)]
+        assert {candidate.id for candidate, images in search.ask() if images > 8} <= set(going_on)
+    winner = search.winner()
+    assert winner and (reached[winner.id] == 32 or max(reached.values()) < 32)
+    return search.beams, sum(reached.values())
+
+
+@given(st.integers(1, 3), st.integers(0, 10**6))
+def test_a_race_stops_two_thirds_and_then_all_but_the_best(keep: int, seed: int) -> None:
+    """Against successive halving written out generation by generation."""
+    beams, spent = race(keep, seed, shuffle=seed)
+    parents, expected, images = [Candidate(BASE.id, BASE)], [[BASE.id]], 32
+    while parents:
+        racing = sample_children(parents, SPACE, 0.7, seed)
+        for target, before in ((8, 0), (16, 8), (32, 16)):
+            images += len(racing) * (target - before)
+            scores = {one.id: score_at(one, target) for one in racing}
+            racing = sorted(
+                (one for one in racing if scores[one.id]),
+                key=lambda one: (scores[one.id].value, one.id),  # type: ignore[union-attr]
+            )
+            count = len(racing)
+            racing = racing[: {8: max(keep, -(-count // 3)), 16: keep + 1, 32: keep}[target]]
+        expected.append([one.id for one in racing])
+        parents = racing
+    assert [beam for beam in beams if beam] == [beam for beam in expected if beam] and spent == images
+    assert race(keep, seed, shuffle=seed + 1) == (beams, spent)
 
 
 @given(st.integers(0, 10**6), st.floats(0.05, 1))

@@ -24,7 +24,7 @@ LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
 SEARCH_ONLY = {
     "data": {"images"},  # their digest stays in
     "growth": {
-        *("sizes", "filters", "depth", "keep", "probability", "rank_by", "survival", "route"),
+        *("sizes", "filters", "depth", "keep", "probability", "rank_by", "strategy", "route"),
         *("doublings", "max_parameters", "max_macs"),
     },
     "training": {"final_images", "timeout", "log_every", "sample_every", "checkpoint_every"},

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,13 +28,17 @@ from ganas.config import (
 )
 from ganas.growing.actions import Doublings, Fade
 from ganas.growing.strategy import GrowingStrategy
-from ganas.growing.topk import RankBy, TopK
+from ganas.growing.topk import RACE, RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 from ganas.metrics.measurement import selecting_metrics
 
 # called with initial architectures and space, and with images, keep, probability, seed and rank_by by name
-STRATEGIES: Mapping[str, Callable[..., GrowingStrategy]] = {"best": TopK, "random": partial(TopK, random=True)}
+STRATEGIES: Mapping[str, Callable[..., GrowingStrategy]] = {
+    "topk": TopK,
+    "racing": partial(TopK, rungs=RACE),
+    "random": partial(TopK, random=True),
+}
 
 
 class ImagesConfig(Section):
@@ -72,11 +76,12 @@ class GrowthConfig(Section):
     # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself;
     # auto: per_resolution with even doublings, which need no route, else normalized
     rank_by: RankBy | Literal["auto"] = "auto"
-    # which candidates become parents; random: the baseline every search needs
-    survival: Annotated[str, one_of(lambda: STRATEGIES)] = "best"
+    # topk: algorithm 1; racing: candidates stop at a quarter and at half of their images, but for the best; random:
+    # random parents, the baseline every search needs
+    strategy: Annotated[str, one_of(lambda: STRATEGIES)] = "topk"
     # which growths are faded in; doublings, as in the paper: a new convolution is there at once, with its noise
     fade: Fade = "doublings"
-    # over which a growth is faded in; None: half of a candidate's images, or a fifth where every growth is faded in
+    # over which a growth is faded in; None: half of a candidate's images; a fifth in a race or with fade=every
     fade_images: Positive | None = None
     inherit_moments: bool = False  # Adam's moments, with their weights; measured: no clear difference
     inherit_average: bool = True  # continue the parent's EMA
@@ -131,6 +136,15 @@ class GrowConfig(Config):
     training: CandidateConfig = CandidateConfig()
     metrics: ScoreConfig = ScoreConfig()
 
+    @classmethod
+    def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """``growth.strategy`` was ``growth.survival`` once, and topk its best."""
+        growth = document.get("growth")
+        if not isinstance(growth, dict) or "survival" not in growth:
+            return document
+        kept = {key: value for key, value in growth.items() if key != "survival"}
+        return {**document, "growth": {"strategy": growth["survival"].replace("best", "topk"), **kept}}
+
     @property
     def total_images(self) -> int:
         """Length of a candidate's training, in images."""
@@ -146,11 +160,18 @@ class GrowConfig(Config):
     @property
     def fade_images(self) -> int:
         """Images over which a growth is faded in."""
-        return self.growth.fade_images or self.training.images // (5 if self.growth.fade == "every" else 2)
+        soon = self.growth.fade == "every" or self.growth.strategy == "racing"
+        return self.growth.fade_images or self.training.images // (5 if soon else 2)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         training, fade = self.training, self.fade_images
+        first = int(training.images * RACE[0].share)
+        if self.growth.strategy == "racing" and fade > first - training.batch:
+            raise ValueError(
+                f"growth.fade_images={fade} does not end before candidates are first compared, after {first} images: "
+                f"lower it, or raise training.images={training.images}"
+            )
         if fade > training.images - training.batch:
             raise ValueError(
                 f"growth.fade_images={fade} does not end within a candidate's training: lower it, or raise "

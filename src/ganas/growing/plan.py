@@ -12,9 +12,9 @@ from ganas.errors import ConfigError
 from ganas.growing.actions import FADE, Space, growing_actions, parse_action
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
+from ganas.growing.children import child, child_id, training_seed, uniform
 from ganas.growing.config import STRATEGIES, GrowConfig
 from ganas.growing.strategy import CONTINUE, Candidate, GrowingStrategy, Score
-from ganas.growing.topk import child, child_id, training_seed, uniform
 from ganas.jobs.result import Result
 
 ROUTE = "ProgGAN route"  # the name of its stage
@@ -47,7 +47,7 @@ def bases(config: GrowConfig) -> list[GrowthArchitecture]:
 def open_strategy(config: GrowConfig) -> GrowingStrategy:
     """The strategy of a config, before any score."""
     growth = config.growth
-    return STRATEGIES[growth.survival](
+    return STRATEGIES[growth.strategy](
         bases(config),
         growth_space(config),
         images=config.training.images,

@@ -178,7 +178,7 @@ class Growth:
             return
         if target < spec.images and self._route:
             raise ConfigError(
-                f"growth.survival={self._config.growth.survival} compares candidates after {target} images, where the "
+                f"growth.strategy={self._config.growth.strategy} compares candidates after {target} images, where the "
                 f"ProgGAN route has no scores: give growth.rank_by=raw"
             )
         self._specs[spec.id] = spec

@@ -1,65 +1,91 @@
 """Top-K greedy pruning (DGGAN, algorithm 1): which candidates to train, and which of them become parents.
 
-Once every candidate of a generation has a score, the K best are the parents of the next generation. All randomness is
-a hash of (seed, parent, action), so nothing depends on the order in which candidates finish. No torch, no files.
+Once every candidate of a generation has a score, the K best are the parents of the next generation. In a race most
+candidates stop at rungs before that. No torch, no files.
 """
 
-import hashlib
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, isfinite
 from typing import Literal
 
-from ganas.growing.actions import Action, Space
+from ganas.growing.actions import Space
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.strategy import CONTINUE, Candidate, Score
+from ganas.growing.children import sample_children, uniform
+from ganas.growing.strategy import Candidate, Score
 
 RankBy = Literal["normalized", "per_resolution", "raw"]
-MAX_SAMPLES = 1000  # attempts to sample at least one action
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A comparison before the end of a generation's training: the worst stop there."""
+
+    share: float  # of a candidate's images
+    survivors: Callable[[int, int], int]  # of how many candidates there are, and of K; at least K go on
+
+
+# Successive halving (Jamieson and Talwalkar 2016) by a third, then a final of K + 1.
+RACE = (
+    Rung(1 / 4, lambda count, keep: ceil(count / 3)),
+    Rung(1 / 2, lambda count, keep: keep + 1),
+)
 
 
 class TopK:
-    """The search as a `GrowingStrategy`; every candidate is trained once, for all its images."""
+    """The search as a `GrowingStrategy`. Without rungs every candidate is trained once, for all its images.
+
+    Rungs are synchronous: a candidate goes on once all of its generation have been compared.
+    """
 
     def __init__(
         self,
         initial: Sequence[GrowthArchitecture],
         space: Space,
         *,
-        images: int,  # training images of every candidate
+        images: int,  # training images of every candidate that is not stopped at a rung
         keep: int,  # K: parents per generation
         probability: float,  # p: probability that a parent's action is tried
         seed: int,
         rank_by: RankBy = "normalized",
         random: bool = False,  # random parents instead of the best: the baseline every search needs
+        rungs: Sequence[Rung] = (),  # by share
     ) -> None:
         if keep < 1 or not 0 < probability <= 1:
             raise ValueError(f"keep must be at least 1 and probability in (0, 1], got {keep=}, {probability=}")
         self._space, self._images, self._keep, self._probability = space, images, keep, probability
-        self._seed, self._rank_by, self._random = seed, rank_by, random
-        self._asked = [Candidate(architecture.id, architecture) for architecture in initial]  # this generation
-        self.candidates: dict[str, Candidate] = {candidate.id: candidate for candidate in self._asked}
+        self._seed, self._rank_by, self._random, self._rungs = seed, rank_by, random, tuple(rungs)
+        self._racing: dict[str, Candidate] = {}  # those of this generation that were not stopped
+        self._awaited: dict[str, Candidate] = {}  # of them, those without a score at the next rung
+        self._rung = 0  # the next one; after the last comes the end of the training
+        self._complete: set[str] = set()  # candidates trained to their end
+        self.candidates: dict[str, Candidate] = {}
         self.scores: dict[str, Score | None] = {}
         self.beams: list[list[str]] = []
+        self._begin([Candidate(architecture.id, architecture) for architecture in initial])
 
     def ask(self) -> list[tuple[Candidate, int]]:
-        """The candidates of this generation without a score; none: the search is over."""
-        return [(candidate, self._images) for candidate in self._asked if candidate.id not in self.scores]
+        """The candidates of this generation without a score at the next rung; none: the search is over."""
+        return [(candidate, self._target) for candidate in self._awaited.values()]
 
     def tell(self, candidate: str, images: int, score: Score | None) -> None:
-        """Record a score; the last of a generation starts the next one."""
-        if candidate not in self.candidates or candidate in self.scores or images != self._images:
+        """Record a score; the last of a rung stops the worst, the last of a generation starts the next one."""
+        if candidate not in self._awaited or images != self._target:
             raise ValueError(f"no score of candidate {candidate!r} after {images} images is expected")
         self.scores[candidate] = score if score and isfinite(score.value) else None
-        if not self.ask():
-            self._next_generation()
+        del self._awaited[candidate]
+        if not self._awaited:
+            self._next_rung()
 
     def may_continue(self, candidate: str) -> bool:
-        """Never: every candidate is trained for all its images at once."""
-        return False
+        """Whether the candidate is still in a race."""
+        last = self._rung == len(self._rungs)
+        return bool(self._rungs) and candidate in (self._awaited if last else self._racing)
 
     def winner(self) -> Candidate | None:
-        """The best at the final resolution, or at the highest reached so far."""
+        """The best at the final resolution, or at the highest reached so far; trained to its end, if any was."""
         alive = [(self.candidates[name], score) for name, score in self.scores.items() if score]
+        alive = [pair for pair in alive if pair[0].id in self._complete] or alive
         if not alive:
             return None
         highest = max(candidate.architecture.resolution for candidate, _ in alive)
@@ -68,15 +94,34 @@ class TopK:
 
     # ── a generation ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _next_generation(self) -> None:
-        beam = self._survivors()
-        self.beams.append(beam)
-        self._asked = self._children([self.candidates[name] for name in beam])
-        self.candidates |= {candidate.id: candidate for candidate in self._asked}
+    @property
+    def _target(self) -> int:
+        """Images until the next comparison."""
+        return ceil(self._images * self._rungs[self._rung].share) if self._rung < len(self._rungs) else self._images
 
-    def _survivors(self) -> list[str]:
+    def _begin(self, generation: list[Candidate]) -> None:
+        self.candidates |= {candidate.id: candidate for candidate in generation}
+        # initial candidates do not race: all of them become parents
+        self._race(generation, 0 if self.beams else len(self._rungs))
+
+    def _race(self, candidates: Sequence[Candidate], rung: int) -> None:
+        self._racing = {candidate.id: candidate for candidate in candidates}
+        self._awaited, self._rung = dict(self._racing), rung
+
+    def _next_rung(self) -> None:
+        alive = [name for name in self._racing if self.scores[name]]
+        if self._rung == len(self._rungs):
+            self._complete |= set(alive)
+            self.beams.append(self._survivors(alive))
+            parents = [self.candidates[name] for name in self.beams[-1]]
+            return self._begin(sample_children(parents, self._space, self._probability, self._seed))
+        count = max(self._keep, self._rungs[self._rung].survivors(len(alive), self._keep))
+        self._race([self.candidates[name] for name in self._ranked(alive)[:count]], self._rung + 1)
+        if not alive:  # the search is over
+            self.beams.append([])
+
+    def _survivors(self, alive: Sequence[str]) -> list[str]:
         """The K best of this generation, or K random ones; all of the initial candidates."""
-        alive = [candidate.id for candidate in self._asked if self.scores[candidate.id]]
         if not self.beams:
             return self._ranked(alive)
         if self._random:
@@ -104,47 +149,3 @@ class TopK:
         if score.baseline is None or score.baseline <= 0:
             raise ValueError(f"only a positive baseline can normalize a score, got {score.baseline}")
         return score.value / score.baseline
-
-    def _children(self, parents: Sequence[Candidate]) -> list[Candidate]:
-        """Sample each parent's legal actions with probability p, again until there is at least one.
-
-        A parent's only action is always tried: scores decide which parents survive, not chance.
-        """
-        legal = {p.id: [*self._space.legal(p.architecture, p.generation)] for p in parents}
-        pairs = [(p, action) for p in parents for action in legal[p.id]]
-        for attempt in range(MAX_SAMPLES if pairs else 0):
-            luck = [uniform(self._seed, f"draw {attempt}", parent.id, action) for parent, action in pairs]
-            sampled = [
-                child(*pair)
-                for pair, number in zip(pairs, luck, strict=True)
-                if number < self._probability or len(legal[pair[0].id]) == 1
-            ]
-            if sampled:
-                return sampled
-        return [child(*pairs[luck.index(min(luck))])] if pairs else []  # p is nearly 0
-
-
-def child(parent: Candidate, action: Action | None) -> Candidate:
-    """A candidate's child by an action; None: its architecture, trained further."""
-    grown = action(parent.architecture) if action else parent.architecture
-    name = str(action or CONTINUE)
-    return Candidate(child_id(parent.id, name), grown, parent.id, name, parent.generation + 1)
-
-
-def child_id(parent: str, action: str) -> str:
-    """The id of a candidate's child by an action, ten hex digits."""
-    return _digest(parent, action).hex()[:10]
-
-
-def training_seed(seed: int, candidate: Candidate) -> int:
-    """The seed of everything random in the training of a candidate."""
-    return int.from_bytes(_digest(seed, "training", candidate.parent, candidate.action or candidate.id)[:8], "big") >> 1
-
-
-def uniform(*parts: object) -> float:
-    """A number in [0, 1), a hash of the parts."""
-    return int.from_bytes(_digest(*parts)[:8], "big") / 2**64
-
-
-def _digest(*parts: object) -> bytes:
-    return hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
