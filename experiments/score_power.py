@@ -43,7 +43,7 @@ def grow(arguments: argparse.Namespace) -> None:
     route.write_text(json.dumps(ROUTES[name]))
     flags = {"data.images": arguments.images, "data.resolution": 16, "metrics.features": arguments.features}
     flags |= {"seed": seed, "growth.depth": 2, "training.final_images": 0, "training.threads": 1}
-    flags |= {"training.images": 8000, "metrics.images": 2000}
+    flags |= {"training.images": 4000, "metrics.images": 1000}
     config = make_config("grow", preset="small", flags=flags)
     ganas.grow(config, run, route=str(route))
     scores = ganas.evaluate_grown(run).scores
