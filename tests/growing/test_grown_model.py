@@ -55,6 +55,36 @@ def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
     torch.testing.assert_close(fooled, -of_fake.mean(), **close)
 
 
+def test_the_terms_of_the_relativistic_loss(gan: GrownGAN) -> None:
+    """R3GAN's losses and penalties, each image by itself."""
+    real, z, between = noise(4, 3, 16, 16), noise(4, 5), torch.rand(4, 1, 1, 1, dtype=torch.float64)
+    config = WassersteinConfig(adversarial="relativistic", zero_centered=6.0)
+    terms = discriminator_loss(gan, real, z, between, config)
+    fake = gan.generator(z).detach()
+    squares, scores = [], []
+    for images in (real, fake):
+        x = images.clone().requires_grad_()
+        scores.append(gan.discriminator(x))
+        (gradient,) = torch.autograd.grad(scores[-1].sum(), x, create_graph=True)
+        squares.append(torch.stack([one.norm() ** 2 for one in gradient]).mean())
+    of_real, of_fake = scores
+    assert terms.keys() == {"discriminator", "zero_centered_penalty"}
+    close = {"rtol": 1e-10, "atol": 1e-12}
+    torch.testing.assert_close(terms["discriminator"], (1 + (of_fake - of_real).exp()).log().mean(), **close)
+    torch.testing.assert_close(terms["zero_centered_penalty"], 3 * (squares[0] + squares[1]), **close)
+    weights = [*gan.discriminator.parameters()]
+    ours, theirs = (
+        torch.autograd.grad(one, weights, allow_unused=True)
+        for one in (terms["zero_centered_penalty"], 3 * (squares[0] + squares[1]))
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            torch.testing.assert_close(one, other, **close)
+    fooled = generator_loss(gan, z, lambda: real, config)["generator"]
+    torch.testing.assert_close(fooled, (1 + (of_real - of_fake).exp()).log().mean(), **close)
+
+
 def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
     between = torch.zeros(4, 1, 1, 1).double()
     terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), between, WassersteinConfig())
@@ -65,7 +95,7 @@ def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
 
 @pytest.mark.parametrize("adversarial", ADVERSARIAL)
 def test_a_weight_of_zero_removes_its_term(gan: GrownGAN, adversarial: str) -> None:
-    config = WassersteinConfig(adversarial=adversarial, gradient=0, drift=0)
+    config = WassersteinConfig(adversarial=adversarial, gradient=0, drift=0, zero_centered=0)
     terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), torch.zeros(4, 1, 1, 1), config)
     assert list(terms) == ["discriminator"]
 

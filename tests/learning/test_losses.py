@@ -1,5 +1,7 @@
 """Losses, against hand-computed values and PyTorch's."""
 
+from math import exp, log, log1p
+
 import pytest
 import torch
 
@@ -21,18 +23,24 @@ def scores(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64).reshape(-1, 1, 1, 1)
 
 
+def fooled(name: str, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """The generator's loss, with the real scores only where it needs them."""
+    return ADVERSARIAL[name].generator(real if ADVERSARIAL[name].needs_real else NO_REALS, fake)
+
+
 @pytest.mark.parametrize(
     "name, real, fake, discriminator, generator",
     [
         ("lsgan", scores(1, 3), scores(1, -2), 0.5 * ((0 + 4) / 2 + (1 + 4) / 2), (0 + 9) / 2),
         ("hinge", scores(0.5, 3), scores(1, -2), 0.5 * ((0.5 + 0) / 2 + (2 + 0) / 2), 0.5),
+        ("relativistic", scores(1, 3), scores(1, 2), (log(2) + log1p(exp(-1))) / 2, (log(2) + log1p(exp(1))) / 2),
     ],
 )
 def test_losses_equal_hand_computed_ones(
     name: str, real: torch.Tensor, fake: torch.Tensor, discriminator: float, generator: float
 ) -> None:
     assert ADVERSARIAL[name].discriminator(real, fake).item() == pytest.approx(discriminator, rel=1e-12)
-    assert ADVERSARIAL[name].generator(NO_REALS, fake).item() == pytest.approx(generator, rel=1e-12)
+    assert fooled(name, real, fake).item() == pytest.approx(generator, rel=1e-12)
 
 
 def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
@@ -46,7 +54,7 @@ def test_bce_is_the_binary_cross_entropy_of_logits() -> None:
 @every_game
 def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: str) -> None:
     fake = torch.linspace(-0.9, 0.9, 9, requires_grad=True)
-    (fools,) = torch.autograd.grad(ADVERSARIAL[name].generator(NO_REALS, fake), fake)
+    (fools,) = torch.autograd.grad(fooled(name, torch.ones(9), fake), fake)
     (unmasks,) = torch.autograd.grad(ADVERSARIAL[name].discriminator(torch.ones(9), fake), fake)
     assert (fools < 0).all()  # descent raises the score
     assert (unmasks[fake > 0] > 0).all()
@@ -56,7 +64,7 @@ def test_both_sides_pull_a_fakes_score_in_opposite_directions(name: str) -> None
 @pytest.mark.parametrize("size", [1e4, -1e4])
 def test_extreme_scores_give_finite_losses_and_gradients(name: str, size: float) -> None:
     real, fake = torch.full((2, 3), size, requires_grad=True), torch.full((2, 3), -size, requires_grad=True)
-    loss = ADVERSARIAL[name].discriminator(real, fake) + ADVERSARIAL[name].generator(NO_REALS, fake)
+    loss = ADVERSARIAL[name].discriminator(real, fake) + fooled(name, real, fake)
     loss.backward()
     assert all(torch.isfinite(value).all() for value in (loss, real.grad, fake.grad))
 

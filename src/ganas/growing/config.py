@@ -106,6 +106,15 @@ class WassersteinConfig(Section):
     adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=True))] = "wgan"
     gradient: Weight = 10.0  # λ of the gradient penalty (Gulrajani et al. 2017)
     drift: Weight = 0.001  # λ of the squared scores of real images (Karras et al. 2018)
+    zero_centered: Weight = 0.0  # γ of R1 and R2, the squared gradients at real and at fake images
+
+    @model_validator(mode="before")
+    @classmethod
+    def _penalties_of_the_loss(cls, values: Any) -> Any:
+        """The relativistic loss comes with the penalties of R3GAN instead of those of WGAN, unless they are given."""
+        if isinstance(values, dict) and values.get("adversarial") == "relativistic":
+            return {"gradient": 0.0, "drift": 0.0, "zero_centered": 1.0} | values
+        return values
 
 
 class CandidateConfig(LearningConfig):

@@ -13,7 +13,7 @@ from ganas.growing.config import WassersteinConfig
 from ganas.growing.networks import GrownDiscriminator, GrownGenerator
 from ganas.layers import downsample, upsample
 from ganas.learning.adversarial import ADVERSARIAL
-from ganas.learning.losses import at_least_float32, gradient_penalty
+from ganas.learning.losses import at_least_float32, gradient_penalty, zero_centered_penalty
 from ganas.learning.phases import GAN, Terms
 
 
@@ -68,9 +68,12 @@ def discriminator_loss(
     """The discriminator's loss terms, without a gradient for the generator. Real and fake images share one pass."""
     with torch.no_grad():
         fake = gan.generator(z).to(real)
-    scores = at_least_float32(gan.discriminator(torch.cat((real, fake)), batch=len(real)))
+    both = torch.cat((real, fake)).requires_grad_(config.zero_centered > 0)
+    scores = at_least_float32(gan.discriminator(both, batch=len(real)))
     of_real, of_fake = scores[: len(real)], scores[len(real) :]
     terms = {"discriminator": ADVERSARIAL[config.adversarial].discriminator(of_real, of_fake)}
+    if config.zero_centered > 0:
+        terms["zero_centered_penalty"] = config.zero_centered * zero_centered_penalty(scores, both)
     if config.gradient > 0:
         images = torch.lerp(fake, real, between)
         terms["gradient_penalty"] = config.gradient * gradient_penalty(gan.discriminator, images)

@@ -1,7 +1,7 @@
 """Adversarial losses as pure functions of scores, in one table. No torch: configs derive their choices from it.
 
 Scores are raw logits or values of any shape, such as [n, 1, h, w]; every loss is a scalar, the mean. A discriminator's
-loss is the mean of its real and its fake half, as in Zhu et al. (2017), except for WGAN, where it is their difference.
+loss is the mean of its real and its fake half, as in Zhu et al. (2017); WGAN and the relativistic loss compare the two.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Adversarial:
     generator: "Loss"
     discriminator: "Loss"
     needs_real: bool = False  # by the generator's loss; if not, it gets an empty tensor of real scores
-    needs_penalty: bool = False  # requires a Lipschitz discriminator, for example by a gradient penalty
+    needs_penalty: bool = False  # requires a smooth discriminator, by a gradient penalty
 
 
 def lsgan_generator(real: "Tensor", fake: "Tensor") -> "Tensor":
@@ -63,11 +63,27 @@ def wgan_discriminator(real: "Tensor", fake: "Tensor") -> "Tensor":
     return fake.mean() - real.mean()
 
 
+def relativistic_generator(real: "Tensor", fake: "Tensor") -> "Tensor":
+    """E[softplus(D(real) - D(fake))]: each fake is to look more real than a real image (Jolicoeur-Martineau 2019)."""
+    from torch.nn.functional import softplus
+
+    return softplus(real - fake).mean()
+
+
+def relativistic_discriminator(real: "Tensor", fake: "Tensor") -> "Tensor":
+    """E[softplus(D(fake) - D(real))], over pairs of a real and a fake image."""
+    return relativistic_generator(fake, real)
+
+
 ADVERSARIAL = {
     "lsgan": Adversarial(lsgan_generator, lsgan_discriminator),
     "bce": Adversarial(bce_generator, bce_discriminator),
     "hinge": Adversarial(hinge_generator, hinge_discriminator),
     "wgan": Adversarial(hinge_generator, wgan_discriminator, needs_penalty=True),
+    # with zero-centered penalties: R3GAN (Huang et al. 2024)
+    "relativistic": Adversarial(
+        relativistic_generator, relativistic_discriminator, needs_real=True, needs_penalty=True
+    ),
 }
 
 

@@ -17,6 +17,16 @@ def reconstruction(image: Tensor, original: Tensor) -> Tensor:
     return functional.l1_loss(image, original)
 
 
+def zero_centered_penalty(scores: Tensor, images: Tensor) -> Tensor:
+    """½ E[‖∇ₓ D(x)‖²] at real images plus the same at as many fake ones: R1 + R2 (Mescheder et al. 2018).
+
+    images   [2n, ...], real and fake ones, which require a gradient
+    scores   [2n, 1], the discriminator's, computed from them
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return at_least_float32(gradient).square().sum() / len(images)
+
+
 def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """E[(‖∇ₓ D(x)‖ - 1)²] at images [n, ...] between real and fake ones, a norm per image (Gulrajani et al. 2017)."""
     x = images.detach().requires_grad_()
