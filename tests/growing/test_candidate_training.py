@@ -50,7 +50,7 @@ def spec(name: str, parent: Spec | None = None, action: str | None = None) -> Sp
 
 
 def candidate(run: Run, config: GrowConfig, told: Spec) -> CandidateTrainer:
-    parent = run.candidate(told.parent) if told.parent else None
+    parent = load_final(run.candidate(told.parent)) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
     return CandidateTrainer(folder, told, config, parent, open_center_crops(run, config))

@@ -5,7 +5,7 @@ import torch._dynamo  # noqa: F401  imported by the first optimizer, which takes
 from ganas.config import load_config
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import GrowConfig
-from ganas.growing.trainer import CandidateTrainer, open_center_crops
+from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result
 from ganas.progress import Reporter
@@ -18,7 +18,7 @@ def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     run = Run(job.path.parent.parent)
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     spec = read_spec(job.folder)
-    parent = run.candidate(spec.parent) if spec.parent else None
+    parent = load_final(run.candidate(spec.parent)) if spec.parent else None
     candidate = CandidateTrainer(job.folder, spec, config, parent, open_center_crops(run, config))
     result = candidate.train(reporter, stop, until=job.images)
     candidate.save_final()

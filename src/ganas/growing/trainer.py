@@ -111,7 +111,7 @@ class CandidateTrainer:
         folder: Run,
         spec: Spec,
         config: GrowConfig,  # of the run
-        parent: Run | None,
+        parent: Mapping[str, Tensor] | None,  # what its parent's `final` was
         crops: Pixels | None,  # real images at the final resolution
     ) -> None:
         keep_freed_memory()
@@ -126,7 +126,7 @@ class CandidateTrainer:
         seen = spec.generation * config.training.images if config.growth.inherit_average else 0
         self.ema = EMA(self.gan, half_life=half_life, batch=training.batch, seen=seen) if half_life else None
         if parent:
-            self._inherit(load_final(parent), phases)
+            self._inherit(parent, phases)
         self.loop = Loop(self.gan, phases, self.ema, self.config, prepare=self._blend)
         self._blend(0)
 
@@ -154,17 +154,20 @@ class CandidateTrainer:
 
     def save_final(self) -> None:
         """Write ``final.safetensors``, from which children inherit."""
+        write_atomically(self.folder.final, save(self.final()))
+
+    def final(self) -> dict[str, Tensor]:
+        """What children inherit: copies of tensors by group/name."""
         groups: dict[str, Mapping[str, Tensor]] = {side: self.gan.network(side).state_dict() for side in SIDES}
         groups["average"] = self.generator.state_dict()
         for phase in self.loop.phases if self.config.growth.inherit_moments else ():
             for name, parameter in self.gan.network(phase.name).named_parameters():
                 groups[f"adam/{phase.name}/{name}"] = phase.optimizer.state.get(parameter, {})
-        tensors = {
-            f"{group}/{name}": tensor.detach().cpu().contiguous()
+        return {
+            f"{group}/{name}": tensor.detach().clone().cpu().contiguous()
             for group, content in groups.items()
             for name, tensor in content.items()
         }
-        write_atomically(self.folder.final, save(tensors))
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
 

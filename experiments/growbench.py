@@ -1,0 +1,268 @@
+"""GrowBench: a table of a whole growing tree, each node trained with the weights of its parent, in several worlds.
+
+    python experiments/growbench.py table IMAGES OUT --features squeezenet-clean-64:WEIGHTS --world 0 --depth 3
+    python experiments/growbench.py pilot fade|loss|share IMAGES OUT --features ... --seed 0
+
+A node is a path of actions from the base at 8×8, with one doubling. A world is a seed: in it, luck is inherited with
+the weights, as in a search. Each node appends a row to OUT/rows.jsonl; rows that are there are not trained again,
+except for the weights that their children need. `pilot` appends rows of small paired experiments to OUT/pilots.jsonl.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganas.data.loaders import Batches, center_crops
+from ganas.data.sources import open_source
+from ganas.growing.actions import FADE, Space, parse_action
+from ganas.growing.architecture import SIDES
+from ganas.growing.candidates import Spec
+from ganas.growing.children import child
+from ganas.growing.config import GrowConfig
+from ganas.growing.plan import bases, candidate_spec
+from ganas.growing.run import open_images
+from ganas.growing.sample import make_images
+from ganas.growing.strategy import CONTINUE, Candidate
+from ganas.growing.trainer import CandidateTrainer, real_images
+from ganas.metrics.cache import Cache
+from ganas.metrics.features import load_features
+from ganas.metrics.reference import Reference
+from ganas.presets import make_config
+from ganas.store import Run, default_cache
+
+RESOLUTION = 16
+ACTIONS = ("g-conv3x48", "g-conv7x32", "d-conv3x32", CONTINUE, str(FADE))
+RUNGS = (1 / 4, 1 / 2, 1)
+METRICS = ("fid", "kid", "mind")
+Final = Mapping[str, Tensor]
+
+
+@dataclass
+class Bench:
+    """What all nodes share: the config, the images, and references at each resolution."""
+
+    config: GrowConfig
+    crops: Any  # uint8 [n, 3, RESOLUTION, RESOLUTION]
+    references: dict[int, Reference]
+
+    @classmethod
+    def open(cls, arguments: argparse.Namespace, **settings: Any) -> "Bench":
+        flags = {"data.images": arguments.images, "data.resolution": RESOLUTION, "metrics.features": arguments.features}
+        flags |= {"base.channels": [32], "base.latent": 32, "growth.depth": 3, "growth.rank_by": "raw"}
+        flags |= {"training.images": arguments.node_images, "training.threads": 1, "training.ema_half_life": 400}
+        flags |= {"metrics.images": 500} | settings
+        config, _ = open_images(make_config("grow", preset="small", flags=flags))
+        data = config.data
+        source = open_source(data.images, white=data.white, icc=data.icc)
+        crops = center_crops(source, RESOLUTION).numpy()
+        network = load_features(arguments.features)
+        references = {
+            side: Reference(real_images(crops, config, side), METRICS, network, cache=Cache(default_cache()))
+            for side in (8, RESOLUTION)
+        }
+        return cls(config, crops, references)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "Bench":
+        """A copy with other values of the config."""
+        document = self.config.with_values(settings).model_dump(by_alias=True)
+        return Bench(GrowConfig.model_validate(document), self.crops, self.references)
+
+    def train(self, candidate: Candidate, parent: Final | None, seed: int) -> tuple[dict[str, Any], Final]:
+        """Train one candidate; return its row, with scores at each rung, and what its children inherit."""
+        config = self.config.model_copy(update={"seed": seed})
+        spec: Spec = candidate_spec(config, candidate)
+        with TemporaryDirectory() as folder:
+            trainer = CandidateTrainer(Run(Path(folder)), spec, config, parent, None)
+            return self._run(trainer, spec, config)
+
+    def _run(self, trainer: CandidateTrainer, spec: Spec, config: GrowConfig) -> tuple[dict[str, Any], Final]:
+        reference = self.references[spec.architecture.resolution]
+        batches = Batches(
+            (self.crops,),
+            resolution=RESOLUTION,
+            load_size=RESOLUTION,
+            flip=True,
+            batch=config.training.batch,
+            seed=spec.seed,
+        ).from_image(0)
+        scores, seconds = [], 0.0
+        for rung in RUNGS:
+            began = time.perf_counter()
+            while trainer.loop.nimg < rung * spec.images:
+                trainer.loop.step(*next(batches))
+            seconds += time.perf_counter() - began
+            trainer.loop.prepare(trainer.loop.nimg)
+            scores.append(self._score(trainer, reference))
+        sides = {side: spec.architecture.macs(side) for side in SIDES}
+        row: dict[str, Any] = {"seed": spec.seed, "images": spec.images, "seconds": round(seconds, 1)}
+        row |= {"parameters": {side: spec.architecture.parameters(side) for side in SIDES}, "macs": sides}
+        row["scores"] = {key: [one[key] for one in scores] for key in scores[0]}
+        return row, trainer.final()
+
+    def _score(self, trainer: CandidateTrainer, reference: Reference) -> dict[str, float]:
+        with torch.no_grad():
+            images = make_images(trainer.generator, range(self.config.metrics.images))
+        found = reference.measure(images).scores
+        return {key: round(score, 5) for key, score in found.items() if "stderr" not in key}
+
+
+def grown(parent: Candidate, action: str) -> Candidate:
+    """The child by an action, or by more training."""
+    return child(parent, None if action == CONTINUE else parse_action(action))
+
+
+def paths(space: Space, parent: Candidate) -> Iterator[str]:
+    """The actions after a node: more training, or legal ones."""
+    legal = {str(action) for action in space.legal(parent.architecture, parent.generation)}
+    for action in ACTIONS:
+        if action in legal or (action == CONTINUE and len(legal) > 1):
+            yield action
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Train one world's tree, subtree by subtree."""
+    bench = Bench.open(arguments, **dict(setting.split("=") for setting in arguments.set))
+    known = {tuple(row["path"]) for row in read(arguments.out / "rows.jsonl") if row["world"] == arguments.world}
+    convs = tuple(parse_action(action) for action in ACTIONS if action != CONTINUE)
+    space = Space(convs, arguments.depth, RESOLUTION)
+
+    def visit(candidate: Candidate, path: tuple[str, ...], parent: Final | None) -> None:
+        below = [action for action in paths(space, candidate) if arguments.depth > len(path)]
+        if path in known and all(covered(known, (*path, action), space, grown(candidate, action)) for action in below):
+            return
+        row, final = bench.train(candidate, parent, arguments.world)
+        if path not in known:
+            append(arguments.out / "rows.jsonl", {"world": arguments.world, "path": list(path)} | row)
+        for action in below:
+            visit(grown(candidate, action), (*path, action), final)
+
+    (base,) = bases(bench.config)
+    visit(Candidate(base.id, base), (), None)
+
+
+def covered(known: set[tuple[str, ...]], path: tuple[str, ...], space: Space, candidate: Candidate) -> bool:
+    """Whether a subtree has all its rows."""
+    below = paths(space, candidate) if space.depth > len(path) else ()
+    return path in known and all(covered(known, (*path, a), space, grown(candidate, a)) for a in below)
+
+
+# ── pilots ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pilot(arguments: argparse.Namespace) -> None:
+    """Train the nodes of one pilot with one seed."""
+    bench = Bench.open(arguments)
+    out, seed = arguments.out / "pilots.jsonl", arguments.seed
+    done = {(row["pilot"], row["seed_of_pilot"]) for row in read(out)}
+    if (arguments.name, seed) in done:
+        return
+    rows = {"fade": fade_pilot, "loss": loss_pilot, "share": share_pilot}[arguments.name](bench, seed)
+    for row in rows:
+        append(out, {"pilot": arguments.name, "seed_of_pilot": seed} | row)
+
+
+def fade_pilot(bench: Bench, seed: int) -> list[dict[str, Any]]:
+    """The same children of the same parents, with a convolution that is there at once or fades in."""
+    rows = []
+    for path in ((), (str(FADE),)):
+        parent, final, _ = walk(bench, path, seed)
+        for action in ACTIONS[:3]:
+            for fade in ("doublings", "every"):
+                row, _ = bench.with_settings({"growth.fade": fade}).train(grown(parent, action), final, seed)
+                rows.append({"path": [*path, action], "fade": fade} | row)
+    return rows
+
+
+def loss_pilot(bench: Bench, seed: int) -> list[dict[str, Any]]:
+    """The base and its doubling, under each loss."""
+    losses: dict[str, dict[str, Any]] = {"wgan": {}}
+    penalties = {"loss.adversarial": "relativistic", "loss.gradient": 0.0, "loss.drift": 0.0}
+    losses |= {f"relativistic {gamma}": penalties | {"loss.zero_centered": gamma} for gamma in (0.1, 1.0, 10.0)}
+    rows = []
+    for name, settings in losses.items():
+        *_, found = walk(bench.with_settings(settings), (str(FADE), CONTINUE), seed)
+        rows += [{"loss": name} | row for row in found]
+    return rows
+
+
+def share_pilot(bench: Bench, seed: int) -> list[dict[str, Any]]:
+    """Twelve random nodes at the final resolution: how much of the variance is architecture?"""
+    chosen = torch.randperm(48, generator=torch.Generator().manual_seed(0))[:12].tolist()
+    convs = tuple(parse_action(action) for action in ACTIONS if action != CONTINUE)
+    leaves = [*_leaves(Space(convs, 3, RESOLUTION), Candidate(bases(bench.config)[0].id, bases(bench.config)[0]), ())]
+    rows = []
+    for number in sorted(chosen):
+        *_, found = walk(bench, leaves[number], seed)
+        rows.append(found[-1])
+    return rows
+
+
+def _leaves(space: Space, candidate: Candidate, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    below = [*paths(space, candidate)] if len(path) < space.depth else []
+    for action in below:
+        yield from _leaves(space, grown(candidate, action), (*path, action))
+    if len(path) == space.depth:
+        yield path
+
+
+def walk(bench: Bench, path: Sequence[str], seed: int) -> tuple[Candidate, Final, list[dict[str, Any]]]:
+    """Train the nodes along a path; return the last one, its final tensors, and the rows of all."""
+    (base,) = bases(bench.config)
+    candidate, rows = Candidate(base.id, base), []
+    row, final = bench.train(candidate, None, seed)
+    rows.append({"path": []} | row)
+    for number, action in enumerate(path):
+        candidate = grown(candidate, action)
+        row, final = bench.train(candidate, final, seed)
+        rows.append({"path": [*path[: number + 1]]} | row)
+    return candidate, final, rows
+
+
+# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """All rows so far."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def append(file: Path, row: Mapping[str, Any]) -> None:
+    """Add a row."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lines:
+        lines.write(json.dumps(row) + "\n")
+
+
+def main() -> None:
+    """Run one command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, run in (("table", table), ("pilot", pilot)):
+        command = commands.add_parser(name)
+        command.set_defaults(run=run)
+        if name == "pilot":
+            command.add_argument("name", choices=("fade", "loss", "share"))
+        command.add_argument("images", type=Path)
+        command.add_argument("out", type=Path)
+        command.add_argument("--features", required=True)
+        command.add_argument("--node-images", type=int, default=4000)
+        if name == "table":
+            command.add_argument("--world", type=int, default=0)
+            command.add_argument("--depth", type=int, default=3)
+            command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+        else:
+            command.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
