@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,7 @@ def test_a_damaged_description_is_refused(photos: Path, tmp_path: Path) -> None:
 def write_named(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
     folder.mkdir(parents=True)
     for name, size in sizes.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", size).save(folder / name)
     return folder
 
@@ -163,6 +165,16 @@ def test_pairs_are_matched_by_name(tmp_path: Path) -> None:
     found = [tuple(source.names) for source in match_pairs(a, b)]
     assert found == [("10_A.png", "9_A.jpg", "x_A.png"), ("10_B.jpg", "9_B.png", "x_B.bmp")]
     assert find_pairs(tmp_path, "val", "test") == (tmp_path / "testA", tmp_path / "testB")
+
+
+def test_the_folder_in_a_zip_is_not_part_of_a_name(tmp_path: Path) -> None:
+    sources = []
+    for side in "AB":
+        folder = write_named(tmp_path / side / f"test{side}", {"1.png": (8, 8), "sub/2.png": (8, 8)})
+        shutil.make_archive(str(tmp_path / f"test{side}"), "zip", folder.parent)
+        sources.append(open_source(tmp_path / f"test{side}.zip"))
+    found = [tuple(source.names) for source in match_pairs(*sources)]
+    assert found == [(f"test{side}/1.png", f"test{side}/sub/2.png") for side in "AB"]
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
 def match_pairs(a: ImageSource, b: ImageSource) -> tuple[ImageSource, ImageSource]:
     """Return both sets in an order in which equal indices are pairs.
 
-    Names are equal without their suffix, and without ``_A`` and ``_B`` where all names of a side have it. Raises
-    `DataError` for an image without a partner, or one of another size.
+    Names are equal without their suffix, without a folder that holds all of a side (in a zip), and without ``_A`` and
+    ``_B`` where all names of a side have it. Raises `DataError` for an image without a partner, or one of another size.
     """
     in_a, in_b = _by_key(a, "_a"), _by_key(b, "_b")
     _refuse_missing(a, [in_a[key] for key in in_a.keys() - in_b.keys()], b)
@@ -54,7 +54,10 @@ def _refuse_missing(source: ImageSource, missing: Sequence[int], other: ImageSou
 
 def _by_key(source: ImageSource, side: str) -> dict[str, int]:
     """Return the index of each image by the name of its pair; raises `DataError` for two of one name."""
-    stems = [str(PurePosixPath(name).with_suffix("")) for name in source.names]
+    paths = [PurePosixPath(name).with_suffix("") for name in source.names]
+    while all(len(path.parts) > 1 for path in paths) and len({path.parts[0] for path in paths}) == 1:
+        paths = [path.relative_to(path.parts[0]) for path in paths]
+    stems = [str(path) for path in paths]
     if all(stem.lower().endswith(side) for stem in stems):
         stems = [stem[: -len(side)] for stem in stems]
     keys: dict[str, int] = {}
