@@ -41,12 +41,14 @@ def grow(arguments: argparse.Namespace) -> None:
     run.mkdir(parents=True, exist_ok=True)
     route = out / f"{name}.json"
     route.write_text(json.dumps(ROUTES[name]))
-    flags = {"data.images": arguments.images, "data.resolution": 16, "metrics.features": arguments.features}
+    flags = {"data.images": arguments.images, "data.resolution": 16}  # without a network, for speed
     flags |= {"seed": seed, "growth.depth": 2, "training.final_images": 0, "training.threads": 1}
     flags |= {"training.images": 4000, "metrics.images": 1000}
     config = make_config("grow", preset="small", flags=flags)
     ganas.grow(config, run, route=str(route))
-    scores = ganas.evaluate_grown(run).scores
+    scores: dict[str, float] = {}
+    for features in arguments.features:
+        scores |= ganas.evaluate_grown(run, features=features).scores
     row = {"route": name, "seed": seed, "test": {"images": scores}}
     with (out / "growing.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -103,7 +105,7 @@ def main() -> None:
     command.set_defaults(run=grow)
     command.add_argument("images", type=Path)
     command.add_argument("out", type=Path)
-    command.add_argument("--features", required=True)
+    command.add_argument("--features", required=True, nargs="+")
     command.add_argument("--route", choices=ROUTES, required=True)
     command.add_argument("--seed", type=int, default=0)
     command = commands.add_parser("table")
