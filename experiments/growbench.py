@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganas.data.loaders import Batches, center_crops
 from ganas.data.sources import open_source
-from ganas.growing.actions import FADE, Space, parse_action
+from ganas.growing.actions import FADE, TRAIN_ON, Space, parse_action
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.children import child
@@ -30,7 +30,7 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.plan import bases, candidate_spec
 from ganas.growing.run import open_images
 from ganas.growing.sample import make_images
-from ganas.growing.strategy import CONTINUE, Candidate
+from ganas.growing.strategy import Candidate
 from ganas.growing.trainer import CandidateTrainer, real_images
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import load_features
@@ -39,7 +39,7 @@ from ganas.presets import make_config
 from ganas.store import Run, default_cache
 
 RESOLUTION = 16
-ACTIONS = ("g-conv3x48", "g-conv7x32", "d-conv3x32", CONTINUE, str(FADE))
+ACTIONS = (*map(parse_action, ("g-conv3x48", "g-conv7x32", "d-conv3x32")), TRAIN_ON, FADE)
 RUNGS = (1 / 4, 1 / 2, 1)
 METRICS = ("fid", "kid", "mind")
 Final = Mapping[str, Tensor]
@@ -114,44 +114,35 @@ class Bench:
         return {key: round(score, 5) for key, score in found.items() if "stderr" not in key}
 
 
-def grown(parent: Candidate, action: str) -> Candidate:
-    """The child by an action, or by more training."""
-    return child(parent, None if action == CONTINUE else parse_action(action))
-
-
-def paths(space: Space, parent: Candidate) -> Iterator[str]:
-    """The actions after a node: more training, or legal ones."""
-    legal = {str(action) for action in space.legal(parent.architecture, parent.generation)}
-    for action in ACTIONS:
-        if action in legal or (action == CONTINUE and len(legal) > 1):
-            yield action
-
-
 def table(arguments: argparse.Namespace) -> None:
     """Train one world's tree, subtree by subtree."""
     bench = Bench.open(arguments, **dict(setting.split("=") for setting in arguments.set))
     known = {tuple(row["path"]) for row in read(arguments.out / "rows.jsonl") if row["world"] == arguments.world}
-    convs = tuple(parse_action(action) for action in ACTIONS if action != CONTINUE)
-    space = Space(convs, arguments.depth, RESOLUTION)
+    space = Space(ACTIONS, arguments.depth, RESOLUTION)
 
-    def visit(candidate: Candidate, path: tuple[str, ...], parent: Final | None) -> None:
-        below = [action for action in paths(space, candidate) if arguments.depth > len(path)]
-        if path in known and all(covered(known, (*path, action), space, grown(candidate, action)) for action in below):
+    def visit(node: Candidate, path: tuple[str, ...], parent: Final | None) -> None:
+        if all(below in known for below, _ in subtree(space, node, path)):
             return
-        row, final = bench.train(candidate, parent, arguments.world)
+        row, final = bench.train(node, parent, arguments.world)
         if path not in known:
             append(arguments.out / "rows.jsonl", {"world": arguments.world, "path": list(path)} | row)
-        for action in below:
-            visit(grown(candidate, action), (*path, action), final)
+        for action in space.legal(node.architecture, node.generation):
+            visit(child(node, action), (*path, str(action)), final)
 
-    (base,) = bases(bench.config)
-    visit(Candidate(base.id, base), (), None)
+    visit(root(bench.config), (), None)
 
 
-def covered(known: set[tuple[str, ...]], path: tuple[str, ...], space: Space, candidate: Candidate) -> bool:
-    """Whether a subtree has all its rows."""
-    below = paths(space, candidate) if space.depth > len(path) else ()
-    return path in known and all(covered(known, (*path, a), space, grown(candidate, a)) for a in below)
+def root(config: GrowConfig) -> Candidate:
+    """The base."""
+    (base,) = bases(config)
+    return Candidate(base.id, base)
+
+
+def subtree(space: Space, node: Candidate, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Candidate]]:
+    """A node and all below it, with their paths."""
+    yield path, node
+    for action in space.legal(node.architecture, node.generation):
+        yield from subtree(space, child(node, action), (*path, str(action)))
 
 
 # ── pilots ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,8 +167,8 @@ def fade_pilot(bench: Bench, seed: int) -> list[dict[str, Any]]:
         parent, final, _ = walk(bench, path, seed)
         for action in ACTIONS[:3]:
             for fade in ("doublings", "every"):
-                row, _ = bench.with_settings({"growth.fade": fade}).train(grown(parent, action), final, seed)
-                rows.append({"path": [*path, action], "fade": fade} | row)
+                row, _ = bench.with_settings({"growth.fade": fade}).train(child(parent, action), final, seed)
+                rows.append({"path": [*path, str(action)], "fade": fade} | row)
     return rows
 
 
@@ -188,39 +179,25 @@ def loss_pilot(bench: Bench, seed: int) -> list[dict[str, Any]]:
     losses |= {f"relativistic {gamma}": penalties | {"loss.zero_centered": gamma} for gamma in (0.1, 1.0, 10.0)}
     rows = []
     for name, settings in losses.items():
-        *_, found = walk(bench.with_settings(settings), (str(FADE), CONTINUE), seed)
+        *_, found = walk(bench.with_settings(settings), (str(FADE), str(TRAIN_ON)), seed)
         rows += [{"loss": name} | row for row in found]
     return rows
 
 
 def share_pilot(bench: Bench, seed: int) -> list[dict[str, Any]]:
     """Twelve random nodes at the final resolution: how much of the variance is architecture?"""
-    chosen = torch.randperm(48, generator=torch.Generator().manual_seed(0))[:12].tolist()
-    convs = tuple(parse_action(action) for action in ACTIONS if action != CONTINUE)
-    leaves = [*_leaves(Space(convs, 3, RESOLUTION), Candidate(bases(bench.config)[0].id, bases(bench.config)[0]), ())]
-    rows = []
-    for number in sorted(chosen):
-        *_, found = walk(bench, leaves[number], seed)
-        rows.append(found[-1])
-    return rows
-
-
-def _leaves(space: Space, candidate: Candidate, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    below = [*paths(space, candidate)] if len(path) < space.depth else []
-    for action in below:
-        yield from _leaves(space, grown(candidate, action), (*path, action))
-    if len(path) == space.depth:
-        yield path
+    nodes = [path for path, _ in subtree(Space(ACTIONS, 3, RESOLUTION), root(bench.config)) if len(path) == 3]
+    chosen = torch.randperm(len(nodes), generator=torch.Generator().manual_seed(0))[:12].tolist()
+    return [walk(bench, nodes[number], seed)[2][-1] for number in sorted(chosen)]
 
 
 def walk(bench: Bench, path: Sequence[str], seed: int) -> tuple[Candidate, Final, list[dict[str, Any]]]:
     """Train the nodes along a path; return the last one, its final tensors, and the rows of all."""
-    (base,) = bases(bench.config)
-    candidate, rows = Candidate(base.id, base), []
+    candidate, rows = root(bench.config), []
     row, final = bench.train(candidate, None, seed)
     rows.append({"path": []} | row)
     for number, action in enumerate(path):
-        candidate = grown(candidate, action)
+        candidate = child(candidate, parse_action(action))
         row, final = bench.train(candidate, final, seed)
         rows.append({"path": [*path[: number + 1]]} | row)
     return candidate, final, rows

@@ -20,11 +20,11 @@ import torch
 from ganas.config import load_config
 from ganas.data.loaders import center_crops, to_images, to_network
 from ganas.data.sources import open_source
+from ganas.growing.actions import TRAIN_ON
 from ganas.growing.candidates import candidates
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import read_history
 from ganas.growing.networks import GrownGenerator
-from ganas.growing.plan import CONTINUE
 from ganas.growing.sample import make_images
 from ganas.growing.trainer import at_resolution, averaged_generator
 from ganas.metrics.cache import Cache
@@ -54,10 +54,10 @@ def main() -> None:
 def write_routes(run: Path, folder: Path) -> None:
     """The winner's, and the route of fade-ins that is as long at each resolution."""
     history = read_history(run)
-    actions = [history.record(name).spec.action or CONTINUE for name in history.lineage[1:]]
+    actions = [history.record(name).spec.action or str(TRAIN_ON) for name in history.lineage[1:]]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "winner.json").write_text(json.dumps(actions) + "\n")
-    (folder / "proggan.json").write_text(json.dumps([a if a == "fade" else CONTINUE for a in actions]) + "\n")
+    (folder / "proggan.json").write_text(json.dumps([a if a == "fade" else str(TRAIN_ON) for a in actions]) + "\n")
 
 
 def print_scores(groups: dict[str, list[Path]], images: int) -> None:

@@ -41,28 +41,43 @@ class FadeIn:
         return architecture.doubled()
 
 
-Action = Grow | FadeIn
+@dataclass(frozen=True)
+class TrainOn:
+    """Changes nothing: the parent is trained further."""
+
+    def __str__(self) -> str:
+        return "on"
+
+    def __call__(self, architecture: GrowthArchitecture) -> GrowthArchitecture:
+        return architecture
+
+
+Action = Grow | FadeIn | TrainOn
 FADE = FadeIn()
+TRAIN_ON = TrainOn()
 
 
 def parse_action(text: str) -> Action:
-    """``fade``, ``g-conv3x256`` or ``d-conv7x64``; raises `ArchitectureError` for anything else."""
-    if text == str(FADE):
-        return FADE
+    """``fade``, ``on``, ``g-conv3x256`` or ``d-conv7x64``; raises `ArchitectureError` for anything else."""
+    for action in (FADE, TRAIN_ON):
+        if text == str(action):
+            return action
     sides = {side[0]: side for side in SIDES}
     side, _, layer = text.partition("-")
     conv = parse_layer(layer) if side in sides else None
     if not isinstance(conv, Conv):
-        raise ArchitectureError(f"unknown action {text!r}: choose fade, or one such as g-conv3x256 or d-conv7x64")
+        raise ArchitectureError(f"unknown action {text!r}: choose fade, on, or one such as g-conv3x256 or d-conv7x64")
     return Grow(sides[side], conv)
 
 
 def fading_sides(action: str | None, fade: Fade) -> tuple[Side, ...]:
-    """The networks whose new layer is faded in after an action, by name; None: none is new."""
-    if action is None:
-        return ()
-    grown = parse_action(action)
-    return SIDES if isinstance(grown, FadeIn) else (grown.side,) if fade == "every" else ()
+    """The networks whose new layer is faded in after an action, by name; None: there was none."""
+    match parse_action(action) if action else TRAIN_ON:
+        case FadeIn():
+            return SIDES
+        case Grow(side) if fade == "every":
+            return (side,)
+    return ()
 
 
 def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Action, ...]:

@@ -7,16 +7,15 @@ import hashlib
 from collections.abc import Sequence
 
 from ganas.growing.actions import Action, Space
-from ganas.growing.strategy import CONTINUE, Candidate
+from ganas.growing.strategy import Candidate
 
 MAX_SAMPLES = 1000  # attempts to sample at least one action
 
 
-def child(parent: Candidate, action: Action | None) -> Candidate:
-    """A candidate's child by an action; None: its architecture, trained further."""
-    grown = action(parent.architecture) if action else parent.architecture
-    name = str(action or CONTINUE)
-    return Candidate(child_id(parent.id, name), grown, parent.id, name, parent.generation + 1)
+def child(parent: Candidate, action: Action) -> Candidate:
+    """A candidate's child by an action."""
+    name = str(action)
+    return Candidate(child_id(parent.id, name), action(parent.architecture), parent.id, name, parent.generation + 1)
 
 
 def sample_children(parents: Sequence[Candidate], space: Space, probability: float, seed: int) -> list[Candidate]:

@@ -73,7 +73,8 @@ class GrowthConfig(Section):
     # convolutions at each resolution, so that a generation has one resolution
     doublings: Doublings = "late"
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
-    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself;
+    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself; pooled: what
+    # all candidates so far say of its growths, and a share of its own luck;
     # auto: per_resolution with even doublings, which need no route, else normalized
     rank_by: RankBy | Literal["auto"] = "auto"
     # topk: algorithm 1; racing: candidates stop at a quarter and at half of their images, but for the best; random:

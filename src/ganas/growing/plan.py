@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import FADE, Space, growing_actions, parse_action
+from ganas.growing.actions import FADE, TRAIN_ON, Space, growing_actions, parse_action
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
 from ganas.growing.children import child, child_id, training_seed, uniform
 from ganas.growing.config import STRATEGIES, GrowConfig
-from ganas.growing.strategy import CONTINUE, Candidate, GrowingStrategy, Score
+from ganas.growing.strategy import Candidate, GrowingStrategy, Score
 from ganas.jobs.result import Result
 
 ROUTE = "ProgGAN route"  # the name of its stage
@@ -64,7 +64,7 @@ def candidate_spec(config: GrowConfig, candidate: Candidate) -> Spec:
         id=candidate.id,
         architecture=candidate.architecture,
         parent=candidate.parent,
-        action=None if candidate.action == CONTINUE else candidate.action,
+        action=None if candidate.action == str(TRAIN_ON) else candidate.action,
         generation=candidate.generation,
         seed=training_seed(config.seed, candidate),
         images=config.training.images,
@@ -77,7 +77,7 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
     if not images:
         return None
     name = child_id(winner.id, f"{images} images more")
-    candidate = Candidate(name, winner.architecture, winner.id, CONTINUE, winner.generation + 1)
+    candidate = Candidate(name, winner.architecture, winner.id, str(TRAIN_ON), winner.generation + 1)
     return replace(candidate_spec(config, candidate), images=images)
 
 
@@ -87,11 +87,12 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 def proggan_steps(config: GrowConfig) -> list[str]:
     """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
     first, *others = growth_space(config).growths
-    return [CONTINUE] * first + [step for growths in others for step in (str(FADE), *[CONTINUE] * growths)]
+    on = [str(TRAIN_ON)]
+    return on * first + [step for growths in others for step in (str(FADE), *on * growths)]
 
 
 def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
-    """The candidates along a route, from the first base on. A step is an action, or ``on`` to train further.
+    """The candidates along a route, from the first base on. A step is an action.
 
     Raises `ArchitectureError` for an unknown action.
     """
@@ -99,7 +100,7 @@ def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
     candidate = Candidate(base.id, base)
     yield candidate_spec(config, candidate)
     for step in steps:
-        candidate = child(candidate, None if step == CONTINUE else parse_action(step))
+        candidate = child(candidate, parse_action(step))
         yield candidate_spec(config, candidate)
 
 

@@ -9,6 +9,7 @@ from ganas.config import DataFacts
 from ganas.data.loaders import write_center_crops
 from ganas.data.sources import ImageSource, notes_of, open_source
 from ganas.errors import ArchitectureError, ConfigError, DataError
+from ganas.growing.actions import TRAIN_ON
 from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve
 from ganas.growing.forecast import forecast
@@ -16,7 +17,6 @@ from ganas.growing.networks import GrownGenerator
 from ganas.growing.plan import growth_space, proggan_steps, route_specs
 from ganas.growing.runner import GrowResult, Growth
 from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
-from ganas.growing.strategy import CONTINUE
 from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
@@ -84,7 +84,7 @@ def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
             raise ConfigError(
                 f"the route {route!r} exceeds growth.max_parameters or growth.max_macs at {spec.architecture}"
             )
-    names = tuple(spec.action or CONTINUE for spec in specs[1:])
+    names = tuple(spec.action or str(TRAIN_ON) for spec in specs[1:])
     return config.model_copy(update={"growth": config.growth.model_copy(update={"route": names})})
 
 
@@ -116,9 +116,10 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
-    if config.metrics.select == "kid" and config.rank_by == "normalized":
+    if config.metrics.select == "kid" and config.rank_by in ("normalized", "pooled"):
         raise ConfigError(
-            "metrics.select=kid may be negative, so it cannot be normalized: choose fid or swd, or growth.rank_by=raw"
+            f"metrics.select=kid may be negative, so it cannot be {config.rank_by}: choose fid or swd, or "
+            f"growth.rank_by=raw"
         )
     source = open_source(
         data.images, skip_bad=data.skip_bad, minimum=2, resolution=data.resolution, white=data.white, icc=data.icc

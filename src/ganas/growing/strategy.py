@@ -6,8 +6,6 @@ from typing import Protocol
 
 from ganas.growing.architecture import GrowthArchitecture
 
-CONTINUE = "on"  # the action of a candidate that is its parent, trained further
-
 
 @dataclass(frozen=True)
 class Candidate:

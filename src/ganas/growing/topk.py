@@ -4,17 +4,22 @@ Once every candidate of a generation has a score, the K best are the parents of 
 candidates stop at rungs before that. No torch, no files.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, isfinite, log
 from typing import Literal
 
 from ganas.growing.actions import Space
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.children import sample_children, uniform
+from ganas.growing.estimate import Observation, pooled_estimates
 from ganas.growing.strategy import Candidate, Score
 
-RankBy = Literal["normalized", "per_resolution", "raw"]
+RankBy = Literal["normalized", "per_resolution", "raw", "pooled"]
+
+
+SMALLEST = 1e-12  # a score whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ class TopK:
         self._awaited: dict[str, Candidate] = {}  # of them, those without a score at the next rung
         self._rung = 0  # the next one; after the last comes the end of the training
         self._complete: set[str] = set()  # candidates trained to their end
+        self._observed: list[Observation] = []  # all scores so far, rung by rung
+        self._estimates: dict[str, float] = {}  # from them
+        self._grown: dict[str, Counter[str]] = {}  # what was grown since the base, and at which resolution
         self.candidates: dict[str, Candidate] = {}
         self.scores: dict[str, Score | None] = {}
         self.beams: list[list[str]] = []
@@ -101,6 +109,9 @@ class TopK:
 
     def _begin(self, generation: list[Candidate]) -> None:
         self.candidates |= {candidate.id: candidate for candidate in generation}
+        for one in generation:
+            grown = [f"{one.action} at {one.architecture.resolution}"] if one.parent else []
+            self._grown[one.id] = self._grown.get(one.parent or "", Counter()) + Counter(grown)
         # initial candidates do not race: all of them become parents
         self._race(generation, 0 if self.beams else len(self._rungs))
 
@@ -110,6 +121,9 @@ class TopK:
 
     def _next_rung(self) -> None:
         alive = [name for name in self._racing if self.scores[name]]
+        if self._rank_by == "pooled":
+            self._observed += map(self._observation, sorted(alive))
+            self._estimates = pooled_estimates(self._observed)
         if self._rung == len(self._rungs):
             self._complete |= set(alive)
             self.beams.append(self._survivors(alive))
@@ -141,9 +155,19 @@ class TopK:
         # the best of each resolution, the highest resolution first, then the second best
         return sorted(ordered, key=lambda name: (rank[name], -self.candidates[name].architecture.resolution))
 
-    def _key(self, name: str) -> float:
+    def _observation(self, name: str) -> Observation:
+        stage = self.candidates[name].generation, self.candidates[name].architecture.resolution, self._target
+        return Observation(name, stage, self._grown[name], log(max(self._score(name).value, SMALLEST)))
+
+    def _score(self, name: str) -> Score:
         score = self.scores[name]
         assert score is not None
+        return score
+
+    def _key(self, name: str) -> float:
+        score = self._score(name)
+        if self._rank_by == "pooled":
+            return self._estimates[name]
         if self._rank_by != "normalized":
             return score.value
         if score.baseline is None or score.baseline <= 0:
