@@ -16,7 +16,7 @@ from ganas.growing.plan import baseline_route, growth_space, remaining_stages
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError, seconds_left
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result, read_result
+from ganas.jobs.result import Result, read_result, write_result
 from ganas.presets import make_config
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -40,7 +40,7 @@ class Oracle:
 
     def submit(self, job: Job) -> None:
         spec = read_spec(job.folder)
-        assert len(self._running) < self.capacity and spec.images == job.images
+        assert len(self._running) < self.capacity and spec.images >= job.images
         if spec.parent:
             assert Run(job.path.parent / spec.parent).final.exists(), "its parent's weights are there"
         self._running.append(job)
@@ -53,13 +53,16 @@ class Oracle:
         job = self._running.pop(self._random.randrange(len(self._running)))
         candidate = job.folder
         spec = read_spec(candidate)
+        before = read_result(candidate)
+        assert (before.images if before else 0) < job.images, "nothing is trained twice"
         self.trained.append(spec.id)
         if self._fails(spec):
             return [JobExit(job, "it fell over")]
         end = (1 + uniform(spec.id)) * spec.architecture.resolution
         candidate.write_text(candidate.final, "weights")
-        result = Result("done", spec.images, 1.0, scores={"swd@laplacian-clean-8": end}, facts={"start": 2 * end})
-        candidate.write_text(candidate.result, result.to_json())
+        end *= 1 + uniform(spec.id, job.images) * (spec.images - job.images) / spec.images  # luck of a short training
+        result = Result("done", job.images, 1.0, scores={"swd@laplacian-clean-8": end}, facts={"start": 2 * end})
+        write_result(candidate, result)
         return [JobExit(job)]
 
     def cancel(self) -> None:
@@ -92,30 +95,50 @@ def test_the_largest_of_a_generation_start_first(tmp_path: Path) -> None:
         assert len(works) > 1 and works == sorted(works, reverse=True)
 
 
-def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path) -> None:
-    results = {run(tmp_path / str(n), Oracle(capacity, n)) for n, capacity in enumerate((1, 1, 2, 3, 8))}
+RACING = {"growth.strategy": "racing", "growth.doublings": "even", "growth.rank_by": "pooled", "growth.fade": "every"}
+either_strategy = pytest.mark.parametrize("growth", [{}, RACING], ids=["topk", "racing"])
+
+
+@either_strategy
+def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path, growth: dict[str, object]) -> None:
+    settings = config(**growth)
+    results = {run(tmp_path / str(n), Oracle(capacity, n), settings) for n, capacity in enumerate((1, 1, 2, 3, 8))}
     assert len(results) == 1
     (result,) = results
     assert result.architecture.resolution == 32 and result.candidates > 10 and not result.failed
 
 
+def test_a_race_trains_few_candidates_to_the_end(tmp_path: Path) -> None:
+    settings = config(**RACING | {"growth.keep": 1, "growth.probability": 1.0})
+    run(tmp_path, Oracle(3), settings)
+    results = [read_result(Run(path.parent)) for path in tmp_path.glob("candidates/*/spec.json")]
+    images = {result.images for result in results if result}
+    total = settings.training.images
+    assert {total // 4, total} < images <= {total // 4, total // 2, total, settings.training.final_images}
+    stopped = [result for result in results if result and result.images == total // 4]
+    assert len(stopped) >= len(results) / 3
+    assert not [*tmp_path.rglob("checkpoints/*")], "all are released"
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_a_killed_search_resumes_and_trains_nothing_twice(tmp_path: Path, seed: int) -> None:
+@either_strategy
+def test_a_killed_search_resumes_and_trains_nothing_twice(tmp_path: Path, seed: int, growth: dict[str, object]) -> None:
+    settings = config(**growth)
     whole = Oracle(2)
-    expected = run(tmp_path / "whole", whole)
+    expected = run(tmp_path / "whole", whole, settings)
     trained: list[str] = []
     result = None
     for attempt in range(100):
         oracle = Oracle(2, seed=100 * seed + attempt, killed=3)
         try:
-            result = run(tmp_path / "parts", oracle)
+            result = run(tmp_path / "parts", oracle, settings)
         except KeyboardInterrupt:
             continue
         finally:
             trained += oracle.trained
         break
     assert result == expected
-    assert sorted(trained) == sorted(whole.trained) and len(set(trained)) == len(trained)
+    assert sorted(trained) == sorted(whole.trained) and (growth or len(set(trained)) == len(trained))
 
 
 def test_weights_without_heirs_are_removed(tmp_path: Path) -> None:
