@@ -3,9 +3,13 @@
     python experiments/growbench.py table IMAGES OUT --features squeezenet-clean-64:WEIGHTS --world 0 --depth 3
     python experiments/growbench.py pilot fade|loss|share IMAGES OUT --features ... --seed 0
 
+    python experiments/growbench.py pack OUT/rows.jsonl growbench.jsonl.gz --key mind@squeezenet-clean-64
+    python experiments/growbench.py replay growbench.jsonl.gz
+
 A node is a path of actions from the base at 8×8, with one doubling. A world is a seed: in it, luck is inherited with
 the weights, as in a search. Each node appends a row to OUT/rows.jsonl; rows that are there are not trained again,
 except for the weights that their children need. `pilot` appends rows of small paired experiments to OUT/pilots.jsonl.
+`pack` writes all worlds as one table (`ganas.growing.table`), and `replay` compares strategies on it.
 """
 
 import argparse
@@ -13,7 +17,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -22,7 +28,7 @@ from torch import Tensor
 
 from ganas.data.loaders import Batches, center_crops
 from ganas.data.sources import open_source
-from ganas.growing.actions import FADE, TRAIN_ON, Space, parse_action
+from ganas.growing.actions import FADE, TRAIN_ON, Doublings, Space, parse_action
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.children import child
@@ -31,11 +37,14 @@ from ganas.growing.plan import bases, candidate_spec
 from ganas.growing.run import open_images
 from ganas.growing.sample import make_images
 from ganas.growing.strategy import Candidate
+from ganas.growing.table import Replay, Row, Table, read_table, regrets, replay, write_table
+from ganas.growing.topk import RACE, TopK
 from ganas.growing.trainer import CandidateTrainer, real_images
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import load_features
 from ganas.metrics.reference import Reference
 from ganas.presets import make_config
+from ganas.stats import mean_interval
 from ganas.store import Run, default_cache
 
 RESOLUTION = 16
@@ -203,6 +212,77 @@ def walk(bench: Bench, path: Sequence[str], seed: int) -> tuple[Candidate, Final
     return candidate, final, rows
 
 
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+REPLAYS = 100  # of each strategy in each world, with seeds of their own
+STRATEGIES: Mapping[str, tuple[Doublings, Mapping[str, Any]]] = {
+    "algorithm 1": ("late", {"keep": 4, "probability": 0.4, "rank_by": "normalized"}),
+    "random parents": ("late", {"keep": 4, "probability": 0.4, "random": True}),
+    "even doublings": ("even", {"keep": 4, "probability": 0.4, "rank_by": "raw"}),
+    "even, pooled": ("even", {"keep": 4, "probability": 0.4, "rank_by": "pooled"}),
+    "race, K = 2": ("even", {"keep": 2, "probability": 1.0, "rank_by": "raw", "rungs": RACE}),
+    "race, K = 2, pooled": ("even", {"keep": 2, "probability": 1.0, "rank_by": "pooled", "rungs": RACE}),
+    "race, K = 1": ("even", {"keep": 1, "probability": 1.0, "rank_by": "raw", "rungs": RACE}),
+    "race, K = 1, pooled": ("even", {"keep": 1, "probability": 1.0, "rank_by": "pooled", "rungs": RACE}),
+}
+
+
+def pack(arguments: argparse.Namespace) -> None:
+    """Write the rows of all worlds as one table."""
+    rows = tuple(
+        Row(**{**row, "path": tuple(row["path"]), "scores": {key: tuple(v) for key, v in row["scores"].items()}})
+        for row in read(arguments.rows)
+    )
+    depth = max(len(row.path) for row in rows)
+    facts = {"data": "CIFAR-10 subset", "cpu": arguments.cpu, "torch": torch.__version__}
+    actions = tuple(map(str, ACTIONS))
+    table = Table(32, 32, actions, depth, RESOLUTION, rows[0].images, RUNGS, arguments.key, facts, rows)
+    write_table(arguments.table, table)
+
+
+def compare_strategies(arguments: argparse.Namespace) -> None:
+    """Print, for each strategy, how good its winners are, and when it is as good as algorithm 1 in the end."""
+    table = read_table(arguments.table)
+    replays = {name: [replays_in(table, name, world) for world in table.worlds] for name in STRATEGIES}
+    goal = [fmean(one.end for one in found) for found in replays["algorithm 1"]]
+    spent = fmean(one.images for found in replays["algorithm 1"] for one in found)
+    print(f"{len(table.worlds)} worlds, {REPLAYS} replays each; algorithm 1 spends {spent:,.0f} images\n")
+    print("| strategy | images | regret | against algorithm 1 | images until its end, of its images |")
+    print("|---|---|---|---|---|")
+    for name, found in replays.items():
+        regret = mean_interval(
+            [
+                fmean(regrets(table, ((world, one) for one in some)))
+                for world, some in zip(table.worlds, found, strict=True)
+            ]
+        )
+        change = mean_interval([fmean(one.end for one in some) - end for some, end in zip(found, goal, strict=True)])
+        until = [images_until(some, end) / spent for some, end in zip(found, goal, strict=True)]
+        total = fmean(one.images for some in found for one in some)
+        shares = f"{median(until):.2f} ({min(until):.2f} to {max(until):.2f})"
+        print(f"| {name} | {total:,.0f} | {regret} | {change} | {shares} |")
+
+
+def replays_in(table: Table, name: str, world: int) -> list[Replay]:
+    """Replay a strategy in one world."""
+    doublings, settings = STRATEGIES[name]
+    space = table.space_with(doublings)
+    return [
+        replay(table, TopK([table.base], space, images=table.images, seed=seed, **settings), world)
+        for seed in range(REPLAYS)
+    ]
+
+
+def images_until(replays: Sequence[Replay], goal: float) -> float:
+    """The images after which winners are as good as a goal on average, infinite if they never are."""
+    budgets = sorted({images for one in replays for images, _ in one.steps})
+    for budget in budgets:
+        found = [[truth for images, truth in one.steps if images <= budget] for one in replays]
+        if all(found) and fmean(truths[-1] for truths in found) <= goal:
+            return budget
+    return inf
+
+
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -237,6 +317,15 @@ def main() -> None:
             command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
         else:
             command.add_argument("--seed", type=int, default=0)
+    command = commands.add_parser("pack")
+    command.set_defaults(run=pack)
+    command.add_argument("rows", type=Path)
+    command.add_argument("table", type=Path)
+    command.add_argument("--key", required=True)
+    command.add_argument("--cpu", required=True)
+    command = commands.add_parser("replay")
+    command.set_defaults(run=compare_strategies)
+    command.add_argument("table", type=Path)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
