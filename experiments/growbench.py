@@ -3,7 +3,7 @@
     python experiments/growbench.py table IMAGES OUT --features squeezenet-clean-64:WEIGHTS --world 0 --depth 3
     python experiments/growbench.py pilot fade|loss|share IMAGES OUT --features ... --seed 0
 
-    python experiments/growbench.py pack OUT/rows.jsonl growbench.jsonl.gz --key mind@squeezenet-clean-64
+    python experiments/growbench.py pack OUT growbench.jsonl.gz --key mind@squeezenet-clean-64
     python experiments/growbench.py replay growbench.jsonl.gz
 
 A node is a path of actions from the base at 8×8, with one doubling. A world is a seed: in it, luck is inherited with
@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from statistics import fmean, median
@@ -67,7 +68,7 @@ class Bench:
         flags = {"data.images": arguments.images, "data.resolution": RESOLUTION, "metrics.features": arguments.features}
         flags |= {"base.channels": [32], "base.latent": 32, "growth.depth": 3, "growth.rank_by": "raw"}
         flags |= {"training.images": arguments.node_images, "training.threads": 1, "training.ema_half_life": 400}
-        flags |= {"metrics.images": 500} | settings
+        flags |= {"metrics.images": 500, "growth.fade_images": arguments.node_images // 5} | settings
         config, _ = open_images(make_config("grow", preset="small", flags=flags))
         data = config.data
         source = open_source(data.images, white=data.white, icc=data.icc)
@@ -126,6 +127,7 @@ class Bench:
 def table(arguments: argparse.Namespace) -> None:
     """Train one world's tree, subtree by subtree."""
     bench = Bench.open(arguments, **dict(setting.split("=") for setting in arguments.set))
+    write_facts(arguments.out / "facts.json", bench.config)
     known = {tuple(row["path"]) for row in read(arguments.out / "rows.jsonl") if row["world"] == arguments.world}
     space = Space(ACTIONS, arguments.depth, RESOLUTION)
 
@@ -227,14 +229,30 @@ STRATEGIES: Mapping[str, tuple[Doublings, Mapping[str, Any]]] = {
 }
 
 
+def write_facts(file: Path, config: GrowConfig) -> None:
+    """Write what all rows have in common; refuse to mix rows of different configs."""
+    settings = config.model_dump(
+        mode="json", by_alias=True, exclude={"seed": True, "data": {"images"}, "metrics": {"features"}}
+    )
+    if file.exists():
+        if json.loads(file.read_text())["config"] != settings:
+            raise SystemExit(f"{file} is of another config: choose another OUT")
+        return
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    facts = {"config": settings, "torch": torch.__version__, "cpu": cpu, "date": str(datetime.now(UTC).date())}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(facts, indent=1) + "\n")
+
+
 def pack(arguments: argparse.Namespace) -> None:
     """Write the rows of all worlds as one table."""
+    facts = json.loads((arguments.out / "facts.json").read_text())
     rows = tuple(
         Row(**{**row, "path": tuple(row["path"]), "scores": {key: tuple(v) for key, v in row["scores"].items()}})
-        for row in read(arguments.rows)
+        for row in read(arguments.out / "rows.jsonl")
     )
     depth = max(len(row.path) for row in rows)
-    facts = {"data": "CIFAR-10 subset", "cpu": arguments.cpu, "torch": torch.__version__}
     actions = tuple(map(str, ACTIONS))
     table = Table(32, 32, actions, depth, RESOLUTION, rows[0].images, RUNGS, arguments.key, facts, rows)
     write_table(arguments.table, table)
@@ -319,10 +337,9 @@ def main() -> None:
             command.add_argument("--seed", type=int, default=0)
     command = commands.add_parser("pack")
     command.set_defaults(run=pack)
-    command.add_argument("rows", type=Path)
+    command.add_argument("out", type=Path)
     command.add_argument("table", type=Path)
     command.add_argument("--key", required=True)
-    command.add_argument("--cpu", required=True)
     command = commands.add_parser("replay")
     command.set_defaults(run=compare_strategies)
     command.add_argument("table", type=Path)

@@ -37,6 +37,10 @@ def grow(arguments: argparse.Namespace) -> None:
     from ganas.presets import make_config
 
     name, seed, out = arguments.route, arguments.seed, arguments.out
+    rows = out / "growing.jsonl"
+    done = [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
+    if any((row["route"], row["seed"]) == (name, seed) for row in done):
+        return
     run = out / f"{name}-{seed}"
     run.mkdir(parents=True, exist_ok=True)
     route = out / f"{name}.json"
@@ -50,7 +54,7 @@ def grow(arguments: argparse.Namespace) -> None:
     for features in arguments.features:
         scores |= ganas.evaluate_grown(run, features=features).scores
     row = {"route": name, "seed": seed, "test": {"images": scores}}
-    with (out / "growing.jsonl").open("a") as file:
+    with rows.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -64,6 +68,8 @@ def table(arguments: argparse.Namespace) -> None:
     for row in rows:
         groups[tuple(row[key] for key in arguments.by)].append(row["test"][part])
     groups = {name: found for name, found in groups.items() if len(found) >= arguments.seeds}
+    if len(groups) < 2:
+        raise SystemExit(f"{len(groups)} architectures with {arguments.seeds} seeds: two are needed")
     print(f"{len(groups)} architectures, {'+'.join(str(len(found)) for found in groups.values())} seeds\n")
     print("| score | mean | seed deviation | difference of architectures | ratio | seeds a side |")
     print("|---|---|---|---|---|---|")

@@ -15,6 +15,7 @@ from ganas.cyclegan.translate import find_generator, load_generator
 from ganas.cyclegan.validation import Validation
 from ganas.data.loaders import center_crops
 from ganas.data.sources import open_source
+from ganas.evaluation import evaluate_run, evaluate_translations
 from ganas.metrics.features.preprocessing import TensorImages
 from ganas.metrics.paired import psnr
 from ganas.metrics.reference import Reference
@@ -165,6 +166,24 @@ def test_training_scores_val_and_notices_when_it_changes(
     shutil.copy(task / "testB" / next((task / "testB").iterdir()).name, next((tmp_path / "task" / "valB").iterdir()))
     assert ganas(*train) == 2
     assert f"the images of data.pairs ('{tmp_path}/task') have changed since" in capsys.readouterr().err
+
+
+def test_translations_alone_score_as_beside_the_baseline(home: Path, task: Path) -> None:
+    both = evaluate_run(home / "paired 0", paired=task, metrics=["psnr", "swd"])
+    alone = evaluate_translations(home / "paired 0", paired=task, metrics=["psnr", "swd"])
+    assert {direction: one.scores for direction, one in alone.items()} == {
+        direction: one.translated.scores for direction, one in both.items()
+    }
+
+
+def test_swd_is_resampled_only_where_it_is_named_or_alone(home: Path, task: Path) -> None:
+    def resampled(paired: Path | None, metrics: list[str] | None) -> set[str]:
+        found = evaluate_translations(home / "paired 0", paired=paired, metrics=metrics, bootstrap=2)["ab"]
+        assert any(key.startswith("swd") for key in found.scores)
+        return {key.partition("@")[0] for key in found.resampled}
+
+    assert resampled(task, None) == set() and resampled(task, ["psnr", "swd"]) == {"swd"}
+    assert resampled(task, ["swd"]) == {"swd"}
 
 
 def test_a_run_with_few_held_out_images_is_evaluated_on_its_pairs(home: Path, task: Path, capsys: Capture) -> None:

@@ -127,7 +127,7 @@ def compare(
     def measure(record: RunRecord) -> Mapping[str, Measurement]:
         if record.kind == "grow":
             return {"images": evaluate_grown(record.path, **options)}
-        return dict(evaluate_translations(record.path, **options).items())
+        return evaluate_translations(record.path, **options)
 
     groups = tuple(
         Group(" + ".join(shown(as_path(run)) for run in side), tuple(map(measure, models)))

@@ -1,7 +1,7 @@
 """Evaluate images, or the generators of a run on images that they were not trained on."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ def evaluate_run(
     Raises `RunError` without generators, or if the run's images or feature network have changed.
     """
     sides = _open_sides(run, a, b, paired, metrics, features, bootstrap, cache, skip_bad, white, icc)
-    return {direction: TranslationScores(side.untranslated(), side.translated()) for direction, side in sides.items()}
+    return {direction: TranslationScores(side.untranslated(), side.translated()) for direction, side in sides}
 
 
 def evaluate_translations(
@@ -114,10 +114,10 @@ def evaluate_translations(
     features: str | None = None,
     bootstrap: int = 0,
     cache: Cache | None = None,
-) -> dict[Direction, Measurement]:
+) -> dict[str, Measurement]:
     """:func:`evaluate_run` without the scores of the untranslated images, which take as long again."""
     sides = _open_sides(run, a, b, paired, metrics, features, bootstrap, cache)
-    return {direction: side.translated() for direction, side in sides.items()}
+    return {direction: side.translated() for direction, side in sides}
 
 
 def _open_sides(
@@ -132,8 +132,11 @@ def _open_sides(
     skip_bad: bool = False,
     white: float | None = None,
     icc: bool = True,
-) -> Mapping[Direction, _Side]:
-    """Open and check everything that the measurements of a run need; arguments and errors as in `evaluate_run`."""
+) -> Iterator[tuple[Direction, _Side]]:
+    """Open and check everything that the measurements of a run need, and yield its directions one by one.
+
+    Arguments and errors as in `evaluate_run`.
+    """
     if paired is not None:
         if a is not None or b is not None:
             raise ConfigError("give either --paired, a folder of both domains, or --a and --b")
@@ -151,17 +154,19 @@ def _open_sides(
         raise RunError(
             f"{config.metrics.features!r} holds other weights than when {str(path)!r} was trained: give --features"
         )
-    sides: dict[Direction, _Side] = {}
     if a is None or b is None:
         if config is None:
             raise RunError(f"{str(path)!r} has no config that says what was held out: give --a and --b")
         validation = _open_validation(path, config, metrics, network, cache, reporter)
         for direction in DIRECTIONS:
-            sides[direction] = _Side(
-                partial(validation.untranslated, direction, bootstrap=bootstrap),
-                partial(_validated, validation, path, direction, config, bootstrap),
+            yield (
+                direction,
+                _Side(
+                    partial(validation.untranslated, direction, bootstrap=bootstrap),
+                    partial(_validated, validation, path, direction, config, bootstrap),
+                ),
             )
-        return sides
+        return
     paths: dict[Direction, Path] = {"ab": as_path(a), "ba": as_path(b)}
     sources = {}
     for direction, images in paths.items():
@@ -197,10 +202,7 @@ def _open_sides(
                     translated, _ = match_pairs(translated, target)
                 return _with_warnings(reference.measure(translated, bootstrap=bootstrap, facts=facts))
 
-        sides[direction] = _Side(
-            partial(reference.measure, source, bootstrap=bootstrap, facts=facts), measure_translated
-        )
-    return sides
+        yield direction, _Side(partial(reference.measure, source, bootstrap=bootstrap, facts=facts), measure_translated)
 
 
 def _validated(
@@ -298,6 +300,7 @@ def _open_validation(
         cache,
         metrics or possible_metrics(network, paired=config.data.pairs is not None),
         reporter,
+        requested=metrics is not None,
     )
     if validation.test_digest() != config.data.digest_test:
         raise RunError(f"the test images of {str(path)!r} changed since it was trained: give --a and --b")

@@ -12,7 +12,7 @@ from ganas.errors import Stopped
 from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
-from ganas.growing.config import GrowConfig, WassersteinConfig
+from ganas.growing.config import GrowConfig, GrowingLossConfig
 from ganas.growing.model import discriminator_loss
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector, make_images
@@ -161,7 +161,7 @@ def test_real_images_fade_in_like_generated_ones(config: GrowConfig, tmp_path: P
     ours = phase.terms((images,), torch.Generator().manual_seed(0))
     noise = torch.Generator().manual_seed(0)
     z, between = torch.randn(4, 4, generator=noise), torch.rand(4, 1, 1, 1, generator=noise)
-    theirs = discriminator_loss(child.gan, real, z, between, WassersteinConfig())
+    theirs = discriminator_loss(child.gan, real, z, between, GrowingLossConfig())
     assert ours.keys() == theirs.keys()
     for name, term in ours.items():
         torch.testing.assert_close(term, theirs[name])

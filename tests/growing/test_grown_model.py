@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.config import WassersteinConfig
+from ganas.growing.config import GrowingLossConfig
 from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import gradient_penalty
@@ -41,7 +41,7 @@ def test_the_gradient_penalty_takes_one_norm_per_image() -> None:
 
 def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
     real, z, between = noise(4, 3, 16, 16), noise(4, 5), torch.rand(4, 1, 1, 1, dtype=torch.float64)
-    config = WassersteinConfig(gradient=7.0, drift=0.5)
+    config = GrowingLossConfig(gradient=7.0, drift=0.5)
     terms = discriminator_loss(gan, real, z, between, config)
     with torch.no_grad():
         fake = gan.generator(z)
@@ -58,7 +58,7 @@ def test_the_terms_of_a_wgan(gan: GrownGAN) -> None:
 def test_the_terms_of_the_relativistic_loss(gan: GrownGAN) -> None:
     """R3GAN's losses and penalties, each image by itself."""
     real, z, between = noise(4, 3, 16, 16), noise(4, 5), torch.rand(4, 1, 1, 1, dtype=torch.float64)
-    config = WassersteinConfig(adversarial="relativistic", zero_centered=6.0)
+    config = GrowingLossConfig(adversarial="relativistic", zero_centered=6.0)
     terms = discriminator_loss(gan, real, z, between, config)
     fake = gan.generator(z).detach()
     squares, scores = [], []
@@ -87,7 +87,7 @@ def test_the_terms_of_the_relativistic_loss(gan: GrownGAN) -> None:
 
 def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
     between = torch.zeros(4, 1, 1, 1).double()
-    terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), between, WassersteinConfig())
+    terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), between, GrowingLossConfig())
     sum(terms.values(), torch.zeros(())).backward()
     assert all(parameter.grad is None for parameter in gan.generator.parameters())
     assert all(parameter.grad is not None for name, parameter in gan.discriminator.named_parameters())
@@ -95,7 +95,7 @@ def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
 
 @pytest.mark.parametrize("adversarial", ADVERSARIAL)
 def test_a_weight_of_zero_removes_its_term(gan: GrownGAN, adversarial: str) -> None:
-    config = WassersteinConfig(adversarial=adversarial, gradient=0, drift=0, zero_centered=0)
+    config = GrowingLossConfig(adversarial=adversarial, gradient=0, drift=0, zero_centered=0)
     terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), torch.zeros(4, 1, 1, 1), config)
     assert list(terms) == ["discriminator"]
 

@@ -1,6 +1,7 @@
 """A search over a simulated executor: which candidates it trains, in any order and after any stop."""
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,29 @@ def test_a_race_trains_few_candidates_to_the_end(tmp_path: Path) -> None:
     stopped = [result for result in results if result and result.images == total // 4]
     assert len(stopped) >= len(results) / 3
     assert not [*tmp_path.rglob("checkpoints/*")], "all are released"
+
+
+def test_a_parent_that_is_trained_again_keeps_its_scores_at_rungs(tmp_path: Path) -> None:
+    settings = config(**RACING | {"growth.keep": 1, "growth.probability": 1.0})
+    expected = run(tmp_path, Oracle(2), settings)
+    candidates = Run(tmp_path).candidates
+    before = {path.name: read_result(Run(path)) for path in candidates.iterdir()}
+    specs = {path.name: read_spec(Run(path)) for path in candidates.iterdir()}
+    lost = max(specs, key=lambda name: specs[name].generation * (specs[name].images == settings.training.images))
+    parent = specs[lost].parent
+    assert parent and before[parent].facts["earlier"]  # type: ignore[union-attr]
+    shutil.rmtree(candidates / lost)
+    Run(tmp_path).candidate(parent).final.unlink(missing_ok=True)
+    oracle = Oracle(2)
+    assert run(tmp_path, oracle, settings) == expected and parent in oracle.trained
+    assert {path.name: read_result(Run(path)) for path in candidates.iterdir()} == before
+
+
+def test_limits_that_force_a_doubling_do_not_stop_the_route(tmp_path: Path) -> None:
+    limits = {"growth.doublings": "even", "growth.rank_by": "normalized", "growth.max_parameters": 226_500}
+    limits |= {"growth.filters": [64], "growth.sizes": [3], "growth.keep": 4, "growth.probability": 1.0}
+    result = run(tmp_path, Oracle(2), config(**limits | {"data.resolution": 16, "growth.depth": 3}))
+    assert result.architecture.resolution == 16
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -286,6 +310,9 @@ def test_a_stop_signal_stops_the_search(tmp_path: Path) -> None:
         ({"growth.probability": 1.5}, "growth.probability: input should be less than or equal to 1"),
         ({"growth.fade_images": 10**6}, "does not end within a candidate's training"),
         ({"growth.fade_images": 3200}, "does not end within a candidate's training"),
+        ({"growth.strategy": "racing", "growth.fade_images": 800}, "does not end before candidates are first compared"),
+        ({"growth.strategy": "racing", "growth.rank_by": "normalized"}, "the ProgGAN route has no scores: give"),
+        ({"growth.rank_by": "pooled"}, "give growth.doublings=even with it"),
         ({"growth.sizes": [4]}, "growth.sizes must be odd"),
         ({"growth.sizes": []}, "growth.sizes: tuple should have at least 1 item"),
         ({"growth.filters": [16, 16]}, "growth.filters contains a duplicate"),

@@ -1,7 +1,9 @@
 """`TopK` against a brute-force implementation of algorithm 1, with results in any order."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
+from math import log
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from ganas.growing.actions import Space, growing_actions, parse_action
 from ganas.growing.architecture import Conv, GrowthArchitecture
 from ganas.growing.children import sample_children, training_seed, uniform
+from ganas.growing.estimate import Observation, pooled_estimates
 from ganas.growing.strategy import Candidate, Score
-from ganas.growing.topk import RACE, TopK
+from ganas.growing.topk import RACE, Rung, TopK
 
 BASE = GrowthArchitecture(latent=4, channels=8)
 SPACE = Space(growing_actions((3, 7), (4, 16)), depth=4, resolution=32)
@@ -169,6 +172,36 @@ def test_the_winner_is_the_best_at_the_final_resolution(seed: int, probability: 
     assert winner and winner.architecture.resolution == 32
     final = [c for c in search.candidates.values() if c.architecture.resolution == 32]
     assert all(search.scores[winner.id].value <= search.scores[c.id].value for c in final)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("rungs", [(), RACE])
+def test_the_best_so_far_is_known_within_a_generation(rungs: Sequence[Rung]) -> None:
+    search = top_k(keep=2, probability=1, seed=0, rank_by="raw", rungs=rungs)
+    search.tell(BASE.id, 32, Score(5.0))
+    (best, images), *_ = search.ask()
+    search.tell(best.id, images, Score(1.0))
+    winner = search.winner()
+    assert winner and winner.id == (BASE.id if rungs else best.id), "of those trained to the end"
+
+
+def test_pooled_ranks_are_those_of_the_estimate() -> None:
+    space = Space(SPACE.actions, 3, 16, doublings="even")
+    search = TopK([BASE], space, images=32, keep=2, probability=1, seed=0, rank_by="pooled")
+    observed = []
+    while asked := search.ask():
+        for candidate, images in asked:
+            score = 1 + uniform("score", candidate.id)
+            line, grown = candidate, Counter[str]()
+            while line.parent:
+                grown[f"{line.action} at {line.architecture.resolution}"] += 1
+                line = search.candidates[line.parent]
+            stage = candidate.generation
+            observed.append(Observation(candidate.id, stage, grown, log(score)))
+            search.tell(candidate.id, images, Score(score))
+        estimates = pooled_estimates(observed)
+        assert search.beams[-1] == sorted((one.id for one, _ in asked), key=estimates.__getitem__)[:2]
+    winner = search.winner()
+    assert winner and winner.id == search.beams[-1][0]
 
 
 @pytest.mark.parametrize("bad", [None, Score(float("nan"), 1.0), Score(float("inf"), 1.0)])

@@ -8,7 +8,7 @@ import torch
 from ganas.cyclegan.config import LossConfig
 from ganas.growing import model as growing
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.config import WassersteinConfig
+from ganas.growing.config import GrowingLossConfig
 from ganas.growing.model import GrownGAN
 from ganas.learning.adversarial import ADVERSARIAL, Adversarial
 from ganas.learning.losses import reconstruction
@@ -83,13 +83,13 @@ def test_a_relativistic_loss_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
 
     entry = Adversarial(lambda real, fake: pull(fake, real), pull, needs_real=True)
     monkeypatch.setitem(ADVERSARIAL, "ralsgan", entry)
-    assert LossConfig(adversarial="ralsgan").adversarial == WassersteinConfig(adversarial="ralsgan").adversarial
+    assert LossConfig(adversarial="ralsgan").adversarial == GrowingLossConfig(adversarial="ralsgan").adversarial
     config = small_config("resnet6")
     loop, _ = small_loop(config.model_copy(update={"loss": LossConfig(adversarial="ralsgan", pool=2)}))
     loop.step(*noise(loop.config))
     gan = GrownGAN(GrowthArchitecture(latent=4, channels=8))
     z, real = torch.randn(4, 4), torch.rand(4, 3, 8, 8)
-    relativistic = WassersteinConfig(adversarial="ralsgan")
+    relativistic = GrowingLossConfig(adversarial="ralsgan")
     terms = growing.discriminator_loss(gan, real, z, torch.rand(4, 1, 1, 1), relativistic)
     torch.stack([*terms.values()]).sum().backward()
     growing.generator_loss(gan, z, lambda: real, relativistic)["generator"].backward()

@@ -44,8 +44,9 @@ class Validation:
         cache: Cache | None,
         metrics: Sequence[str] | None = None,  # None: those that select a generator
         reporter: Reporter | None = None,  # shows progress
+        requested: bool = True,  # as in `Reference`
     ) -> None:
-        self._reporter = reporter
+        self._reporter, self._requested = reporter, requested
         self._config, self._domains, self._network, self._cache = config, domains, network, cache
         select = config.metrics.select
         scores = ["fid", "kid"] if network and select != "swd" else ["swd"]
@@ -114,6 +115,7 @@ class Validation:
                 self._network,
                 cache=self._cache,
                 split=self._config.metrics.split,
+                requested=self._requested,
                 reporter=self._reporter,
             )
             for direction, target in {"ab": b, "ba": a}.items()

@@ -50,8 +50,8 @@ def _blurred(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     return small.resize(image.size, Image.Resampling.BICUBIC)
 
 
-# Dispersed dots, and the same in the mirror, so that a flipped image of this kind is of this kind. The period of 4
-# pixels is that of the generators' strides.
+# Dispersed dots, and the same in the mirror, so that a flipped image of a multiple of 4 pixels is dithered alike. The
+# period of 4 pixels is that of the generators' strides.
 SCREEN = np.array([[0, 4, 4, 0], [6, 2, 2, 6], [1, 5, 5, 1], [7, 3, 3, 7]])
 
 
@@ -77,10 +77,10 @@ def _underexposed(image: Image.Image, generator: np.random.Generator) -> Image.I
 
 
 TASKS: Mapping[str, Damage] = {
-    "colour": Damage(_gray, "colour photographs", "gray photographs"),
+    "colour": Damage(_gray, "color photographs", "gray photographs"),
     "sharpness": Damage(_blurred, "sharp photographs", "photographs reduced four times and enlarged again"),
     "exposure": Damage(_underexposed, "photographs", "photographs underexposed by three stops, with noise"),
-    "tones": Damage(_dithered, "photographs", "photographs dithered to eight colours"),
+    "tones": Damage(_dithered, "photographs", "photographs dithered to eight colors"),
 }
 
 

@@ -13,7 +13,7 @@ from ganas.errors import ArchitectureError
 from ganas.growing.architecture import SIDES, Conv, GrowthArchitecture, Side, doublings, parse_layer
 
 Fade = Literal["every", "doublings"]  # which growths are faded in
-Doublings = Literal["even", "late"]  # when: after equal shares of the convolutions, or as late as anyone likes
+Doublings = Literal["even", "late"]  # after equal shares of the convolutions, or at any time
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,19 @@ class Space:
     doublings: Doublings = "late"
 
     @property
-    def growths(self) -> tuple[int, ...]:
-        """The most convolutions at each resolution, from 8 pixels on: all of them, or an equal share."""
+    def shares(self) -> tuple[int, ...]:
+        """An equal share of the convolutions for each resolution, from 8 pixels on."""
         count = doublings(self.resolution)
-        convs = self.depth - count
-        if self.doublings == "late":
-            return (convs,) * (count + 1)
-        ends = [k * convs // (count + 1) for k in range(count + 2)]
+        ends = [k * (self.depth - count) // (count + 1) for k in range(count + 2)]
         return tuple(end - start for start, end in pairwise(ends))
+
+    @property
+    def growths(self) -> tuple[int, ...]:
+        """The most convolutions at each resolution: a share, or all of them. Limits can make any doubling early."""
+        if self.doublings == "even" and self.max_parameters is None and self.max_macs is None:
+            return self.shares
+        count = doublings(self.resolution)
+        return (self.depth - count,) * (count + 1)
 
     def admits(self, architecture: GrowthArchitecture) -> bool:
         """Whether an architecture is within the limits."""
@@ -122,13 +127,13 @@ class Space:
         doublings_left = doublings(self.resolution) - doubled
         if left <= 0 or doublings_left > left:
             return ()
-        convs = tuple(action for action in self.actions if action != FADE and self._can_finish(action(architecture)))
         fade: tuple[Action, ...] = (FADE,) if doublings_left and self._can_finish(FADE(architecture)) else ()
         if doublings_left == left:
             return fade
+        convs = tuple(action for action in self.actions if action != FADE and self._can_finish(action(architecture)))
         if self.doublings == "late":
             return tuple(action for action in self.actions if action in convs or action in fade)
-        share_used = doublings_left > 0 and done - doubled >= sum(self.growths[: doubled + 1])
+        share_used = doublings_left > 0 and done - doubled >= sum(self.shares[: doubled + 1])
         return fade if share_used or not convs else convs
 
     def _can_finish(self, architecture: GrowthArchitecture) -> bool:

@@ -43,7 +43,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Double:
-    """Twice the resolution, and two 3×3 convolutions at the current width; faded in while it is new."""
+    """Twice the resolution, and two 3×3 convolutions at the current width."""
 
     def __str__(self) -> str:
         return "double"

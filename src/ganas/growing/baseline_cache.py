@@ -38,6 +38,7 @@ class BaselineCache:
     def __init__(self, cache: Path | None, config: GrowConfig) -> None:
         document = config.model_dump(mode="json", exclude=SEARCH_ONLY)
         document["network"] = network_of(config.metrics.features)
+        document["fade_images"] = config.fade_images  # its default depends on the strategy, which is left out
         versions = {name: version(name) for name in LIBRARIES} | {"ganas": __version__, "result": str(SCHEMA)}
         name = _digest(json.dumps([document, versions], sort_keys=True))
         self._folder = cache and cache / "candidates" / name

@@ -14,7 +14,7 @@ from ganas.store import Run
 
 RETRAIN = "remove its folder to train it again"
 
-State = Literal["pending", "running", "done", "failed"]
+State = Literal["pending", "running", "done", "failed", "stopped"]  # stopped: at a rung of a race
 
 
 @dataclass(frozen=True)

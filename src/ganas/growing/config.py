@@ -69,18 +69,18 @@ class GrowthConfig(Section):
     depth: Count = 8  # actions from the base to the final networks, including fade-ins
     keep: Positive = 20  # K: number of best children that become the next parents
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: probability that a parent's action is tried
-    # late: as in the paper, only when the actions left must all be doublings, or by choice; even: after as many
-    # convolutions at each resolution, so that a generation has one resolution
+    # late: as in the paper, at any time, at the latest when only doublings are left; even: after an equal share of the
+    # convolutions, so that a generation has one resolution
     doublings: Doublings = "late"
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
-    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself; pooled: what
-    # all candidates so far say of its growths, and a share of its own luck;
-    # auto: per_resolution with even doublings, which need no route, else normalized
+    # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself; pooled:
+    # predicted from its growths by all candidates so far, plus half of its own residual;
+    # auto: per_resolution in a race or with even doublings, else normalized
     rank_by: RankBy | Literal["auto"] = "auto"
     # topk: algorithm 1; racing: candidates stop at a quarter and at half of their images, but for the best; random:
     # random parents, the baseline every search needs
     strategy: Annotated[str, one_of(lambda: STRATEGIES)] = "topk"
-    # which growths are faded in; doublings, as in the paper: a new convolution is there at once, with its noise
+    # which growths are faded in; doublings, as in the paper: a new convolution is there at once
     fade: Fade = "doublings"
     # over which a growth is faded in; None: half of a candidate's images; a fifth in a race or with fade=every
     fade_images: Positive | None = None
@@ -101,7 +101,7 @@ class GrowthConfig(Section):
         return self
 
 
-class WassersteinConfig(Section):
+class GrowingLossConfig(Section):
     """The adversarial loss of a grown GAN, and the regularization of its discriminator."""
 
     adversarial: Annotated[str, one_of(lambda: adversarial_names(penalty=True))] = "wgan"
@@ -142,7 +142,7 @@ class GrowConfig(Config):
     data: ImagesConfig
     base: BaseConfig = BaseConfig()
     growth: GrowthConfig = GrowthConfig()
-    loss: WassersteinConfig = WassersteinConfig()
+    loss: GrowingLossConfig = GrowingLossConfig()
     training: CandidateConfig = CandidateConfig()
     metrics: ScoreConfig = ScoreConfig()
 
@@ -163,26 +163,41 @@ class GrowConfig(Config):
     @property
     def rank_by(self) -> RankBy:
         """What candidates are ranked by."""
-        if self.growth.rank_by != "auto":
-            return self.growth.rank_by
-        return "per_resolution" if self.growth.doublings == "even" else "normalized"
+        growth = self.growth
+        if growth.rank_by != "auto":
+            return growth.rank_by
+        return "per_resolution" if growth.doublings == "even" or growth.strategy == "racing" else "normalized"
 
     @property
     def fade_images(self) -> int:
         """Images over which a growth is faded in."""
         soon = self.growth.fade == "every" or self.growth.strategy == "racing"
-        return self.growth.fade_images or self.training.images // (5 if soon else 2)
+        return self.growth.fade_images or self.whole_batches // (5 if soon else 2)
+
+    @property
+    def whole_batches(self) -> int:
+        """Images of a candidate's training, in whole batches."""
+        return ceil(self.training.images / self.training.batch) * self.training.batch
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        training, fade = self.training, self.fade_images
-        first = int(training.images * RACE[0].share)
-        if self.growth.strategy == "racing" and fade > first - training.batch:
+        training, growth, fade = self.training, self.growth, self.fade_images
+        if growth.strategy == "racing" and growth.rank_by == "normalized":
+            raise ValueError(
+                "growth.strategy=racing compares candidates in training, where the ProgGAN route has no scores: give "
+                "growth.rank_by=pooled, per_resolution or raw"
+            )
+        if growth.rank_by == "pooled" and growth.doublings != "even":
+            raise ValueError(
+                "growth.rank_by=pooled compares candidates of one resolution: give growth.doublings=even with it"
+            )
+        first = int(self.whole_batches * RACE[0].share)
+        if growth.strategy == "racing" and fade > first - training.batch:
             raise ValueError(
                 f"growth.fade_images={fade} does not end before candidates are first compared, after {first} images: "
                 f"lower it, or raise training.images={training.images}"
             )
-        if fade > training.images - training.batch:
+        if fade > self.whole_batches - training.batch:
             raise ValueError(
                 f"growth.fade_images={fade} does not end within a candidate's training: lower it, or raise "
                 f"training.images={training.images}, which must leave a batch of {training.batch} after the fade-in"
@@ -194,7 +209,7 @@ def resolve(config: GrowConfig, machine: Machine, data: DataFacts) -> GrowConfig
     """Fill in what depends on the machine and on the data. A candidate has one thread, whatever runs beside it."""
     training, metrics = config.training, config.metrics
     update = {
-        "training.images": ceil(training.images / training.batch) * training.batch,
+        "training.images": config.whole_batches,
         "training.final_images": ceil(training.final_images / training.batch) * training.batch,
         "growth.rank_by": config.rank_by,
         "metrics.select": ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select,

@@ -1,8 +1,8 @@
 """A pooled estimate of how good candidates are: ridge regression of log scores over all candidates so far. No torch.
 
-One score is mostly luck: it varies over seeds nearly as much as over architectures. Each growth was tried in many
-candidates, so their scores together say more about it. A share of a candidate's own residual is added, because its luck
-is inherited with its weights.
+A score varies over seeds nearly as much as over the candidates of a generation (docs/growing.md). Each growth was tried
+in many candidates, so their scores together say more about it. A share of a candidate's own residual is added, because
+its luck is inherited with its weights.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

@@ -92,12 +92,12 @@ def read_history(folder: StrPath) -> History:
         searched = search.candidates.keys()
         winner = search.winner()
         lineage = [candidate.id for candidate in lineage_of(search, winner)] if winner else []
-    on_route = {spec.id for spec in route}
+    on_route, asked = {spec.id for spec in route}, {candidate.id for candidate, _ in search.ask()}
     records = [
         Record(
             spec,
             result,
-            state=result.state if result else "running" if run.candidate(name).is_locked else "pending",
+            state=_state(run.candidate(name), spec, result, waits=name in asked),
             normalized=score.value / score.baseline if (score := search.scores.get(name)) and score.baseline else None,
             kept=name in kept,
             role="search" if name in searched else "route" if name in on_route else "longer",
@@ -112,9 +112,20 @@ def read_history(folder: StrPath) -> History:
     )
 
 
-def _rank(record: Record) -> tuple[int, int, bool, float, str]:
-    """The search, the longer training, the route; by generation and score, candidates without a score last."""
+def _state(folder: Run, spec: Spec, result: Result | None, *, waits: bool) -> State:
+    """How far a candidate is; `waits`: the search asks for its training, or for more of it."""
+    if result and result.state == "failed":
+        return "failed"
+    unfinished = result is None or result.images < spec.images
+    if unfinished and (waits or result is None):
+        return "running" if folder.is_locked else "pending"
+    return "stopped" if unfinished else "done"
+
+
+def _rank(record: Record) -> tuple[int, int, bool, int, float, str]:
+    """The search, the longer training, the route; by generation, images and score, candidates without a score last."""
     score = score_of(record.result) if record.result else None
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
     role = ("search", "longer", "route").index(record.role)
-    return role, record.spec.generation, record.normalized is None, rank, record.spec.id
+    images = record.result.images if record.result else 0
+    return role, record.spec.generation, record.normalized is None, -images, rank, record.spec.id

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganas.growing.architecture import GrowthArchitecture, Side
-from ganas.growing.config import WassersteinConfig
+from ganas.growing.config import GrowingLossConfig
 from ganas.growing.networks import GrownDiscriminator, GrownGenerator
 from ganas.layers import downsample, upsample
 from ganas.learning.adversarial import ADVERSARIAL
@@ -50,7 +50,7 @@ def blended(images: Tensor, share: float) -> Tensor:
     return images if share == 1 else torch.lerp(upsample(downsample(images)), images, share)
 
 
-def generator_loss(gan: GrownGAN, z: Tensor, real: Callable[[], Tensor], config: WassersteinConfig) -> Terms:
+def generator_loss(gan: GrownGAN, z: Tensor, real: Callable[[], Tensor], config: GrowingLossConfig) -> Terms:
     """The generator's loss terms for z [n, latent]; `real` gives [n, 3, r, r] if the loss needs them."""
     loss = ADVERSARIAL[config.adversarial]
     of_fake = at_least_float32(gan.discriminator(gan.generator(z)))
@@ -63,7 +63,7 @@ def discriminator_loss(
     real: Tensor,
     z: Tensor,
     between: Tensor,  # [n, 1, 1, 1] in [0, 1]: where the gradient is penalized; 1: at the real image
-    config: WassersteinConfig,
+    config: GrowingLossConfig,
 ) -> Terms:
     """The discriminator's loss terms, without a gradient for the generator. Real and fake images share one pass."""
     with torch.no_grad():

@@ -127,7 +127,8 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
             if tell_finished(search, results, route):
                 continue
             ahead = [(candidate_spec(config, one), n - reached.get(one.id, 0)) for one, n in asked]
-            yield f"generation {len(search.beams)}", [replace(spec, images=n) for spec, n in ahead if n > 0]
+            rung = f", to {asked[0][1]:,} images" if asked[0][1] < config.training.images else ""
+            yield f"generation {len(search.beams)}{rung}", [replace(spec, images=n) for spec, n in ahead if n > 0]
             for candidate, images in asked:
                 reached[candidate.id] = images
                 search.tell(candidate.id, images, Score(0.5 + uniform("unfold", candidate.id), 1.0))

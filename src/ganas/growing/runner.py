@@ -179,7 +179,7 @@ class Growth:
         if target < spec.images and self._route:
             raise ConfigError(
                 f"growth.strategy={self._config.growth.strategy} compares candidates after {target} images, where the "
-                f"ProgGAN route has no scores: give growth.rank_by=raw"
+                f"ProgGAN route has no scores: give growth.rank_by=pooled, per_resolution or raw"
             )
         self._specs[spec.id] = spec
         folder = self._run.candidate(spec.id)

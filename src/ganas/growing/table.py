@@ -12,6 +12,7 @@ really worth, its *truth*, is the mean over the other worlds, so that a lucky sc
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,13 +22,13 @@ from typing import Any
 from ganas.document import parsing
 from ganas.errors import RunError, shown
 from ganas.growing.actions import Doublings, Space, parse_action
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.architecture import BASE, GrowthArchitecture
 from ganas.growing.strategy import Candidate, GrowingStrategy, Score
 from ganas.paths import StrPath, as_path
 from ganas.store import write_atomically
 
 SCHEMA = 1
-Path = tuple[str, ...]  # actions from the base
+Route = tuple[str, ...]  # actions from the base
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Row:
     """One candidate in one world."""
 
     world: int
-    path: Path
+    path: Route
     seed: int  # of its training
     images: int
     seconds: float  # of its steps, on the machine of the table
@@ -76,24 +77,24 @@ class Table:
     def worlds(self) -> tuple[int, ...]:
         """The worlds that have every path that any world has."""
         paths = {row.path for row in self.rows}
-        found: dict[int, set[Path]] = {}
+        found: dict[int, set[Route]] = {}
         for row in self.rows:
             found.setdefault(row.world, set()).add(row.path)
         return tuple(sorted(world for world, own in found.items() if own == paths))
 
-    def score(self, world: int, path: Path, images: int | None = None) -> float:
+    def score(self, world: int, path: Route, images: int | None = None) -> float:
         """A score after so many images, or at the next later time that it was measured; None: at the end."""
         number = len(self.shares) - 1
         if images is not None:
-            number = next(n for n, share in enumerate(self.shares) if share * self.images >= images)
+            number = next(n for n, share in enumerate(self.shares) if math.ceil(share * self.images) >= images)
         return self._by_path[world, path].scores[self.key][number]
 
-    def truth(self, world: int, path: Path) -> float:
-        """The mean log score at the end over all other worlds."""
+    def truth(self, world: int, path: Route) -> float:
+        """The mean log score at the end over all other worlds, of which there must be one."""
         return fmean(math.log(self.score(other, path)) for other in self.worlds if other != world)
 
     @cached_property
-    def _by_path(self) -> Mapping[tuple[int, Path], Row]:
+    def _by_path(self) -> Mapping[tuple[int, Route], Row]:
         return {(row.world, row.path): row for row in self.rows}
 
 
@@ -101,17 +102,13 @@ class Table:
 class Replay:
     """How good a search's winner was, after how many images."""
 
-    steps: tuple[tuple[int, float], ...]  # images spent in all; truth of the winner so far at the final resolution
-
-    @property
-    def images(self) -> int:
-        """Spent by the whole search."""
-        return self.steps[-1][0]
+    images: int  # spent by the whole search
+    steps: tuple[tuple[int, float], ...]  # images spent; truth of the winner so far, once at the final resolution
 
     @property
     def end(self) -> float:
-        """The truth of the winner: its mean log score in other worlds."""
-        return self.steps[-1][1]
+        """The truth of the winner: its mean log score in other worlds. Infinite for a search that ended too small."""
+        return self.steps[-1][1] if self.steps else math.inf
 
 
 def replay(table: Table, strategy: GrowingStrategy, world: int) -> Replay:
@@ -120,7 +117,7 @@ def replay(table: Table, strategy: GrowingStrategy, world: int) -> Replay:
     The baseline of a score is that of plain training at the same resolution for as long, after an immediate doubling.
     """
     spent, reached = 0, dict[str, int]()
-    paths: dict[str, Path] = {}
+    paths: dict[str, Route] = {}
     steps: list[tuple[int, float]] = []
     while asked := strategy.ask():
         for candidate, images in asked:
@@ -132,16 +129,16 @@ def replay(table: Table, strategy: GrowingStrategy, world: int) -> Replay:
         winner = strategy.winner()
         if winner and winner.architecture.resolution == table.resolution:
             steps.append((spent, table.truth(world, paths[winner.id])))
-    return Replay(tuple(steps))
+    return Replay(spent, tuple(steps))
 
 
-def _path(paths: Mapping[str, Path], candidate: Candidate) -> Path:
+def _path(paths: Mapping[str, Route], candidate: Candidate) -> Route:
     if candidate.parent is None or candidate.action is None:
         return ()
     return *paths[candidate.parent], candidate.action
 
 
-def _baseline(path: Path) -> Path:
+def _baseline(path: Route) -> Route:
     """The path of plain training with as many trainings at the last resolution."""
     if "fade" not in path:
         return ("on",) * len(path)
@@ -157,11 +154,13 @@ def read_table(file: StrPath) -> Table:
     with parsing(shown(origin), way_out="take the file from the repository again"):
         try:
             head, *lines = map(json.loads, gzip.decompress(origin.read_bytes()).decode().splitlines())
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise RunError(f"{shown(origin)} is no table of a growing search ({error})") from None
         if head.pop("schema", None) != SCHEMA:
             raise RunError(f"{shown(origin)} has another schema than {SCHEMA}: update ganas")
         rows = tuple(_row(line) for line in lines)
+        if head["resolution"] != 2 * BASE:
+            raise ValueError(f"its trees double {BASE} pixels once, not to {head['resolution']}")
         return Table(**head | {key: tuple(head[key]) for key in ("actions", "shares")}, rows=rows)
 
 
@@ -186,5 +185,5 @@ def regrets(table: Table, replays: Iterable[tuple[int, Replay]]) -> Iterator[flo
 
 
 def _best(table: Table, world: int) -> float:
-    paths: Sequence[Path] = [row.path for row in table.rows if row.world == world and "fade" in row.path]
+    paths: Sequence[Route] = [row.path for row in table.rows if row.world == world and "fade" in row.path]
     return min(table.truth(world, path) for path in paths)

@@ -54,7 +54,7 @@ class TopK:
         seed: int,
         rank_by: RankBy = "normalized",
         random: bool = False,  # random parents instead of the best: the baseline every search needs
-        rungs: Sequence[Rung] = (),  # by share
+        rungs: Sequence[Rung] = (),  # in ascending share
     ) -> None:
         if keep < 1 or not 0 < probability <= 1:
             raise ValueError(f"keep must be at least 1 and probability in (0, 1], got {keep=}, {probability=}")
@@ -66,7 +66,7 @@ class TopK:
         self._complete: set[str] = set()  # candidates trained to their end
         self._observed: list[Observation] = []  # all scores so far, rung by rung
         self._estimates: dict[str, float] = {}  # from them
-        self._grown: dict[str, Counter[str]] = {}  # what was grown since the base, and at which resolution
+        self._grown: dict[str, Counter[str]] = {}  # the base, and what was grown since, and at which resolution
         self.candidates: dict[str, Candidate] = {}
         self.scores: dict[str, Score | None] = {}
         self.beams: list[list[str]] = []
@@ -81,6 +81,8 @@ class TopK:
         if candidate not in self._awaited or images != self._target:
             raise ValueError(f"no score of candidate {candidate!r} after {images} images is expected")
         self.scores[candidate] = score if score and isfinite(score.value) else None
+        if self._rung == len(self._rungs):
+            self._complete.add(candidate)
         del self._awaited[candidate]
         if not self._awaited:
             self._next_rung()
@@ -91,7 +93,13 @@ class TopK:
         return bool(self._rungs) and candidate in (self._awaited if last else self._racing)
 
     def winner(self) -> Candidate | None:
-        """The best at the final resolution, or at the highest reached so far; trained to its end, if any was."""
+        """The best at the final resolution, or at the highest reached so far; trained to its end, if any was.
+
+        By pooled estimates, which compare candidates of one generation only: the best of the last one.
+        """
+        last = next((beam for beam in reversed(self.beams) if beam), None)
+        if self._rank_by == "pooled" and last:
+            return self.candidates[last[0]]
         alive = [(self.candidates[name], score) for name, score in self.scores.items() if score]
         alive = [pair for pair in alive if pair[0].id in self._complete] or alive
         if not alive:
@@ -110,8 +118,8 @@ class TopK:
     def _begin(self, generation: list[Candidate]) -> None:
         self.candidates |= {candidate.id: candidate for candidate in generation}
         for one in generation:
-            grown = [f"{one.action} at {one.architecture.resolution}"] if one.parent else []
-            self._grown[one.id] = self._grown.get(one.parent or "", Counter()) + Counter(grown)
+            grown = f"{one.action} at {one.architecture.resolution}" if one.parent else f"base {one.id}"
+            self._grown[one.id] = self._grown.get(one.parent or "", Counter()) + Counter([grown])
         # initial candidates do not race: all of them become parents
         self._race(generation, 0 if self.beams else len(self._rungs))
 
@@ -125,7 +133,6 @@ class TopK:
             self._observed += map(self._observation, sorted(alive))
             self._estimates = pooled_estimates(self._observed)
         if self._rung == len(self._rungs):
-            self._complete |= set(alive)
             self.beams.append(self._survivors(alive))
             parents = [self.candidates[name] for name in self.beams[-1]]
             return self._begin(sample_children(parents, self._space, self._probability, self._seed))

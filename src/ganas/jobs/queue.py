@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ganas.errors import RunError, Stopped
 from ganas.jobs.executor import Executor
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result, failure, write_result
+from ganas.jobs.result import Result, failure, forget_last_scores, write_result
 from ganas.progress import readable_seconds
 from ganas.signals import StopSignal
 
@@ -73,7 +73,7 @@ class Queue:
         if name in self.results and job.product and not job.product.exists():
             del self.results[name]
             self.rerun.add(name)
-            job.folder.result.unlink(missing_ok=True)
+            forget_last_scores(job.folder)
             self._waiting.insert(0, job)
 
     def release(self, name: str) -> None:

@@ -41,6 +41,18 @@ def write_result(folder: Run, result: Result) -> None:
     folder.write_text(folder.result, result.to_json())
 
 
+def forget_last_scores(folder: Run) -> None:
+    """Go back to how a job was at its last smaller target, so that it runs again and keeps its earlier scores."""
+    result = read_result(folder)
+    earlier = dict(result.facts.get("earlier", {})) if result else {}
+    if not result or not earlier:
+        return folder.result.unlink(missing_ok=True)
+    images = max(map(int, earlier))
+    scores = earlier.pop(str(images))
+    facts = {**result.facts, "earlier": earlier}
+    folder.write_text(folder.result, replace(result, images=images, scores=scores, facts=facts).to_json())
+
+
 def failure(folder: Run, error: str) -> Result:
     """The result of a failed job: the error, the training done according to its metrics, and its initial score."""
     initial = (s for line in folder.read_metrics() if line["nimg"] == 0 for s in line.get("scores", {}).values())

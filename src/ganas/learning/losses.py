@@ -24,7 +24,7 @@ def zero_centered_penalty(scores: Tensor, images: Tensor) -> Tensor:
     scores   [2n, 1], the discriminator's, computed from them
     """
     (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-    return at_least_float32(gradient).square().sum() / len(images)
+    return gradient.square().sum() / len(images)
 
 
 def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ def learning_rate_factor(nimg: int, *, total: int, decay: float) -> float:
 
 
 def blend(nimg: int, *, images: int) -> float:
-    """Fade-in: the share of a new doubling, linear from 0 to 1 over `images` (DGGAN, search space)."""
+    """Fade-in: the share of a new layer, linear from 0 to 1 over `images` (DGGAN, search space)."""
     return min(nimg / images, 1.0) if images else 1.0
 
 

@@ -38,10 +38,12 @@ class Reference:
         seed: int = 0,  # of all random choices: the same images get the same scores
         cache: Cache | None = None,  # of statistics of the real images
         split: Split = "given",  # the origin of the fakes, for the protocol
+        requested: bool
+        | None = None,  # raise for a metric that fails, and resample slow ones; None: if metrics are given
         paired: bool = False,  # the real images are the right answers, in the order of the fakes
         reporter: Reporter | None = None,
     ) -> None:
-        self._requested = metrics is not None
+        self._requested = metrics is not None if requested is None else requested
         if metrics is None:
             self._metrics = possible_metrics(features, paired=paired)
         else:

@@ -1,0 +1,64 @@
+"""The config of a growing search: what it fills in, and configs of earlier versions."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from ganas.config import load_config
+from ganas.growing.config import GrowConfig
+from ganas.presets import make_config
+
+NEW_KEYS = {"growth": ("strategy", "fade", "doublings"), "loss": ("zero_centered",)}
+
+
+def make(**settings: Any) -> GrowConfig:
+    return make_config("grow", preset="small", flags={"data.images": "images", **settings})
+
+
+@pytest.mark.parametrize("survival, strategy", [("best", "topk"), ("random", "random")])
+def test_a_config_of_an_earlier_version_means_what_it_meant(survival: str, strategy: str) -> None:
+    expected = make(**{"growth.strategy": strategy, "growth.rank_by": "normalized"})
+    document = yaml.safe_load(expected.to_yaml())
+    for section, keys in NEW_KEYS.items():
+        for key in keys:
+            del document[section][key]
+    document["growth"]["survival"] = survival
+    read = load_config(GrowConfig, yaml.dump(document).encode(), "config.yaml")
+    assert read == expected and read.fade_images == 8000, "half of the training"
+
+
+@pytest.mark.parametrize(
+    "settings, rank_by, fade_images",
+    [
+        ({}, "normalized", 8000),
+        ({"growth.fade": "every"}, "normalized", 3200),
+        ({"growth.doublings": "even"}, "per_resolution", 8000),
+        ({"growth.strategy": "racing"}, "per_resolution", 3200),
+        ({"growth.strategy": "racing", "growth.doublings": "even", "growth.rank_by": "pooled"}, "pooled", 3200),
+    ],
+)
+def test_what_is_filled_in(settings: dict[str, Any], rank_by: str, fade_images: int) -> None:
+    config = make(**settings)
+    assert (config.rank_by, config.fade_images) == (rank_by, fade_images)
+
+
+def test_a_race_may_have_any_number_of_images() -> None:
+    """Images are rounded up to batches later: a config that is accepted stays so."""
+    for images in range(100, 160):
+        settings = {"growth.strategy": "racing", "training.images": images, "training.batch": 5}
+        config = make(**settings)
+        rounded = config.with_values({"training.images": config.whole_batches})
+        assert GrowConfig.model_validate(rounded.model_dump(by_alias=True)) == rounded
+
+
+def test_a_loss_brings_its_penalties() -> None:
+    def penalties(**settings: Any) -> tuple[float, float, float]:
+        loss = make(**settings).loss
+        read = load_config(GrowConfig, make(**settings).to_yaml().encode(), "config.yaml").loss
+        assert read == loss
+        return loss.gradient, loss.drift, loss.zero_centered
+
+    assert penalties() == (10.0, 0.001, 0.0)
+    assert penalties(**{"loss.adversarial": "relativistic"}) == (0.0, 0.0, 1.0)
+    assert penalties(**{"loss.adversarial": "relativistic", "loss.gradient": 2.0}) == (2.0, 0.0, 1.0)
