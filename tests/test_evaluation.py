@@ -238,6 +238,10 @@ def test_two_models_are_compared(home: Path, task: Path, capsys: Capture) -> Non
     assert [(one["part"], one["key"].partition("@")[0]) for one in found["contrasts"]] == [
         (direction, metric) for direction in ("ab", "ba") for metric in ("swd", "psnr")
     ]
+    assert ganas("compare", *runs, "--paired", task, "--json") == 0
+    without = json.loads(capsys.readouterr().out)
+    assert {one["key"].partition("@")[0] for one in without["contrasts"]} == {"psnr", "ssim"}
+    assert "swd@laplacian-clean-16 is left out" in without["notes"][0]
     assert ganas("compare", runs[0], "--against", runs[0], "--paired", task, "--metrics", "psnr") == 0
     head, *rows, last = capsys.readouterr().out.splitlines()
     assert head.split()[-2:] == ["first", "is"] and all(row.endswith("cannot tell") for row in rows)

@@ -138,7 +138,11 @@ def compare(
 
 
 def _notes(groups: Sequence[Group]) -> Iterator[str]:
-    """Yield each group's warnings once, and what its models were selected on if that differs."""
+    """Yield scores left out, each group's warnings once, and what its models were selected on if that differs."""
+    for part, measured in groups[0].models[0].items():
+        for key in (key for key in measured.scores if metric_of(key) not in SPREADS):
+            if not all(_is_comparable(key, part, *pair) for pair in combinations(groups, 2)):
+                yield f"{part}: {key} is left out, its resamples take minutes: name it with --metrics"
     chosen = {model[part].protocol.get("chosen_on") for group in groups for model in group.models for part in model}
     for group in groups:
         warnings = (f"{part}: {line}" for model in group.models for part in model for line in model[part].warnings)
