@@ -28,6 +28,7 @@ ROUTES = {
     "wide-d": ["d-conv3x128", "fade"],
     "plain": ["on", "fade"],
 }
+METRICS = ("fid", "kid", "mind", "swd")
 RESAMPLES = 2000
 
 
@@ -52,7 +53,7 @@ def grow(arguments: argparse.Namespace) -> None:
     ganas.grow(config, run, route=str(route))
     scores: dict[str, float] = {}
     for features in arguments.features:
-        scores |= ganas.evaluate_grown(run, features=features).scores
+        scores |= ganas.evaluate_grown(run, features=features, metrics=METRICS).scores
     row = {"route": name, "seed": seed, "test": {"images": scores}}
     with rows.open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -73,8 +74,8 @@ def table(arguments: argparse.Namespace) -> None:
     print(f"{len(groups)} architectures, {'+'.join(str(len(found)) for found in groups.values())} seeds\n")
     print("| score | mean | seed deviation | difference of architectures | ratio | seeds a side |")
     print("|---|---|---|---|---|---|")
-    first = next(iter(groups.values()))[0]
-    for key in (key for key in first if metric_of(key) not in SPREADS):
+    common = set.intersection(*(set(scores) for found in groups.values() for scores in found))
+    for key in sorted(key for key in common if metric_of(key) not in SPREADS):
         values = [[scores[key] for scores in found] for found in groups.values()]
         print(f"| `{key}` | {' | '.join(describe(values))} |")
 
