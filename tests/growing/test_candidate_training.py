@@ -16,7 +16,7 @@ from ganas.growing.config import GrowConfig, GrowingLossConfig
 from ganas.growing.model import discriminator_loss
 from ganas.growing.run import open_images
 from ganas.growing.sample import latent_vector, make_images
-from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops
+from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
@@ -126,6 +126,24 @@ def test_a_fade_in_starts_with_its_parents_images(config: GrowConfig, tmp_path: 
     with torch.no_grad():
         for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
             torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("fade", ["every", "doublings"])
+@pytest.mark.parametrize("action", [None, "fade", "g-conv3x4", "d-conv7x16"])
+def test_which_candidates_start_as_their_parents(
+    config: GrowConfig, tmp_path: Path, action: str | None, fade: str
+) -> None:
+    changed = config.with_values({"growth.fade": fade})
+    told = spec("parent")
+    parent, child = train(Run(tmp_path), changed, told), spec("child", told, action)
+    grown = candidate(Run(tmp_path), changed, child)
+    z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
+    with torch.no_grad():
+        ours, theirs = grown.generator(z), parent.generator(z)
+    assert starts_as_its_parent(child, changed) == (ours.shape == theirs.shape and torch.equal(ours, theirs))
+    assert not starts_as_its_parent(told, changed)
+    anew = changed.with_values({"growth.inherit_average": False})
+    assert not starts_as_its_parent(child, anew)
 
 
 @pytest.mark.parametrize("action", ["g-conv3x4", "d-conv7x16"])

@@ -5,9 +5,9 @@ import torch._dynamo  # noqa: F401  imported by the first optimizer, which takes
 from ganas.config import load_config
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import GrowConfig
-from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops
+from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops, starts_as_its_parent
 from ganas.jobs.job import Job
-from ganas.jobs.result import Result
+from ganas.jobs.result import Result, read_result
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -18,8 +18,10 @@ def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     run = Run(job.path.parent.parent)
     config = load_config(GrowConfig, run.config.read_bytes(), str(run.config))
     spec = read_spec(job.folder)
-    parent = load_final(run.candidate(spec.parent)) if spec.parent else None
-    candidate = CandidateTrainer(job.folder, spec, config, parent, open_center_crops(run, config))
-    result = candidate.train(reporter, stop, until=job.images)
+    parent = run.candidate(spec.parent) if spec.parent else None
+    weights = load_final(parent) if parent else None
+    candidate = CandidateTrainer(job.folder, spec, config, weights, open_center_crops(run, config))
+    start = read_result(parent) if parent and starts_as_its_parent(spec, config) else None
+    result = candidate.train(reporter, stop, until=job.images, start=start.scores if start else None)
     candidate.save_final()
     return result

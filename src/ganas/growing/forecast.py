@@ -85,7 +85,7 @@ class Forecast:
         known = f"the scores of {self.cached} candidates of the ProgGAN route are known from an earlier run"
         return [
             f"a step of the ProgGAN route, measured here: {steps}",
-            f"overhead of a candidate: {self.start:.2g} s to start, and two scorings of {scores}",
+            f"overhead of a candidate: {self.start:.2g} s to start, and up to two scorings of {scores}",
             *([known] if self.cached else []),
             *map(str, self.stages),
             f"{total} with one worker{at_best}",

@@ -19,7 +19,7 @@ from ganas.data.loaders import Batches, map_center_crops, split, to_images, to_n
 from ganas.data.sources import open_source
 from ganas.data.unpaired import Pixels
 from ganas.errors import RunError
-from ganas.growing.actions import fading_sides
+from ganas.growing.actions import TRAIN_ON, FadeIn, Grow, fading_sides, parse_action
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
@@ -171,7 +171,13 @@ class CandidateTrainer:
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def train(self, reporter: Reporter, stop: StopSignal, until: int | None = None) -> Result:
+    def train(
+        self,
+        reporter: Reporter,
+        stop: StopSignal,
+        until: int | None = None,
+        start: Mapping[str, float] | None = None,  # its score before training, where known (`starts_as_its_parent`)
+    ) -> Result:
         """Train from the last checkpoint to the end, or until `until` images were seen, and score the result.
 
         Saves and raises `Stopped` after a stop signal. A later call with more images continues bit for bit.
@@ -201,13 +207,13 @@ class CandidateTrainer:
         network, cache = open_features(self.config), Cache(default_cache())
         reference = Reference(reals, [self.config.metrics.select], network, cache=cache, split="training")
 
-        def measure() -> dict[str, float]:
-            scores = self.measure(reference)
-            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": scores})
+        def measure(known: Mapping[str, float] | None = None) -> Mapping[str, float]:
+            scores = known or self.measure(reference)
+            trainer.record({"nimg": self.loop.nimg, "time": round(time.time(), 3), "scores": dict(scores)})
             return scores
 
         if not resumed:
-            (history.start,) = measure().values()
+            (history.start,) = measure(start).values()
         history.began = time.monotonic()  # scoring is not counted
         trainer.train(self.spec.id, until=until)
         seconds = round(history.seconds, 3)
@@ -218,6 +224,15 @@ class CandidateTrainer:
         """Return the current generator's score by metric key, on images of always the same seeds."""
         measured = reference.measure(make_images(self.generator, range(self.config.metrics.images)))
         return {key: score for key, score in measured.scores.items() if metric_of(key) == self.config.metrics.select}
+
+
+def starts_as_its_parent(spec: Spec, config: GrowConfig) -> bool:
+    """Whether a candidate's first images are its parent's last ones, bit for bit."""
+    grown = parse_action(spec.action) if spec.action else TRAIN_ON
+    same = not isinstance(grown, FadeIn) and (
+        not isinstance(grown, Grow) or grown.side == "discriminator" or config.growth.fade == "every"
+    )
+    return bool(spec.parent) and same and (config.growth.inherit_average or not config.training.ema_half_life)
 
 
 class _TrainingHistory:
