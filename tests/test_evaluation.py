@@ -168,6 +168,21 @@ def test_training_scores_val_and_notices_when_it_changes(
     assert f"the images of data.pairs ('{tmp_path}/task') have changed since" in capsys.readouterr().err
 
 
+def test_names_may_end_in_a_and_b(home: Path, task: Path, tmp_path: Path) -> None:
+    """As in facades; and the order of names differs between the sides."""
+    for side in "AB":
+        (tmp_path / f"test{side}").mkdir()
+        for number, path in enumerate(sorted((task / f"test{side}").iterdir())):
+            suffix = "jpg" if number % 2 else "png"
+            name = f"{number}{'' if number % 3 else '-x'}_{side}.{suffix if side == 'A' else 'png'}"
+            shutil.copy(path, tmp_path / f"test{side}" / name)
+    expected, found = (
+        evaluate_translations(home / "paired 0", paired=folder, metrics=["psnr", "ssim"]) for folder in (task, tmp_path)
+    )
+    for direction, one in expected.items():
+        assert found[direction].scores == pytest.approx(one.scores, rel=1e-9)
+
+
 def test_translations_alone_score_as_beside_the_baseline(home: Path, task: Path) -> None:
     both = evaluate_run(home / "paired 0", paired=task, metrics=["psnr", "swd"])
     alone = evaluate_translations(home / "paired 0", paired=task, metrics=["psnr", "swd"])

@@ -177,7 +177,7 @@ def _open_sides(
     if check_overlap(*sources.values()):
         reporter.note(["A and B are the same images"])
     if paired is not None:
-        sources["ab"], sources["ba"] = match_pairs(sources["ab"], sources["ba"])
+        sources["ab"], sources["ba"] = match_pairs(sources["ab"], sources["ba"], skip_missing=skip_bad)
     targets: dict[Direction, ImageSource] = {"ab": sources["ba"], "ba": sources["ab"]}
     digests = [source.digest() for source in sources.values()]
     split = _split(config, digests)
@@ -199,7 +199,7 @@ def _open_sides(
                 translate(path, paths[direction], images, direction=direction, skip_bad=skip_bad, white=white, icc=icc)
                 translated = open_source(images, minimum=2, verify=False)
                 if paired is not None:
-                    translated, _ = match_pairs(translated, target)
+                    _, translated = match_pairs(target, translated, skip_missing=skip_bad)
                 return _with_warnings(reference.measure(translated, bootstrap=bootstrap, facts=facts))
 
         yield direction, _Side(partial(reference.measure, source, bootstrap=bootstrap, facts=facts), measure_translated)

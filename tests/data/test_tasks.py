@@ -164,7 +164,23 @@ def test_pairs_are_matched_by_name(tmp_path: Path) -> None:
     b = open_source(write_named(tmp_path / "testB", dict.fromkeys(("9_B.png", "10_B.jpg", "x_B.bmp"), size)))
     found = [tuple(source.names) for source in match_pairs(a, b)]
     assert found == [("10_A.png", "9_A.jpg", "x_A.png"), ("10_B.jpg", "9_B.png", "x_B.bmp")]
+    assert [tuple(source.names) for source in match_pairs(b, a)] == [
+        ("10_B.jpg", "9_B.png", "x_B.bmp"),
+        ("10_A.png", "9_A.jpg", "x_A.png"),
+    ]
     assert find_pairs(tmp_path, "val", "test") == (tmp_path / "testA", tmp_path / "testB")
+
+
+def test_an_unreadable_image_may_be_left_out_with_its_partner(tmp_path: Path) -> None:
+    sides = [write_named(tmp_path / side, dict.fromkeys(("1.png", "2.png", "3.png"), (8, 8))) for side in "AB"]
+    (sides[0] / "1.png").write_bytes(b"noise")
+    (sides[1] / "3.png").write_bytes(b"noise")
+    a, b = (open_source(side, skip_bad=True) for side in sides)
+    assert [source.names for source in match_pairs(a, b, skip_missing=True)] == [("2.png",), ("2.png",)]
+    with pytest.raises(DataError, match="no partner for 1 image"):
+        match_pairs(a, b)
+    with pytest.raises(DataError, match="no partner for 1 image"):
+        match_pairs(a.subset([1]), b.subset([0]), skip_missing=True)
 
 
 def test_the_folder_in_a_zip_is_not_part_of_a_name(tmp_path: Path) -> None:

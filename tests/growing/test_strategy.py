@@ -156,5 +156,8 @@ def test_a_search_with_several_targets_is_replayed_exactly(config: GrowConfig, t
 
 
 def test_partial_trainings_have_no_baseline(config: GrowConfig, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"growth\.strategy=halving compares.*after 8 images.*growth\.rank_by=pooled, per_resolution or raw"):
+    with pytest.raises(
+        ConfigError,
+        match=r"growth\.strategy=halving compares.*after 8 images.*growth\.rank_by=pooled, per_resolution or raw",
+    ):
         grow(choosing(config, strategy="halving", rank_by="normalized"), tmp_path / "run", executor=InProcess())

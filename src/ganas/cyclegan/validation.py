@@ -219,7 +219,8 @@ def _open_pairs(config: RunConfig, domains: Domains) -> dict[str, ImageSource]:
     if config.data.pairs is None:
         return {}
     a, b = find_pairs(config.data.pairs, "val", "test")
-    ab, ba = match_pairs(_open_apart(a, domains.a, config, 2), _open_apart(b, domains.b, config, 2))
+    sources = _open_apart(a, domains.a, config, 2), _open_apart(b, domains.b, config, 2)
+    ab, ba = match_pairs(*sources, skip_missing=config.data.skip_bad)
     return {"ab": ab, "ba": ba}
 
 

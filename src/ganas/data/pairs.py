@@ -23,16 +23,19 @@ def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
     raise DataError(f"{shown(folder)} holds no pairs: it needs {expected}, with the same names in both")
 
 
-def match_pairs(a: ImageSource, b: ImageSource) -> tuple[ImageSource, ImageSource]:
+def match_pairs(a: ImageSource, b: ImageSource, *, skip_missing: bool = False) -> tuple[ImageSource, ImageSource]:
     """Return both sets in an order in which equal indices are pairs.
+
+    skip_missing    leave out images without a partner, as unreadable ones are left out, if there are pairs at all
 
     Names are equal without their suffix, without a folder that holds all of a side (in a zip), and without ``_A`` and
     ``_B`` where all names of a side have it. Raises `DataError` for an image without a partner, or one of another size.
     """
-    in_a, in_b = _by_key(a, "_a"), _by_key(b, "_b")
-    _refuse_missing(a, [in_a[key] for key in in_a.keys() - in_b.keys()], b)
-    _refuse_missing(b, [in_b[key] for key in in_b.keys() - in_a.keys()], a)
-    order = [*in_a]
+    in_a, in_b = _by_key(a), _by_key(b)
+    order = [key for key in in_a if key in in_b]
+    if not skip_missing or not order:
+        _refuse_missing(a, [in_a[key] for key in in_a.keys() - in_b.keys()], b)
+        _refuse_missing(b, [in_b[key] for key in in_b.keys() - in_a.keys()], a)
     a, b = a.subset(in_a[key] for key in order), b.subset(in_b[key] for key in order)
     sizes = list(in_threads(lambda index: (a.read(index).size, b.read(index).size), len(a)))
     for name, (one, two) in zip(a.names, sizes, strict=True):
@@ -52,14 +55,14 @@ def _refuse_missing(source: ImageSource, missing: Sequence[int], other: ImageSou
         )
 
 
-def _by_key(source: ImageSource, side: str) -> dict[str, int]:
+def _by_key(source: ImageSource) -> dict[str, int]:
     """Return the index of each image by the name of its pair; raises `DataError` for two of one name."""
     paths = [PurePosixPath(name).with_suffix("") for name in source.names]
     while all(len(path.parts) > 1 for path in paths) and len({path.parts[0] for path in paths}) == 1:
         paths = [path.relative_to(path.parts[0]) for path in paths]
     stems = [str(path) for path in paths]
-    if all(stem.lower().endswith(side) for stem in stems):
-        stems = [stem[: -len(side)] for stem in stems]
+    if {stem.lower()[-2:] for stem in stems} in ({"_a"}, {"_b"}):
+        stems = [stem[:-2] for stem in stems]
     keys: dict[str, int] = {}
     for index, stem in enumerate(stems):
         if stem in keys:
