@@ -6,7 +6,7 @@
 `grow` trains one of ROUTES, three architectures after as many images, and appends its scores to OUT/growing.jsonl.
 `table` reads rows of `grow` or of task_front.py and prints a Markdown row per score: the deviation over seeds, the
 largest difference between the means of architectures, their ratio, and the seeds a side that find such a difference
-four times out of five. Intervals are 95 %, from a bootstrap over seeds.
+four times out of five. Intervals are 95 %, from a parametric bootstrap: seeds are drawn from normal distributions.
 """
 
 import argparse
@@ -83,9 +83,14 @@ def table(arguments: argparse.Namespace) -> None:
 def describe(groups: Sequence[Sequence[float]]) -> list[str]:
     """Return a score's mean, seed deviation, largest difference, ratio of the two, and number of seeds."""
     deviation, difference = pooled_deviation(*groups), largest_difference(groups)
+    if not deviation or not difference:
+        return [f"{fmean(map(fmean, groups)):.4g}", "0", "0", "", ""]
     generator = np.random.default_rng(0)
-    resampled = [[generator.choice(values, len(values)).tolist() for values in groups] for _ in range(RESAMPLES)]
-    ratios = [pooled_deviation(*one) / max(largest_difference(one), 1e-12) for one in resampled]
+    resampled = [
+        [generator.normal(fmean(values), deviation, len(values)).tolist() for values in groups]
+        for _ in range(RESAMPLES)
+    ]
+    ratios = [pooled_deviation(*one) / largest_difference(one) for one in resampled]
     low, high = np.quantile(ratios, (0.025, 0.975))
     needed = seeds_needed(difference, deviation)
     mean = fmean(map(fmean, groups))
