@@ -37,6 +37,7 @@ from ganas.presets import make_config
 from ganas.store import Run
 
 IMAGES = 2000  # pairs
+LABELS = {"psnr": "PSNR, dB (higher is better)", "perceptual": "perceptual distance (lower is better)"}
 SIDE = 256  # pixels of the image whose translation is timed
 
 
@@ -105,21 +106,22 @@ def plot(arguments: argparse.Namespace) -> None:
     figure, axes = plt.subplots(2, len(columns), figsize=(3.2 * len(columns), 6.4), layout="constrained", sharey="col")
     for (task, score), column in zip(columns, axes.T, strict=True):
         key = next(key for key in found[0]["test"]["ba"] if key.partition("@")[0] == score)
-        for axis, cost, label in zip(column, ("milliseconds", "macs"), ("ms", "MACs"), strict=True):
+        costs = ("milliseconds", 1, "ms", (20, 40, 80)), ("macs", 1e9, "GMACs", (0.2, 0.5, 1, 2, 4))
+        for axis, (cost, unit, label, ticks) in zip(column, costs, strict=True):
             for layout, marker in (("resnet3", "o"), ("resnet9", "s")):
                 points = [
-                    (speed[layout, row["width"]][cost], row["test"]["ba"][key])
+                    (speed[layout, row["width"]][cost] / unit, row["test"]["ba"][key])
                     for row in found
                     if (row["task"], row["layout"]) == (task, layout)
                 ]
                 axis.plot(*zip(*points, strict=True), marker, alpha=0.6, label=layout)
                 means = {x: fmean(y for other, y in points if other == x) for x, _ in points}
                 axis.plot(sorted(means), [means[x] for x in sorted(means)], color=axis.lines[-1].get_color())
-            axis.set(xscale="log", xlabel=f"{label} for {SIDE}×{SIDE}")
+            axis.set(xscale="log", xlabel=f"{label} for {SIDE}×{SIDE}", ylabel=LABELS.get(score, score))
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axis.minorticks_off()
             axis.grid(alpha=0.3)
         column[0].set_title(task)
-        column[0].set_ylabel(key.partition("@")[0])
-        column[1].set_ylabel(key.partition("@")[0])
     axes[0, 0].legend()
     figure.savefig(arguments.to, dpi=110)
 
