@@ -13,11 +13,13 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+import torch
 
 from ganas.metrics.measurement import SPREADS, metric_of
 from ganas.stats import pooled_deviation, seeds_needed
@@ -48,13 +50,14 @@ def grow(arguments: argparse.Namespace) -> None:
     route.write_text(json.dumps(ROUTES[name]))
     flags = {"data.images": arguments.images, "data.resolution": 16}  # without a network, for speed
     flags |= {"seed": seed, "growth.depth": 2, "training.final_images": 0, "training.threads": 1}
-    flags |= {"training.images": 4000, "metrics.images": 1000}
+    flags |= {"training.images": arguments.node_images, "metrics.images": 1000}
     config = make_config("grow", preset="small", flags=flags)
     ganas.grow(config, run, route=str(route))
     scores: dict[str, float] = {}
     for features in arguments.features:
         scores |= ganas.evaluate_grown(run, features=features, metrics=METRICS).scores
-    row = {"route": name, "seed": seed, "test": {"images": scores}}
+    facts = {"torch": torch.__version__, "date": str(datetime.now(UTC).date())}
+    row = {"route": name, "seed": seed, "images": arguments.node_images, "test": {"images": scores}} | facts
     with rows.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
@@ -120,6 +123,7 @@ def main() -> None:
     command.add_argument("--features", required=True, nargs="+")
     command.add_argument("--route", choices=ROUTES, required=True)
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--node-images", type=int, default=16_000, help="of each candidate on the route")
     command = commands.add_parser("table")
     command.set_defaults(run=table)
     command.add_argument("rows", type=Path)
