@@ -17,7 +17,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from statistics import fmean, median
@@ -25,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from ledger import append, machine, read
 from torch import Tensor
 
 from ganas.data.loaders import Batches, center_crops
@@ -238,9 +238,7 @@ def write_facts(file: Path, config: GrowConfig) -> None:
         if json.loads(file.read_text())["config"] != settings:
             raise SystemExit(f"{file} is of another config: choose another OUT")
         return
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    facts = {"config": settings, "torch": torch.__version__, "cpu": cpu, "date": str(datetime.now(UTC).date())}
+    facts = {"config": settings} | machine()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(facts, indent=1) + "\n")
 
@@ -299,21 +297,6 @@ def images_until(replays: Sequence[Replay], goal: float) -> float:
         if all(found) and fmean(truths[-1] for truths in found) <= goal:
             return budget
     return inf
-
-
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    """All rows so far."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def append(file: Path, row: Mapping[str, Any]) -> None:
-    """Add a row."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lines:
-        lines.write(json.dumps(row) + "\n")
 
 
 def main() -> None:

@@ -13,13 +13,12 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
+from ledger import append, machine, read
 
 from ganas.metrics.measurement import SPREADS, metric_of
 from ganas.stats import pooled_deviation, seeds_needed
@@ -41,8 +40,7 @@ def grow(arguments: argparse.Namespace) -> None:
 
     name, seed, out = arguments.route, arguments.seed, arguments.out
     rows = out / "growing.jsonl"
-    done = [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
-    if any((row["route"], row["seed"]) == (name, seed) for row in done):
+    if any((row["route"], row["seed"]) == (name, seed) for row in read(rows)):
         return
     run = out / f"{name}-{seed}"
     run.mkdir(parents=True, exist_ok=True)
@@ -56,15 +54,13 @@ def grow(arguments: argparse.Namespace) -> None:
     scores: dict[str, float] = {}
     for features in arguments.features:
         scores |= ganas.evaluate_grown(run, features=features, metrics=METRICS).scores
-    facts = {"torch": torch.__version__, "date": str(datetime.now(UTC).date())}
-    row = {"route": name, "seed": seed, "images": arguments.node_images, "test": {"images": scores}} | facts
-    with rows.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    row = {"route": name, "seed": seed, "images": arguments.node_images, "test": {"images": scores}}
+    append(rows, row | machine())
 
 
 def table(arguments: argparse.Namespace) -> None:
     """Print a row per score."""
-    rows = [json.loads(line) for line in arguments.rows.read_text().splitlines()]
+    rows = read(arguments.rows)
     facts = dict(fact.split("=") for fact in arguments.where)
     rows = [row for row in rows if all(str(row[key]) == value for key, value in facts.items() if key != "direction")]
     part = facts.get("direction", "images")

@@ -13,16 +13,15 @@ scores of the harder direction against both. Rows are the result; a run's folder
 
 import argparse
 import json
-import platform
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
+from ledger import append, machine, read
 
 import ganas
 from ganas.cyclegan.architecture import Architecture
@@ -45,7 +44,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Train, score and append a row, unless it is there."""
     task, layout, width, seed = arguments.task, arguments.layout, arguments.width, arguments.seed
     identity = {"task": task, "layout": layout, "width": width, "seed": seed, "images": arguments.images}
-    if any(identity.items() <= row.items() for row in rows(arguments.out)):
+    if any(identity.items() <= row.items() for row in read(arguments.out / "front.jsonl")):
         return print(f"done: {identity}")
     folder = arguments.tasks / f"{task}64"
     run = arguments.out / f"{task}-{layout}-{width:g}-{seed}"
@@ -57,16 +56,8 @@ def train(arguments: argparse.Namespace) -> None:
     ganas.train(config, Architecture(layout), run)
     row: dict[str, Any] = identity | {"curve": list(curve(run))}
     row["test"] = {direction: found.scores for direction, found in evaluate_translations(run, paired=folder).items()}
-    row |= {"cpu": cpu(), "torch": torch.__version__, "date": str(datetime.now(UTC).date())}
-    with (arguments.out / "front.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    append(arguments.out / "front.jsonl", row | machine())
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    """All rows so far."""
-    file = out / "front.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def curve(run: Path) -> Iterator[dict[str, float]]:
@@ -81,7 +72,7 @@ def time(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     image = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
     measured = []
-    for name, width in sorted({(row["layout"], row["width"]) for row in rows(arguments.out)}):
+    for name, width in sorted({(row["layout"], row["width"]) for row in read(arguments.out / "front.jsonl")}):
         layout = find_layout(name)
         generator = build(layout.generator, width, one_op(layout.generator, ()))
         translator = Translator(generator, layout.generator_multiple)
@@ -91,8 +82,7 @@ def time(arguments: argparse.Namespace) -> None:
             "macs": macs(layout.generator, (), width, SIDE),
         }
         measured.append({"layout": name, "width": width} | counts | {"milliseconds": round(1000 * seconds, 2)})
-    facts = {"cpu": cpu(), "torch": torch.__version__, "date": str(datetime.now(UTC).date())}
-    (arguments.out / "speed.json").write_text(json.dumps(facts | {"generators": measured}, indent=1) + "\n")
+    (arguments.out / "speed.json").write_text(json.dumps(machine() | {"generators": measured}, indent=1) + "\n")
 
 
 def plot(arguments: argparse.Namespace) -> None:
@@ -101,7 +91,11 @@ def plot(arguments: argparse.Namespace) -> None:
 
     speed = json.loads((arguments.out / "speed.json").read_text())["generators"]
     speed = {(one["layout"], one["width"]): one for one in speed}
-    found = [row for row in rows(arguments.out) if row["images"] == arguments.images and row["task"] in arguments.tasks]
+    found = [
+        row
+        for row in read(arguments.out / "front.jsonl")
+        if row["images"] == arguments.images and row["task"] in arguments.tasks
+    ]
     columns = [(task, score) for task in arguments.tasks for score in arguments.scores]
     figure, axes = plt.subplots(2, len(columns), figsize=(3.2 * len(columns), 6.4), layout="constrained", sharey="col")
     for (task, score), column in zip(columns, axes.T, strict=True):
@@ -124,12 +118,6 @@ def plot(arguments: argparse.Namespace) -> None:
         column[0].set_title(task)
     axes[0, 0].legend()
     figure.savefig(arguments.to, dpi=110)
-
-
-def cpu() -> str:
-    """The model of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main() -> None:
