@@ -137,4 +137,4 @@ def test_on_real_images(name: str, tmp_path: Path, capsys: Capture) -> None:
         assert sum(path.suffix == ".png" for path in translated.rglob("*")) == len(list((data / source).iterdir()))
         measured = scores(capsys, data / target, translated, *features)
         assert all(np.isfinite(value) for value in measured.values())
-        assert len(measured) == (6 if features else 1)
+        assert len(measured) == (7 if features else 1)  # mind among them
