@@ -66,7 +66,7 @@ class Table:
 
     @property
     def space(self) -> Space:
-        """The search space, with doublings as late as anyone likes."""
+        """The search space, with doublings at any time (`late`)."""
         return self.space_with("late")
 
     def space_with(self, doublings: Doublings) -> Space:
