@@ -85,6 +85,20 @@ def test_the_terms_of_the_relativistic_loss(gan: GrownGAN) -> None:
     torch.testing.assert_close(fooled, (1 + (of_real - of_fake).exp()).log().mean(), **close)
 
 
+def test_the_zero_centered_penalty_in_bf16_is_near_that_in_float32() -> None:
+    """The gradient is not scaled down by the batch before bf16 rounds it, and the norm is a sum in float32."""
+    torch.manual_seed(0)
+    gan = GrownGAN(ARCHITECTURE)
+    real, z, between = noise(8, 3, 16, 16).float(), noise(8, 5).float(), torch.zeros(8, 1, 1, 1)
+    config = GrowingLossConfig(adversarial="relativistic", zero_centered=6.0)
+    terms = {}
+    for bf16 in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            terms[bf16] = discriminator_loss(gan, real, z, between, config)["zero_centered_penalty"]
+    assert terms[True].dtype == torch.float32
+    assert terms[True].item() == pytest.approx(terms[False].item(), rel=0.02)
+
+
 def test_the_critic_step_leaves_the_generator_alone(gan: GrownGAN) -> None:
     between = torch.zeros(4, 1, 1, 1).double()
     terms = discriminator_loss(gan, noise(4, 3, 16, 16), noise(4, 5), between, GrowingLossConfig())

@@ -384,3 +384,19 @@ def test_the_remaining_stages_are_those_that_are_trained(tmp_path: Path) -> None
     assert len(ahead - set(oracle.trained)) <= 1, "all except the winner's longer training"
     results = {path.name: read_result(Run(path)) for path in (tmp_path / "candidates").iterdir()}
     assert not [spec for _, specs in remaining_stages(settings, results) for spec in specs]  # type: ignore[arg-type]
+
+
+def test_the_remaining_images_of_a_race(tmp_path: Path) -> None:
+    """After each rung, those that go on have the images to the next one ahead of them."""
+    settings = config(
+        **{"growth.strategy": "racing", "growth.keep": 1, "growth.depth": 3, "growth.probability": 1.0}
+        | {"data.resolution": 16, "growth.doublings": "even", "training.images": 160, "growth.fade_images": 16}
+    )
+    total = settings.training.images
+    stages = [(name, [spec.images for spec in specs]) for name, specs in remaining_stages(settings, {})]
+    assert stages[0] == ("generation 0", [total])
+    first = len(stages[1][1])
+    assert first > 3
+    assert stages[1] == (f"generation 1, to {total // 4:,} images", [total // 4] * first)
+    assert stages[2] == (f"generation 1, to {total // 2:,} images", [total // 4] * -(-first // 3))
+    assert stages[3] == ("generation 1", [total // 2] * 2)

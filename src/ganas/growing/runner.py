@@ -105,6 +105,8 @@ class Growth:
             if not known:
                 stuck = any(candidate.id in self._queue.results for candidate, _ in asked)
                 if not self._follow_route(stuck):
+                    if self._queue.idle:
+                        raise RuntimeError(f"the search waits for {[candidate.id for candidate, _ in asked]} forever")
                     self._step()
         winner = search.winner()
         if winner is None:

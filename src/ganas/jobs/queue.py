@@ -54,6 +54,11 @@ class Queue:
         """Number of jobs that run at once, at least one."""
         return max(1, self._executor.capacity)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no job runs or waits."""
+        return not self._running and not self._waiting
+
     def add(self, job: Job, *, first: bool = False) -> None:
         """Queue a job up to its number of images, unless it is done or queued; `first`: at the front."""
         known = self.jobs.get(job.name)
