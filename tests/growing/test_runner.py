@@ -97,6 +97,7 @@ def test_the_largest_of_a_generation_start_first(tmp_path: Path) -> None:
 
 
 RACING = {"growth.strategy": "racing", "growth.doublings": "even", "growth.rank_by": "pooled", "growth.fade": "every"}
+RACING |= {"growth.finalists": 2}
 either_strategy = pytest.mark.parametrize("growth", [{}, RACING], ids=["topk", "racing"])
 
 
@@ -110,7 +111,7 @@ def test_the_result_does_not_depend_on_order_or_workers(tmp_path: Path, growth: 
 
 
 def test_a_race_trains_few_candidates_to_the_end(tmp_path: Path) -> None:
-    settings = config(**RACING | {"growth.keep": 1, "growth.probability": 1.0})
+    settings = config(**RACING | {"growth.keep": 1, "growth.probability": 1.0, "growth.finalists": 0})
     run(tmp_path, Oracle(3), settings)
     results = [read_result(Run(path.parent)) for path in tmp_path.glob("candidates/*/spec.json")]
     images = {result.images for result in results if result}
@@ -122,7 +123,7 @@ def test_a_race_trains_few_candidates_to_the_end(tmp_path: Path) -> None:
 
 
 def test_a_parent_that_is_trained_again_keeps_its_scores_at_rungs(tmp_path: Path) -> None:
-    settings = config(**RACING | {"growth.keep": 1, "growth.probability": 1.0})
+    settings = config(**RACING | {"growth.keep": 1, "growth.probability": 1.0, "growth.finalists": 0})
     expected = run(tmp_path, Oracle(2), settings)
     candidates = Run(tmp_path).candidates
     before = {path.name: read_result(Run(path)) for path in candidates.iterdir()}

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
-from math import log
+from math import inf, log
 from typing import Any
 
 import pytest
@@ -202,6 +202,58 @@ def test_pooled_ranks_are_those_of_the_estimate() -> None:
         assert search.beams[-1] == sorted((one.id for one, _ in asked), key=estimates.__getitem__)[:2]
     winner = search.winner()
     assert winner and winner.id == search.beams[-1][0]
+
+
+@given(st.integers(0, 10**6), st.integers(2, 3), st.sampled_from((0.0, 0.4, 1.0)), st.sampled_from(("raw", "pooled")))
+def test_finalists_are_repeated_with_seeds_in_common(seed: int, count: int, failing: float, by: str) -> None:
+    """The mean over repeats decides between finalists, the best training of one of them wins."""
+    space = Space(SPACE.actions, 3, 16, doublings="even")
+    settings: Any = {"images": 32, "keep": 1, "probability": 1, "seed": seed, "rank_by": by, "rungs": RACE}
+    plain = run(TopK([BASE], space, **settings), failing=0)
+    search = TopK([BASE], space, **settings, finalists=count)
+    ended = []
+    while not (asked := search.ask()) or not asked[0][0].repeat:
+        for candidate, images in asked:
+            ended += [candidate] if images == 32 and candidate.architecture.resolution == 16 else []
+            search.tell(candidate.id, images, score_of(candidate.id, candidate.architecture.resolution, 0))
+    assert search.beams == plain.beams and search.winner() == plain.winner()
+    repeats = [candidate for candidate, _ in asked]
+    finalists: dict[tuple[str | None, str | None], list[Candidate]] = {}
+    for one in repeats:
+        assert one.id not in plain.candidates and one.architecture.resolution == 16
+        finalists.setdefault((one.parent, one.action), []).append(one)
+    original = {(one.parent, one.action): one for one in plain.candidates.values()}
+    assert plain.winner() in [original[key] for key in finalists]
+    if by == "pooled":  # of the last generation, where K + 1 were trained to the end
+        assert len(finalists) == 2 and {one.generation for one in repeats} == {3}
+    else:
+        ended.sort(key=lambda one: plain.scores[one.id].value)  # type: ignore[union-attr]
+        assert [original[key] for key in finalists] == ended[:count]
+    seeds = {key: [training_seed(7, one) for one in some] for key, some in finalists.items()}
+    assert len(set(map(tuple, seeds.values()))) == 1
+    assert len({*next(iter(seeds.values())), *(training_seed(7, original[key]) for key in finalists)}) == 3 + len(
+        finalists
+    )
+
+    scores = {one.id: score_of(one.id, 16, failing) for one in repeats}
+    for one in reversed(repeats):
+        search.tell(one.id, 32, scores[one.id])
+    assert not search.ask() and search.beams == plain.beams
+
+    def mean(key: tuple[str | None, str | None]) -> float:
+        return sum(score.value if (score := scores[one.id]) else inf for one in finalists[key]) / 3
+
+    best = min(finalists, key=lambda key: (mean(key), original[key].id))
+    trainings = [original[best], *finalists[best]]
+    known = {**plain.scores, **scores}
+    alive = [one for one in trainings if known[one.id]]
+    assert search.winner() == min(alive, key=lambda one: known[one.id].value)  # type: ignore[union-attr]
+
+
+def test_a_single_finalist_is_not_repeated() -> None:
+    search = run(top_k(keep=1, probability=0.01, seed=0, finalists=2), failing=0)
+    last = [one for one in search.candidates.values() if one.generation == 4]
+    assert len(last) == 1 and search.winner() == last[0]
 
 
 @pytest.mark.parametrize("bad", [None, Score(float("nan"), 1.0), Score(float("inf"), 1.0)])

@@ -5,6 +5,7 @@ All randomness is a hash of what it is for, so nothing depends on the order in w
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ganas.growing.actions import Action, Space
 from ganas.growing.strategy import Candidate
@@ -16,6 +17,11 @@ def child(parent: Candidate, action: Action) -> Candidate:
     """A candidate's child by an action."""
     name = str(action)
     return Candidate(child_id(parent.id, name), action(parent.architecture), parent.id, name, parent.generation + 1)
+
+
+def repeat_of(candidate: Candidate, number: int) -> Candidate:
+    """A candidate trained again from its parent's weights; all candidates share the seed of a number, from 1."""
+    return replace(candidate, id=child_id(candidate.id, f"repeat {number}"), repeat=number)
 
 
 def sample_children(parents: Sequence[Candidate], space: Space, probability: float, seed: int) -> list[Candidate]:
@@ -44,6 +50,8 @@ def child_id(parent: str, action: str) -> str:
 
 def training_seed(seed: int, candidate: Candidate) -> int:
     """The seed of everything random in the training of a candidate."""
+    if candidate.repeat:
+        return int.from_bytes(_digest(seed, "repeat", candidate.repeat)[:8], "big") >> 1
     return int.from_bytes(_digest(seed, "training", candidate.parent, candidate.action or candidate.id)[:8], "big") >> 1
 
 

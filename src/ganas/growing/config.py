@@ -80,6 +80,9 @@ class GrowthConfig(Section):
     # topk: algorithm 1; racing: candidates stop at a quarter and at half of their images, but for the best; random:
     # random parents, the baseline every search needs
     strategy: Annotated[str, one_of(lambda: STRATEGIES)] = "topk"
+    # how many of the best are trained three more times from their parents, with seeds in common, before the winner is
+    # chosen by the mean of these scores; 0: the winner is the best by its only score
+    finalists: Count = 0
     # which growths are faded in; doublings, as in the paper: a new convolution is there at once
     fade: Fade = "doublings"
     # over which a growth is faded in; None: half of a candidate's images; a fifth in a race or with fade=every
@@ -94,6 +97,8 @@ class GrowthConfig(Section):
     def _odd_kernels(self) -> Self:
         if any(size % 2 == 0 for size in self.sizes):
             raise ValueError(f"growth.sizes must be odd, to keep the resolution: got {[*self.sizes]}")
+        if self.finalists == 1:
+            raise ValueError("growth.finalists must be 0, or 2 or more to choose from: got 1")
         for name in ("sizes", "filters"):
             values = getattr(self, name)
             if len(set(values)) < len(values):

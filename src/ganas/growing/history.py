@@ -1,7 +1,7 @@
 """The history of a growing search, read from its folder. No torch here."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec, State, candidates, cost, score_of
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import baseline_route, candidate_spec, lineage_of, open_strategy, route_specs, tell_finished
+from ganas.growing.strategy import Candidate
 from ganas.jobs.result import Result
 from ganas.paths import StrPath
 from ganas.store import Run
@@ -25,7 +26,7 @@ class Record:
     state: State
     normalized: float | None  # score over that of the ProgGAN route at the same stage
     kept: bool  # whether it has children, or may have
-    role: str  # search, route (of the baseline), or longer (the longer training of the winner)
+    role: str  # search, repeat (of a finalist), route (of the baseline), or longer (of the winner)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -81,7 +82,7 @@ def read_history(folder: StrPath) -> History:
     if config.growth.route is not None:  # the strategy gets no scores
         route = planned = [*route_specs(config, config.growth.route)]
         kept = {spec.id for spec in route}
-        searched: Collection[str] = ()
+        searched: Mapping[str, Candidate] = {}
         lineage = [spec.id for spec in route if (result := results.get(spec.id)) and result.state == "done"]
     else:
         route = baseline_route(config)
@@ -89,7 +90,7 @@ def read_history(folder: StrPath) -> History:
             pass
         planned = [candidate_spec(config, candidate) for candidate, _ in search.ask()]
         kept = {name for beam in search.beams for name in beam}
-        searched = search.candidates.keys()
+        searched = search.candidates
         winner = search.winner()
         lineage = [candidate.id for candidate in lineage_of(search, winner)] if winner else []
     on_route, asked = {spec.id for spec in route}, {candidate.id for candidate, _ in search.ask()}
@@ -100,7 +101,7 @@ def read_history(folder: StrPath) -> History:
             state=_state(run.candidate(name), spec, result, waits=name in asked),
             normalized=score.value / score.baseline if (score := search.scores.get(name)) and score.baseline else None,
             kept=name in kept,
-            role="search" if name in searched else "route" if name in on_route else "longer",
+            role=_role(searched.get(name), name in on_route),
         )
         for name, (spec, result) in ({spec.id: (spec, None) for spec in planned} | found).items()
     ]
@@ -110,6 +111,12 @@ def read_history(folder: StrPath) -> History:
         best=lineage[-1] if lineage else None,
         lineage=tuple(lineage),
     )
+
+
+def _role(searched: Candidate | None, on_route: bool) -> str:
+    if searched:
+        return "repeat" if searched.repeat else "search"
+    return "route" if on_route else "longer"
 
 
 def _state(folder: Run, spec: Spec, result: Result | None, *, waits: bool) -> State:
@@ -123,9 +130,9 @@ def _state(folder: Run, spec: Spec, result: Result | None, *, waits: bool) -> St
 
 
 def _rank(record: Record) -> tuple[int, int, bool, int, float, str]:
-    """The search, the longer training, the route; by generation, images and score, candidates without a score last."""
+    """The search, its repeats, the longer training, the route; by generation, images and score, failures last."""
     score = score_of(record.result) if record.result else None
     rank = record.normalized if record.normalized is not None else score if score is not None else math.inf
-    role = ("search", "longer", "route").index(record.role)
+    role = ("search", "repeat", "longer", "route").index(record.role)
     images = record.result.images if record.result else 0
     return role, record.spec.generation, record.normalized is None, -images, rank, record.spec.id

@@ -55,6 +55,7 @@ def open_strategy(config: GrowConfig) -> GrowingStrategy:
         probability=growth.probability,
         seed=config.seed,
         rank_by=config.rank_by,
+        finalists=growth.finalists,
     )
 
 
@@ -128,7 +129,8 @@ def remaining_stages(config: GrowConfig, results: Mapping[str, Result]) -> Itera
                 continue
             ahead = [(candidate_spec(config, one), n - reached.get(one.id, 0)) for one, n in asked]
             rung = f", to {asked[0][1]:,} images" if asked[0][1] < config.training.images else ""
-            yield f"generation {len(search.beams)}{rung}", [replace(spec, images=n) for spec, n in ahead if n > 0]
+            stage = "repeats of the finalists" if asked[0][0].repeat else f"generation {len(search.beams)}{rung}"
+            yield stage, [replace(spec, images=n) for spec, n in ahead if n > 0]
             for candidate, images in asked:
                 reached[candidate.id] = images
                 search.tell(candidate.id, images, Score(0.5 + uniform("unfold", candidate.id), 1.0))

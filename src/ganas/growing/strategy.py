@@ -16,6 +16,7 @@ class Candidate:
     parent: str | None = None  # id; None: an initial candidate
     action: str | None = None
     generation: int = 0  # actions taken since the initial candidate
+    repeat: int = 0  # from 1: the same once more, with a seed that all candidates have in common
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,8 @@ def replay(table: Table, strategy: GrowingStrategy, world: int) -> Replay:
     steps: list[tuple[int, float]] = []
     while asked := strategy.ask():
         for candidate, images in asked:
+            if candidate.repeat:
+                raise ValueError("a world has one training of each candidate: replay without growth.finalists")
             path = paths.setdefault(candidate.id, _path(paths, candidate))
             spent += images - reached.get(candidate.id, 0)
             reached[candidate.id] = images

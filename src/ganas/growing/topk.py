@@ -7,12 +7,13 @@ candidates stop at rungs before that. No torch, no files.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite, log
+from math import ceil, inf, isfinite, log
+from statistics import fmean
 from typing import Literal
 
 from ganas.growing.actions import Space
 from ganas.growing.architecture import GrowthArchitecture
-from ganas.growing.children import sample_children, uniform
+from ganas.growing.children import repeat_of, sample_children, uniform
 from ganas.growing.estimate import Observation, pooled_estimates
 from ganas.growing.strategy import Candidate, Score
 
@@ -20,6 +21,7 @@ RankBy = Literal["normalized", "per_resolution", "raw", "pooled"]
 
 
 SMALLEST = 1e-12  # a score whose logarithm is taken
+REPEATS = 3  # of each finalist
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,15 @@ class TopK:
         rank_by: RankBy = "normalized",
         random: bool = False,  # random parents instead of the best: the baseline every search needs
         rungs: Sequence[Rung] = (),  # in ascending share
+        finalists: int = 0,  # how many of the best are trained again, to choose the winner by the mean
     ) -> None:
         if keep < 1 or not 0 < probability <= 1:
             raise ValueError(f"keep must be at least 1 and probability in (0, 1], got {keep=}, {probability=}")
         self._space, self._images, self._keep, self._probability = space, images, keep, probability
         self._seed, self._rank_by, self._random, self._rungs = seed, rank_by, random, tuple(rungs)
+        self._finalists = finalists
+        self._repeats: dict[str, list[str]] = {}  # ids of the repeats of each finalist
+        self._ranking: list[str] = []  # of the last generation, the best first
         self._racing: dict[str, Candidate] = {}  # those of this generation that were not stopped
         self._awaited: dict[str, Candidate] = {}  # of them, those without a score at the next rung
         self._rung = 0  # the next one; after the last comes the end of the training
@@ -95,18 +101,29 @@ class TopK:
     def winner(self) -> Candidate | None:
         """The best at the final resolution, or at the highest reached so far; trained to its end, if any was.
 
-        By pooled estimates, which compare candidates of one generation only: the best of the last one.
+        By pooled estimates, which compare candidates of one generation only: the best of the last one. Once all
+        finalists were repeated, it is the best training of the finalist with the best mean over its repeats.
         """
-        last = next((beam for beam in reversed(self.beams) if beam), None)
-        if self._rank_by == "pooled" and last:
-            return self.candidates[last[0]]
-        alive = [(self.candidates[name], score) for name, score in self.scores.items() if score]
-        alive = [pair for pair in alive if pair[0].id in self._complete] or alive
-        if not alive:
-            return None
-        highest = max(candidate.architecture.resolution for candidate, _ in alive)
-        rivals = [(score.value, c.id) for c, score in alive if c.architecture.resolution == highest]
-        return self.candidates[min(rivals)[1]]
+        if self._repeats and not self._awaited:
+            best = min(self._repeats, key=lambda name: (self._mean_of_repeats(name), name))
+            trainings = [name for name in (best, *self._repeats[best]) if self.scores[name]]
+            return self.candidates[min(trainings, key=lambda name: (self._score(name).value, name))]
+        rivals = self._rivals()
+        return self.candidates[rivals[0]] if rivals else None
+
+    def _rivals(self) -> list[str]:
+        """Who may win, the best first."""
+        if self._rank_by == "pooled" and self._ranking:
+            return self._ranking
+        alive = [name for name, score in self.scores.items() if score and not self.candidates[name].repeat]
+        alive = [name for name in alive if name in self._complete] or alive
+        highest = max((self._resolution(name) for name in alive), default=0)
+        rivals = [name for name in alive if self._resolution(name) == highest]
+        return sorted(rivals, key=lambda name: (self._score(name).value, name))
+
+    def _mean_of_repeats(self, finalist: str) -> float:
+        scores = [self.scores[name] for name in self._repeats[finalist]]
+        return fmean(score.value if score else inf for score in scores)
 
     # ── a generation ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,18 +145,33 @@ class TopK:
         self._awaited, self._rung = dict(self._racing), rung
 
     def _next_rung(self) -> None:
+        if self._repeats:
+            return  # the search is over
         alive = [name for name in self._racing if self.scores[name]]
         if self._rank_by == "pooled":
             self._observed += map(self._observation, sorted(alive))
             self._estimates = pooled_estimates(self._observed)
         if self._rung == len(self._rungs):
             self.beams.append(self._survivors(alive))
+            self._ranking = self._ranked(alive) or self._ranking
             parents = [self.candidates[name] for name in self.beams[-1]]
-            return self._begin(sample_children(parents, self._space, self._probability, self._seed))
+            children = sample_children(parents, self._space, self._probability, self._seed)
+            return self._begin(children) if children else self._repeat_finalists()
         count = max(self._keep, self._rungs[self._rung].survivors(len(alive), self._keep))
         self._race([self.candidates[name] for name in self._ranked(alive)[:count]], self._rung + 1)
         if not alive:  # the search is over
             self.beams.append([])
+
+    def _repeat_finalists(self) -> None:
+        """Ask for the repeats of the finalists, if there are several."""
+        finalists = [self.candidates[name] for name in self._rivals()[: self._finalists]]
+        if len(finalists) < 2:
+            return
+        repeats = {one.id: [repeat_of(one, number + 1) for number in range(REPEATS)] for one in finalists}
+        self._repeats = {name: [one.id for one in some] for name, some in repeats.items()}
+        every = [one for some in repeats.values() for one in some]
+        self.candidates |= {one.id: one for one in every}
+        self._race(every, len(self._rungs))
 
     def _survivors(self, alive: Sequence[str]) -> list[str]:
         """The K best of this generation, or K random ones; all of the initial candidates."""
@@ -157,14 +189,17 @@ class TopK:
         rank: dict[str, int] = {}  # within its resolution
         seen: dict[int, int] = {}
         for name in ordered:
-            resolution = self.candidates[name].architecture.resolution
+            resolution = self._resolution(name)
             rank[name] = seen[resolution] = seen.get(resolution, -1) + 1
         # the best of each resolution, the highest resolution first, then the second best
-        return sorted(ordered, key=lambda name: (rank[name], -self.candidates[name].architecture.resolution))
+        return sorted(ordered, key=lambda name: (rank[name], -self._resolution(name)))
 
     def _observation(self, name: str) -> Observation:
-        stage = self.candidates[name].generation, self.candidates[name].architecture.resolution, self._target
+        stage = self.candidates[name].generation, self._resolution(name), self._target
         return Observation(name, stage, self._grown[name], log(max(self._score(name).value, SMALLEST)))
+
+    def _resolution(self, name: str) -> int:
+        return self.candidates[name].architecture.resolution
 
     def _score(self, name: str) -> Score:
         score = self.scores[name]
