@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.budget import GeneratorCosts
+from ganas.cyclegan.budget import NetworkCosts
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.layout import GENERATORS, Layout, find_layout
@@ -84,7 +84,7 @@ def log_weights(run: Run, layout: Layout, name: str) -> list[list[float]]:
 
 def frontier(layout: Layout, scores: list[list[float]], width: float) -> list[tuple[int, float]]:
     """Size and mean log-weight of the best choice within each of several budgets."""
-    costs = GeneratorCosts.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
+    costs = NetworkCosts.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
     least, most = costs.minimum, costs.fixed + sum(map(max, costs.slots))
     line = []
     for step in range(BUDGETS):
@@ -95,7 +95,7 @@ def frontier(layout: Layout, scores: list[list[float]], width: float) -> list[tu
 
 def best(layout: Layout, scores: list[list[float]], width: float, budget: int) -> tuple[int, float]:
     """Size and mean log-weight of the best choice within a budget."""
-    costs = GeneratorCosts.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
+    costs = NetworkCosts.of(layout.generator, 1 << 10, lambda slot, op, side: slot_parameters(slot, op, width))
     chosen = best_within(scores, costs.slots, budget - costs.fixed)
     assert chosen is not None
     size = costs.fixed + sum(group[item] for group, item in zip(costs.slots, chosen, strict=True))

@@ -154,7 +154,7 @@ def _repeats(run: Run) -> RunRecord:
         config=repeats[0].config,
         images=sum(repeat.images for repeat in repeats),
         result=result,
-        architecture=repeats[0].architecture,
+        architecture=load_architecture(run.architecture) if run.architecture.is_file() else repeats[0].architecture,
         scores=_kept(result),
         repeats=repeats,
     )

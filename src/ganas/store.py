@@ -8,7 +8,7 @@
       checkpoints/state-N.pt  everything to resume after N images; the last two are kept
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
       supernet.safetensors    search: all weights at the end, for training.inherit
-      repeats/SEED/           train --repeats: one run each
+      repeats/SEED/           search and train --repeats: one run each
       model/*.safetensors     the trained generators; this folder suffices to translate
       samples/N.png           outputs of the generators after N images
       images.npy              grow, until it ends: the decoded images, shared by its processes
@@ -205,7 +205,7 @@ class Run:
         self.lock_file = path / "lock"
 
     def repeat(self, seed: int) -> "Run":
-        """The run folder of one repeat of a training."""
+        """The run folder of one repeat."""
         return Run(self.path / "repeats" / str(seed))
 
     def candidate(self, name: str) -> "Run":

@@ -210,7 +210,7 @@ def test_a_search_with_a_budget(width: str, again: str, tmp_path: Path, capsys: 
     leading = [choice["op"] for choice in result["choices"]]
     told = [one["op"] for one in result["overruled"]]
     assert told == [one for one, other in zip(taken, leading, strict=True) if one != other] and told
-    assert f"in {len(told)} of the generators' 44 slots it overruled the leading op" in said
+    assert f"in {len(told)} of their 44 slots the leading op was overruled" in said
     line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
     assert line["loss"]["budget_ab"] > 0 and line["loss"]["budget_ba"] == 0
 

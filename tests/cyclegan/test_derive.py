@@ -70,9 +70,9 @@ def test_weight_margin_and_entropy_by_hand(weights: list[float], weight: float, 
     assert choice.entropy == pytest.approx(entropy)
 
 
-@pytest.mark.parametrize("ratio, converged", [(1.0, False), (1.99, False), (2.01, True), (50.0, True)])
-def test_a_slot_is_converged_when_its_op_weighs_twice_the_second(ratio: float, converged: bool) -> None:
-    assert choice_of(torch.tensor([0, log(ratio), -1, -1, -1, -1, -1, -1])).converged == converged
+@pytest.mark.parametrize("ratio, decided", [(1.0, False), (1.99, False), (2.01, True), (50.0, True)])
+def test_a_slot_is_decided_when_its_op_weighs_twice_the_second(ratio: float, decided: bool) -> None:
+    assert choice_of(torch.tensor([0, log(ratio), -1, -1, -1, -1, -1, -1])).decided == decided
 
 
 @given(st.lists(st.floats(-20, 20), min_size=8, max_size=8), st.floats(-100, 100))
@@ -84,11 +84,11 @@ def test_a_choice_does_not_change_when_all_alphas_rise_alike(alpha: list[float],
         assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-9)
 
 
-def test_the_summary_counts_converged_slots_and_takes_medians() -> None:
+def test_the_summary_counts_decided_slots_and_takes_medians() -> None:
     plain = Choice("generator_ab", "r1.1", "conv3", weight=0.2, margin=0.0, entropy=1.0)
     clear = replace(plain, weight=0.9, margin=0.85, entropy=0.2)
     medians = {"median_entropy": 0.2, "median_margin": 0.85}
-    assert summarize([plain, clear, clear]) == {"converged": 2, "slots": 3, **medians}
+    assert summarize([plain, clear, clear]) == {"decided": 2, "slots": 3, **medians}
 
 
 def test_choices_are_json() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import DataConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
-from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, find_layout
 from ganas.cyclegan.mixed import draw
 from ganas.cyclegan.model import CycleGAN, Fakes
 from ganas.cyclegan.networks import open_gan
@@ -24,6 +24,7 @@ from ganas.cyclegan.sampling import SAMPLERS, Sampler
 from ganas.cyclegan.search import search
 from ganas.cyclegan.steps import assign_roles, build_phases, open_loop, open_pools, step_sources
 from ganas.cyclegan.strategies import STRATEGIES, SearchStrategy
+from ganas.cyclegan.supernets import Supernets
 from ganas.data.loaders import Batches, halves, to_images
 from ganas.data.sources import ImageSource, open_source
 from ganas.errors import DataError
@@ -243,8 +244,8 @@ def test_a_new_strategy_is_one_entry(
         sampled.append(int(torch.randint(len(alpha), (), generator=generator)))
         return torch.eye(len(alpha))[sampled[-1]]
 
-    def derive(config: RunConfig, layout: Layout, alphas: object, budget: object) -> Architecture:
-        return random_architecture(layout, config.seed)
+    def derive(supernets: Supernets) -> Architecture:
+        return random_architecture(supernets.layout, supernets.config.seed)
 
     with pytest.raises(ValidationError, match="input should be 'of', 'tf', 'th' or 'ths'"):
         config("random")

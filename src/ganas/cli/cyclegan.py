@@ -59,6 +59,9 @@ def search(
     ] = None,
     features: options.Features = None,
     paired: options.Paired = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", metavar="N", min=1, help="Search with N consecutive seeds: do they agree?")
+    ] = 1,
     preset: options.Preset = None,
     resolution: options.Resolution = None,
     seed: options.Seed = 0,
@@ -78,9 +81,9 @@ def search(
     flags |= _budget_flags({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
-        resolved, lines = run_dry(config, out)
+        resolved, lines = run_dry(config, out, repeats=repeats)
         return echo("\n".join([resolved.to_yaml(), *lines]))
-    result = run_search(config, out)
+    result = run_search(config, out, repeats=repeats)
     print_table(("slot", "A→B / D_A", "B→A / D_B"), result.architecture.table())
     echo(result.architecture)
     echo(result.verdict)

@@ -19,7 +19,7 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.knapsack import best_within
 from ganas.cyclegan.latency import load_latencies
-from ganas.cyclegan.layout import GENERATORS, Layout, NetworkLayout, Slot
+from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, Slot, find_layout, handmade_ops
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import input_sides, slot_macs, slot_parameters
 from ganas.errors import ConfigError
@@ -32,14 +32,14 @@ SlotCost = Callable[[Slot, str, int], int]  # slot, op, side of the slot's input
 
 
 @dataclass(frozen=True)
-class GeneratorCosts:
-    """The costs of one generator's ops, in integer units."""
+class NetworkCosts:
+    """The costs of one network's ops, in integer units."""
 
     fixed: int  # of the slots with a single op
     slots: tuple[tuple[int, ...], ...]  # of the ops of each searched slot
 
     @classmethod
-    def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "GeneratorCosts":
+    def of(cls, layout: NetworkLayout, resolution: int, cost: SlotCost) -> "NetworkCosts":
         sides = zip(layout.slots, input_sides(layout, resolution), strict=True)
         costs = [(slot.searched, tuple(cost(slot, op, side) for op in slot.ops)) for slot, side in sides]
         fixed = sum(slot[0] for searched, slot in costs if not searched)
@@ -79,13 +79,13 @@ def _tensor(numbers: tuple[int, ...], dtype: torch.dtype, device: torch.device) 
 
 @dataclass(frozen=True)
 class Budget:
-    """Cost limits of the generators; one without a limit is unconstrained."""
+    """Cost limits of networks; one without a limit is unconstrained."""
 
     kind: str  # params, macs or ms
-    limits: Mapping[str, int]  # by generator, in integer units: parameters, multiply-accumulates, µs
-    costs: Mapping[str, GeneratorCosts]
+    limits: Mapping[str, int]  # by network, in integer units: parameters, multiply-accumulates, µs
+    costs: Mapping[str, NetworkCosts]
     weight: float  # λ of the penalty
-    widths: Mapping[str, float]  # by generator: the width at which its limit holds
+    widths: Mapping[str, float]  # by network: the width at which its limit holds
     resolution: int  # at which multiply-accumulates and milliseconds are counted
 
     def terms(self, gan: CycleGAN) -> Terms:
@@ -105,24 +105,31 @@ class Budget:
         return terms
 
     def utilization(self, layout: Layout, architecture: Architecture) -> dict[str, float]:
-        """Return the cost of each generator as a share of its limit."""
+        """Return the cost of each network as a share of its limit."""
         return {
-            name: self.costs[name].total(layout.generator, architecture.ops(name)) / limit
+            name: self.costs[name].total(layout.network(name), architecture.ops(name)) / limit
             for name, limit in self.limits.items()
         }
 
     def derive(self, layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> Architecture:
         """Derive the architecture with the highest sum of log-weights within the limits."""
         leading = derive(layout, read_choices(layout, alphas))
-        best: dict[str, Any] = {name: self._best_ops(layout, name, alphas[name]) for name in self.limits}
-        return replace(leading, **best)
+        return self.best(leading, {name: [_log_weights(alpha) for alpha in alphas[name]] for name in self.limits})
 
-    def _best_ops(self, layout: Layout, name: str, alphas: Sequence[Tensor]) -> tuple[str, ...]:
+    def best(self, architecture: Architecture, scores: Mapping[str, Sequence[Sequence[float]]]) -> Architecture:
+        """Replace the ops of limited networks by those with the highest sum of scores within the limits.
+
+        scores   by network: of each searched slot, of each of its ops
+        """
+        layout = find_layout(architecture.layout)
+        best: dict[str, Any] = {name: self._best_ops(layout.network(name), name, scores[name]) for name in self.limits}
+        return replace(architecture, **best)
+
+    def _best_ops(self, layout: NetworkLayout, name: str, scores: Sequence[Sequence[float]]) -> tuple[str, ...]:
         costs = self.costs[name]
-        scores = [torch.log_softmax(alpha.detach().double().cpu(), 0).tolist() for alpha in alphas]
         indices = best_within(scores, costs.slots, self.limits[name] - costs.fixed)
         assert indices is not None, "open_budget refuses limits that nothing fits"
-        return tuple(slot.ops[index] for slot, index in zip(layout.generator.searched, indices, strict=True))
+        return tuple(slot.ops[index] for slot, index in zip(layout.searched, indices, strict=True))
 
     def describe(self, layout: Layout, architecture: Architecture) -> list[str]:
         """Return one human-readable line per limit."""
@@ -132,6 +139,18 @@ class Budget:
             f"{_where(self.kind, self.widths[name], self.resolution)}"
             for name, limit in self.limits.items()
         ]
+
+
+def _log_weights(alpha: Tensor) -> list[float]:
+    return torch.log_softmax(alpha.detach().double().cpu(), 0).tolist()
+
+
+def handmade_size(config: RunConfig, layout: Layout) -> Budget:
+    """Return a limit for each of the four networks: the parameters of the hand-made one of the same width."""
+    widths = {name: config.nets.width_of(name) for name in NETWORKS}
+    costs = {name: NetworkCosts.of(layout.network(name), 1, _parameters(width)) for name, width in widths.items()}
+    limits = {name: costs[name].total(layout.network(name), handmade_ops(layout, name)) for name in NETWORKS}
+    return Budget("params", limits, costs, 0.0, widths, config.data.resolution)
 
 
 def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
@@ -149,7 +168,7 @@ def open_budget(run: Run, config: RunConfig, layout: Layout) -> Budget | None:
         width = search.budget_width or config.nets.width_of(name)
         widths[name] = width
         limits[name] = int(limit * 1000) if search.budget == "ms" else int(limit)
-        costs[name] = GeneratorCosts.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
+        costs[name] = NetworkCosts.of(layout.generator, resolution, _cost(search.budget, width, run, config, layout))
         if costs[name].minimum > limits[name]:
             raise ConfigError(
                 f"the budget of {name} is {_amount(search.budget, limits[name])}, but the cheapest architecture of "
@@ -169,9 +188,13 @@ def _where(kind: str, width: float, resolution: int) -> str:
     return f"at width {width:g}" + ("" if kind == "params" else f", {resolution}×{resolution}")
 
 
+def _parameters(width: float) -> SlotCost:
+    return lambda slot, op, side: slot_parameters(slot, op, width)
+
+
 def _cost(kind: str, width: float, run: Run, config: RunConfig, layout: Layout) -> SlotCost:
     if kind == "params":
-        return lambda slot, op, side: slot_parameters(slot, op, width)
+        return _parameters(width)
     if kind == "macs":
         return lambda slot, op, side: slot_macs(slot, op, width, side)
     latencies = load_latencies(run, config, layout, width)

@@ -24,7 +24,7 @@ from ganas.config import (
     resolve_sections,
 )
 from ganas.cyclegan.sampling import SAMPLERS
-from ganas.cyclegan.strategies import STRATEGIES
+from ganas.cyclegan.strategies import DERIVATIONS, STRATEGIES
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 from ganas.metrics.measurement import is_paired, selecting_metrics
@@ -97,6 +97,10 @@ class SearchConfig(Section):
 
     strategy: Annotated[str, one_of(lambda: STRATEGIES)] = "of"  # which parameters learn when, from which images
     sampling: Annotated[str, one_of(lambda: SAMPLERS)] = "softmax"
+    # how ops are chosen in the end. argmax: by their alphas, as in the paper; projection: by how much the loss on
+    # held-out images rises when a slot keeps only what the op can represent, within the budget, or else within the
+    # parameters of the hand-made network
+    derive: Annotated[str, one_of(lambda: DERIVATIONS)] = "argmax"
     temperature_start: Rate = 5.0  # of Gumbel sampling
     temperature_end: Rate = 0.1
     warmup: Fraction = 0.0  # share of the images before the alphas learn; 0, as in the paper: they learn from the first

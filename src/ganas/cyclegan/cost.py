@@ -79,7 +79,7 @@ def dry_run(
     out: StrPath,
     architecture: Architecture | None = None,  # None: a search
     *,
-    repeats: int = 1,  # of a training
+    repeats: int = 1,
 ) -> tuple[RunConfig, list[str]]:
     """Return the resolved config of a run and its cost in human-readable lines, without writing anything."""
     if config.search:

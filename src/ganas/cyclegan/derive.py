@@ -1,18 +1,22 @@
-"""Derive an architecture from alphas: the leading op of every slot, and by what margin it leads."""
+"""Derive an architecture from alphas: the leading op of every slot, and by what margin it leads.
+
+A clear lead is no proof: alphas are not identifiable (`ganas.cyclegan.projection`). Agreement between seeds is.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import log
-from statistics import median
+from operator import eq
+from statistics import fmean, median
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.layout import NETWORKS, Layout
+from ganas.cyclegan.layout import NETWORKS, Layout, find_layout
 
-CONVERGED_RATIO = 2.0  # a slot has converged when its leading op weighs at least this many times the second
+DECIDED_RATIO = 2.0  # a slot is decided when its leading op weighs at least this many times the second
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,12 @@ class Choice:
     op: str  # the leading op: argmax (section 3.2)
     weight: float  # its weight, in (0, 1)
     margin: float  # its weight minus the second's
-    entropy: float  # of the weights, relative to uniform ones: about 1 at the start, 0 when decided
+    entropy: float  # of the weights, relative to uniform ones: about 1 at the start, 0 when a single one is left
+    weights: Mapping[str, float] = field(default_factory=dict)  # of all ops
 
     @property
-    def converged(self) -> bool:
-        return self.weight >= CONVERGED_RATIO * (self.weight - self.margin)
+    def decided(self) -> bool:
+        return self.weight >= DECIDED_RATIO * (self.weight - self.margin)
 
 
 def read_choices(layout: Layout, alphas: Mapping[str, Sequence[Tensor]]) -> list[Choice]:
@@ -44,7 +49,8 @@ def _choice(network: str, slot: str, ops: Sequence[str], alpha: Tensor) -> Choic
     weights = torch.softmax(alpha.detach().double().cpu(), dim=0)
     first, second = weights.topk(2).values.tolist()
     entropy = float(torch.special.entr(weights).sum()) / log(len(ops))
-    return Choice(network, slot, ops[int(weights.argmax())], first, first - second, entropy)
+    by_op = dict(zip(ops, weights.tolist(), strict=True))
+    return Choice(network, slot, ops[int(weights.argmax())], first, first - second, entropy, by_op)
 
 
 def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
@@ -55,21 +61,55 @@ def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:
 
 
 def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
-    """Return how far the search has converged: converged slots, median entropy and median margin."""
+    """Return how clearly ops lead: decided slots, median entropy and median margin."""
     return {
-        "converged": sum(choice.converged for choice in choices),
+        "decided": sum(choice.decided for choice in choices),
         "slots": len(choices),
         "median_entropy": median(choice.entropy for choice in choices),
         "median_margin": median(choice.margin for choice in choices),
     }
 
 
-def records(choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    return [asdict(choice) for choice in choices]
+def records(choices: Sequence[Choice], **measured: Mapping[str, Sequence[Sequence[float]]]) -> list[dict[str, Any]]:
+    """Return the choices for JSON, with numbers of their ops by name, such as shares or losses.
+
+    measured   by network: of each searched slot, of each of its ops
+    """
+    slots = {name: [slot for network in NETWORKS for slot in values[network]] for name, values in measured.items()}
+    found = []
+    for number, choice in enumerate(choices):
+        record = asdict(choice)
+        for name, values in slots.items():
+            record[name] = dict(zip(choice.weights, values[number], strict=True))
+        for name in ("weights", *measured):
+            record[name] = {op: float(f"{value:.4g}") for op, value in record[name].items()}
+        found.append(record)
+    return found
 
 
-def budget_deviations(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
-    """Return the slots in which an architecture derived under a budget deviates from the leading op, for JSON."""
+@dataclass(frozen=True)
+class Agreement:
+    """How far searches with different seeds agree on the ops of their slots."""
+
+    share: float  # of the slots in which two searches hold the same op, mean over pairs
+    chance: float  # the share of two random architectures
+
+    def __str__(self) -> str:
+        return f"two seeds agree in {self.share:.0%} of the slots, two random architectures in {self.chance:.0%}"
+
+
+def agreement(architectures: Sequence[Architecture]) -> tuple[Agreement, int]:
+    """Return the agreement of two architectures or more of one layout, and the number of the most typical one."""
+    layout = find_layout(architectures[0].layout)
+    ops = [[op for name in NETWORKS for op in one.ops(name)] for one in architectures]
+    equal = [[fmean(map(eq, one, other)) for other in ops if other is not one] for one in ops]
+    means = list(map(fmean, equal))
+    chance = fmean(1 / len(slot.ops) for name in NETWORKS for slot in layout.network(name).searched)
+    return Agreement(fmean(means), chance), means.index(max(means))
+
+
+def deviations(choices: Sequence[Choice], architecture: Architecture) -> list[dict[str, Any]]:
+    """Return the slots in which an architecture deviates from the leading op, for JSON."""
     derived = [op for name in NETWORKS for op in architecture.ops(name)]
     return [
         {"network": choice.network, "slot": choice.slot, "op": op, "instead_of": choice.op}

@@ -9,7 +9,7 @@ fixed, the others are searched. No torch here.
 - ``resnet9``, ``resnet6``, ``resnet3``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -213,6 +213,12 @@ LAYOUTS: Mapping[str, Layout] = {
         _resnet(3),
     )
 }
+
+
+def handmade_ops(layout: Layout, network: str) -> Sequence[str]:
+    """The ops of the hand-made CycleGAN in the searched slots of one of the `NETWORKS`."""
+    favorites = ("conv3", "deconv3") if network in GENERATORS else ("conv4", "conv3")
+    return tuple(next(op for op in favorites if op in slot.ops) for slot in layout.network(network).searched)
 
 
 def find_layout(name: str) -> Layout:

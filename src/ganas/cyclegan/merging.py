@@ -93,6 +93,11 @@ class SharedConvolution:
         kernels = (form.kernel for form in forms)
         return _SumOfKernels.apply(self.kernel_size, self._slices, *weights, *kernels)  # type: ignore[no-any-return]
 
+    def part(self, kernel: Tensor, name: str) -> Tensor:
+        """Return the taps of a kernel from `kernel` that are in an op's support, shaped as the op's own kernel."""
+        part = self._slices[self.names.index(name)]
+        return kernel[:, :, part, part]
+
     def __call__(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         """Return the sum of the ops, applied to x [n, c_in, h, w], by a kernel from `kernel`."""
         if self.before:

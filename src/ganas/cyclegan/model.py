@@ -77,7 +77,10 @@ def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping
     copied = {}
     for name, tensor in state.items():
         path = next((path for path in ops if name.startswith(f"{path}.")), None)
-        source = f"{path}.ops.{ops[path]}{name.removeprefix(path)}" if path else name
+        # what the op can do of the mixture, or else its own weights
+        kinds = [f"{path}.projected.{ops[path]}", f"{path}.ops.{ops[path]}"] if path else [""]
+        sources = [f"{kind}{name.removeprefix(path or '')}" for kind in kinds]
+        source = next((source for source in sources if source in supernet), name)
         if source in supernet and supernet[source].shape == tensor.shape:
             copied[name] = supernet[source]
     gan.load_state_dict(state | copied)

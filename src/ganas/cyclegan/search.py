@@ -1,23 +1,27 @@
 """Differentiable search of the architectures of a CycleGAN (CycleGANAS section 3.3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.budget import Budget, open_budget
+from ganas.cyclegan.budget import open_budget
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.derive import budget_deviations, read_choices, records, summarize
+from ganas.cyclegan.derive import Agreement, agreement, deviations, read_choices, records, summarize
 from ganas.cyclegan.domains import Domains, open_domains
-from ganas.cyclegan.layout import Layout, find_layout
-from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.projection import output_shares
+from ganas.cyclegan.repeats import repeated
 from ganas.cyclegan.steps import no_penalty
-from ganas.cyclegan.strategies import STRATEGIES, find_strategy
+from ganas.cyclegan.strategies import STRATEGIES, find_derivation, find_strategy
+from ganas.cyclegan.supernets import Supernets
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.validation import Validation, open_validation
+from ganas.data.loaders import center_crops, to_network
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.learning.loop import Event
@@ -28,34 +32,42 @@ from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
+PROJECTION_IMAGES = 16  # of each domain, to judge projections on
+
 
 @dataclass(frozen=True)
 class SearchResult:
     """The result of a search."""
 
     architecture: Architecture
-    converged: int  # slots whose leading op weighs at least twice the second
+    decided: int  # slots whose leading op weighs at least twice the second
     slots: int
     median_entropy: float  # over the slots; 1 at the start, 0 when decided
     images: int  # pairs seen
     spent: tuple[str, ...] = ()  # human-readable lines on the budget and how much of it the generators use
+    agreement: Agreement | None = None  # of repeats
 
     @property
     def verdict(self) -> str:
-        """One line on whether to trust the architecture: yes if at least half of the slots have converged."""
-        state = "converged" if 2 * self.converged >= self.slots else "not converged"
-        advice = "" if state == "converged" else "; a longer search, or a higher search.alpha_lr, may help"
+        """One line on whether to trust the architecture: only agreement between seeds says that."""
+        if self.agreement:
+            return str(self.agreement)
         return (
-            f"{state}: in {self.converged} of {self.slots} slots the leading op weighs at least twice the second, "
-            f"median entropy {self.median_entropy:.2f}{advice}"
+            f"in {self.decided} of {self.slots} slots the leading op weighs at least twice the second, median entropy "
+            f"{self.median_entropy:.2f}; --repeats 3 tells whether other seeds find the same"
         )
 
 
-def search(config: RunConfig, out: StrPath) -> SearchResult:
+def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult:
     """Search the architectures of a CycleGAN. Calling it again resumes the run, or returns a finished run's result.
+
+    repeats   number of searches, with seeds that count up, each in ``out/repeats/SEED``; the result is the architecture
+              that agrees most with the others
 
     Raises `UserError` for anything the user can fix, `Stopped` when interrupted, `NonFiniteError`.
     """
+    if repeats > 1:
+        return _search_repeats(config, out, repeats)
     layout = find_layout(config.nets.layout)
     run = Run(out)
     config, domains, validation = open_search(config, run)
@@ -68,13 +80,15 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
         with stop.interruptible():
             gan = open_gan(config, layout, None)
 
+        shown = [images.to(config.training.device) for images in _projection_images(config, domains, 1)]
+
         def log() -> dict[str, Any]:
             choices = read_choices(layout, gan.alphas())
-            return {"search": summarize(choices), "slots": records(choices)}
+            return {"search": summarize(choices), "slots": records(choices, shares=output_shares(gan, *shown))}
 
         def log_text() -> str:
-            return "; {converged} of {slots} slots converged, median entropy {median_entropy:.3f}".format(
-                **log()["search"]
+            return "; {decided} of {slots} slots decided, median entropy {median_entropy:.3f}".format(
+                **summarize(read_choices(layout, gan.alphas()))
             )
 
         trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, log_extras=log, log_text=log_text)
@@ -84,29 +98,54 @@ def search(config: RunConfig, out: StrPath) -> SearchResult:
         events = [evaluate] if validation.ready(reporter) else []
         log_run_facts(trainer, config, domains)
         trainer.train("search", events)
-        architecture = find_strategy(config).derive(config, layout, gan.alphas(), budget)
+        supernets = Supernets(config, layout, gan, budget, lambda: _projection_images(config, domains))
+        with stop.interruptible():
+            architecture = find_derivation(config)(supernets)
         run.write_text(run.architecture, architecture.to_json())
-        write_atomically(run.supernet, save({k: v.contiguous() for k, v in gan.state_dict().items()}))
-        return _write_result(run, layout, gan, architecture, budget, trainer.loop.nimg)
+        weights = gan.state_dict() | supernets.projected_weights(architecture)
+        write_atomically(run.supernet, save({name: tensor.contiguous() for name, tensor in weights.items()}))
+        return _write_result(run, supernets, architecture, trainer.loop.nimg)
 
 
-def _write_result(
-    run: Run, layout: Layout, gan: CycleGAN, architecture: Architecture, budget: Budget | None, images: int
-) -> SearchResult:
-    choices = read_choices(layout, gan.alphas())
+def _projection_images(config: RunConfig, domains: Domains, count: int = PROJECTION_IMAGES) -> tuple[Tensor, Tensor]:
+    """Return the first held-out images of both domains, or of all if there are too few: float [n, 3, r, r]."""
+    pairs = (domains.held_out_a, domains.a), (domains.held_out_b, domains.b)
+    count = min(count, *(max(map(len, pair)) for pair in pairs))
+    sources = [held_out if len(held_out) >= count else training for held_out, training in pairs]
+    a, b = (to_network(center_crops(one.subset(range(count)), config.data.resolution)) for one in sources)
+    return a, b
+
+
+def _search_repeats(config: RunConfig, out: StrPath, repeats: int) -> SearchResult:
+    with repeated(config, out, repeats, search) as (parent, runs, results):
+        found = [*results.values()]
+        how_far, typical = agreement([one.architecture for one in found])
+        result = replace(found[typical], agreement=how_far)
+        parent.write_text(parent.architecture, result.architecture.to_json())
+        document = {"architecture": result.architecture.id, "seed": [*runs][typical], "repeats": repeats}
+        parent.write_result(document | {"images": result.images, "verdict": result.verdict} | vars(how_far))
+        return result
+
+
+def _write_result(run: Run, supernets: Supernets, architecture: Architecture, images: int) -> SearchResult:
+    layout, limits = supernets.layout, supernets.limits
+    choices = read_choices(layout, supernets.gan.alphas())
     summary = summarize(choices)
     document: dict[str, Any] = {"architecture": architecture.id}
     spent: list[str] = []
-    if budget:
-        overruled = budget_deviations(choices, architecture)
-        slots = 2 * len(layout.generator.searched)
-        spent = budget.describe(layout, architecture)
-        spent.append(f"in {len(overruled)} of the generators' {slots} slots it overruled the leading op")
-        document["budget"] = budget.utilization(layout, architecture)
-        document |= {"budget_width": dict(budget.widths), "overruled": overruled}
-    converged, entropy = summary["converged"], summary["median_entropy"]
-    result = SearchResult(architecture, converged, len(choices), entropy, images, tuple(spent))
-    run.write_result(document | {"verdict": result.verdict, "images": images} | summary | {"choices": records(choices)})
+    if limits:
+        overruled = deviations(choices, architecture)
+        slots = sum(len(layout.network(name).searched) for limit in limits for name in limit.limits)
+        spent = [line for limit in limits for line in limit.describe(layout, architecture)]
+        spent.append(f"in {len(overruled)} of their {slots} slots the leading op was overruled")
+        document["budget"] = {k: v for limit in limits for k, v in limit.utilization(layout, architecture).items()}
+        document["budget_width"] = {name: limit.widths[name] for limit in limits for name in limit.limits}
+        document["overruled"] = overruled
+    decided, entropy = summary["decided"], summary["median_entropy"]
+    result = SearchResult(architecture, decided, len(choices), entropy, images, tuple(spent))
+    losses = {"losses": supernets.losses} if supernets.projects else {}
+    document |= {"verdict": result.verdict, "images": images} | summary
+    run.write_result(document | {"choices": records(choices, **losses)})
     return result
 
 

@@ -7,25 +7,21 @@ from typing import TYPE_CHECKING, Literal
 from ganas.cyclegan.sampling import SAMPLERS, Sampler
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ganas.cyclegan.architecture import Architecture
-    from ganas.cyclegan.budget import Budget
     from ganas.cyclegan.config import RunConfig, SearchConfig
-    from ganas.cyclegan.layout import Layout
+    from ganas.cyclegan.supernets import Supernets
 
-    Derive = Callable[[RunConfig, Layout, Mapping[str, Sequence[Tensor]], Budget | None], Architecture]
+    Derive = Callable[[Supernets], Architecture]
 
 Learning = Literal["everything", "weights", "alphas"]
 
 
-def leading_ops(
-    config: "RunConfig", layout: "Layout", alphas: "Mapping[str, Sequence[Tensor]]", budget: "Budget | None"
-) -> "Architecture":
-    """The op of the highest alpha in every slot; under a budget, the highest sum of log-weights that fits it."""
-    from ganas.cyclegan.derive import derive, read_choices
-
-    return budget.derive(layout, alphas) if budget else derive(layout, read_choices(layout, alphas))
+DERIVATIONS: "Mapping[str, Derive]" = {
+    # the op of the highest alpha in every slot (section 3.2); under a budget, the highest sum of log-weights within it
+    "argmax": lambda supernets: supernets.leading_ops(),
+    # the ops whose projections raise the loss least within the budget, or within the size of the hand-made networks
+    "projection": lambda supernets: supernets.best_projections(),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class SearchStrategy:
     # halves: weights learn from one half of each domain, alphas from the other; swapped: they swap at `swap_at`
     images: Literal["everything", "halves", "swapped"] = "everything"
     sampling: Sampler | None = None  # None: search.sampling
-    derive: "Derive" = leading_ops  # config, layout, alphas by network, budget -> architecture
+    derive: "Derive | None" = None  # None: search.derive
 
     @property
     def halved(self) -> bool:
@@ -60,6 +56,11 @@ def find_strategy(config: "RunConfig") -> SearchStrategy:
 def find_sampler(search: "SearchConfig") -> Sampler:
     """The sampler of the strategy, or else that of ``search.sampling``."""
     return STRATEGIES[search.strategy].sampling or SAMPLERS[search.sampling]
+
+
+def find_derivation(config: "RunConfig") -> "Derive":
+    """The derivation of the strategy, or else that of ``search.derive``."""
+    return find_strategy(config).derive or DERIVATIONS[config.search.derive if config.search else "argmax"]
 
 
 def alphas_begin(config: "RunConfig") -> float:

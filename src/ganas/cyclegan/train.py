@@ -16,6 +16,7 @@ from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
 from ganas.cyclegan.model import inherit_weights
 from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.repeats import repeated
 from ganas.cyclegan.size import describe_sizes, generator_sizes
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.translate import GeneratorInfo, read_generator_info, save_generator
@@ -128,23 +129,11 @@ def open_training(
 
 
 def _train_repeats(config: RunConfig, architecture: Architecture, out: StrPath, repeats: int) -> TrainResult:
-    parent = Run(out)
-    if parent.config.exists():
-        raise RunError(f"{str(parent.path)!r} is a run of one training: choose another --out for {repeats} repeats")
-    # all repeats hold out the same images, else their scores could not be compared
-    data = config.data.model_copy(update={"split_seed": config.split_seed})
-    config = config.model_copy(update={"data": data})
-    runs = {seed: parent.repeat(seed) for seed in range(config.seed, config.seed + repeats)}
-    others = {path.name for path in parent.path.glob("repeats/*")} - set(map(str, runs))
-    if others:
-        raise RunError(
-            f"{str(parent.path)!r} holds other repeats ({', '.join(sorted(others))}): give the same --seed and at "
-            f"least as many --repeats, or another --out"
-        )
-    with parent.lock(repeats=True):
-        results = {
-            seed: train(config.model_copy(update={"seed": seed}), architecture, run.path) for seed, run in runs.items()
-        }
+    with repeated(config, out, repeats, lambda config, out: train(config, architecture, out)) as (
+        parent,
+        runs,
+        results,
+    ):
         return _collect_repeats(parent, runs, results, architecture)
 
 
