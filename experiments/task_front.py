@@ -25,7 +25,7 @@ from ledger import append, machine, read
 
 import ganas
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.build import build, one_op
+from ganas.cyclegan.build import build, only_op
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.size import macs, parameters
 from ganas.cyclegan.translate import Translator
@@ -74,7 +74,7 @@ def time(arguments: argparse.Namespace) -> None:
     measured = []
     for name, width in sorted({(row["layout"], row["width"]) for row in read(arguments.out / "front.jsonl")}):
         layout = find_layout(name)
-        generator = build(layout.generator, width, one_op(layout.generator, ()))
+        generator = build(layout.generator.final(()), width, only_op)
         translator = Translator(generator, layout.generator_multiple)
         seconds = median_seconds(partial(translator, image), "cpu", 5, 15)
         counts = {

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ganas.cyclegan.architecture import random_architecture
-from ganas.cyclegan.build import Network, build, mixture, one_op, slot_modules
+from ganas.cyclegan.build import Network, build, mixture, only_op, slot_modules
 from ganas.cyclegan.grouping import Grouping, merge_all, naive, split_dilated
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
 from ganas.cyclegan.mixed import MixedOp, mixtures
@@ -61,7 +61,7 @@ def test_every_op_in_every_slot_works_at_the_smallest_size_and_agrees_on_the_siz
     shapes = set()
     for size in (layout.minimum, layout.minimum + layout.multiple):
         for ops in uniform_ops(network):
-            y = build(network, 1, one_op(network, ops))(noise(size, count=2))
+            y = build(network.final(ops), 1, only_op)(noise(size, count=2))
             assert torch.isfinite(y).all()
             shapes.add((size, y.shape))
     assert len(shapes) == 2
@@ -72,7 +72,7 @@ def test_every_op_in_every_slot_works_at_the_smallest_size_and_agrees_on_the_siz
 def test_below_the_smallest_size_a_discriminator_raises(layout: Layout) -> None:
     size = layout.minimum - layout.multiple or layout.minimum // 2
     for ops in uniform_ops(layout.discriminator):
-        network = build(layout.discriminator, 1, one_op(layout.discriminator, ops))
+        network = build(layout.discriminator.final(ops), 1, only_op)
         with pytest.raises((ValueError, RuntimeError)):
             network(noise(size))
 
@@ -81,7 +81,7 @@ def test_below_the_smallest_size_a_discriminator_raises(layout: Layout) -> None:
 def test_a_generator_alone_takes_any_multiple_of_its_own(layout: Layout) -> None:
     step = layout.generator_multiple
     for ops in uniform_ops(layout.generator):
-        network = build(layout.generator, 1, one_op(layout.generator, ops))
+        network = build(layout.generator.final(ops), 1, only_op)
         assert network(torch.zeros(1, 3, 4 * step, 5 * step)).shape == (1, 3, 4 * step, 5 * step)
 
 
@@ -154,7 +154,7 @@ def hand_made_discriminator(w: int, strides: tuple[int, ...]) -> nn.Sequential:
 def test_with_its_weights_a_hand_made_network_is_the_same(
     network: NetworkLayout, ops: tuple[str, ...], expected: nn.Sequential
 ) -> None:
-    built, expected = build(network, 2, one_op(network, ops)).double(), expected.double()
+    built, expected = build(network.final(ops), 2, only_op).double(), expected.double()
     for parameter, weight in zip(expected.parameters(), built.parameters(), strict=True):
         nn.init.normal_(weight)
         parameter.data.copy_(weight)

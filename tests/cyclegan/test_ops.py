@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganas.cyclegan.build import build, build_op, mixture, one_op, slot_modules
+from ganas.cyclegan.build import build, build_op, mixture, only_op, slot_modules
 from ganas.cyclegan.derive import derive, read_choices
 from ganas.cyclegan.grouping import merge_all, naive
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Cell, Channels, Layout, NetworkLayout, Slot
@@ -89,7 +89,7 @@ def test_an_op_is_added_by_one_entry(op: Op, monkeypatch: pytest.MonkeyPatch) ->
     for grouping in (naive, merge_all):
         supernet = build(layout, 2, mixture("", grouping)).double()
         assert [name for m in mixtures(supernet) for name in m.ops] == 2 * list(slot.ops)
-        final = build(layout, 2, one_op(layout, ("new", "new"))).double()
+        final = build(layout.final(("new", "new")), 2, only_op).double()
         for (name, weight), mixed in zip(slot_modules(layout, ("new", "new")), mixtures(supernet), strict=True):
             final.get_submodule(name).load_state_dict(mixed.ops[weight].state_dict())
             mixed.set_weights(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))

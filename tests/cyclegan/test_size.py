@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.cyclegan.architecture import random_architecture
-from ganas.cyclegan.build import SlotModule, build, one_op
+from ganas.cyclegan.build import SlotModule, build, only_op
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, NetworkLayout, find_layout
 from ganas.cyclegan.size import macs, output_sides, parameters, width_of_size
 
@@ -24,7 +24,7 @@ def test_counts_are_those_of_the_networks(layout: str, seed: int) -> None:
     width = 2 + 0.37 * seed
     for name in NETWORKS:
         network_layout = find_layout(layout).network(name)
-        network = build(network_layout, width, one_op(network_layout, architecture.ops(name)))
+        network = build(network_layout.final(architecture.ops(name)), width, only_op)
         found = sum(p.numel() for p in network.parameters())
         assert parameters(network_layout, architecture.ops(name), width) == found
         if name in GENERATORS:
@@ -40,7 +40,7 @@ def test_output_sides_are_those_of_the_slots(name: str, kind: str) -> None:
     layout = find_layout(name)
     network: NetworkLayout = getattr(layout, kind)
     seen: list[int] = []
-    module = build(network, 1, one_op(network, [slot.ops[-1] for slot in network.searched]))
+    module = build(network.final([slot.ops[-1] for slot in network.searched]), 1, only_op)
     for slot in module.modules():
         if isinstance(slot, SlotModule):
             slot.register_forward_hook(lambda _, inputs, output: seen.append(output.shape[-1]))

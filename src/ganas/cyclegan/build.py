@@ -1,6 +1,7 @@
 """One builder for supernets and final networks: `build(layout, width, choose)`.
 
-`choose` returns the module of each slot: a `MixedOp` for a supernet (`mixture`), one op for a final network (`one_op`).
+`choose` returns the module of each slot: a `MixedOp` for a supernet (`mixture`), or the only op of a fixed slot
+(`only_op`), as all slots of a final network are (`ganas.cyclegan.layout.NetworkLayout.final`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,16 +62,18 @@ def mixture(network: str, grouping: Grouping) -> Choose:
     """Choose a mixture of all ops of a slot; a fixed slot has its only op."""
 
     def choose(slot: Slot, c_in: int, c_out: int) -> nn.Module:
+        if not slot.searched:
+            return only_op(slot, c_in, c_out)
         ops = {op: build_op(op, c_in, c_out, slot) for op in slot.ops}
-        return MixedOp(ops, grouping(network, slot, ops)) if slot.searched else ops[slot.ops[0]]
+        return MixedOp(ops, grouping(network, slot, ops))
 
     return choose
 
 
-def one_op(layout: NetworkLayout, ops: Sequence[str]) -> Choose:
-    """Choose the given ops, one per searched slot in order; a fixed slot has its only op."""
-    by_slot = dict(zip((slot.name for slot in layout.searched), ops, strict=True))
-    return lambda slot, c_in, c_out: build_op(by_slot.get(slot.name, slot.ops[0]), c_in, c_out, slot)
+def only_op(slot: Slot, c_in: int, c_out: int) -> nn.Module:
+    """Build the op of a fixed slot."""
+    (op,) = slot.ops
+    return build_op(op, c_in, c_out, slot)
 
 
 def slot_modules(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ fixed, the others are searched. No torch here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
@@ -93,6 +93,15 @@ class NetworkLayout:
     def size(self) -> int:
         """Number of different networks: the product of the choices (section 3.2)."""
         return prod(len(slot.ops) for slot in self.slots)
+
+    def final(self, ops: Sequence[str]) -> "NetworkLayout":
+        """The layout of a final network, all slots of which are fixed; `ops` has one per searched slot."""
+        chosen = iter(ops)
+
+        def fixed(slot: Slot) -> Slot:
+            return replace(slot, ops=(next(chosen),)) if slot.searched else slot
+
+        return NetworkLayout(tuple(replace(cell, slots=tuple(map(fixed, cell.slots))) for cell in self.cells))
 
 
 @dataclass(frozen=True)

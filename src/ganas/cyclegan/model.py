@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.build import Choose, Network, build, mixture, one_op, slot_modules
+from ganas.cyclegan.build import Network, build, mixture, only_op, slot_modules
 from ganas.cyclegan.config import DiscriminatorName, LossConfig
 from ganas.cyclegan.grouping import Grouping, merge_all
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
@@ -40,15 +40,15 @@ class CycleGAN(GAN):
         discriminator: DiscriminatorName = "searched",  # patchgan: hand-made ones instead of the architecture's
     ) -> None:
         super().__init__()
-        for name in GENERATORS:
-            w = width[name] if isinstance(width, Mapping) else width
-            setattr(self, name, build(layout.generator, w, _choose(layout, architecture, name, grouping)))
-        for name in DISCRIMINATORS:
-            if discriminator == "patchgan":
-                network, choose = PATCHGAN, one_op(PATCHGAN, ())
+        for name in NETWORKS:
+            w = discriminator_width if name in DISCRIMINATORS else width[name] if isinstance(width, Mapping) else width
+            if name in DISCRIMINATORS and discriminator == "patchgan":
+                network = build(PATCHGAN, w, only_op)
+            elif architecture:
+                network = build(layout.network(name).final(architecture.ops(name)), w, only_op)
             else:
-                network, choose = layout.discriminator, _choose(layout, architecture, name, grouping)
-            setattr(self, name, build(network, discriminator_width, choose))
+                network = build(layout.network(name), w, mixture(name, grouping))
+            setattr(self, name, network)
 
     @property
     def generators(self) -> dict[str, Network]:
@@ -57,10 +57,6 @@ class CycleGAN(GAN):
     def alphas(self) -> dict[str, list[nn.Parameter]]:
         """Return the alphas by network, from input to output: one [ops] parameter per searched slot."""
         return {name: [mixed.alpha for mixed in mixtures(self.network(name))] for name in NETWORKS}
-
-
-def _choose(layout: Layout, architecture: Architecture | None, name: str, grouping: Grouping) -> Choose:
-    return one_op(layout.network(name), architecture.ops(name)) if architecture else mixture(name, grouping)
 
 
 def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping[str, Tensor]) -> tuple[int, int]:

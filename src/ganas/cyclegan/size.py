@@ -31,13 +31,6 @@ def slot_macs(slot: Slot, op: str, width: float, side: int) -> int:
     return pixels * OPS[op].num_weights(slot.c_in.at(width), slot.c_out.at(width))
 
 
-def slot_ops(layout: NetworkLayout, ops: Sequence[str]) -> Iterator[tuple[Slot, str]]:
-    """Yield every slot with its op, including fixed ones; `ops` has one per searched slot."""
-    searched = iter(ops)
-    for slot in layout.slots:
-        yield slot, next(searched) if slot.searched else slot.ops[0]
-
-
 def input_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
     """Yield the side in pixels of every slot's input, for a square image of `resolution`."""
     yield from (resolution, *output_sides(layout, resolution))[:-1]
@@ -56,15 +49,15 @@ def output_sides(layout: NetworkLayout, resolution: int) -> Iterator[int]:
 
 
 def parameters(layout: NetworkLayout, ops: Sequence[str], width: float) -> int:
-    return sum(slot_parameters(slot, op, width) for slot, op in slot_ops(layout, ops))
+    """Return the parameters of a final network; `ops` has one per searched slot."""
+    return sum(slot_parameters(slot, slot.ops[0], width) for slot in layout.final(ops).slots)
 
 
 def macs(layout: NetworkLayout, ops: Sequence[str], width: float, resolution: int) -> int:
     """Return the multiply-accumulates of one image through a generator, or a discriminator that pads every slot."""
-    return sum(
-        slot_macs(slot, op, width, side)
-        for (slot, op), side in zip(slot_ops(layout, ops), input_sides(layout, resolution), strict=True)
-    )
+    final = layout.final(ops)
+    sides = zip(final.slots, input_sides(final, resolution), strict=True)
+    return sum(slot_macs(slot, slot.ops[0], width, side) for slot, side in sides)
 
 
 @dataclass(frozen=True)

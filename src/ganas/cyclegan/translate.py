@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional
 
-from ganas.cyclegan.build import Network, build, one_op
+from ganas.cyclegan.build import Network, build, only_op
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.data.images import Images
 from ganas.data.listing import is_image_name
@@ -55,7 +55,7 @@ class GeneratorInfo:
 def build_generator(info: GeneratorInfo) -> Network:
     """Build the network of a generator file, with random weights."""
     layout = find_layout(info.layout)
-    return build(layout.generator, info.width, one_op(layout.generator, info.ops))
+    return build(layout.generator.final(info.ops), info.width, only_op)
 
 
 def save_generator(path: Path, network: Network, info: GeneratorInfo) -> None:
