@@ -38,6 +38,8 @@ REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json")  # cont
 CONFIG = "config.yaml"
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
+LOOK = 0.2  # seconds: whoever looks whether a folder is locked (`is_locked`) holds its lock for far less
+LOG_LINE = 400  # bytes of a log line, generously
 PARTIAL = (".ganas-", ".partial")  # prefix and suffix of files that are not renamed yet
 
 
@@ -131,11 +133,20 @@ def lock_folder(folder: Path, name: str = "lock") -> Iterator[None]:
 
 
 def is_locked(lock: Path) -> bool:
-    """Whether a process holds this lock file now."""
+    """Whether a process holds this lock file now. Writes nothing, and works on files that it may only read."""
     from filelock import FileLock, Timeout
 
     if not lock.exists():
         return False
+    with suppress(ImportError):  # not on Windows
+        import fcntl
+
+        try:
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except OSError:
+            return True
     try:
         with FileLock(lock, timeout=0):
             return False
@@ -333,6 +344,21 @@ class Run:
         """Drop all lines after the first `count`, which a resumed run writes again."""
         kept = self.read_metrics()[:count]
         write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    # ── what a reader sees ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def sample_paths(self) -> list[tuple[int, Path]]:
+        """The sample grids with the images seen by then, the oldest first."""
+        return sorted((int(path.stem), path) for path in self.samples.glob("*.png") if path.stem.isdecimal())
+
+    def read_log(self, lines: int = 200) -> list[str]:
+        """The last lines of ``log.txt``; none without it."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - lines * LOG_LINE))
+                return file.read().decode("utf-8", errors="replace").splitlines()[-lines:]
+        except OSError:
+            return []
 
     # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

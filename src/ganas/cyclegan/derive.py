@@ -25,6 +25,7 @@ class Choice:
     weight: float  # its weight, in (0, 1)
     margin: float  # its weight minus the second's
     entropy: float  # of the weights, relative to uniform ones: about 1 at the start, 0 when decided
+    weights: tuple[float, ...] = ()  # of all ops, in the order of the slot's
 
     @property
     def converged(self) -> bool:
@@ -44,7 +45,8 @@ def _choice(network: str, slot: str, ops: Sequence[str], alpha: Tensor) -> Choic
     weights = torch.softmax(alpha.detach().double().cpu(), dim=0)
     first, second = weights.topk(2).values.tolist()
     entropy = float(torch.special.entr(weights).sum()) / log(len(ops))
-    return Choice(network, slot, ops[int(weights.argmax())], first, first - second, entropy)
+    rounded = tuple(round(weight, 4) for weight in weights.tolist())
+    return Choice(network, slot, ops[int(weights.argmax())], first, first - second, entropy, rounded)
 
 
 def derive(layout: Layout, choices: Sequence[Choice]) -> Architecture:

@@ -115,14 +115,21 @@ class Trainer:
                     self.save(loop.nimg)
                 raise
             except OSError as error:
+                self._record_error(error)
                 raise RunError(f"{describe_os_error(error)}; {self._describe_saved()}") from error
             except NonFiniteError as error:
+                self._record_error(error)
                 raise NonFiniteError(f"{error}; {self._describe_saved()}") from None
             finally:
                 if self._board:
                     with suppress(Exception):
                         self._board.close()
                     self._board = None
+
+    def _record_error(self, error: Exception) -> None:
+        """Say in the metrics why the run ended, for who reads it later; a resume drops the line."""
+        with suppress(OSError):  # the disk may be full
+            self.run.append_metrics({"nimg": self.loop.nimg, "time": round(time.time(), 3), "error": str(error)})
 
     def _describe_saved(self) -> str:
         """The checkpoint to resume from after an error."""

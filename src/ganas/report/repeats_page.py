@@ -1,0 +1,142 @@
+"""The page of the repeats of a training: seeds side by side, and what their spread says. No torch."""
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from ganas.cyclegan.layout import DIRECTIONS
+from ganas.metrics.measurement import Summary
+from ganas.records import RunRecord, Score
+from ganas.report.blocks import Block, Chart, Fact, Page, Picker, Section, Table
+from ganas.report.charts import line_spec, scores
+from ganas.report.health import STATES, health_fact, state_tone
+from ganas.report.page_parts import config_section, key_table, spreads
+from ganas.report.train_page import is_better, quality_fact
+from ganas.report.translators import config_of, quoted, sample_blocks
+
+ENOUGH_SEEDS = 3  # from which a method can be judged (`ganas.comparison`)
+
+
+def repeats_page(record: RunRecord) -> Page:
+    """Build the page of a training with several seeds."""
+    config, seeds = config_of(record), record.repeats
+    done = [one for one in seeds if one.state == "finished"]
+    total = config.total_images
+    share = sum(min(1.0, one.images / total) for one in seeds) / len(seeds)
+    samples: list[Block] = []
+    for one in seeds:
+        for block in sample_blocks(one.samples[-1:], config.data.resolution)[:1]:
+            samples.append(replace(block, id=f"samples-{one.name}", title=f"Seed {one.name}"))  # type: ignore[call-arg]
+    charts = [*_curves(record), _losses(record)]
+    sections = [
+        Section("seeds", "Seed by seed", [_table(record), *_summary(record)]),
+        Section("training", "Training", [chart for chart in charts if chart]),
+        Section("samples", "The last samples of each seed", samples),
+        Section("scores", "The scores", [key_table([score.key for one in seeds for score in one.scores])]),
+        config_section(seeds[0]),
+    ]
+    troubles = [fact for one in seeds if (fact := health_fact(one)).tone in ("fair", "bad")]
+    enough = len(done) >= ENOUGH_SEEDS
+    trust = (
+        f"{len(done)} seeds ended: " + ("enough for a statement on the method" if enough else f"it takes {ENOUGH_SEEDS}"),
+        "repeats share the held-out images, so their spread is that of training alone",
+    )
+    return Page(
+        title=record.name,
+        subtitle=f"Training of a CycleGAN with {len(seeds)} seeds",
+        state=STATES[record.state][0],
+        tone=state_tone(record.state),
+        share=share,
+        facts=(
+            Fact(
+                "How far is it?",
+                f"{share:.0%}, {STATES[record.state][0]}",
+                state_tone(record.state),
+                (f"{len(done)} of {len(seeds)} seeds ended", f"{record.images:,} pairs seen in all"),
+            ),
+            troubles[0] if troubles else Fact("Is it healthy?", "yes", "good", ("no seed shows trouble",)),
+            Fact("What came out?", f"{len(done)} pairs of generators", "good" if done else "plain", _kept(record)),
+            quality_fact([score for one in done for score in one.scores]),
+            Fact("Can I trust it?", "as a method" if enough else "as models", "good" if enough else "fair", trust),
+            Fact(
+                "What next?",
+                "compare it",
+                "plain",
+                ("with the repeats of another architecture",),
+                quoted("compare", record.path, "--against", Path("OTHER-RUN")),
+            ),
+        ),
+        sections=[section for section in sections if section.blocks],
+    )
+
+
+def _kept(record: RunRecord) -> tuple[str, ...]:
+    kept = record.result.get("kept", {})
+    return tuple(f"{DIRECTIONS[direction]}: of seed {info['seed']}" for direction, info in kept.items() if "seed" in info)
+
+
+def _table(record: RunRecord) -> Table:
+    rows = []
+    for one in record.repeats:
+        for score in one.scores or (None,):
+            values = _score_cells(score)
+            rows.append((one.name, STATES[one.state][0], one.images, *values))
+    columns = ("seed", "state", "pairs seen", "direction", "score", "value", "untranslated", "better")
+    return Table("Seeds", columns, rows)
+
+
+def _score_cells(score: Score | None) -> tuple[str | float | None, ...]:
+    if score is None:
+        return (None,) * 5
+    words = {True: "yes", False: "no", None: ""}[is_better(score)]
+    direction = DIRECTIONS.get(score.direction, "")  # type: ignore[call-overload]
+    return direction, score.key, score.value, score.untranslated, words
+
+
+def _summary(record: RunRecord) -> list[Block]:
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for one in record.repeats:
+        for score in one.scores:
+            if score.value is not None:
+                values[score.direction or "", score.key].append(score.value)
+    rows = []
+    for (direction, key), found in values.items():
+        summary, name = Summary.of(found), DIRECTIONS.get(direction, "")  # type: ignore[call-overload]
+        rows.append((name, key, summary.repeats, summary.mean, summary.standard_error, summary.low, summary.high))
+    columns = ("direction", "score", "seeds", "mean", "standard error", "least", "most")
+    return [Table("Over seeds", columns, rows)] if rows else []
+
+
+def _curves(record: RunRecord) -> list[Chart]:
+    """Scores over time, a line a seed."""
+    rows = []
+    for one in record.repeats:
+        if chart := scores(one.points, one.scores, spreads()):
+            rows += [
+                (f"{direction} {key}", f"seed {one.name}", *numbers)
+                for key, direction, *numbers in chart.rows
+            ]
+    if not rows:
+        return []
+    parts = [*dict.fromkeys(str(row[0]) for row in rows)]
+    columns = ("part", "series", "images", "value", "low", "high", "baseline")
+    caption = "A line is a seed: where lines lie apart by more than they rise or fall, one training tells little."
+    picker = Picker("part", "Score", tuple((part, part) for part in parts))
+    return [Chart("scores", "Scores over time", caption, line_spec("score", rule=True, images="pairs"), columns, rows, (picker,))]
+
+
+def _losses(record: RunRecord) -> Chart | None:
+    rows = [
+        (name.removeprefix("loss/"), f"seed {one.name}", point.images, value)
+        for one in record.repeats
+        for point in one.points
+        for name, value in point.values.items()
+        if name.startswith("loss/")
+    ]
+    if not rows:
+        return None
+    names = [*dict.fromkeys(str(row[0]) for row in rows)]
+    picker = Picker("loss", "Loss", tuple((name, name) for name in names))
+    columns = ("loss", "series", "images", "value")
+    spec = line_spec("loss", images="pairs")
+    return Chart("losses", "Losses", "One loss, a line a seed.", spec, columns, rows, (picker,), ("value", "images", "series"))

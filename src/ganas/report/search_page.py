@@ -1,0 +1,171 @@
+"""The page of a search: what it found, whether it has decided, and what it did on the way. No torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.layout import GENERATORS, NETWORKS, find_layout
+from ganas.cyclegan.size import generator_sizes
+from ganas.records import RunRecord
+from ganas.report.blocks import Block, Fact, Page, Section, Table, Tone
+from ganas.report.charts import heat_map, losses, network_name, progress, scores
+from ganas.report.health import STATES, health_fact, pace, progress_fact, state_tone
+from ganas.report.page_parts import config_section, spreads
+from ganas.report.translators import config_of, dearest, diagram, quoted, sample_blocks, sizes_table
+
+
+def search_page(record: RunRecord) -> Page:
+    """Build the page of a search, during or after it."""
+    config, found = config_of(record), record.architecture
+    assert config.search and (found is None or isinstance(found, Architecture))
+    layout = find_layout(config.nets.layout)
+    total = config.total_images
+    choices = _choices(record)
+    chosen = _chosen(found) if found else {(str(one["network"]), str(one["slot"])): str(one["op"]) for one in choices}
+    leading: list[Block] = []
+    if found:
+        leading = [diagram(found, config), sizes_table(found, config, _milliseconds(record)), *_budget(record)]
+        leading.append(dearest(found, config))
+    charts = [losses(record.points), scores(record.points, (), spreads()), progress(record.points)]
+    decided: list[Block] = [*heat_map(record.points, layout, chosen), *_reasons(choices, chosen)]
+    sections = [
+        Section("found", "What it found", leading),
+        Section("decided", "How it decided", decided, _meaning(choices)),
+        Section("samples", "Samples of the supernets", sample_blocks(record.samples, config.data.resolution)),
+        Section("training", "Training", [chart for chart in charts if chart]),
+        config_section(record),
+    ]
+    return Page(
+        title=record.name,
+        subtitle=f"Search of the networks of a CycleGAN · layout {layout.name} · strategy {config.search.strategy}",
+        state=STATES[record.state][0],
+        tone=state_tone(record.state),
+        share=pace(record.points, record.images, total).share,
+        facts=(
+            progress_fact(record, total, "pairs"),
+            health_fact(record),
+            _outcome(record, found),
+            Fact(
+                "How good is it?",
+                "not known yet",
+                "plain",
+                ("a search chooses networks; how good they are shows when they are trained from scratch",),
+            ),
+            _trust(record, choices),
+            _next(record, found),
+        ),
+        sections=[section for section in sections if section.blocks],
+    )
+
+
+def _choices(record: RunRecord) -> Sequence[Mapping[str, Any]]:
+    """The choice in every slot at the end, or so far."""
+    final = record.result.get("choices")
+    return final or next((point.slots for point in reversed(record.points) if point.slots), ())
+
+
+def _chosen(found: Architecture) -> dict[tuple[str, str], str]:
+    layout = find_layout(found.layout)
+    return {
+        (name, slot.name): op
+        for name in NETWORKS
+        for slot, op in zip(layout.network(name).searched, found.ops(name), strict=True)
+    }
+
+
+def _milliseconds(record: RunRecord) -> list[float | None]:
+    """The measured time of both generators; known only to searches within a budget of milliseconds."""
+    config = config_of(record)
+    used = record.result.get("budget", {})
+    search = config.search
+    assert search
+    limits = dict(zip(GENERATORS, (search.budget_ab, search.budget_ba), strict=True))
+    if search.budget != "ms":
+        return [None, None]
+    return [used[name] * limit if name in used and (limit := limits[name]) else None for name in GENERATORS]
+
+
+def _budget(record: RunRecord) -> list[Block]:
+    """How much of the budget each generator uses, and where it overruled the leading op."""
+    search, used = config_of(record).search, record.result.get("budget", {})
+    assert search
+    if not used:
+        return []
+    limits = dict(zip(GENERATORS, (search.budget_ab, search.budget_ba), strict=True))
+    rows = [(network_name(name), f"{limits[name]:,g} {search.budget}", f"{share:.1%}") for name, share in used.items()]
+    blocks: list[Block] = [Table("Budget", ("generator", "limit", "used"), rows)]
+    if overruled := record.result.get("overruled", ()):
+        columns = ("network", "slot", "chosen", "instead of")
+        rows = [(network_name(one["network"]), one["slot"], one["op"], one["instead_of"]) for one in overruled]
+        blocks.append(Table("Where the budget overruled the leading op", columns, rows))
+    return blocks
+
+
+def _reasons(choices: Sequence[Mapping[str, Any]], chosen: Mapping[tuple[str, str], str]) -> list[Block]:
+    """Why each op was chosen."""
+    if not choices:
+        return []
+    rows = [
+        (
+            network_name(one["network"]),
+            one["slot"],
+            op,
+            one["weight"],
+            one["margin"],
+            one["entropy"],
+            "the budget" if op != one["op"] else "leads clearly" if _clear(one) else "leads, undecided",
+        )
+        for one in choices
+        for op in [chosen.get((one["network"], one["slot"]), one["op"])]
+    ]
+    columns = ("network", "slot", "chosen", "largest weight", "margin", "entropy", "why")
+    return [Table("Every slot and why", columns, rows, folded=True)]
+
+
+def _clear(choice: Mapping[str, Any]) -> bool:
+    """Whether the leading op weighs at least twice the second, as `ganas.cyclegan.derive.Choice.converged`."""
+    return bool(choice["weight"] >= 2 * (choice["weight"] - choice["margin"]))
+
+
+def _meaning(choices: Sequence[Mapping[str, Any]]) -> str:
+    if not choices:
+        return ""
+    clear = sum(map(_clear, choices))
+    return (
+        f"A slot has decided when its leading op weighs at least twice the second: {clear} of {len(choices)} have. "
+        f"An op of an undecided slot is little better than chance, and another seed would choose another one."
+    )
+
+
+def _outcome(record: RunRecord, found: Architecture | None) -> Fact:
+    if found is None:
+        return Fact("What came out?", "nothing yet", "plain", ("the architecture is derived at the end",))
+    config = config_of(record)
+    sizes = generator_sizes(found, config.nets, config.data.resolution)
+    details = [
+        f"{network_name(size.network)}: {size.parameters:,} parameters, {size.macs / 1e9:.3f} GMACs" for size in sizes
+    ]
+    details.append("at the width of the search; train it at any width")
+    return Fact("What came out?", f"architecture {found.id}", "good", tuple(details))
+
+
+def _trust(record: RunRecord, choices: Sequence[Mapping[str, Any]]) -> Fact:
+    if not choices:
+        return Fact("Can I trust it?", "too early to tell", "plain", ("no weights were logged yet",))
+    clear = sum(map(_clear, choices))
+    tone: Tone = "good" if 2 * clear >= len(choices) else "bad" if clear * 4 < len(choices) else "fair"
+    answer = {"good": "converged", "fair": "partly", "bad": "not converged"}[tone]
+    details = [f"{clear} of {len(choices)} slots have decided"]
+    if verdict := record.result.get("verdict"):
+        details.append(str(verdict))
+    details.append("one search says nothing about others: compare with random architectures, ganas train random:0")
+    return Fact("Can I trust it?", answer, tone, tuple(details))
+
+
+def _next(record: RunRecord, found: Architecture | None) -> Fact:
+    config = config_of(record)
+    if found is None:
+        text = "wait" if record.state == "running" else "run the same command again"
+        return Fact("What next?", text, "plain", ("it resumes where it stopped",) if text != "wait" else ())
+    command = quoted("train", record.path, "--a", config.data.a, "--b", config.data.b, "--out", f"{record.path}-train")
+    return Fact("What next?", "train it from scratch", "plain", ("three seeds and more tell method from luck",), command)
