@@ -22,7 +22,7 @@ PUBLIC = {
     *("compare", "Comparison", "evaluate_grown", "write_task", "Task"),
     *("evaluate", "evaluate_run", "Measurement", "TranslationScores", "reproduce", "Reproduction"),
     *("Architecture", "GrowthArchitecture", "find_architecture", "load_architecture", "open_source", "ImageSource"),
-    *("read_run", "RunRecord", "GanasError", "UserError", "NonFiniteError", "Stopped"),
+    *("read_run", "RunRecord", "write_report", "GanasError", "UserError", "NonFiniteError", "Stopped"),
 }
 
 
@@ -55,13 +55,13 @@ GROUND, WINGS, ROOF, RECIPES, TOP = range(5)
 ROOMS = {
     WINGS: ("cyclegan", "growing"),
     ROOF: ("demo", "doctor", "evaluation", "kinds", "presets"),
-    RECIPES: ("recipes", "records", "comparison"),
+    RECIPES: ("recipes", "records", "comparison", "report"),
     TOP: ("__init__", "__main__", "cli"),
 }
 # Folders and modules that may import torch at module level; every other module is light, and so are LIGHT_PARTS.
 WITH_TORCH = (
     *("comparison", "demo", "doctor", "evaluation", "layers", "learning", "metrics", "model_file", "pictures"),
-    *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
+    *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "examples", "grouping", "latency", "model")),
     *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
     *("cyclegan.translate", "cyclegan.validation"),
     *(f"growing.{name}" for name in ("candidate_job", "forecast", "model", "networks", "run", "sample", "trainer")),

@@ -17,6 +17,7 @@ import yaml
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.layout import DIRECTIONS
 from ganas.document import parse_object, parsing
 from ganas.errors import RunError
 from ganas.growing.architecture import GrowthArchitecture
@@ -61,6 +62,19 @@ class Sample:
                 return picture.convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, UnidentifiedImageError) as error:
             raise RunError(f"{str(self.path)!r} cannot be read ({error}): remove it") from None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The pairs that one direction of a training translates worst and best."""
+
+    direction: str
+    key: str  # of the score
+    images: int  # seen by the generator
+    side: int  # pixels of a tile
+    names: tuple[str, ...]  # the worst first
+    scores: tuple[float, ...]
+    picture: Sample  # a column each; rows: input, output, right answer
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,7 @@ class RunRecord:
     repeats: tuple["RunRecord", ...] = ()
     jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
     rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe's table (`ganas.recipes.report.Row`)
+    examples: tuple[Examples, ...] = ()  # of a finished training with pairs
     measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by name, "" for a single one
 
     @property
@@ -202,6 +217,7 @@ def read_run(run: StrPath) -> RunRecord:
         architecture=load_architecture(folder.architecture) if folder.architecture.is_file() else None,
         trace=trace,
         scores=_kept(result),
+        examples=tuple(_examples(folder)),
     )
 
 
@@ -211,6 +227,18 @@ def _kind_of(config: bytes) -> str | None:
     except yaml.YAMLError:
         return None  # load_config has a better message
     return document.get("kind") if isinstance(document, dict) else None
+
+
+def _examples(run: Run) -> Iterable[Examples]:
+    for direction in DIRECTIONS:
+        file = run.example_scores(direction)
+        if file.is_file():
+            document = parse_object(file.read_text(encoding="utf-8"), str(file), "list of examples")
+            with parsing(str(file)):
+                names, scores = zip(*((str(one["name"]), float(one["score"])) for one in document["examples"]), strict=True)
+                picture = Sample(int(document["images"]), run.example_picture(direction))
+                sizes = int(document["images"]), int(document["side"])
+                yield Examples(direction, str(document["key"]), *sizes, names, scores, picture)
 
 
 def _trace(run: Run) -> Trace:

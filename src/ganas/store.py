@@ -11,6 +11,7 @@
       repeats/SEED/           train --repeats: one run each
       model/*.safetensors     the trained generators; this folder suffices to translate
       samples/N.png           outputs of the generators after N images
+      examples/ab.png, .json  train, with pairs: those that are translated worst and best
       images.npy              grow, until it ends: the decoded images, shared by its processes
       candidates/ID/          grow: one run each (ganas.growing.candidates); children inherit its final.safetensors
       tensorboard/, log.txt, lock
@@ -34,7 +35,7 @@ from ganas.paths import StrPath, as_path, visible
 from ganas.progress import warn_once
 
 KEPT_CHECKPOINTS = 2
-REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json")  # contents of a folder of repeats
+REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json", "report.html")  # contents of a folder of repeats
 CONFIG = "config.yaml"
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
@@ -207,6 +208,7 @@ class Run:
         self.latencies = path / "latencies.json"
         self.supernet = path / "supernet.safetensors"
         self.samples = path / "samples"
+        self.examples = path / "examples"
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.txt"
         self.images = path / "images.npy"
@@ -226,6 +228,14 @@ class Run:
     def generator(self, direction: str) -> Path:
         """The generator file of one direction, ``ab`` or ``ba``."""
         return self.model / f"generator_{direction}.safetensors"
+
+    def example_picture(self, direction: str) -> Path:
+        """The worst and the best translated pairs of one direction: rows input, output, right answer."""
+        return self.examples / f"{direction}.png"
+
+    def example_scores(self, direction: str) -> Path:
+        """The names and scores of the columns of `example_picture`."""
+        return self.examples / f"{direction}.json"
 
     def delete_model(self) -> None:
         """Remove the generators, with which a restarted run would compare its own."""
@@ -268,7 +278,7 @@ class Run:
 
     def remove_partial_files(self) -> None:
         """Remove temporary files that a killed process left behind."""
-        for folder in (self.path, self.checkpoints, self.model, self.samples):
+        for folder in (self.path, self.checkpoints, self.model, self.samples, self.examples):
             for leftover in folder.glob(f"{PARTIAL[0]}*{PARTIAL[1]}"):
                 leftover.unlink()
 

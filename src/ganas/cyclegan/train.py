@@ -13,6 +13,7 @@ from torch import Tensor
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig, default_metric
 from ganas.cyclegan.domains import Domains, open_domains
+from ganas.cyclegan.examples import write_examples
 from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
 from ganas.cyclegan.model import inherit_weights
 from ganas.cyclegan.networks import open_gan
@@ -105,6 +106,8 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
         log_run_facts(trainer, config, domains)
         trainer.train("train", [selection.event()])
         generators = selection.result()
+        with stop.interruptible():
+            write_examples(run, config, validation)
         run.write_result({"architecture": architecture.id, "images": trainer.loop.nimg, "kept": generators})
         return TrainResult(architecture.id, trainer.loop.nimg, generators)
 

@@ -14,7 +14,7 @@ from ganas.growing.plan import remaining_stages
 from ganas.growing.runner import seconds_left
 from ganas.progress import readable_seconds
 from ganas.records import RunRecord
-from ganas.report.blocks import Block, Chart, Fact, Frame, Gallery, Page, Section, Table, Timeline, Tone, Tree
+from ganas.report.blocks import Block, Chart, Fact, Frame, Gallery, Page, Picker, Section, Table, Timeline, Tone, Tree
 from ganas.report.charts import quantitative
 from ganas.report.health import STATES, state_tone
 from ganas.report.page_parts import config_section, key_table
@@ -310,14 +310,12 @@ def _rungs(history: History) -> list[Block]:
         "mark": {"type": "line", "point": True, "opacity": 0.7},
         "encoding": {
             "x": quantitative("images", "images of a candidate"),
-            "y": quantitative("score", "score", scale={"type": "log"}),
+            "y": quantitative("score", "score", scale={"type": "log", "nice": False, "padding": 12}),
             "detail": {"field": "id"},
             "color": {"field": "state", "type": "nominal", "title": None},
             "tooltip": [{"field": name} for name in ("id", "state", "images", "score")],
         },
     }
-    from ganas.report.blocks import Picker
-
     picker = Picker("generation", "Show", tuple((name, name) for name in generations))
     caption = "A line is a candidate; those that were behind at a rung were stopped there, and their images saved."
     return [Chart("rungs", "The race", caption, spec, ("generation", "id", "state", "images", "score"), rows, (picker,))]
@@ -363,8 +361,8 @@ def _balance(history: History) -> Chart | None:
         return None
     normalized = any(one.normalized is not None for one in history.records)
     title = "score ÷ ProgGAN's" if normalized else "score"
-    x = quantitative("ratio", "parameters of G ÷ parameters of D", scale={"type": "log"})
-    y = quantitative("score", title, scale={"type": "log"})
+    x = quantitative("ratio", "parameters of G ÷ parameters of D", scale={"type": "log", "nice": False, "padding": 12})
+    y = quantitative("score", title, scale={"type": "log", "nice": False, "padding": 12})
     tooltip = [{"field": name} for name in ("id", "resolution", "generation", "ratio", "score")]
     points = {"x": x, "y": y, "color": {"field": "resolution", "type": "nominal"}, "tooltip": tooltip}
     line = {"x": x, "y": y, "order": {"field": "generation"}}

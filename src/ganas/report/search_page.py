@@ -92,7 +92,11 @@ def _budget(record: RunRecord) -> list[Block]:
     if not used:
         return []
     limits = dict(zip(GENERATORS, (search.budget_ab, search.budget_ba), strict=True))
-    rows = [(network_name(name), f"{limits[name]:,g} {search.budget}", f"{share:.1%}") for name, share in used.items()]
+    rows = [
+        (network_name(name), f"{limit:,g} {search.budget}", f"{share:.1%}")
+        for name, share in used.items()
+        if (limit := limits.get(name))
+    ]
     blocks: list[Block] = [Table("Budget", ("generator", "limit", "used"), rows)]
     if overruled := record.result.get("overruled", ()):
         columns = ("network", "slot", "chosen", "instead of")

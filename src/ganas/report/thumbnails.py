@@ -47,8 +47,12 @@ def readable(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Image.Image]]:
 
 
 def tiles(grid: Image.Image, side: int) -> list[list[Image.Image]]:
-    """Cut a grid of tiles of `side` pixels into rows of pictures, without the white places of short rows."""
+    """Cut a grid of tiles of `side` pixels into rows of pictures; rows may be short, white places end them."""
     step = side + GAP
     rows, columns = (grid.height + GAP) // step, (grid.width + GAP) // step
     boxes = [[(x * step, y * step, x * step + side, y * step + side) for x in range(columns)] for y in range(rows)]
-    return [[tile for box in row if (tile := grid.crop(box)).getextrema() != ((255, 255),) * 3] for row in boxes]
+    cut = [[grid.crop(box) for box in row] for row in boxes]
+    for row in cut:
+        while row and row[-1].getextrema() == ((255, 255),) * 3:
+            row.pop()
+    return cut

@@ -4,14 +4,16 @@ import shlex
 from collections.abc import Sequence
 from math import log2
 
+from PIL import Image
+
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import GENERATORS, find_layout
 from ganas.cyclegan.size import generator_sizes, output_sides, slot_macs, slot_ops, slot_parameters
 from ganas.records import RunRecord, Sample
-from ganas.report.blocks import Block, Diagram, Pair, Step, Strip, Table, Timeline, Wipe
+from ganas.report.blocks import Block, Diagram, Frame, Gallery, Pair, Step, Strip, Table, Timeline, Wipe
 from ganas.report.charts import network_name
-from ganas.report.thumbnails import data_uri, frames, readable, thinned, tiles
+from ganas.report.thumbnails import GAP, data_uri, frames, readable, thinned, tiles
 
 ROWS = ("A", "A→B", "A→B→A", "B", "B→A", "B→A→B")  # of a sample grid (`ganas.cyclegan.trainer`)
 TILE, LARGE = 96, 256  # sides in pixels of pictures in grids, and of those that are looked at alone
@@ -173,5 +175,26 @@ def config_of(record: RunRecord) -> RunConfig:
 
 
 def examples(record: RunRecord) -> list[Block]:
-    """The held-out pairs with the best and the worst scores, where there are pairs."""
-    return []
+    """The held-out pairs with the worst and the best scores, where there are pairs."""
+    blocks: list[Block] = []
+    for one in record.examples:
+        for _, grid in readable([one.picture]):
+            cut = tiles(grid, one.side)
+            columns = list(zip(*cut, strict=False))
+            pictures = [
+                Frame(f"{name}: {score:.4g}", data_uri(_row(column), 3 * LARGE))
+                for name, score, column in zip(one.names, one.scores, columns, strict=False)
+            ]
+            title = f"{network_name(f'generator_{one.direction}')}: the worst first, by {one.key}"
+            caption = f"Input, output and right answer, of pairs that were not trained on, after {one.images:,} pairs."
+            blocks.append(Gallery(title, caption, pictures))
+    return blocks
+
+
+def _row(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size, side by side."""
+    width, height = pictures[0].size
+    row = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height), "white")
+    for number, picture in enumerate(pictures):
+        row.paste(picture, (number * (width + GAP), 0))
+    return row

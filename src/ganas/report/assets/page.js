@@ -6,7 +6,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const LIGHT = ["#1f5fbf", "#c2410c", "#12713c", "#7c3aed", "#b4236b", "#0891a5", "#a16207", "#4b5563", "#65a30d", "#be9bff", "#f472b6", "#1e293b"];
   const DARK = ["#86b4f5", "#f59e6b", "#6fd39b", "#b9a1f7", "#f28cb8", "#67d2e4", "#f0b958", "#b6bfca", "#bef264", "#6d5bd0", "#be185d", "#f8fafc"];
-  const MOST_ROWS = 1000; // of a table on the page; the CSV has all
+  const MOST_ROWS = 300; // of a table on the page; the CSV has all
   let data = {};
 
   const element = (name, text, attributes = {}) => {
@@ -74,6 +74,7 @@
     figure.vegaView?.finalize();
     figure.vegaView = view;
     await view.runAsync();
+    plot.querySelector("svg")?.setAttribute("aria-hidden", "true"); // the plot has a label, and its data as a table
   }
 
   function tooltip(_handler, event, _item, value) {
@@ -121,7 +122,7 @@
     }
     table.append(element("thead"), body);
     table.tHead.append(head);
-    const scroll = element("div", undefined, { class: "scroll", tabindex: "0", role: "region", "aria-label": "Data" });
+    const scroll = element("div", undefined, { class: "scroll", tabindex: "0", role: "region", "aria-label": `Data: ${figure.querySelector("h3").textContent}` });
     scroll.append(table);
     details.append(save, scroll);
     if (rows.length > MOST_ROWS) details.append(element("p", `The first ${MOST_ROWS} rows of ${rows.length}; the CSV has all.`));

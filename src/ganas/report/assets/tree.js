@@ -135,6 +135,7 @@ const ganasTree = (() => {
       }
       figure.dataset.paintMs = (performance.now() - began).toFixed(1);
       figure.dataset.painted = String(placed.length);
+      figure.dataset.at = chosen ? `${atX(chosen)},${atY(chosen)}` : "";
       figure.dataset.scale = scale.toFixed(3);
     }
 
@@ -268,8 +269,15 @@ const ganasTree = (() => {
     color.addEventListener("input", redraw);
     find.addEventListener("input", () => {
       const wanted = find.value.trim().toLowerCase();
-      const node = wanted && placed.find((one) => one.id.startsWith(wanted) || (one.action ?? "").toLowerCase().includes(wanted));
-      if (node) { choose(node); reveal(node); }
+      const node = wanted && nodes.find((one) => one.id.startsWith(wanted) || (one.action ?? "").toLowerCase().includes(wanted));
+      if (!node) return;
+      if (!placed.includes(node)) { // hidden or folded away
+        show.value = "all";
+        folded.clear();
+        place();
+      }
+      choose(node);
+      reveal(node);
     });
     figure.querySelectorAll("[data-zoom]").forEach((button) => button.addEventListener("click", () => zoom(Number(button.dataset.zoom))));
     figure.querySelector("[data-fit]").addEventListener("click", fit);
