@@ -231,6 +231,8 @@ def test_controls_of_the_tree(browser: Browser, pages: dict[str, Path], runs: di
         "const canvas = document.querySelector('.tree canvas'); canvas.scrollIntoView({behavior: 'instant', block: 'center'});"
         "const {left, top} = canvas.getBoundingClientRect(); return [left, top]"
     )
+    browser.click("[data-fit]")
+    browser.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     x, y = (float(part) for part in browser.run(f"return {tree}.at").split(","))
     browser.set("[data-find]", child)
     browser.wait(f"{tree}.chosen === '{child}'")

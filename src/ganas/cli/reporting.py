@@ -24,3 +24,22 @@ def report(
     from ganas.report.page import write_report
 
     echo(f"written: {shown(write_report(run, out))}")
+
+
+@app.command()
+def watch(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")],
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Of 127.0.0.1. [a free one]", show_default=False)] = 0,
+) -> None:
+    """Serve the page of a run on this machine while the run goes on; Ctrl-C ends it.
+
+    Example: ganas watch runs/search
+    """
+    from ganas.report.watch import watch as serve
+
+    echo("open this address in a browser on this machine; Ctrl-C ends it", err=True)
+    serve(run, port=port, say=_print_now)
+
+
+def _print_now(line: str) -> None:
+    print(line, flush=True)  # a script may wait for the address
