@@ -235,7 +235,9 @@ def _examples(run: Run) -> Iterable[Examples]:
         if file.is_file():
             document = parse_object(file.read_text(encoding="utf-8"), str(file), "list of examples")
             with parsing(str(file)):
-                names, scores = zip(*((str(one["name"]), float(one["score"])) for one in document["examples"]), strict=True)
+                names, scores = zip(
+                    *((str(one["name"]), float(one["score"])) for one in document["examples"]), strict=True
+                )
                 picture = Sample(int(document["images"]), run.example_picture(direction))
                 sizes = int(document["images"]), int(document["side"])
                 yield Examples(direction, str(document["key"]), *sizes, names, scores, picture)

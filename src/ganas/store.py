@@ -35,7 +35,13 @@ from ganas.paths import StrPath, as_path, visible
 from ganas.progress import warn_once
 
 KEPT_CHECKPOINTS = 2
-REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json", "report.html")  # contents of a folder of repeats
+REPEATS_FILES = (
+    "repeats",
+    "model",
+    "architecture.json",
+    "result.json",
+    "report.html",
+)  # contents of a folder of repeats
 CONFIG = "config.yaml"
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts

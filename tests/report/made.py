@@ -101,7 +101,9 @@ def write_training(folder: Path, text: str = "", *, seed: int = 0, lines: int = 
     key, paired = "swd@laplacian-clean-16", f"psnr@rgb-native-{SIDE}{text}"
     _lines(run, lines, text)
     for nimg in (200, 400)[: lines // 5]:
-        scores = {f"{d}/{key}": 0.2 - nimg / 4000 + seed / 100 for d in ("ab", "ba")} | {f"ab/{paired}": 15 + nimg / 100}
+        scores = {f"{d}/{key}": 0.2 - nimg / 4000 + seed / 100 for d in ("ab", "ba")} | {
+            f"ab/{paired}": 15 + nimg / 100
+        }
         scores |= {"ab/kid@squeezenet-clean-128": 30.0, "ab/kid_stderr@squeezenet-clean-128": 2.0}
         protocol = {d: {"split": "validation", "fake_images": 20, "note": text} for d in ("ab", "ba")}
         run.append_metrics({"nimg": nimg, "score_seconds": 1, "scores": scores, "protocol": protocol})
@@ -166,7 +168,11 @@ def write_growth(
         candidate.path.mkdir(parents=True, exist_ok=True)
         candidate.spec.write_text(spec.to_json())
         lines = [
-            {"nimg": spec.images * n // 8, "time": 1e9 + n, "loss": {"generator": score * n, f"discriminator{text}": 1 / n}}
+            {
+                "nimg": spec.images * n // 8,
+                "time": 1e9 + n,
+                "loss": {"generator": score * n, f"discriminator{text}": 1 / n},
+            }
             for n in range(1, 9)
         ]
         candidate.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -243,7 +249,9 @@ def write_measurement(file: Path, text: str = "") -> Path:
     """What ``ganas evaluate RUN --json`` prints."""
     key = f"fid@squeezenet-clean-64{text}"
     one = {"scores": {key: 12.5}, "intervals": {key: [11.0, 14.0]}, "protocol": {"split": f"test{text}"}}
-    document = {d: {"untranslated": one | {"warnings": []}, "translated": one | {"warnings": [text]}} for d in ("ab", "ba")}
+    document = {
+        d: {"untranslated": one | {"warnings": []}, "translated": one | {"warnings": [text]}} for d in ("ab", "ba")
+    }
     file.write_text(json.dumps(document), encoding="utf-8")
     return file
 

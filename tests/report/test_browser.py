@@ -28,7 +28,9 @@ def test_smoke(browser: Browser, pages: dict[str, Path]) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_pages_draw_without_errors_and_requests(browser: Browser, pages: dict[str, Path], kind: str, dark: bool) -> None:
+def test_pages_draw_without_errors_and_requests(
+    browser: Browser, pages: dict[str, Path], kind: str, dark: bool
+) -> None:
     browser.requests(), browser.errors()
     for width in WIDTHS:
         browser.open(pages[kind], width=width, dark=dark)
@@ -97,19 +99,29 @@ def test_numbers_of_the_pages_are_those_of_the_records(pages: dict[str, Path], r
             if name.startswith("loss/")
         }
         assert rows == logged and len(rows) == 60
-    cells = {(row["network"], row["slot"], row["images"]): (row["op"], row["weight"]) for row in as_dicts(embedded(pages["search"])["slots"])}
+    cells = {
+        (row["network"], row["slot"], row["images"]): (row["op"], row["weight"])
+        for row in as_dicts(embedded(pages["search"])["slots"])
+    }
     assert cells == {
         (slot["network"], slot["slot"], point.images): (slot["op"], slot["weight"])
         for point in read_run(runs["search"]).points
         for slot in point.slots
     }
     weights = as_dicts(embedded(pages["search"])["weights"])
-    assert len(weights) == sum(len(slot["weights"]) for point in read_run(runs["search"]).points for slot in point.slots)
+    assert len(weights) == sum(
+        len(slot["weights"]) for point in read_run(runs["search"]).points for slot in point.slots
+    )
     scores = as_dicts(embedded(pages["train"])["scores"])
     found = {(row["series"], row["key"], row["images"]): row["value"] for row in scores}
-    assert found["A→B", "swd@laplacian-clean-16", 400] == read_run(runs["train"]).points[-1].values["scores/ab/swd@laplacian-clean-16"]
+    assert (
+        found["A→B", "swd@laplacian-clean-16", 400]
+        == read_run(runs["train"]).points[-1].values["scores/ab/swd@laplacian-clean-16"]
+    )
     kid = next(row for row in scores if row["key"].startswith("kid"))
-    assert (kid["low"], kid["high"]) == (30 - 1.96 * 2, 30 + 1.96 * 2) and not any("stderr" in row["key"] for row in scores)
+    assert (kid["low"], kid["high"]) == (30 - 1.96 * 2, 30 + 1.96 * 2) and not any(
+        "stderr" in row["key"] for row in scores
+    )
     history = read_run(runs["grow"]).history
     assert history
     nodes = {node["id"]: node for node in embedded(pages["grow"])["candidates"]["nodes"]}
@@ -212,7 +224,10 @@ def test_controls_of_the_tree(browser: Browser, pages: dict[str, Path], runs: di
     first = history.lineage[0]
     browser.set("[data-find]", first)
     browser.wait(f"{tree}.chosen === '{first}'")
-    assert first in browser.text(".candidate h4") and browser.run("return document.querySelectorAll('.candidate svg').length") == 2
+    assert (
+        first in browser.text(".candidate h4")
+        and browser.run("return document.querySelectorAll('.candidate svg').length") == 2
+    )
     assert browser.run("return document.querySelectorAll('.candidate img').length") == 1
     browser.click("[data-fold]")
     browser.wait(f"Number({tree}.painted) < {count}")
@@ -227,21 +242,31 @@ def test_controls_of_the_tree(browser: Browser, pages: dict[str, Path], runs: di
     assert history.record(child).spec.parent == first
     canvas.send_keys(Keys.ARROW_LEFT)
     assert browser.run(f"return {tree}.chosen") == first
-    box = browser.run(
-        "const canvas = document.querySelector('.tree canvas'); canvas.scrollIntoView({behavior: 'instant', block: 'center'});"
-        "const {left, top} = canvas.getBoundingClientRect(); return [left, top]"
-    )
-    browser.click("[data-fit]")
-    browser.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    x, y = (float(part) for part in browser.run(f"return {tree}.at").split(","))
-    browser.set("[data-find]", child)
-    browser.wait(f"{tree}.chosen === '{child}'")
-    for kind in ("mousePressed", "mouseReleased"):
-        at = {"x": box[0] + x, "y": box[1] + y, "button": "left", "clickCount": 1}
-        browser.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, **at})
-    browser.wait(f"{tree}.chosen === '{first}'")
     browser.set("[data-color]", "gain")
     assert browser.errors() == []
+
+
+@pytest.mark.long
+def test_a_click_chooses_a_candidate(browser: Browser, pages: dict[str, Path], runs: dict[str, Path]) -> None:
+    history = read_run(runs["grow"]).history
+    assert history
+    first, last = history.lineage[0], history.lineage[-1]
+    browser.open(pages["grow"])
+    browser.wait("document.querySelector('.tree').dataset.chosen === arguments[0]", last)
+    browser.set("[data-find]", first)
+    browser.wait("document.querySelector('.tree').dataset.at")
+    browser.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    x, y = (float(part) for part in browser.run("return document.querySelector('.tree').dataset.at").split(","))
+    browser.set("[data-find]", last)
+    left, top = browser.run(
+        "const canvas = document.querySelector('.tree canvas');"
+        "canvas.scrollIntoView({behavior: 'instant', block: 'center'});"
+        "const box = canvas.getBoundingClientRect(); return [box.left, box.top]"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        at = {"type": kind, "x": left + x, "y": top + y, "button": "left", "clickCount": 1}
+        browser.driver.execute_cdp_cmd("Input.dispatchMouseEvent", at)
+    browser.wait("document.querySelector('.tree').dataset.chosen === arguments[0]", first)
 
 
 @pytest.mark.long

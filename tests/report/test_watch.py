@@ -21,7 +21,9 @@ def run(tmp_path: Path) -> Run:
     return write_search(tmp_path / "run", lines=5, finished=False)
 
 
-def get(address: str, *, host: str | None = None, token: str | None = None, version: str = "", method: str = "GET") -> http.client.HTTPResponse:
+def get(
+    address: str, *, host: str | None = None, token: str | None = None, version: str = "", method: str = "GET"
+) -> http.client.HTTPResponse:
     """Ask for the page, perhaps with another host or token."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
@@ -138,7 +140,9 @@ def test_a_page_stays_alive_and_keeps_what_its_reader_chose(browser: Browser, tm
         assert browser.run("return document.querySelector('#losses-group').value") == "cycle"
         assert browser.run("return document.querySelector('#details-1').open && scrollY") == 300
         browser.draw()
-        assert browser.errors() == [] and {urlsplit(url).netloc for url in browser.requests()} == {urlsplit(address).netloc}
+        assert browser.errors() == [] and {urlsplit(url).netloc for url in browser.requests()} == {
+            urlsplit(address).netloc
+        }
     browser.wait("document.querySelector('#live').textContent === 'no answer from ganas watch'", seconds=20)
 
 

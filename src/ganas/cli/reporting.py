@@ -29,7 +29,10 @@ def report(
 @app.command()
 def watch(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")],
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Of 127.0.0.1. [a free one]", show_default=False)] = 0,
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="Of 127.0.0.1. [a free one]", show_default=False),
+    ] = 0,
 ) -> None:
     """Serve the page of a run on this machine while the run goes on; Ctrl-C ends it.
 

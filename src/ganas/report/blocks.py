@@ -84,6 +84,7 @@ class Timeline:
     rows: tuple[str, ...] = ()  # what the rows of each picture show, from the top
     width: int = 0  # pixels of a picture, as drawn
     height: int = 0
+    wide: bool = True  # takes the whole line
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Gallery:
     title: str
     caption: str
     pictures: Sequence[Frame]
+    size: Literal["small", "large", "whole"] = "small"  # of a picture
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,9 @@ def group_of(name: str) -> str:
     return name.removeprefix("loss/").split("_")[0]
 
 
-def scores(points: Sequence[Point], kept: Sequence[Score], spreads: Mapping[str, str], unit: str = "pairs") -> Chart | None:
+def scores(
+    points: Sequence[Point], kept: Sequence[Score], spreads: Mapping[str, str], unit: str = "pairs"
+) -> Chart | None:
     """Scores over time, direction by direction, with the untranslated baseline and errors where they are known.
 
     spreads: by metric, the one that is its standard error, as ``kid_stderr``
@@ -166,7 +168,9 @@ def heat_map(points: Sequence[Point], layout: Layout, chosen: Mapping[tuple[str,
         for slot in point.slots:
             key = str(slot["network"]), str(slot["slot"])
             op = str(slot["op"])
-            cells.append((*key, point.images, until, op, slot["weight"], slot["margin"], slot["entropy"], chosen.get(key)))
+            cells.append(
+                (*key, point.images, until, op, slot["weight"], slot["margin"], slot["entropy"], chosen.get(key))
+            )
     order = [*dict.fromkeys(str(slot["slot"]) for slot in logged[0].slots)]
     tooltip = [{"field": name, "type": "nominal"} for name in ("slot", "op", "chosen")]
     tooltip += [{"field": name, "type": "quantitative", "format": ".3~f"} for name in ("weight", "margin", "entropy")]
@@ -214,7 +218,9 @@ def heat_map(points: Sequence[Point], layout: Layout, chosen: Mapping[tuple[str,
                 spec=line_spec("weight", height=200),
                 columns=("place", "series", "images", "value"),
                 rows=weights,
-                pickers=(Picker("place", "Slot", tuple((name, name) for name in dict.fromkeys(str(r[0]) for r in weights))),),
+                pickers=(
+                    Picker("place", "Slot", tuple((name, name) for name in dict.fromkeys(str(r[0]) for r in weights))),
+                ),
             )
         )
     return charts

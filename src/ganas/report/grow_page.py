@@ -130,7 +130,8 @@ def _outcome(record: RunRecord, history: History) -> Fact:
     best = history.record(history.best)
     layers = best.spec.architecture
     details = [
-        f"{side}: {' '.join(map(str, layers.layers(side))) or 'base'}, {layers.parameters(side):,} parameters" for side in SIDES
+        f"{side}: {' '.join(map(str, layers.layers(side))) or 'base'}, {layers.parameters(side):,} parameters"
+        for side in SIDES
     ]
     answer = f"generator {best.spec.id}, {layers.resolution}×{layers.resolution}"
     return Fact("What came out?", answer, "good" if record.result else "plain", tuple(details))
@@ -143,7 +144,9 @@ def _quality(record: RunRecord, history: History) -> Fact:
     best = history.record(history.best)
     details, tone = [], "plain"
     for score in record.scores:
-        details.append(f"{score.key} {'not a number' if score.value is None else f'{score.value:.4g}'} after the longer training")
+        details.append(
+            f"{score.key} {'not a number' if score.value is None else f'{score.value:.4g}'} after the longer training"
+        )
     if (end := score_at_end(best)) is not None:
         details.append(f"{end:.4g} when the search chose it, lower is better")
     if best.normalized is not None:
@@ -280,7 +283,9 @@ def _lineage(record: RunRecord, history: History) -> list[Block]:
             )
         )
     if pictures:
-        caption = "From the base networks to the best: the action that grew each candidate, and its score at its resolution."
+        caption = (
+            "From the base networks to the best: the action that grew each candidate, and its score at its resolution."
+        )
         blocks.append(Gallery("Lineage of the best", caption, pictures))
     if rows:
         blocks.append(Table("Lineage", ("id", "action", "architecture", "score", "÷ ProgGAN"), rows, folded=True))
@@ -289,7 +294,11 @@ def _lineage(record: RunRecord, history: History) -> list[Block]:
 
 def _beams(history: History) -> list[Block]:
     rows = [(number, len(beam), " ".join(beam)) for number, beam in enumerate(history.beams)]
-    return [Table("Parents of each generation", ("generation", "parents", "ids, the best first"), rows, folded=True)] if rows else []
+    return (
+        [Table("Parents of each generation", ("generation", "parents", "ids, the best first"), rows, folded=True)]
+        if rows
+        else []
+    )
 
 
 def _rungs(history: History) -> list[Block]:
@@ -318,7 +327,9 @@ def _rungs(history: History) -> list[Block]:
     }
     picker = Picker("generation", "Show", tuple((name, name) for name in generations))
     caption = "A line is a candidate; those that were behind at a rung were stopped there, and their images saved."
-    return [Chart("rungs", "The race", caption, spec, ("generation", "id", "state", "images", "score"), rows, (picker,))]
+    return [
+        Chart("rungs", "The race", caption, spec, ("generation", "id", "state", "images", "score"), rows, (picker,))
+    ]
 
 
 # ── the paper's analysis ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -442,7 +453,14 @@ def _heredity(history: History) -> Chart | None:
         "Pruning parents is safe where the lines are far apart: then good parents have good children. Only parents that "
         "were kept have children, so the other ones are the worst of the kept."
     )
-    return Chart("heredity", "Do good parents have good children?", caption, spec, ("series", "share", "probability", "children"), rows)
+    return Chart(
+        "heredity",
+        "Do good parents have good children?",
+        caption,
+        spec,
+        ("series", "share", "probability", "children"),
+        rows,
+    )
 
 
 def _stage_ranks(records: Sequence[Record]) -> dict[str | None, float]:

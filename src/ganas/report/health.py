@@ -55,7 +55,9 @@ def progress_fact(record: RunRecord, total: int | None, unit: str) -> Fact:
         details.append(f"{readable_seconds(spent)} of training so far")
     if record.state in ("unfinished", "failed"):
         details.append("the same command resumes from its last checkpoint")
-    return Fact("How far is it?", f"{now.share:.0%}, {state}" if now.share is not None else state, _tone(tone), tuple(details))
+    return Fact(
+        "How far is it?", f"{now.share:.0%}, {state}" if now.share is not None else state, _tone(tone), tuple(details)
+    )
 
 
 def _tone(text: str) -> Tone:
@@ -92,7 +94,9 @@ def health_fact(record: RunRecord) -> Fact:
     if (spent := seconds_of(lines[1:])) and waited > SLOW_IMAGES * spent:
         troubles.append(f"{waited / spent:.0%} of the time goes into waiting for images: raise data.workers")
     notes.append("all losses are finite")
-    return Fact("Is it healthy?", "look at this" if troubles else "yes", "fair" if troubles else "good", (*troubles, *notes))
+    return Fact(
+        "Is it healthy?", "look at this" if troubles else "yes", "fair" if troubles else "good", (*troubles, *notes)
+    )
 
 
 def state_tone(state: State) -> Tone:

@@ -28,13 +28,25 @@ def measurement_page(record: RunRecord) -> Page:
         tone="good",
         share=None,
         facts=(
-            Fact("What came out?", f"{len(rows)} scores", "good", tuple(f"{r[0]} {r[1]} {r[2]:.4g}".strip() for r in rows[:6])),
-            Fact("Can I trust it?", "with care" if warnings or unlike else "yes", "fair" if warnings or unlike else "good", doubts),
+            Fact(
+                "What came out?",
+                f"{len(rows)} scores",
+                "good",
+                tuple(f"{r[0]} {r[1]} {r[2]:.4g}".strip() for r in rows[:6]),
+            ),
+            Fact(
+                "Can I trust it?",
+                "with care" if warnings or unlike else "yes",
+                "fair" if warnings or unlike else "good",
+                doubts,
+            ),
             Fact(
                 "What next?",
                 "compare runs" if intervals else "measure the error too",
                 "plain",
-                ("ganas compare answers better, worse or cannot tell",) if intervals else ("ganas evaluate --bootstrap 200 gives 95 % intervals",),
+                ("ganas compare answers better, worse or cannot tell",)
+                if intervals
+                else ("ganas evaluate --bootstrap 200 gives 95 % intervals",),
             ),
         ),
         sections=(Section("scores", "Scores", blocks),),
@@ -44,5 +56,10 @@ def measurement_page(record: RunRecord) -> Page:
 def _unlike(record: RunRecord) -> tuple[str, ...]:
     """The facts in which the measurements of one file differ, so that they may not be compared."""
     first, *others = record.measurements.values()
-    facts = (fact for other in others for fact in differences(first, other) if not fact.startswith(("source", "real", "fake")))
+    facts = (
+        fact
+        for other in others
+        for fact in differences(first, other)
+        if not fact.startswith(("source", "real", "fake"))
+    )
     return tuple(dict.fromkeys(facts))[:3]

@@ -21,16 +21,31 @@ def recipe_page(record: RunRecord) -> Page:
     figures = [Frame(sample.path.name, data_uri(picture, FIGURE_SIDE)) for sample, picture in readable(record.samples)]
     shown: list[Block] = [*_chart(record), *_table(record)]
     if figures:
-        shown.append(Gallery("The figure", "As the paper draws it.", figures))
+        shown.append(Gallery("The figure", "As the paper draws it.", figures, "whole"))
     jobs = [
-        (one.job.id, one.job.kind, one.job.name, one.job.dataset.name, one.job.seed, one.state, one.error or "; ".join(map(str, one.scores)))
+        (
+            one.job.id,
+            one.job.kind,
+            one.job.name,
+            one.job.dataset.name,
+            one.job.seed,
+            one.state,
+            one.error or "; ".join(map(str, one.scores)),
+        )
         for one in record.jobs
     ]
     columns = ("job", "kind", "variant", "data", "seed", "state", "scores or error")
     sections = [
         Section("results", "Results", shown),
-        Section("jobs", "Searches and trainings", [Table("Jobs", columns, jobs)], f"Each is a run of its own: {quoted('report')} {record.path}/jobs/JOB/run"),
-        Section("scores", "The scores", [key_table([str(row["metric"]) for row in record.rows])] if record.rows else []),
+        Section(
+            "jobs",
+            "Searches and trainings",
+            [Table("Jobs", columns, jobs)],
+            f"Each is a run of its own: {quoted('report')} {record.path}/jobs/JOB/run",
+        ),
+        Section(
+            "scores", "The scores", [key_table([str(row["metric"]) for row in record.rows])] if record.rows else []
+        ),
     ]
     repeats = min((len(row["scores"]) for row in record.rows), default=0)
     tone: Tone = "bad" if failed else "good"
@@ -53,7 +68,9 @@ def recipe_page(record: RunRecord) -> Page:
                 tone,
                 tuple(f"{one.job.id}: {one.error}" for one in failed[:3]),
             ),
-            Fact("What came out?", f"{len(record.rows)} rows" if record.rows else "nothing yet", "plain", _best(record)),
+            Fact(
+                "What came out?", f"{len(record.rows)} rows" if record.rows else "nothing yet", "plain", _best(record)
+            ),
             Fact("How good is it?", "in the table" if record.rows else "not known yet", "plain", _beaten(record)),
             Fact(
                 "Can I trust it?",
@@ -61,7 +78,15 @@ def recipe_page(record: RunRecord) -> Page:
                 "good" if repeats >= 3 else "fair" if repeats else "plain",
                 ("differences within the deviation over seeds are noise",),
             ),
-            Fact("What next?", "wait" if record.state == "running" else "the same command retries what failed" if failed else "read the table", "plain"),
+            Fact(
+                "What next?",
+                "wait"
+                if record.state == "running"
+                else "the same command retries what failed"
+                if failed
+                else "read the table",
+                "plain",
+            ),
         ),
         sections=[section for section in sections if section.blocks],
     )
@@ -78,7 +103,11 @@ def _best(record: RunRecord) -> tuple[str, ...]:
 
 def _beaten(record: RunRecord) -> tuple[str, ...]:
     better = sum(mean(row["scores"]) < row["untranslated"] for row in record.rows)
-    return (f"{better} of {len(record.rows)} variants and directions are better than untranslated images",) if record.rows else ()
+    return (
+        (f"{better} of {len(record.rows)} variants and directions are better than untranslated images",)
+        if record.rows
+        else ()
+    )
 
 
 def _table(record: RunRecord) -> list[Block]:
@@ -90,13 +119,33 @@ def _table(record: RunRecord) -> list[Block]:
         )
         for row in record.rows
     ]
-    columns = ("data", "variant", "direction", "width", "parameters", "GMACs", "untranslated", "mean", "deviation", "seeds", "÷ reference")
+    columns = (
+        "data",
+        "variant",
+        "direction",
+        "width",
+        "parameters",
+        "GMACs",
+        "untranslated",
+        "mean",
+        "deviation",
+        "seeds",
+        "÷ reference",
+    )
     return [Table("The table", columns, rows)] if rows else []
 
 
 def _chart(record: RunRecord) -> list[Block]:
     rows = [
-        (f"{row['dataset']} {DIRECTIONS[row['direction']]}", row["variant"], row["group"], seed, score, row["untranslated"], row["metric"])
+        (
+            f"{row['dataset']} {DIRECTIONS[row['direction']]}",
+            row["variant"],
+            row["group"],
+            seed,
+            score,
+            row["untranslated"],
+            row["metric"],
+        )
         for row in record.rows
         for seed, score in zip(row["seeds"], row["scores"], strict=False)
     ]
@@ -112,12 +161,33 @@ def _chart(record: RunRecord) -> list[Block]:
         "layer": [
             {
                 "mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.7},
-                "encoding": {"x": x, "y": y, "color": color, "tooltip": [{"field": name} for name in ("variant", "seed", "score", "metric")]},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "color": color,
+                    "tooltip": [{"field": name} for name in ("variant", "seed", "score", "metric")],
+                },
             },
-            {"mark": {"type": "tick", "thickness": 2, "size": 20}, "encoding": {"x": {**x, "aggregate": "mean"}, "y": y, "color": color}},
-            {"mark": {"type": "rule", "strokeDash": [6, 4]}, "encoding": {"x": quantitative("untranslated", "score, lower is better")}},
+            {
+                "mark": {"type": "tick", "thickness": 2, "size": 20},
+                "encoding": {"x": {**x, "aggregate": "mean"}, "y": y, "color": color},
+            },
+            {
+                "mark": {"type": "rule", "strokeDash": [6, 4]},
+                "encoding": {"x": quantitative("untranslated", "score, lower is better")},
+            },
         ],
     }
     columns = ("part", "variant", "group", "seed", "score", "untranslated", "metric")
     caption = "A point is a training, the bar its variant's mean; dashed: untranslated images."
-    return [Chart("variants", "Variants", caption, spec, columns, rows, (Picker("part", "Data", tuple((part, part) for part in parts)),))]
+    return [
+        Chart(
+            "variants",
+            "Variants",
+            caption,
+            spec,
+            columns,
+            rows,
+            (Picker("part", "Data", tuple((part, part) for part in parts)),),
+        )
+    ]

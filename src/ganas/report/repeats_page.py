@@ -7,7 +7,7 @@ from pathlib import Path
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.metrics.measurement import Summary
 from ganas.records import RunRecord, Score
-from ganas.report.blocks import Block, Chart, Fact, Page, Picker, Section, Table
+from ganas.report.blocks import Block, Chart, Fact, Page, Picker, Section, Table, Timeline
 from ganas.report.charts import line_spec, scores
 from ganas.report.health import STATES, health_fact, state_tone
 from ganas.report.page_parts import config_section, key_table, spreads
@@ -23,24 +23,21 @@ def repeats_page(record: RunRecord) -> Page:
     done = [one for one in seeds if one.state == "finished"]
     total = config.total_images
     share = sum(min(1.0, one.images / total) for one in seeds) / len(seeds)
+    keys = [score.key for one in seeds for score in one.scores]
     samples: list[Block] = []
     for one in seeds:
-        for block in sample_blocks(one.samples[-1:], config.data.resolution)[:1]:
-            samples.append(replace(block, id=f"samples-{one.name}", title=f"Seed {one.name}"))  # type: ignore[call-arg]
+        for block in sample_blocks(one.samples, config.data.resolution)[:1]:
+            if isinstance(block, Timeline):
+                samples.append(replace(block, id=f"samples-{one.name}", title=f"Seed {one.name}", wide=False))
     charts = [*_curves(record), _losses(record)]
     sections = [
         Section("seeds", "Seed by seed", [_table(record), *_summary(record)]),
         Section("training", "Training", [chart for chart in charts if chart]),
-        Section("samples", "The last samples of each seed", samples),
-        Section("scores", "The scores", [key_table([score.key for one in seeds for score in one.scores])]),
+        Section("samples", "Samples of each seed", samples),
+        Section("scores", "The scores", [key_table(keys)] if keys else []),
         config_section(seeds[0]),
     ]
     troubles = [fact for one in seeds if (fact := health_fact(one)).tone in ("fair", "bad")]
-    enough = len(done) >= ENOUGH_SEEDS
-    trust = (
-        f"{len(done)} seeds ended: " + ("enough for a statement on the method" if enough else f"it takes {ENOUGH_SEEDS}"),
-        "repeats share the held-out images, so their spread is that of training alone",
-    )
     return Page(
         title=record.name,
         subtitle=f"Training of a CycleGAN with {len(seeds)} seeds",
@@ -57,7 +54,7 @@ def repeats_page(record: RunRecord) -> Page:
             troubles[0] if troubles else Fact("Is it healthy?", "yes", "good", ("no seed shows trouble",)),
             Fact("What came out?", f"{len(done)} pairs of generators", "good" if done else "plain", _kept(record)),
             quality_fact([score for one in done for score in one.scores]),
-            Fact("Can I trust it?", "as a method" if enough else "as models", "good" if enough else "fair", trust),
+            _trust(len(done), bool(keys)),
             Fact(
                 "What next?",
                 "compare it",
@@ -70,9 +67,23 @@ def repeats_page(record: RunRecord) -> Page:
     )
 
 
+def _trust(ended: int, scored: bool) -> Fact:
+    question = "Can I trust it?"
+    if not scored:
+        return Fact(question, "nothing was measured", "fair", ("without scores, only the pictures tell",))
+    if ended < ENOUGH_SEEDS:
+        return Fact(
+            question, "as models", "fair", (f"{ended} seeds ended: a statement on the method takes {ENOUGH_SEEDS}",)
+        )
+    shared = "repeats share the held-out images, so their spread is that of training alone"
+    return Fact(question, "as a method", "good", (f"{ended} seeds ended: enough for a statement on the method", shared))
+
+
 def _kept(record: RunRecord) -> tuple[str, ...]:
     kept = record.result.get("kept", {})
-    return tuple(f"{DIRECTIONS[direction]}: of seed {info['seed']}" for direction, info in kept.items() if "seed" in info)
+    return tuple(
+        f"{DIRECTIONS[direction]}: of seed {info['seed']}" for direction, info in kept.items() if "seed" in info
+    )
 
 
 def _table(record: RunRecord) -> Table:
@@ -82,7 +93,8 @@ def _table(record: RunRecord) -> Table:
             values = _score_cells(score)
             rows.append((one.name, STATES[one.state][0], one.images, *values))
     columns = ("seed", "state", "pairs seen", "direction", "score", "value", "untranslated", "better")
-    return Table("Seeds", columns, rows)
+    scored = any(one.scores for one in record.repeats)
+    return Table("Seeds", columns if scored else columns[:3], rows if scored else [row[:3] for row in rows])
 
 
 def _score_cells(score: Score | None) -> tuple[str | float | None, ...]:
@@ -112,17 +124,24 @@ def _curves(record: RunRecord) -> list[Chart]:
     rows = []
     for one in record.repeats:
         if chart := scores(one.points, one.scores, spreads()):
-            rows += [
-                (f"{direction} {key}", f"seed {one.name}", *numbers)
-                for key, direction, *numbers in chart.rows
-            ]
+            rows += [(f"{direction} {key}", f"seed {one.name}", *numbers) for key, direction, *numbers in chart.rows]
     if not rows:
         return []
     parts = [*dict.fromkeys(str(row[0]) for row in rows)]
     columns = ("part", "series", "images", "value", "low", "high", "baseline")
     caption = "A line is a seed: where lines lie apart by more than they rise or fall, one training tells little."
     picker = Picker("part", "Score", tuple((part, part) for part in parts))
-    return [Chart("scores", "Scores over time", caption, line_spec("score", rule=True, images="pairs"), columns, rows, (picker,))]
+    return [
+        Chart(
+            "scores",
+            "Scores over time",
+            caption,
+            line_spec("score", rule=True, images="pairs"),
+            columns,
+            rows,
+            (picker,),
+        )
+    ]
 
 
 def _losses(record: RunRecord) -> Chart | None:
@@ -139,4 +158,6 @@ def _losses(record: RunRecord) -> Chart | None:
     picker = Picker("loss", "Loss", tuple((name, name) for name in names))
     columns = ("loss", "series", "images", "value")
     spec = line_spec("loss", images="pairs")
-    return Chart("losses", "Losses", "One loss, a line a seed.", spec, columns, rows, (picker,), ("value", "images", "series"))
+    return Chart(
+        "losses", "Losses", "One loss, a line a seed.", spec, columns, rows, (picker,), ("value", "images", "series")
+    )

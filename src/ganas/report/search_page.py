@@ -172,4 +172,6 @@ def _next(record: RunRecord, found: Architecture | None) -> Fact:
         text = "wait" if record.state == "running" else "run the same command again"
         return Fact("What next?", text, "plain", ("it resumes where it stopped",) if text != "wait" else ())
     command = quoted("train", record.path, "--a", config.data.a, "--b", config.data.b, "--out", f"{record.path}-train")
-    return Fact("What next?", "train it from scratch", "plain", ("three seeds and more tell method from luck",), command)
+    return Fact(
+        "What next?", "train it from scratch", "plain", ("three seeds and more tell method from luck",), command
+    )

@@ -139,8 +139,9 @@ def _trust(record: RunRecord) -> Fact:
         doubts.append("the best generator is the last one: longer training may still help")
     if kept and not any(is_paired(metric_of(info["metric"])) for info in kept.values()):
         doubts.append("the scores compare sets of images: whether the content is kept, the pictures must show")
+    answer, tone = ("with care", "fair") if doubts else ("as a model", "good")
     doubts.append(f"one seed ({config.seed}): enough for this model, not for a claim about its architecture")
-    return Fact(question, "as a model" if len(doubts) < 3 else "with care", "good" if len(doubts) < 3 else "fair", tuple(doubts))
+    return Fact(question, answer, "fair" if tone == "fair" else "good", tuple(doubts))
 
 
 def _next(record: RunRecord) -> Fact:
@@ -149,4 +150,6 @@ def _next(record: RunRecord) -> Fact:
         text = "wait" if record.state == "running" else "run the same command again"
         return Fact(question, text, "plain", () if text == "wait" else ("it resumes where it stopped",))
     command = quoted("translate", record.path, config.data.a, f"{record.path}-translated", "--direction", "ab")
-    return Fact(question, "translate images with it", "plain", ("ganas compare tells whether another run is better",), command)
+    return Fact(
+        question, "translate images with it", "plain", ("ganas compare tells whether another run is better",), command
+    )

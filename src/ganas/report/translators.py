@@ -83,8 +83,7 @@ def diagram(architecture: Architecture, config: RunConfig) -> Diagram:
         title="The generators",
         caption=(
             f"Each box is an op, as tall as its output has pixels; arcs are residual connections. The directions have "
-            f"different ops in {differing} of {len(both[0])} places"
-            + (", marked by dots." if differing else ".")
+            f"different ops in {differing} of {len(both[0])} places" + (", marked by dots." if differing else ".")
         ),
         width=len(sides) * (STEP + GAP_X),
         height=2 * band,
@@ -158,7 +157,9 @@ def sample_blocks(samples: Sequence[Sample], resolution: int) -> list[Block]:
             for name, inputs, outputs in (("A→B", cut[0], cut[1]), ("B→A", cut[3], cut[4]))
             for number, (before, after) in enumerate(zip(inputs, outputs, strict=False))
         ]
-        caption = f"Held-out images where there are enough, after {last.images:,} pairs. Move the slider over the picture."
+        caption = (
+            f"Held-out images where there are enough, after {last.images:,} pairs. Move the slider over the picture."
+        )
         blocks.append(Wipe("wipe", "Input and output", caption, pairs, "input", "output"))
     return blocks
 
@@ -187,7 +188,7 @@ def examples(record: RunRecord) -> list[Block]:
             ]
             title = f"{network_name(f'generator_{one.direction}')}: the worst first, by {one.key}"
             caption = f"Input, output and right answer, of pairs that were not trained on, after {one.images:,} pairs."
-            blocks.append(Gallery(title, caption, pictures))
+            blocks.append(Gallery(title, caption, pictures, "large"))
     return blocks
 
 

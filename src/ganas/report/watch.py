@@ -93,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         token = parse_qs(address.query).get("token", [""])[0]
-        if self.headers.get("Host") != self.server.host or not compare_digest(token.encode(), self.server.token.encode()):
+        if self.headers.get("Host") != self.server.host or not compare_digest(
+            token.encode(), self.server.token.encode()
+        ):
             return self._answer(403, "this page needs the address that ganas watch printed")
         if address.path != "/":
             return self._answer(404, "there is only one page")
