@@ -61,9 +61,12 @@ ROOMS = {
 # Folders and modules that may import torch at module level; every other module is light, and so are LIGHT_PARTS.
 WITH_TORCH = (
     *("comparison", "demo", "doctor", "evaluation", "layers", "learning", "metrics", "model_file", "pictures"),
-    *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "examples", "grouping", "latency", "model")),
-    *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
-    *("cyclegan.translate", "cyclegan.validation"),
+    *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
+    *(
+        f"cyclegan.{name}"
+        for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")
+    ),
+    *("cyclegan.examples", "cyclegan.translate", "cyclegan.validation"),
     *(f"growing.{name}" for name in ("candidate_job", "forecast", "model", "networks", "run", "sample", "trainer")),
     *("data.loaders", "recipes.cost", "recipes.recipe_job"),
 )

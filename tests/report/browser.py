@@ -58,7 +58,7 @@ class Browser:
         """Choose a value of a control as a reader does."""
         self.run(
             "const one = document.querySelector(arguments[0]); one.value = arguments[1];"
-            "one.dispatchEvent(new Event('input', {bubbles: true})); one.dispatchEvent(new Event('change', {bubbles: true}))",
+            "for (const kind of ['input', 'change']) one.dispatchEvent(new Event(kind, {bubbles: true}))",
             selector,
             value,
         )

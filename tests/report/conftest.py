@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from browser import Browser, opened
-from ganas.report.page import write_report
 from made import HOSTILE, HOSTILE_NAME, LARGE, write_all, write_growth
+
+from ganas.report.page import write_report
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Runs of every kind that are written by hand, without training: small ones, hostile ones, and one of 2,000 candidates."""
+"""Runs of every kind, written by hand, without training: small ones, hostile ones, and one of 2,000 candidates."""
 
 import json
 from collections.abc import Sequence

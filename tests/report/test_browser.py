@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from browser import WIDTHS, Browser
+
 from ganas.records import read_run
 from ganas.report.page import write_report
 
@@ -152,7 +152,8 @@ def test_controls_of_plots(browser: Browser, pages: dict[str, Path]) -> None:
     assert browser.run(f"return {lines}") == 12, "six losses, and their averages"
     browser.set("#losses-group", "cycle")
     browser.wait(f"{lines} === 4")
-    path = "[...document.querySelectorAll('[data-chart=losses] .mark-line path')].map((one) => one.getAttribute('d')).join()"
+    paths = "[...document.querySelectorAll('[data-chart=losses] .mark-line path')]"
+    path = f"{paths}.map((one) => one.getAttribute('d')).join()"
     before = browser.run(f"return {path}")
     browser.set("#losses-smoothing", "0")
     browser.wait(f"{path} !== arguments[0]", before)

@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
 from browser import Browser
+from made import write_growth, write_picture, write_search, write_training
+
 from ganas.errors import ConfigError, RunError
 from ganas.report.watch import SHARE, LivePage, serving
 from ganas.store import Run
-from made import write_growth, write_picture, write_search, write_training
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Plots as Vega-Lite specs without data; colors and fonts come from the page's script. No torch."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -139,7 +140,7 @@ def progress(points: Sequence[Point], unit: str = "pairs") -> Chart | None:
     timed = [point for point in points if "time" in point.values and "step_seconds" in point.values]
     rows: list[tuple[Cell, ...]] = [
         ("throughput", after.images, (after.images - before.images) / seconds)
-        for before, after in zip(timed, timed[1:], strict=False)
+        for before, after in itertools.pairwise(timed)
         if (seconds := after.values["time"] - before.values["time"]) > 0 and after.images > before.images
     ]
     if len(rows) < 2:

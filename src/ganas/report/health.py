@@ -1,5 +1,6 @@
 """How far a run is, and whether it is healthy, from its record. No torch."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -33,7 +34,7 @@ def pace(points: Sequence[Point], images: int, total: int | None) -> Pace:
     timed = [point for point in points if "time" in point.values and "step_seconds" in point.values][-RECENT:]
     rates = [
         (after.images - before.images) / seconds
-        for before, after in zip(timed, timed[1:], strict=False)
+        for before, after in itertools.pairwise(timed)
         if (seconds := after.values["time"] - before.values["time"]) > 0
     ]
     rate = median(rates) if rates else None

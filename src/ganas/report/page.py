@@ -72,7 +72,7 @@ def render(record: RunRecord, *, watched: str | None = None) -> str:
             "form-action 'none'",
         )
     )
-    return _template().render(
+    html: str = _template().render(
         page=page,
         data=json_block(page.data()),
         scripts=scripts,
@@ -83,6 +83,7 @@ def render(record: RunRecord, *, watched: str | None = None) -> str:
         kind=record.kind,
         path=shown(record.path),
     )
+    return html
 
 
 def json_block(value: Any) -> str:

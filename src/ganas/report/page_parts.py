@@ -38,7 +38,7 @@ def key_table(keys: list[str]) -> Table:
     """What every score means."""
     rows = []
     for key in dict.fromkeys(keys):
-        metric, _, network = key.partition("@")
+        _metric, _, network = key.partition("@")
         name, *preprocessing = network.split("-")
         better = "higher" if higher_is_better(key) else "lower"
         known = METRICS.get(metric_of(key))

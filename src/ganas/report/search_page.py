@@ -100,8 +100,8 @@ def _budget(record: RunRecord) -> list[Block]:
     blocks: list[Block] = [Table("Budget", ("generator", "limit", "used"), rows)]
     if overruled := record.result.get("overruled", ()):
         columns = ("network", "slot", "chosen", "instead of")
-        rows = [(network_name(one["network"]), one["slot"], one["op"], one["instead_of"]) for one in overruled]
-        blocks.append(Table("Where the budget overruled the leading op", columns, rows))
+        replaced = [(network_name(one["network"]), one["slot"], one["op"], one["instead_of"]) for one in overruled]
+        blocks.append(Table("Where the budget overruled the leading op", columns, replaced))
     return blocks
 
 
