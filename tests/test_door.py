@@ -62,15 +62,12 @@ ROOMS = {
 WITH_TORCH = (
     *("comparison", "demo", "doctor", "evaluation", "layers", "learning", "metrics", "model_file", "pictures"),
     *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
-    *(
-        f"cyclegan.{name}"
-        for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")
-    ),
+    *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
     *("cyclegan.examples", "cyclegan.translate", "cyclegan.validation"),
     *(f"growing.{name}" for name in ("candidate_job", "forecast", "model", "networks", "run", "sample", "trainer")),
     *("data.loaders", "recipes.cost", "recipes.recipe_job"),
 )
-LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "metrics.measurement")
+LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "learning.trackers", "metrics.measurement")
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(SOURCE.rglob("*.py"))

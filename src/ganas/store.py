@@ -14,7 +14,8 @@
       examples/ab.png, .json  train, with pairs: those that are translated worst and best
       images.npy              grow, until it ends: the decoded images, shared by its processes
       candidates/ID/          grow: one run each (ganas.growing.candidates); children inherit its final.safetensors
-      tensorboard/, log.txt, lock
+      tensorboard/, wandb/    what trackers keep (ganas.learning.trackers)
+      log.txt, lock
 
 Every write goes to a temporary file next to its target, which is then renamed: a reader never sees a partial file, and
 a kill at any moment leaves the old one.

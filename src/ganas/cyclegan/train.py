@@ -23,6 +23,7 @@ from ganas.cyclegan.translate import GeneratorInfo, read_generator_info, save_ge
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.errors import ConfigError, RunError
 from ganas.learning.loop import Event
+from ganas.learning.trackers import check_trackers
 from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import Summary, is_paired, loss_of, metric_of
@@ -119,6 +120,7 @@ def open_training(
 
     Every user error is raised here, before the run's folder is created.
     """
+    check_trackers(config.training.trackers)
     layout = find_layout(architecture.layout)
     nets = config.nets.model_copy(update={"layout": layout.name})
     config = config.model_copy(update={"architecture": architecture.id, "nets": nets})

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ganas.errors import ConfigError, DataError, shown
+from ganas.errors import DataError, shown
 from ganas.paths import StrPath, as_path
 from ganas.records import Kind, RunRecord, read_run
 from ganas.report.blocks import Page
@@ -114,10 +114,8 @@ def _asset(name: str) -> str:
 
 @cache
 def _template() -> Any:
-    try:
-        from jinja2 import Environment, FunctionLoader, StrictUndefined
-    except ImportError:
-        raise ConfigError("reports need jinja2: pip install 'ganas[report]'") from None
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
     environment = Environment(
         autoescape=True,
         loader=FunctionLoader(_asset),
