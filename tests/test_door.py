@@ -54,8 +54,8 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
 GROUND, WINGS, ROOF, RECIPES, TOP = range(5)
 ROOMS = {
     WINGS: ("cyclegan", "growing"),
-    ROOF: ("demo", "doctor", "evaluation", "kinds", "presets"),
-    RECIPES: ("recipes", "records", "comparison", "report"),
+    ROOF: ("doctor", "evaluation", "kinds", "presets"),
+    RECIPES: ("recipes", "records", "comparison", "report", "demo"),
     TOP: ("__init__", "__main__", "cli"),
 }
 # Folders and modules that may import torch at module level; every other module is light, and so are LIGHT_PARTS.

@@ -1,9 +1,7 @@
 """Trackers: what a run shows to programs outside it, and that they never stop it."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,7 +19,7 @@ PICTURE = torch.zeros(3, 4, 6, dtype=torch.uint8)
 def show(names: tuple[str, ...], run: Run) -> list[str]:
     """Two lines of numbers and a picture; returns the notes."""
     notes: list[str] = []
-    tracking = Tracking(names, run, lambda: {"seed": 3}, notes.append)
+    tracking = Tracking(names, run, notes.append)
     tracking.numbers({"loss/cycle_a": 0.5}, 4)
     tracking.picture("samples", PICTURE, 4)
     tracking.close()
@@ -41,7 +39,7 @@ def test_tensorboard_has_the_numbers_and_the_picture(tmp_path: Path) -> None:
 class Broken:
     """A tracker whose disk is full."""
 
-    def __init__(self, run: Run, images: int, config: Mapping[str, Any]) -> None:
+    def __init__(self, run: Run, images: int) -> None:
         raise OSError("no space left\non the device")
 
 
@@ -66,7 +64,7 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CONFIG", "CACHE", "DATA"):
         monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / name.lower()))
     run = Run(tmp_path / "run")
-    run.path.mkdir()
+    run.write_text(run.config, "seed: 3\n")
     assert show(("wandb",), run) == []
     wanted, deadline = (b"loss/cycle_a", b"0.25", b"seed"), time.monotonic() + 20
     while True:  # its own process may still be writing

@@ -40,9 +40,9 @@ def watch(
     """
     from ganas.report.watch import watch as serve
 
-    echo("open this address in a browser on this machine; Ctrl-C ends it", err=True)
     serve(run, port=port, say=_print_now)
 
 
-def _print_now(line: str) -> None:
-    print(line, flush=True)  # a script may wait for the address
+def _print_now(address: str) -> None:
+    echo("open this address in a browser on this machine; Ctrl-C ends it", err=True)
+    print(address, flush=True)  # a script may wait for it

@@ -6,9 +6,12 @@ is noted once, the tracker is left out from then on, and the run goes on.
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import yaml
 
 from ganas.errors import ConfigError
 from ganas.store import Run
@@ -33,7 +36,7 @@ class Tracker(Protocol):
 class TensorBoard:
     """Event files in the run's ``tensorboard/``."""
 
-    def __init__(self, run: Run, images: int, config: Mapping[str, Any]) -> None:
+    def __init__(self, run: Run, images: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(run.tensorboard), purge_step=images + 1)
@@ -55,9 +58,7 @@ class WeightsAndBiases:
     With WANDB_MODE=offline it only writes into the run's ``wandb/``.
     """
 
-    def __init__(self, run: Run, images: int, config: Mapping[str, Any]) -> None:
-        import os
-
+    def __init__(self, run: Run, images: int) -> None:
         import wandb
 
         path = run.path.resolve()
@@ -66,7 +67,7 @@ class WeightsAndBiases:
             id=hashlib.sha256(os.fsencode(path)).hexdigest()[:16],
             name=path.name,
             dir=str(path),
-            config=dict(config),
+            config=yaml.safe_load(run.config.read_text(encoding="utf-8")),
             resume="allow",
             settings=wandb.Settings(silent=True, console="off"),  # stdout is for results
         )
@@ -86,7 +87,7 @@ class WeightsAndBiases:
 class Entry(NamedTuple):
     """A tracker that users may name."""
 
-    open: Callable[[Run, int, Mapping[str, Any]], Tracker]  # (run, images seen, config)
+    open: Callable[[Run, int], Tracker]  # (run, images seen)
     module: str  # that it needs
     install: str
 
@@ -111,12 +112,11 @@ class Tracking:
         self,
         names: Sequence[str],
         run: Run,
-        config: Callable[[], Mapping[str, Any]],  # of the run, as JSON values
         note: Callable[[str], None],  # says why a tracker was left out
     ) -> None:
         self._left = list(names)
         self._open: dict[str, Tracker] = {}
-        self._run, self._config, self._note = run, config, note
+        self._run, self._note = run, note
 
     def numbers(self, values: Mapping[str, float], images: int) -> None:
         """Show numbers in every tracker."""
@@ -131,7 +131,7 @@ class Tracking:
         for name in tuple(self._left):
             try:
                 if name not in self._open:
-                    self._open[name] = TRACKERS[name].open(self._run, images, self._config())
+                    self._open[name] = TRACKERS[name].open(self._run, images)
                 show(self._open[name])
             except Exception as error:  # a full disk, no network, no account: the run is worth more
                 self._left.remove(name)

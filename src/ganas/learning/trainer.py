@@ -55,7 +55,7 @@ class Trainer:
         self._batches, self._arrange = batches, arrange
         self._sample, self._state, self._log_extras = sample, state, log_extras
         self._summary = summary
-        self._tracking = Tracking(trackers, run, lambda: loop.config.model_dump(mode="json"), reporter.say)
+        self._tracking = Tracking(trackers, run, reporter.say)
         self._logged = False
 
     def generators(self) -> Mapping[str, Any]:
