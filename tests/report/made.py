@@ -81,7 +81,7 @@ def write_search(folder: Path, text: str = "", *, lines: int = 10, finished: boo
                 rows.append({**choice, "entropy": 1 - lead, "weights": weights})
         return rows
 
-    _lines(run, lines, text, slots=slots)
+    _lines(run, lines, text, slots=slots, search=lambda nimg: {"median_entropy": 1 - nimg / 800, "median_margin": 0.1})
     run.log.write_text(f"2026-01-01 00:00:00 note: {text or 'all is well'}\n", encoding="utf-8")
     if finished:
         run.write_text(run.architecture, found.to_json())

@@ -155,6 +155,25 @@ def progress(points: Sequence[Point], unit: str = "pairs") -> Chart | None:
     )
 
 
+def convergence(points: Sequence[Point]) -> list[Chart]:
+    """How far the slots have decided, over time."""
+    names = {"search/median_entropy": "median entropy", "search/median_margin": "median margin"}
+    rows: list[tuple[Cell, ...]] = [
+        (title, point.images, point.values[name])
+        for point in points
+        for name, title in names.items()
+        if name in point.values
+    ]
+    if not rows:
+        return []
+    caption = (
+        "The median over all slots. Entropy starts at one, where all ops weigh the same, and is zero where every slot "
+        "has decided; the margin of the leading op over the second goes the other way."
+    )
+    spec = line_spec("of the weights", height=200, images="pairs")
+    return [Chart("convergence", "How far the slots have decided", caption, spec, ("series", "images", "value"), rows)]
+
+
 def heat_map(points: Sequence[Point], layout: Layout, chosen: Mapping[tuple[str, str], str]) -> list[Chart]:
     """The op that leads each slot and how clearly, and the weights of all ops of one slot.
 

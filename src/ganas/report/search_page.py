@@ -8,7 +8,7 @@ from ganas.cyclegan.layout import GENERATORS, NETWORKS, find_layout
 from ganas.cyclegan.size import generator_sizes
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Fact, Page, Section, Table, Tone
-from ganas.report.charts import heat_map, losses, network_name, progress, scores
+from ganas.report.charts import convergence, heat_map, losses, network_name, progress, scores
 from ganas.report.health import STATES, health_fact, pace, progress_fact, state_tone
 from ganas.report.page_parts import config_section, spreads
 from ganas.report.translators import config_of, dearest, diagram, quoted, sample_blocks, sizes_table
@@ -27,7 +27,7 @@ def search_page(record: RunRecord) -> Page:
         leading = [diagram(found, config), sizes_table(found, config, _milliseconds(record)), *_budget(record)]
         leading.append(dearest(found, config))
     charts = [losses(record.points), scores(record.points, (), spreads()), progress(record.points)]
-    decided: list[Block] = [*heat_map(record.points, layout, chosen), *_reasons(choices, chosen)]
+    decided: list[Block] = [*convergence(record.points), *heat_map(record.points, layout, chosen), *_reasons(choices, chosen)]
     sections = [
         Section("found", "What it found", leading),
         Section("decided", "How it decided", decided, _meaning(choices)),
@@ -159,9 +159,7 @@ def _trust(record: RunRecord, choices: Sequence[Mapping[str, Any]]) -> Fact:
     clear = sum(map(_clear, choices))
     tone: Tone = "good" if 2 * clear >= len(choices) else "bad" if clear * 4 < len(choices) else "fair"
     answer = {"good": "converged", "fair": "partly", "bad": "not converged"}[tone]
-    details = [f"{clear} of {len(choices)} slots have decided"]
-    if verdict := record.result.get("verdict"):
-        details.append(str(verdict))
+    details = [str(record.result.get("verdict") or f"{clear} of {len(choices)} slots have decided so far")]
     details.append("one search says nothing about others: compare with random architectures, ganas train random:0")
     return Fact("Can I trust it?", answer, tone, tuple(details))
 

@@ -94,8 +94,9 @@ def diagram(architecture: Architecture, config: RunConfig) -> Diagram:
 
 
 def sizes_table(architecture: Architecture, config: RunConfig, milliseconds: Sequence[float | None]) -> Table:
-    """The size and the compute of both generators."""
+    """The size and the compute of both generators; their milliseconds where they were measured."""
     sizes = generator_sizes(architecture, config.nets, config.data.resolution)
+    measured = any(ms is not None for ms in milliseconds)
     rows = [
         (
             network_name(size.network),
@@ -103,12 +104,12 @@ def sizes_table(architecture: Architecture, config: RunConfig, milliseconds: Seq
             f"{size.parameters:,}",
             f"{size.bytes / 1e6:.2f}",
             f"{size.macs / 1e9:.3f}",
-            "not measured" if ms is None else f"{ms:.2f}",
+            *([f"{ms:.2f}" if ms is not None else ""] if measured else []),
         )
         for size, ms in zip(sizes, milliseconds, strict=True)
     ]
-    columns = ("generator", "width", "parameters", "MB", f"GMACs at {config.data.resolution}²", "ms")
-    return Table("Size and compute", columns, rows)
+    columns = ("generator", "width", "parameters", "MB", f"GMACs at {config.data.resolution}²")
+    return Table("Size and compute", (*columns, "ms") if measured else columns, rows)
 
 
 def dearest(architecture: Architecture, config: RunConfig) -> Table:
