@@ -158,12 +158,14 @@ def write_growth(
     run.write_text(run.config, config.to_yaml())
     search, route, results = open_strategy(config), baseline_route(config), dict[str, Result]()
 
-    def train(spec: Spec, *, on_route: bool = False) -> None:
+    def train(spec: Spec, images: int, *, on_route: bool = False) -> None:
         candidate = run.candidate(spec.id)
         score = (0.5 + uniform("score", spec.id)) / (1 + spec.generation)
         failed = not on_route and spec.generation == 1 and not any(one.state == "failed" for one in results.values())
-        facts = {"start": 1.2 * score}
-        done = Result("done", spec.images, 10.0, 12.0, {"swd@laplacian-clean-8": score}, facts)
+        facts: dict[str, Any] = {"start": 1.2 * score}
+        if before := results.get(spec.id):  # at a rung
+            facts["earlier"] = {**before.facts.get("earlier", {}), str(before.images): before.scores}
+        done = Result("done", images, 10.0, 12.0, {"swd@laplacian-clean-8": score}, facts)
         results[spec.id] = Result("failed", error=text or "out of memory") if failed else done
         candidate.path.mkdir(parents=True, exist_ok=True)
         candidate.spec.write_text(spec.to_json())
@@ -181,11 +183,12 @@ def write_growth(
             write_picture(candidate.samples / f"{spec.images:09d}.png", 8, 8, seed=spec.seed % 1000)
 
     for spec in route:
-        train(spec, on_route=True)
+        train(spec, spec.images, on_route=True)
     while (asked := search.ask()) and len(results) < candidates:
-        for candidate, _ in asked:
-            if candidate.id not in results and len(results) < candidates:
-                train(candidate_spec(config, candidate))
+        for candidate, images in asked:
+            result = results.get(candidate.id)
+            if (result is None or (result.state == "done" and result.images < images)) and len(results) < candidates:
+                train(candidate_spec(config, candidate), images)
         if not tell_finished(search, results, route):
             break
     run.log.write_text(f"2026-01-01 00:00:00 note: {text or 'all is well'}\n", encoding="utf-8")

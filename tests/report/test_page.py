@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from math import log
 from pathlib import Path
 from typing import get_args
 
@@ -171,3 +172,33 @@ def test_repeats_resume_with_a_report_in_their_folder(tmp_path: Path) -> None:
     write_report(folder)
     with Run(folder).lock(repeats=True):
         pass
+
+
+def test_a_race_shows_its_rungs(tmp_path: Path) -> None:
+    run = write_growth(tmp_path / "run", **{"growth.strategy": "racing", "growth.doublings": "even"})
+    record = read_run(run.path)
+    assert record.state == "finished" and record.history
+    stopped = [one for one in record.history.records if one.state == "stopped"]
+    rungs = PAGES["grow"](record).data()["rungs"]
+    rows = [dict(zip(rungs["columns"], row, strict=True)) for row in rungs["rows"]]
+    assert stopped and {row["id"] for row in rows if row["state"] == "stopped"} == {one.spec.id for one in stopped}
+    assert len({row["images"] for row in rows}) == 3, "two rungs and the end"
+
+
+def test_the_analysis_is_that_of_the_records(tmp_path: Path) -> None:
+    """Gains of actions, by hand."""
+    record = read_run(write_growth(tmp_path / "run").path)
+    assert record.history
+    normalized = {one.spec.id: one.normalized for one in record.history.records}
+    gains: dict[str, list[float]] = {}
+    for one in record.history.records:
+        own, parent = one.normalized, normalized.get(one.spec.parent or "")
+        if one.role == "search" and one.spec.action and own and parent:
+            gains.setdefault(one.spec.action, []).append(log(parent / own))
+    chart = PAGES["grow"](record).data()["actions"]
+    rows = {row[0]: row[1:] for row in chart["rows"]}
+    assert rows.keys() == gains.keys()
+    for action, found in gains.items():
+        count, improved, mean, _ = rows[action]
+        assert (count, improved) == (len(found), sum(gain > 0 for gain in found) / len(found))
+        assert mean == pytest.approx(sum(found) / len(found))

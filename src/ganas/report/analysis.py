@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from math import isfinite, log
-from statistics import fmean
+from statistics import fmean, pstdev
 from typing import Any
 
 from ganas.growing.architecture import GrowthArchitecture
@@ -11,6 +11,8 @@ from ganas.growing.candidates import score_of
 from ganas.growing.history import History, Record
 from ganas.report.blocks import Block, Chart
 from ganas.report.charts import quantitative
+
+ACTION_COLUMNS = ("action", "candidates", "improved", "gain", "deviation")  # improved: the share of positive gains
 
 
 def score_at_end(one: Record) -> float | None:
@@ -87,7 +89,7 @@ def _actions(history: History) -> Chart | None:
     if not by_action:
         return None
     rows = [
-        (action, len(found), sum(gain > 0 for gain in found) / len(found), fmean(found))
+        (action, len(found), sum(gain > 0 for gain in found) / len(found), fmean(found), pstdev(found))
         for action, found in sorted(by_action.items(), key=lambda item: -fmean(item[1]))
     ]
     spec = {
@@ -98,20 +100,25 @@ def _actions(history: History) -> Chart | None:
             "y": {"field": "action", "type": "nominal", "sort": None, "title": None},
             "x": quantitative("gain", "mean of log(parent's score ÷ child's)", scale={"zero": True}),
             "opacity": {"field": "candidates", "type": "quantitative", "scale": {"range": [0.45, 1]}, "legend": None},
-            "tooltip": [{"field": name} for name in ("action", "candidates", "improved", "gain")],
+            "tooltip": [{"field": name} for name in ACTION_COLUMNS],
         },
     }
     caption = "How much each action improves the score over the parent's, on average. Pale bars are of few candidates."
-    return Chart("actions", "What each action does", caption, spec, ("action", "candidates", "improved", "gain"), rows)
+    return Chart("actions", "What each action does", caption, spec, ACTION_COLUMNS, rows)
 
 
 def _heredity(history: History) -> Chart | None:
-    """P(good child | good parent) and P(good child | other parent), good being among a share of its stage."""
-    ranks = _stage_ranks(history.records)
+    """P(good child | good parent) and P(good child | other parent).
+
+    Good is a child among the best of its generation, and a parent among the best of the parents of its generation: the
+    same share of both. The paper takes a threshold of the normalized score, which other scores do not have.
+    """
+    searched = [one for one in history.records if one.role == "search"]
+    as_child, as_parent = _ranks(searched), _ranks([one for one in searched if one.kept])
     pairs = [
-        (ranks[one.spec.parent], ranks[one.spec.id])
-        for one in history.records
-        if one.spec.parent in ranks and one.spec.id in ranks and one.role == "search"
+        (as_parent[one.spec.parent], as_child[one.spec.id])
+        for one in searched
+        if one.spec.parent in as_parent and one.spec.id in as_child
     ]
     rows = []
     for percent in range(10, 100, 10):
@@ -147,16 +154,14 @@ def _heredity(history: History) -> Chart | None:
     )
 
 
-def _stage_ranks(records: Sequence[Record]) -> dict[str | None, float]:
-    """The rank of each candidate of the search within its generation, 0 for the best and 1 for the worst."""
+def _ranks(records: Sequence[Record]) -> dict[str | None, float]:
+    """The rank of each candidate among those of its generation, 0 for the best and 1 for the worst."""
     stages: dict[int, list[tuple[float, str]]] = defaultdict(list)
     for one in records:
-        if one.role == "search" and (found := _comparable(one)):
+        if found := _comparable(one):
             stages[one.spec.generation].append((found[1], one.spec.id))
-    kept = {one.spec.id for one in records if one.kept}
-    ranks: dict[str | None, float] = {}
-    for stage in stages.values():
-        for group in (stage, [pair for pair in stage if pair[1] in kept]):
-            for place, (_, name) in enumerate(sorted(group)):
-                ranks[name] = place / max(1, len(group) - 1)  # parents last: among the kept
-    return ranks
+    return {
+        name: place / max(1, len(stage) - 1)
+        for stage in stages.values()
+        for place, (_, name) in enumerate(sorted(stage))
+    }

@@ -27,7 +27,11 @@ def search_page(record: RunRecord) -> Page:
         leading = [diagram(found, config), sizes_table(found, config, _milliseconds(record)), *_budget(record)]
         leading.append(dearest(found, config))
     charts = [losses(record.points), scores(record.points, (), spreads()), progress(record.points)]
-    decided: list[Block] = [*convergence(record.points), *heat_map(record.points, layout, chosen), *_reasons(choices, chosen)]
+    decided: list[Block] = [
+        *convergence(record.points),
+        *heat_map(record.points, layout, chosen),
+        *_reasons(choices, chosen),
+    ]
     sections = [
         Section("found", "What it found", leading),
         Section("decided", "How it decided", decided, _meaning(choices)),
