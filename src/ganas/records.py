@@ -321,7 +321,16 @@ def _measured(file: Path) -> RunRecord:
     measurements = {name: _measurement(one, str(file)) for name, one in found.items()}
     if not measurements:
         raise RunError(f"{str(file)!r} holds no scores: give a run's folder, or what ganas evaluate --json printed")
-    return RunRecord(file, "measurement", "finished", None, 0, {}, None, measurements=measurements)
+    scores = tuple(_measured_scores(measurements))
+    return RunRecord(file, "measurement", "finished", None, 0, {}, None, scores=scores, measurements=measurements)
+
+
+def _measured_scores(measurements: Mapping[str, Measurement]) -> Iterable[Score]:
+    for name, one in measurements.items():
+        direction, _, translated = name.partition(" ")
+        before = measurements[f"{direction} untranslated"].scores if translated == "translated" else {}
+        for key, value in one.scores.items() if translated != "untranslated" else ():
+            yield Score(key, value, direction or None, before.get(key))
 
 
 def _measurement(document: Any, origin: str) -> Measurement:

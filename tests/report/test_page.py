@@ -150,6 +150,7 @@ def test_measurements_are_records(tmp_path: Path) -> None:
     one = record.measurements["ab translated"]
     key = "fid@squeezenet-clean-64"
     assert one.scores == {key: 12.5} and one.intervals == {key: (11.0, 14.0)}
+    assert [*map(str, record.scores)] == [f"{part} {key} 12.5, 12.5 before translation" for part in ("ab", "ba")]
     single = tmp_path / "single.json"
     single.write_text(json.dumps({**one.as_json(), "repeats": [one.as_json(), one.as_json()]}))
     assert read_run(single).measurements.keys() == {"1", "2"}

@@ -15,7 +15,7 @@ from ganas.records import RunRecord
 from ganas.report.analysis import analysis, score_at_end
 from ganas.report.blocks import Block, Fact, Frame, Gallery, Page, Section, Table, Timeline, Tone
 from ganas.report.candidates_tree import SIDE, tree_blocks
-from ganas.report.health import STATES, state_tone
+from ganas.report.health import STATES
 from ganas.report.page_parts import config_section, key_table
 from ganas.report.thumbnails import data_uri, frames, readable, thinned
 from ganas.report.translators import quoted
@@ -42,7 +42,7 @@ def grow_page(record: RunRecord) -> Page:
         title=record.name,
         subtitle=f"Growing search of a GAN (DGGAN) · {strategy} · to {size}×{size} pixels",
         state=STATES[record.state][0],
-        tone=state_tone(record.state),
+        tone=STATES[record.state][1],
         share=1.0 if record.state == "finished" else len(done) / total if total else 0.0,
         facts=(
             _progress(record, history, remaining),
@@ -85,7 +85,7 @@ def _progress(record: RunRecord, history: History, remaining: Sequence[tuple[str
             details.append(f"about {readable_seconds(seconds)} left, for {len(ahead):,} candidates")
         if record.state != "running":
             details.append("the same command resumes")
-    return Fact("How far is it?", state, state_tone(record.state), tuple(details))
+    return Fact("How far is it?", state, STATES[record.state][1], tuple(details))
 
 
 def _health(history: History) -> Fact:
@@ -130,7 +130,7 @@ def _quality(record: RunRecord, history: History) -> Fact:
     if history.best is None:
         return Fact(question, "not known yet", "plain")
     best = history.record(history.best)
-    details, tone = [], "plain"
+    details = []
     for score in record.scores:
         details.append(
             f"{score.key} {'not a number' if score.value is None else f'{score.value:.4g}'} after the longer training"
@@ -138,10 +138,10 @@ def _quality(record: RunRecord, history: History) -> Fact:
     if (end := score_at_end(best)) is not None:
         details.append(f"{end:.4g} when the search chose it, lower is better")
     if best.normalized is not None:
-        tone = "good" if best.normalized < 1 else "fair"
-        words = "better" if best.normalized < 1 else "no better"
+        better = best.normalized < 1
         details.append(f"{best.normalized:.3f} of the ProgGAN route's score after as many images")
-        return Fact(question, f"{words} than ProgGAN growth", "good" if tone == "good" else "fair", tuple(details))
+        answer = "better than ProgGAN growth" if better else "no better than ProgGAN growth"
+        return Fact(question, answer, "good" if better else "fair", tuple(details))
     return Fact(question, f"{end:.4g}" if end is not None else "not known", "plain", tuple(details))
 
 

@@ -1,7 +1,7 @@
 """How far a run is, and whether it is healthy, from its record. No torch."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -12,7 +12,7 @@ from ganas.report.blocks import Fact, Tone
 RECENT = 6  # lines of the log that throughput is taken from
 SLOW_IMAGES = 0.1  # waits for images beyond this share of the time are worth a note
 WON = 0.02  # discriminators whose loss is below this share of its first value have won: generators learn nothing
-STATES = {
+STATES: Mapping[State, tuple[str, Tone]] = {
     "finished": ("finished", "good"),
     "running": ("running", "good"),
     "unfinished": ("stopped before its end: interrupted or killed", "fair"),
@@ -56,14 +56,8 @@ def progress_fact(record: RunRecord, total: int | None, unit: str) -> Fact:
         details.append(f"{readable_seconds(spent)} of training so far")
     if record.state in ("unfinished", "failed"):
         details.append("the same command resumes from its last checkpoint")
-    return Fact(
-        "How far is it?", f"{now.share:.0%}, {state}" if now.share is not None else state, _tone(tone), tuple(details)
-    )
-
-
-def _tone(text: str) -> Tone:
-    tones: dict[str, Tone] = {"good": "good", "fair": "fair", "bad": "bad"}
-    return tones.get(text, "plain")
+    answer = f"{now.share:.0%}, {state}" if now.share is not None else state
+    return Fact("How far is it?", answer, tone, tuple(details))
 
 
 def seconds_of(points: Sequence[Point]) -> float:
@@ -95,11 +89,5 @@ def health_fact(record: RunRecord) -> Fact:
     if (spent := seconds_of(lines[1:])) and waited > SLOW_IMAGES * spent:
         troubles.append(f"{waited / spent:.0%} of the time goes into waiting for images: raise data.workers")
     notes.append("all losses are finite")
-    return Fact(
-        "Is it healthy?", "look at this" if troubles else "yes", "fair" if troubles else "good", (*troubles, *notes)
-    )
-
-
-def state_tone(state: State) -> Tone:
-    """The tone of a state."""
-    return _tone(STATES[state][1])
+    tone: Tone = "fair" if troubles else "good"
+    return Fact("Is it healthy?", "look at this" if troubles else "yes", tone, (*troubles, *notes))

@@ -6,7 +6,7 @@ from ganas.cyclegan.layout import DIRECTIONS
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Chart, Fact, Frame, Gallery, Page, Picker, Section, Table, Tone
 from ganas.report.charts import quantitative
-from ganas.report.health import STATES, state_tone
+from ganas.report.health import STATES
 from ganas.report.page_parts import key_table
 from ganas.report.thumbnails import data_uri, readable
 from ganas.report.translators import quoted
@@ -53,13 +53,13 @@ def recipe_page(record: RunRecord) -> Page:
         title=record.name,
         subtitle="Experiments of the paper",
         state=STATES[record.state][0],
-        tone=state_tone(record.state),
+        tone=STATES[record.state][1],
         share=len(done) / len(record.jobs) if record.jobs else None,
         facts=(
             Fact(
                 "How far is it?",
                 STATES[record.state][0],
-                state_tone(record.state),
+                STATES[record.state][1],
                 (f"{len(done)} of {len(record.jobs)} jobs that have begun are done", f"{record.images:,} pairs seen"),
             ),
             Fact(

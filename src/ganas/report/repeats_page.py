@@ -9,7 +9,7 @@ from ganas.metrics.measurement import Summary
 from ganas.records import RunRecord, Score
 from ganas.report.blocks import Block, Chart, Fact, Page, Picker, Section, Table, Timeline
 from ganas.report.charts import line_spec, scores
-from ganas.report.health import STATES, health_fact, state_tone
+from ganas.report.health import STATES, health_fact
 from ganas.report.page_parts import config_section, key_table, spreads
 from ganas.report.train_page import is_better, quality_fact
 from ganas.report.translators import config_of, quoted, sample_blocks
@@ -42,13 +42,13 @@ def repeats_page(record: RunRecord) -> Page:
         title=record.name,
         subtitle=f"Training of a CycleGAN with {len(seeds)} seeds",
         state=STATES[record.state][0],
-        tone=state_tone(record.state),
+        tone=STATES[record.state][1],
         share=share,
         facts=(
             Fact(
                 "How far is it?",
                 f"{share:.0%}, {STATES[record.state][0]}",
-                state_tone(record.state),
+                STATES[record.state][1],
                 (f"{len(done)} of {len(seeds)} seeds ended", f"{record.images:,} pairs seen in all"),
             ),
             troubles[0] if troubles else Fact("Is it healthy?", "yes", "good", ("no seed shows trouble",)),

@@ -9,7 +9,7 @@ from ganas.cyclegan.size import generator_sizes
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Fact, Page, Section, Table, Tone
 from ganas.report.charts import convergence, heat_map, losses, network_name, progress, scores
-from ganas.report.health import STATES, health_fact, pace, progress_fact, state_tone
+from ganas.report.health import STATES, health_fact, pace, progress_fact
 from ganas.report.page_parts import config_section, spreads
 from ganas.report.translators import config_of, dearest, diagram, quoted, sample_blocks, sizes_table
 
@@ -43,7 +43,7 @@ def search_page(record: RunRecord) -> Page:
         title=record.name,
         subtitle=f"Search of the networks of a CycleGAN · layout {layout.name} · strategy {config.search.strategy}",
         state=STATES[record.state][0],
-        tone=state_tone(record.state),
+        tone=STATES[record.state][1],
         share=pace(record.points, record.images, total).share,
         facts=(
             progress_fact(record, total, "pairs"),

@@ -8,7 +8,7 @@ from ganas.metrics.measurement import higher_is_better, is_paired, metric_of
 from ganas.records import RunRecord, Score
 from ganas.report.blocks import Block, Fact, Page, Section, Table, Tone
 from ganas.report.charts import losses, progress, scores
-from ganas.report.health import STATES, health_fact, pace, progress_fact, state_tone
+from ganas.report.health import STATES, health_fact, pace, progress_fact
 from ganas.report.page_parts import config_section, key_table, protocol_table, spreads
 from ganas.report.translators import config_of, diagram, examples, quoted, sample_blocks, sizes_table
 
@@ -39,7 +39,7 @@ def train_page(record: RunRecord) -> Page:
         title=record.name,
         subtitle=f"Training of a CycleGAN · {name} · {config.data.resolution}×{config.data.resolution} pixels",
         state=STATES[record.state][0],
-        tone=state_tone(record.state),
+        tone=STATES[record.state][1],
         share=pace(record.points, record.images, total).share,
         facts=(
             progress_fact(record, total, "pairs"),
@@ -139,9 +139,9 @@ def _trust(record: RunRecord) -> Fact:
         doubts.append("the best generator is the last one: longer training may still help")
     if kept and not any(is_paired(metric_of(info["metric"])) for info in kept.values()):
         doubts.append("the scores compare sets of images: whether the content is kept, the pictures must show")
-    answer, tone = ("with care", "fair") if doubts else ("as a model", "good")
+    careful = bool(doubts)
     doubts.append(f"one seed ({config.seed}): enough for this model, not for a claim about its architecture")
-    return Fact(question, answer, "fair" if tone == "fair" else "good", tuple(doubts))
+    return Fact(question, "with care" if careful else "as a model", "fair" if careful else "good", tuple(doubts))
 
 
 def _next(record: RunRecord) -> Fact:
