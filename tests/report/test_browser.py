@@ -181,6 +181,25 @@ def test_controls_of_plots(browser: Browser, pages: dict[str, Path]) -> None:
 
 
 @pytest.mark.long
+def test_pages_print_dark_on_white(browser: Browser, pages: dict[str, Path]) -> None:
+    """Whatever the scheme on the screen, and plots that nobody has scrolled to."""
+    browser.open(pages["train"], dark=True)
+    label = "getComputedStyle(document.querySelector('[data-chart=losses] .role-axis-label text')).fill"
+    browser.run("document.querySelector('[data-chart=losses]').scrollIntoView()")
+    browser.wait("document.querySelector('[data-chart=losses] .role-axis-label text')")
+    assert browser.run(f"return {label}") == "rgb(165, 175, 187)"
+    shown = browser.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1]; dispatchEvent(new Event('beforeprint'));"
+        f"Promise.resolve().then(() => {{}}).then(() => setTimeout(() => done({label}), 0))"
+    )
+    assert shown == "rgb(51, 51, 51)"
+    assert browser.run("return [...document.querySelectorAll('.plot')].every((one) => one.querySelector('svg'))")
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    browser.wait(f"{label} === 'rgb(165, 175, 187)'")
+    assert browser.errors() == []
+
+
+@pytest.mark.long
 def test_controls_of_pictures(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["train"])
     source = "document.querySelector('.timeline .grid img').src"

@@ -7,7 +7,9 @@
   const LIGHT = ["#1f5fbf", "#c2410c", "#12713c", "#7c3aed", "#b4236b", "#0891a5", "#a16207", "#4b5563", "#65a30d", "#be9bff", "#f472b6", "#1e293b"];
   const DARK = ["#86b4f5", "#f59e6b", "#6fd39b", "#b9a1f7", "#f28cb8", "#67d2e4", "#f0b958", "#b6bfca", "#bef264", "#6d5bd0", "#be185d", "#f8fafc"];
   const MOST_ROWS = 300; // of a table on the page; the CSV has all
+  const PAPER = { "--ink": "#000", "--soft": "#333", "--line": "#bbb" };
   let data = {};
+  let printing = false;
 
   const element = (name, text, attributes = {}) => {
     const made = document.createElement(name);
@@ -22,7 +24,8 @@
   // ── plots ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   function theme() {
-    const ink = css("--ink"), soft = css("--soft"), line = css("--line");
+    const [ink, soft, line] = Object.keys(PAPER).map((name) => (printing ? PAPER[name] : css(name)));
+    const category = dark.matches && !printing ? DARK : LIGHT;
     const text = { labelColor: soft, titleColor: soft, labelFont: "system-ui", titleFont: "system-ui", titleFontWeight: 500 };
     return {
       background: "transparent", font: "system-ui", aria: false,
@@ -30,8 +33,8 @@
       axis: { ...text, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 11, titleFontSize: 12 },
       legend: { ...text, labelFontSize: 12, titleFontSize: 12, orient: "bottom", columns: innerWidth < 600 ? 2 : 5, symbolLimit: 40, symbolOpacity: 1 },
       header: text, title: { color: ink },
-      range: { category: dark.matches ? DARK : LIGHT, ramp: { scheme: "viridis" } },
-      mark: { color: (dark.matches ? DARK : LIGHT)[0] }, text: { color: soft }, rule: { color: soft }, line: { clip: true },
+      range: { category, ramp: { scheme: "viridis" } },
+      mark: { color: category[0] }, text: { color: soft }, rule: { color: soft }, line: { clip: true },
     };
   }
 
@@ -221,7 +224,15 @@
     drawAll();
     document.querySelectorAll("[data-tree]").forEach((figure) => figure.dispatchEvent(new Event("restyle")));
   });
-  addEventListener("beforeprint", drawAll);
+  for (const name of ["beforeprint", "afterprint"]) {
+    addEventListener(name, () => { printing = name === "beforeprint"; return drawAll(); });
+  }
+
+  // Plots that nobody has scrolled to yet, one whenever there is time.
+  function drawRest() {
+    const figure = document.querySelector("[data-chart]:not([data-drawn])");
+    if (figure) draw(figure).then(() => requestIdleCallback(drawRest));
+  }
 
   // ── a watched run ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -268,5 +279,6 @@
   }
 
   start();
+  addEventListener("load", () => setTimeout(() => ("requestIdleCallback" in window ? requestIdleCallback(drawRest) : 0), 1000));
   if ("watched" in document.body.dataset) watch();
 })();
