@@ -107,6 +107,29 @@ def test_what_cannot_be_the_page_is_one_line(tmp_path: Path, capsys: Capture) ->
         assert said in capsys.readouterr().err
 
 
+def test_damaged_files_are_one_line(tmp_path: Path, capsys: Capture) -> None:
+    for number, (name, content) in enumerate(
+        (
+            ("result.json", '{"kept": ["ab"]}'),
+            ("result.json", "{"),
+            ("metrics.jsonl", '{"loss": 3}'),
+            ("config.yaml", "["),
+        )
+    ):
+        run = write_training(tmp_path / str(number))
+        (run.path / name).write_text(content)
+        assert ganas("report", run.path) == 2
+        out, err = capsys.readouterr()
+        assert not out and err.count("\n") == 1 and str(run.path) in err
+
+
+def test_a_result_of_an_early_version_has_a_page(tmp_path: Path) -> None:
+    run = write_training(tmp_path / "run")
+    kept = {"ab": {"metric": "swd@x", "score": 1.5}}
+    run.write_result({"images": 400, "kept": kept})
+    assert "swd@x 1.5" in render(read_run(run.path))
+
+
 def test_damaged_pictures_are_left_out(tmp_path: Path) -> None:
     run = write_search(tmp_path / "run")
     for path in run.samples.iterdir():

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ganas.document import parsing
 from ganas.errors import DataError, shown
 from ganas.paths import StrPath, as_path
 from ganas.records import Kind, RunRecord, read_run
@@ -51,9 +52,14 @@ def write_report(run: StrPath, out: StrPath | None = None) -> Path:
         raise DataError(f"{str(file)!r} is a folder: give a file name, such as {str(file / 'report.html')!r}")
     if file.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"--out {str(file)!r}: give a name that ends in .html")
-    text = render(read_run(path))
-    write_atomically(file, text.encode("utf-8", errors="backslashreplace"))
+    write_atomically(file, make_page(path).encode("utf-8", errors="backslashreplace"))
     return file
+
+
+def make_page(run: StrPath, *, watched: str | None = None) -> str:
+    """Read a run and `render` it; raises `RunError` if there is none, or if its files are not what ganas writes."""
+    with parsing(str(run)):
+        return render(read_run(run), watched=watched)
 
 
 def render(record: RunRecord, *, watched: str | None = None) -> str:

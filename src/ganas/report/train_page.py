@@ -75,8 +75,8 @@ def _kept(record: RunRecord) -> list[Block]:
             info["metric"],
             info["score"],
             info.get("untranslated", {}).get(info["metric"]),
-            info["nimg"],
-            f"the best on {info['split']} images" if info["chosen"] else "the last, none was selected",
+            info.get("nimg"),
+            f"the best on {info.get('split')} images" if info.get("chosen") else "the last, none was selected",
         )
         for direction, info in kept.items()
     ]
@@ -117,7 +117,9 @@ def _outcome(record: RunRecord) -> Fact:
         return Fact("What came out?", "nothing yet", "plain", ("the best generators so far are in its model folder",))
     if not kept:
         return Fact("What came out?", "two generators", "fair", ("the last ones: none was selected by a score",))
-    details = [f"{DIRECTIONS[direction]}: of {info['nimg']:,} pairs" for direction, info in kept.items()]
+    details = [
+        f"{DIRECTIONS[direction]}: of {info.get('nimg', record.images):,} pairs" for direction, info in kept.items()
+    ]
     return Fact("What came out?", "two generators", "good", tuple(details))
 
 
@@ -133,9 +135,9 @@ def _trust(record: RunRecord) -> Fact:
         doubts.append("no score selected the generators")
     elif counts and min(counts) < FEW:
         doubts.append(f"scores are of {min(counts)} images only: small differences are noise")
-    if any(info["chosen"] and info["split"] == "test" for info in kept.values()):
+    if any(info.get("chosen") and info.get("split") == "test" for info in kept.values()):
         doubts.append("selected on test images, so its scores are too good: measure on others")
-    if any(info["nimg"] == record.images for info in kept.values()) and kept:
+    if any(info.get("nimg") == record.images for info in kept.values()) and kept:
         doubts.append("the best generator is the last one: longer training may still help")
     if kept and not any(is_paired(metric_of(info["metric"])) for info in kept.values()):
         doubts.append("the scores compare sets of images: whether the content is kept, the pictures must show")

@@ -18,8 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ganas.errors import ConfigError, UserError
 from ganas.paths import StrPath, as_path
-from ganas.records import read_run
-from ganas.report.page import render
+from ganas.report.page import make_page
 
 HOST = "127.0.0.1"
 SHARE = 0.01  # of one core
@@ -68,7 +67,7 @@ class LivePage:
 
 
 def _page(run: StrPath, version: str) -> str:
-    return render(read_run(run), watched=version)
+    return make_page(run, watched=version)
 
 
 def fingerprint(run: Path) -> str:
