@@ -46,6 +46,8 @@ CONTRACT = {
         *("--skip-bad", "--white", "--no-icc", "--no-cache", "--json"),
     ],
     "compare": ["RUN...", "--against", "--a", "--b", "--paired", "--metrics", "--features", "--no-cache", "--json"],
+    "report": ["RUN", "--out"],
+    "watch": ["RUN", "--port"],
     "doctor": ["--json"],
     "reproduce": [
         *("|".join(FIGURES), "--out", "--scale", "--data"),

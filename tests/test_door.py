@@ -22,7 +22,7 @@ PUBLIC = {
     *("compare", "Comparison", "evaluate_grown", "write_task", "Task"),
     *("evaluate", "evaluate_run", "Measurement", "TranslationScores", "reproduce", "Reproduction"),
     *("Architecture", "GrowthArchitecture", "find_architecture", "load_architecture", "open_source", "ImageSource"),
-    *("read_run", "RunRecord", "GanasError", "UserError", "NonFiniteError", "Stopped"),
+    *("read_run", "RunRecord", "write_report", "GanasError", "UserError", "NonFiniteError", "Stopped"),
 }
 
 
@@ -54,8 +54,8 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
 GROUND, WINGS, ROOF, RECIPES, TOP = range(5)
 ROOMS = {
     WINGS: ("cyclegan", "growing"),
-    ROOF: ("demo", "doctor", "evaluation", "kinds", "presets"),
-    RECIPES: ("recipes", "records", "comparison"),
+    ROOF: ("doctor", "evaluation", "kinds", "presets"),
+    RECIPES: ("recipes", "records", "comparison", "report", "demo"),
     TOP: ("__init__", "__main__", "cli"),
 }
 # Folders and modules that may import torch at module level; every other module is light, and so are LIGHT_PARTS.
@@ -63,11 +63,11 @@ WITH_TORCH = (
     *("comparison", "demo", "doctor", "evaluation", "layers", "learning", "metrics", "model_file", "pictures"),
     *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
     *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
-    *("cyclegan.projection", "cyclegan.supernets", "cyclegan.translate", "cyclegan.validation"),
+    *("cyclegan.examples", "cyclegan.projection", "cyclegan.supernets", "cyclegan.translate", "cyclegan.validation"),
     *(f"growing.{name}" for name in ("candidate_job", "forecast", "model", "networks", "run", "sample", "trainer")),
     *("data.loaders", "recipes.cost", "recipes.recipe_job"),
 )
-LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "metrics.measurement")
+LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "learning.trackers", "metrics.measurement")
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(SOURCE.rglob("*.py"))

@@ -90,6 +90,8 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.Monk
         assert all(f"{step}/4" in err for step in range(1, 5))
         before, after = (line for line in err.splitlines() if "swd@" in line and ("before" in line or "after" in line))
         assert before.split()[1] == after.split()[1], "the same measure on both"
+    for name in ("search", "train"):
+        assert f"<h1>{name}</h1>" in (tmp_path / f"{name}.html").read_text(encoding="utf-8")
     with Image.open(tmp_path / "demo.png") as picture:
         pixels = np.asarray(picture)
     half = pixels.shape[0] // 2

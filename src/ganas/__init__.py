@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ganas.recipes.reproduce import reproduce as reproduce
     from ganas.records import RunRecord as RunRecord
     from ganas.records import read_run as read_run
+    from ganas.report.page import write_report as write_report
 
 _MODULES = {
     "ganas.comparison": ("Comparison", "compare"),
@@ -71,6 +72,7 @@ _MODULES = {
     "ganas.presets": ("make_config",),
     "ganas.recipes.reproduce": ("Reproduction", "reproduce"),
     "ganas.records": ("RunRecord", "read_run"),
+    "ganas.report.page": ("write_report",),
 }
 __all__ = sorted(name for names in _MODULES.values() for name in names)
 

@@ -27,6 +27,7 @@ from ganas.paths import StrPath, as_path, visible
 from ganas.pictures import png, tile
 from ganas.presets import make_config
 from ganas.progress import Reporter, readable_seconds
+from ganas.report.page import write_report
 from ganas.store import Run, results_folder, write_atomically
 
 PICTURE_COLUMNS = 8  # photographs in the final picture
@@ -66,6 +67,8 @@ def _run(out: Path, reporter: Reporter) -> str:
             reporter.say(f"    {name:7} {key} {value:.4f}")
     picture = out / "demo.png"
     write_atomically(picture, png(_picture(data.test_a, translated)))
+    pages = [write_report(out / name, out / f"{name}.html") for name in ("search", "train")]
+    reporter.say(f"{' and '.join(map(str, pages))}: what was found, and how it went; open them in a browser")
     return f"{picture}: photographs above, their translations below"
 
 

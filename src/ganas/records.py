@@ -1,30 +1,38 @@
 """Read any run's folder as one typed record, for `ganas runs`, notebooks and reports. No torch.
 
 This module imports both methods and the recipes, because it reads their configs, architectures, candidates and jobs.
+Only it and `ganas.store` know where a run keeps what a reader may want to see.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.layout import DIRECTIONS
+from ganas.document import parse_object, parsing
 from ganas.errors import RunError
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
-from ganas.paths import StrPath
+from ganas.metrics.measurement import Measurement
+from ganas.paths import StrPath, as_path
 from ganas.recipes.jobs import JOB, RecipeFolder, RecipeJob
 from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_locked
 
-Kind = Literal["search", "train", "repeats", "grow", "recipe"]
-State = Literal["finished", "running", "unfinished"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Kind = Literal["search", "train", "repeats", "grow", "recipe", "measurement"]
+State = Literal["finished", "running", "unfinished", "failed"]
 JobState = Literal["pending", "running", "done", "failed"]
 
 
@@ -34,6 +42,49 @@ class Point:
 
     images: int
     values: Mapping[str, float]  # as "loss/cycle_a", "scores/ab/swd@laplacian-clean-64", "search/median_entropy"
+    slots: tuple[Mapping[str, Any], ...] = ()  # search: the choice in every slot (`ganas.cyclegan.derive.Choice`)
+    protocol: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the scores, by direction
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture that a run wrote of its outputs."""
+
+    images: int  # seen by then
+    path: Path
+
+    def open(self) -> "Image":
+        """Read the picture; raises `RunError` if it is damaged."""
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(self.path) as picture:
+                return picture.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, UnidentifiedImageError) as error:
+            raise RunError(f"{str(self.path)!r} cannot be read ({error}): remove it") from None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The pairs that one direction of a training translates worst and best."""
+
+    direction: str
+    key: str  # of the score
+    images: int  # seen by the generator
+    side: int  # pixels of a tile
+    names: tuple[str, ...]  # the worst first
+    scores: tuple[float, ...]
+    picture: Sample  # a column each; rows: input, output, right answer
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one training left behind on its way."""
+
+    points: tuple[Point, ...] = ()
+    samples: tuple[Sample, ...] = ()  # the oldest first
+    log: tuple[str, ...] = ()  # the last lines of log.txt
+    error: str | None = None  # why it ended early; None: it did not, or was killed
 
 
 @dataclass(frozen=True)
@@ -72,11 +123,39 @@ class RunRecord:
     images: int  # seen so far, summed over candidates or repeats
     result: Mapping[str, Any]  # result.json; empty until the end
     architecture: Architecture | GrowthArchitecture | None  # the found or trained one
-    points: tuple[Point, ...] = ()
+    trace: Trace = Trace()
     scores: tuple[Score, ...] = ()
     history: History | None = None  # grow: candidates, beams, lineage
     repeats: tuple["RunRecord", ...] = ()
     jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
+    rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe's table (`ganas.recipes.report.Row`)
+    examples: tuple[Examples, ...] = ()  # of a finished training with pairs
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by name, "" for a single one
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The numbers of a search or a training, in order."""
+        return self.trace.points
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The pictures of a search or a training; of a growing run those of its winner; of a recipe its figures."""
+        return self.trace.samples
+
+    @cached_property
+    def name(self) -> str:
+        """The last part of the path, even of ``.``."""
+        return self.path.name or self.path.resolve().name
+
+    def candidate(self, name: str) -> Trace:
+        """Read the trace of one candidate of a growing run, by id."""
+        return _trace(Run(self.path).candidate(name))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from ganas.report.notebook import as_html
+
+        return as_html(self)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values, including those of `History`."""
@@ -89,6 +168,7 @@ class RunRecord:
             "architecture": self.architecture.id if self.architecture else None,
             "scores": [vars(score) for score in self.scores],
             "result": self.result,
+            "error": self.trace.error,
             "points": [vars(point) for point in self.points],
             "repeats": [repeat.as_json() for repeat in self.repeats],
             "jobs": [
@@ -97,11 +177,18 @@ class RunRecord:
                 | {"scores": [vars(score) for score in one.scores]}
                 for one in self.jobs
             ],
+            "rows": self.rows,
+            "measurements": {name: one.as_json() for name, one in self.measurements.items()},
         } | (self.history.as_json() if self.history else {})
 
 
 def read_run(run: StrPath) -> RunRecord:
-    """Read the folder of any run; raises `RunError` if it is not a run, or is damaged."""
+    """Read the folder of any run, or the JSON that ``ganas evaluate --json`` printed, from a file.
+
+    Raises `RunError` if it is neither, or is damaged.
+    """
+    if as_path(run).is_file():
+        return _measured(as_path(run))
     folder = Run(run)
     if any(folder.path.glob(f"jobs/*/{JOB}")):
         return _recipe(folder)
@@ -113,11 +200,13 @@ def read_run(run: StrPath) -> RunRecord:
     if _kind_of(text) == "grow":
         return _grown(folder, load_config(GrowConfig, text, str(folder.config)))
     config = load_config(RunConfig, text, str(folder.config))
-    points, result = tuple(_points(folder.read_metrics())), folder.read_result()
-    images = max([result.get("images") or 0, folder.images_saved or 0, *(point.images for point in points)])
+    trace, result = _trace(folder), folder.read_result()
+    images = max([result.get("images") or 0, folder.images_saved or 0, *(point.images for point in trace.points)])
     state = _state(folder.is_locked, folder.result.is_file())
     if state == "finished" and result.get("images", inf) < (config.training.images or 0):
         state = "unfinished"  # a longer run began where it ended
+    if state == "unfinished" and trace.error:
+        state = "failed"
     return RunRecord(
         path=folder.path,
         kind=config.kind,
@@ -126,8 +215,9 @@ def read_run(run: StrPath) -> RunRecord:
         images=images,
         result=result,
         architecture=load_architecture(folder.architecture) if folder.architecture.is_file() else None,
-        points=points,
+        trace=trace,
         scores=_kept(result),
+        examples=tuple(_examples(folder)),
     )
 
 
@@ -137,6 +227,27 @@ def _kind_of(config: bytes) -> str | None:
     except yaml.YAMLError:
         return None  # load_config has a better message
     return document.get("kind") if isinstance(document, dict) else None
+
+
+def _examples(run: Run) -> Iterable[Examples]:
+    for direction in DIRECTIONS:
+        file = run.example_scores(direction)
+        if file.is_file():
+            document = parse_object(file.read_text(encoding="utf-8"), str(file), "list of examples")
+            with parsing(str(file)):
+                names, scores = zip(
+                    *((str(one["name"]), float(one["score"])) for one in document["examples"]), strict=True
+                )
+                picture = Sample(int(document["images"]), run.example_picture(direction))
+                sizes = int(document["images"]), int(document["side"])
+                yield Examples(direction, str(document["key"]), *sizes, names, scores, picture)
+
+
+def _trace(run: Run) -> Trace:
+    lines = run.read_metrics()
+    samples = tuple(Sample(images, path) for images, path in run.sample_paths())
+    error = lines[-1].get("error") if lines else None
+    return Trace(tuple(_points(lines)), samples, tuple(run.read_log()), error)
 
 
 def _state(locked: bool, finished: bool) -> State:
@@ -170,6 +281,7 @@ def _grown(run: Run, config: GrowConfig) -> RunRecord:
         images=sum(record.result.images or 0 for record in history.records if record.result),
         result=result,
         architecture=history.record(result["winner"]).spec.architecture if result else None,
+        trace=replace(_trace(run.candidate(history.best)) if history.best else Trace(), log=tuple(run.read_log())),
         scores=(Score(result["metric"], result["score"]),) if result else (),
         history=history,
     )
@@ -187,8 +299,46 @@ def _recipe(run: Run) -> RunRecord:
         images=sum(_images(recipe_folder.run(one.job.id)) for one in jobs),
         result={},
         architecture=None,
+        trace=Trace(samples=tuple(Sample(0, path) for path in recipe_folder.figures())),
         jobs=jobs,
+        rows=tuple(recipe_folder.read_rows()),
     )
+
+
+def _measured(file: Path) -> RunRecord:
+    """Read a measurement: of one or more folders, or of both directions of a run."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RunError(f"{str(file)!r} is not a run: give a folder, or what ganas evaluate --json printed") from None
+    document = parse_object(text, str(file), "measurement", way_out="give a run's folder")
+    found = document if "scores" not in document else {"": document}
+    if "repeats" in document:
+        found = {f"{number + 1}": one for number, one in enumerate(document["repeats"])}
+    elif found is document:  # {"ab": {"untranslated": ..., "translated": ...}, "ba": ...}
+        pairs = ((part, both) for part, both in found.items() if isinstance(both, dict))
+        found = {f"{part} {name}": one for part, both in pairs for name, one in both.items()}
+    measurements = {name: _measurement(one, str(file)) for name, one in found.items()}
+    if not measurements:
+        raise RunError(f"{str(file)!r} holds no scores: give a run's folder, or what ganas evaluate --json printed")
+    scores = tuple(_measured_scores(measurements))
+    return RunRecord(file, "measurement", "finished", None, 0, {}, None, scores=scores, measurements=measurements)
+
+
+def _measured_scores(measurements: Mapping[str, Measurement]) -> Iterable[Score]:
+    for name, one in measurements.items():
+        direction, _, translated = name.partition(" ")
+        before = measurements[f"{direction} untranslated"].scores if translated == "translated" else {}
+        for key, value in one.scores.items() if translated != "untranslated" else ():
+            yield Score(key, value, direction or None, before.get(key))
+
+
+def _measurement(document: Any, origin: str) -> Measurement:
+    with parsing(origin, way_out="give what ganas evaluate --json printed"):
+        scores = {str(key): inf if value is None else float(value) for key, value in document["scores"].items()}
+        intervals = {str(key): (float(low), float(high)) for key, (low, high) in document.get("intervals", {}).items()}
+        warnings = tuple(map(str, document.get("warnings", ())))
+        return Measurement(scores, dict(document.get("protocol", {})), warnings, given_intervals=intervals)
 
 
 def _job(recipe_folder: RecipeFolder, folder: Run) -> JobRecord:
@@ -213,7 +363,7 @@ def _points(lines: Iterable[Mapping[str, Any]]) -> Iterable[Point]:
         values = {name: value for name, value in line.items() if name != "nimg" and isinstance(value, int | float)}
         for group in ("loss", "scores", "search"):
             values |= {f"{group}/{name}": value for name, value in line.get(group, {}).items() if value is not None}
-        yield Point(line["nimg"], values)
+        yield Point(line["nimg"], values, tuple(line.get("slots", ())), line.get("protocol", {}))
 
 
 def _kept(result: Mapping[str, Any]) -> tuple[Score, ...]:

@@ -11,9 +11,11 @@
       repeats/SEED/           search and train --repeats: one run each
       model/*.safetensors     the trained generators; this folder suffices to translate
       samples/N.png           outputs of the generators after N images
+      examples/ab.png, .json  train, with pairs: those that are translated worst and best
       images.npy              grow, until it ends: the decoded images, shared by its processes
       candidates/ID/          grow: one run each (ganas.growing.candidates); children inherit its final.safetensors
-      tensorboard/, log.txt, lock
+      tensorboard/, wandb/    what trackers keep (ganas.learning.trackers)
+      log.txt, lock
 
 Every write goes to a temporary file next to its target, which is then renamed: a reader never sees a partial file, and
 a kill at any moment leaves the old one.
@@ -34,10 +36,18 @@ from ganas.paths import StrPath, as_path, visible
 from ganas.progress import warn_once
 
 KEPT_CHECKPOINTS = 2
-REPEATS_FILES = ("repeats", "model", "architecture.json", "result.json")  # contents of a folder of repeats
+REPEATS_FILES = (
+    "repeats",
+    "model",
+    "architecture.json",
+    "result.json",
+    "report.html",
+)  # contents of a folder of repeats
 CONFIG = "config.yaml"
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
+LOOK = 0.2  # seconds: whoever looks whether a folder is locked (`is_locked`) holds its lock for far less
+LOG_LINE = 400  # bytes of a log line, generously
 PARTIAL = (".ganas-", ".partial")  # prefix and suffix of files that are not renamed yet
 
 
@@ -131,11 +141,20 @@ def lock_folder(folder: Path, name: str = "lock") -> Iterator[None]:
 
 
 def is_locked(lock: Path) -> bool:
-    """Whether a process holds this lock file now."""
+    """Whether a process holds this lock file now. Writes nothing, and works on files that it may only read."""
     from filelock import FileLock, Timeout
 
     if not lock.exists():
         return False
+    with suppress(ImportError):  # not on Windows
+        import fcntl
+
+        try:
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except OSError:
+            return True
     try:
         with FileLock(lock, timeout=0):
             return False
@@ -196,6 +215,7 @@ class Run:
         self.latencies = path / "latencies.json"
         self.supernet = path / "supernet.safetensors"
         self.samples = path / "samples"
+        self.examples = path / "examples"
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.txt"
         self.images = path / "images.npy"
@@ -215,6 +235,14 @@ class Run:
     def generator(self, direction: str) -> Path:
         """The generator file of one direction, ``ab`` or ``ba``."""
         return self.model / f"generator_{direction}.safetensors"
+
+    def example_picture(self, direction: str) -> Path:
+        """The worst and the best translated pairs of one direction: rows input, output, right answer."""
+        return self.examples / f"{direction}.png"
+
+    def example_scores(self, direction: str) -> Path:
+        """The names and scores of the columns of `example_picture`."""
+        return self.examples / f"{direction}.json"
 
     def delete_model(self) -> None:
         """Remove the generators, with which a restarted run would compare its own."""
@@ -257,7 +285,7 @@ class Run:
 
     def remove_partial_files(self) -> None:
         """Remove temporary files that a killed process left behind."""
-        for folder in (self.path, self.checkpoints, self.model, self.samples):
+        for folder in (self.path, self.checkpoints, self.model, self.samples, self.examples):
             for leftover in folder.glob(f"{PARTIAL[0]}*{PARTIAL[1]}"):
                 leftover.unlink()
 
@@ -333,6 +361,21 @@ class Run:
         """Drop all lines after the first `count`, which a resumed run writes again."""
         kept = self.read_metrics()[:count]
         write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    # ── what a reader sees ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def sample_paths(self) -> list[tuple[int, Path]]:
+        """The sample grids with the images seen by then, the oldest first."""
+        return sorted((int(path.stem), path) for path in self.samples.glob("*.png") if path.stem.isdecimal())
+
+    def read_log(self, lines: int = 200) -> list[str]:
+        """The last lines of ``log.txt``; none without it."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - lines * LOG_LINE))
+                return file.read().decode("utf-8", errors="replace").splitlines()[-lines:]
+        except OSError:
+            return []
 
     # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

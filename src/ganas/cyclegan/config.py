@@ -26,6 +26,7 @@ from ganas.config import (
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.cyclegan.strategies import DERIVATIONS, STRATEGIES
 from ganas.learning.adversarial import adversarial_names
+from ganas.learning.trackers import TRACKERS
 from ganas.machine import Machine
 from ganas.metrics.measurement import is_paired, selecting_metrics
 
@@ -132,6 +133,8 @@ class TrainingConfig(LearningConfig):
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     inherit: FilePath | None = None  # run folder of a search: start from its supernet's weights where shapes agree
     evaluate_every: Positive = 2000  # affects which generator is selected
+    # that show numbers and samples while the run goes on; wandb needs an account, or WANDB_MODE=offline
+    trackers: Annotated[tuple[Annotated[str, one_of(lambda: TRACKERS)], ...], FREE] = ("tensorboard",)
 
     @model_validator(mode="after")
     def _exclusive(self) -> Self:

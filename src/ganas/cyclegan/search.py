@@ -25,6 +25,7 @@ from ganas.data.loaders import center_crops, to_network
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError
 from ganas.learning.loop import Event
+from ganas.learning.trackers import check_trackers
 from ganas.metrics.cache import Cache
 from ganas.paths import StrPath
 from ganas.progress import Reporter
@@ -151,6 +152,7 @@ def _write_result(run: Run, supernets: Supernets, architecture: Architecture, im
 
 def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
     """Resolve the config and open the data. Every user error is raised here, before the run's folder is created."""
+    check_trackers(config.training.trackers)
     layout = find_layout(config.nets.layout)
     if config.kind != "search" or config.search is None:
         raise ConfigError(f"a config of kind {config.kind!r} cannot be searched with: use make_config('search', ...)")

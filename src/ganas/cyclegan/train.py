@@ -13,6 +13,7 @@ from torch import Tensor
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig, default_metric
 from ganas.cyclegan.domains import Domains, open_domains
+from ganas.cyclegan.examples import write_examples
 from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
 from ganas.cyclegan.model import inherit_weights
 from ganas.cyclegan.networks import open_gan
@@ -23,6 +24,7 @@ from ganas.cyclegan.translate import GeneratorInfo, read_generator_info, save_ge
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.errors import ConfigError, RunError
 from ganas.learning.loop import Event
+from ganas.learning.trackers import check_trackers
 from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import Summary, is_paired, loss_of, metric_of
@@ -106,6 +108,8 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
         log_run_facts(trainer, config, domains)
         trainer.train("train", [selection.event()])
         generators = selection.result()
+        with stop.interruptible():
+            write_examples(run, config, validation)
         run.write_result({"architecture": architecture.id, "images": trainer.loop.nimg, "kept": generators})
         return TrainResult(architecture.id, trainer.loop.nimg, generators)
 
@@ -117,6 +121,7 @@ def open_training(
 
     Every user error is raised here, before the run's folder is created.
     """
+    check_trackers(config.training.trackers)
     layout = find_layout(architecture.layout)
     nets = config.nets.model_copy(update={"layout": layout.name})
     config = config.model_copy(update={"architecture": architecture.id, "nets": nets})

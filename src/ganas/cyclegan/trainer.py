@@ -77,6 +77,7 @@ def open_trainer(
         arrange=lambda batches, nimg: assign_roles(batches, nimg, config),
         log_extras=log_extras,
         summary=lambda losses: summarize_losses(losses) + log_text(),
+        trackers=training.trackers,
     )
 
 

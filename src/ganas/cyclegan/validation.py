@@ -172,6 +172,20 @@ class Validation:
             measured = joined(measured, of_pairs)
         return measured
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the right translation of some images is known."""
+        return bool(self._pairs and self._paired_metrics)
+
+    def translated_pairs(
+        self, direction: str, translator: Translator
+    ) -> tuple[Tensor, Tensor, Tensor, Sequence[str], Mapping[str, tuple[float, ...]]]:
+        """Return inputs, translations and right answers, uint8 [n, 3, r, r], with their names and scores by key."""
+        inputs, truths = (self._paired_images[name] for name in (direction, "ba" if direction == "ab" else "ab"))
+        outputs = translator(inputs)
+        scores = self._paired_references[direction].measure(outputs).per_image
+        return inputs, outputs, truths, self._pairs[direction].names, scores
+
     def record(self, trainer: Trainer, nimg: int) -> dict[str, Measurement]:
         """Measure the generators of both directions, and record the scores with their protocol."""
         measured: dict[str, Measurement] = {}

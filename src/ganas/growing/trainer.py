@@ -200,7 +200,6 @@ class CandidateTrainer:
             stop,
             sample=lambda: grid(make_images(self.generator, range(SAMPLE_COUNT))),
             state={"history": history},
-            tensorboard=False,
         )
         resumed = trainer.resume()
         reals = real_images(self._crops, self._run_config, self.spec.architecture.resolution)

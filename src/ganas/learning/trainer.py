@@ -1,4 +1,4 @@
-"""The trainer: runs a loop in a run folder, with log lines, sample grids, checkpoints, TensorBoard and messages.
+"""The trainer: runs a loop in a run folder, with log lines, sample grids, checkpoints, trackers and messages.
 
 Networks, phases and metrics belong to the method.
 """
@@ -15,6 +15,7 @@ from ganas.errors import DataError, NonFiniteError, RunError, Stopped, describe_
 from ganas.learning.ema import averaged_or_current
 from ganas.learning.loop import Event, Loop
 from ganas.learning.phases import ImageBatch
+from ganas.learning.trackers import Tracking
 from ganas.pictures import png
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
@@ -22,7 +23,6 @@ from ganas.store import Run, write_atomically
 
 if TYPE_CHECKING:
     from torch.distributed.checkpoint.stateful import Stateful
-    from torch.utils.tensorboard import SummaryWriter
 
 SLOW_IMAGES = 0.1  # waits for images beyond this share of the step time are reported
 
@@ -49,13 +49,13 @@ class Trainer:
         arrange: Callable[[Iterator[ImageBatch], int], Iterator[ImageBatch]] = lambda batches, nimg: batches,
         log_extras: Callable[[], Mapping[str, Any]] = dict,  # more values of a log line
         summary: Callable[[Mapping[str, float]], str] = list_losses,
-        tensorboard: bool = True,
+        trackers: Sequence[str] = (),  # names in TRACKERS
     ) -> None:
         self.run, self.loop, self.reporter, self.stop = run, loop, reporter, stop
         self._batches, self._arrange = batches, arrange
         self._sample, self._state, self._log_extras = sample, state, log_extras
-        self._summary, self._tensorboard = summary, tensorboard
-        self._board: SummaryWriter | None = None
+        self._summary = summary
+        self._tracking = Tracking(trackers, run, reporter.say)
         self._logged = False
 
     def generators(self) -> Mapping[str, Any]:
@@ -115,14 +115,18 @@ class Trainer:
                     self.save(loop.nimg)
                 raise
             except OSError as error:
+                self._record_error(error)
                 raise RunError(f"{describe_os_error(error)}; {self._describe_saved()}") from error
             except NonFiniteError as error:
+                self._record_error(error)
                 raise NonFiniteError(f"{error}; {self._describe_saved()}") from None
             finally:
-                if self._board:
-                    with suppress(Exception):
-                        self._board.close()
-                    self._board = None
+                self._tracking.close()
+
+    def _record_error(self, error: Exception) -> None:
+        """Say in the metrics why the run ended, for who reads it later; a resume drops the line."""
+        with suppress(OSError):  # the disk may be full
+            self.run.append_metrics({"nimg": self.loop.nimg, "time": round(time.time(), 3), "error": str(error)})
 
     def _describe_saved(self) -> str:
         """The checkpoint to resume from after an error."""
@@ -130,20 +134,16 @@ class Trainer:
         return f"{checkpoints[-1].name} is intact" if checkpoints else "no checkpoint had been written yet"
 
     def record(self, line: Mapping[str, Any]) -> None:
-        """Append a line to the metrics, and the numbers in its groups to TensorBoard."""
+        """Append a line to the metrics, and show the numbers in its groups to the trackers."""
         self.run.append_metrics(line)
-        with suppress(Exception):  # TensorBoard is optional: its errors never stop a run
-            for group, values in line.items() if self._tensorboard else ():
-                for name, value in values.items() if isinstance(values, Mapping) else ():
-                    if isinstance(value, int | float):
-                        self._summary_writer().add_scalar(f"{group}/{name}", value, line["nimg"])
-
-    def _summary_writer(self) -> "SummaryWriter":
-        if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(self.run.tensorboard), purge_step=self.loop.nimg + 1)
-        return self._board
+        numbers = {
+            f"{group}/{name}": value
+            for group, values in line.items()
+            if isinstance(values, Mapping)
+            for name, value in values.items()
+            if isinstance(value, int | float)
+        }
+        self._tracking.numbers(numbers, line["nimg"])
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,6 +166,4 @@ class Trainer:
     def _write_sample(self, nimg: int) -> None:
         grid = self._sample()
         write_atomically(self.run.samples / f"{nimg:09d}.png", png(grid))
-        if self._tensorboard:
-            with suppress(Exception):
-                self._summary_writer().add_image("samples", grid, nimg)
+        self._tracking.picture("samples", grid, nimg)

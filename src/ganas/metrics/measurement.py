@@ -88,6 +88,7 @@ class Measurement:
     warnings: tuple[str, ...] = ()  # one line each: why a score may mislead
     per_image: dict[str, tuple[float, ...]] = field(default_factory=dict)  # metrics of pairs: the score of each pair
     resampled: dict[str, tuple[float, ...]] = field(default_factory=dict)  # scores of bootstrap resamples, if requested
+    given_intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # of one that was read from JSON
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -96,8 +97,8 @@ class Measurement:
         Percentiles would be biased: duplicate images shift all distances of sets upward. The bootstrap of a mean over
         pairs has a closed form.
         """
-        if "bootstrap" not in self.protocol:
-            return {}
+        if self.given_intervals or "bootstrap" not in self.protocol:
+            return self.given_intervals
         errors = {key: stdev(values) for key, values in self.resampled.items()}
         errors |= {key: pstdev(values) / math.sqrt(len(values)) for key, values in self.per_image.items()}
         return {

@@ -137,3 +137,20 @@ class RecipeFolder:
     def scores(self, name: str) -> Path:
         """Return the file with a training's scores."""
         return self.job(name).path / "scores.json"
+
+    def _tables(self) -> list[Path]:
+        """The JSON tables of the recipe's reports (`ganas.recipes.report.write_report`), one per seed and settings."""
+        return sorted(self.path.glob("fig*.json"))
+
+    def read_rows(self) -> list[dict[str, Any]]:
+        """The rows of the newest table; none before the first training ends."""
+        if not (tables := self._tables()):
+            return []
+        try:
+            return list(json.loads(max(tables, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8")))
+        except ValueError:
+            return []  # another program's
+
+    def figures(self) -> list[Path]:
+        """The figures that were drawn."""
+        return [path for table in self._tables() if (path := table.with_suffix(".png")).is_file()]

@@ -1,0 +1,144 @@
+"""A record as one HTML file: nothing is loaded from elsewhere, nothing in it but our own scripts is run. No torch.
+
+Text is escaped by jinja2 wherever it stands, data lies in a JSON block that no markup can end, and the page's content
+security policy names its scripts by digest: even an error in the escaping would not run a foreign script.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ganas.document import parsing
+from ganas.errors import DataError, shown
+from ganas.paths import StrPath, as_path
+from ganas.records import Kind, RunRecord, read_run
+from ganas.report.blocks import Page
+from ganas.report.grow_page import grow_page
+from ganas.report.measurement_page import measurement_page
+from ganas.report.recipe_page import recipe_page
+from ganas.report.repeats_page import repeats_page
+from ganas.report.search_page import search_page
+from ganas.report.train_page import train_page
+from ganas.report.translators import short_op
+from ganas.store import write_atomically
+from ganas.version import __version__
+
+PAGES: Mapping[Kind, Callable[[RunRecord], Page]] = {
+    "search": search_page,
+    "train": train_page,
+    "repeats": repeats_page,
+    "grow": grow_page,
+    "recipe": recipe_page,
+    "measurement": measurement_page,
+}
+SCRIPTS = ("vendor/vega.min.js", "vendor/vega-lite.min.js", "vendor/vega-interpreter.min.js")
+OWN_SCRIPTS = ("tree.js", "page.js")
+
+
+def write_report(run: StrPath, out: StrPath | None = None) -> Path:
+    """Write the page of a run and return its path: `out`, or ``report.html`` in the run's folder.
+
+    Raises `RunError` if there is no run, `DataError` if `out` cannot be the page.
+    """
+    path = as_path(run)
+    file = as_path(out) if out is not None else path / "report.html" if path.is_dir() else path.with_suffix(".html")
+    if file.is_dir():
+        raise DataError(f"{str(file)!r} is a folder: give a file name, such as {str(file / 'report.html')!r}")
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"--out {str(file)!r}: give a name that ends in .html")
+    write_atomically(file, make_page(path).encode("utf-8", errors="backslashreplace"))
+    return file
+
+
+def make_page(run: StrPath, *, watched: str | None = None) -> str:
+    """Read a run and `render` it; raises `RunError` if there is none, or if its files are not what ganas writes."""
+    with parsing(str(run)):
+        return render(read_run(run), watched=watched)
+
+
+def render(record: RunRecord, *, watched: str | None = None) -> str:
+    """Return the page of a record as HTML; `watched`: its version; it asks its server for newer ones."""
+    page = PAGES[record.kind](record)
+    scripts = [_asset(name) for name in (*SCRIPTS, *OWN_SCRIPTS)]
+    style = _asset("page.css")
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {' '.join(map(_digest, scripts))}",
+            f"style-src {_digest(style)}",
+            "img-src data:",
+            *(["connect-src 'self'"] if watched is not None else []),
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    html: str = _template().render(
+        page=page,
+        data=json_block(page.data()),
+        scripts=scripts,
+        style=style,
+        policy=policy,
+        watched=watched,
+        version=__version__,
+        kind=record.kind,
+        path=shown(record.path),
+    )
+    return html
+
+
+def json_block(value: Any) -> str:
+    """JSON that may stand in a script element: no character of it can end the element or begin a comment."""
+    text = json.dumps(_finite(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON lacks by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _digest(text: str) -> str:
+    """A source of a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _asset(name: str) -> str:
+    text = (resources.files("ganas.report") / "assets" / name).read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n")  # as the browser hashes it
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True,
+        loader=FunctionLoader(_asset),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short_op
+    environment.filters["cell"] = _cell
+    environment.filters["printable"] = lambda text: shown(str(text))
+    return environment.get_template("page.html.jinja")
+
+
+def _cell(value: Any) -> str:
+    """The text of a table's cell."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else shown(str(value))
