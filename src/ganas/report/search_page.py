@@ -148,9 +148,9 @@ def _meaning(choices: Sequence[Mapping[str, Any]]) -> str:
         return ""
     clear = sum(map(_clear, choices))
     return (
-        f"A slot is decided when its leading op weighs at least twice the second: {clear} of {len(choices)} are. That is "
-        f"no proof, because the same images can come from other alphas with larger or smaller kernels: only agreement "
-        f"between seeds is (ganas search --repeats 3)."
+        f"A slot is decided when its leading op weighs at least twice the second: {clear} of {len(choices)} are. That "
+        f"is no proof, because the same images can come from other alphas with larger or smaller kernels: only "
+        f"agreement between seeds is (ganas search --repeats 3)."
     )
 
 
