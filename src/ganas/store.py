@@ -133,7 +133,7 @@ def lock_folder(folder: Path, name: str = "lock") -> Iterator[None]:
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(folder / name).acquire(timeout=0)
+        held = FileLock(folder / name).acquire(timeout=LOOK, poll_interval=LOOK / 20)
     except Timeout:
         raise RunError(f"{str(folder)!r} is in use by another process: wait for it, or choose another folder") from None
     with held:

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganas.cyclegan.layout import Layout
 from ganas.records import Point, Score
 from ganas.report.blocks import Cell, Chart, Picker
 
@@ -174,7 +173,7 @@ def convergence(points: Sequence[Point]) -> list[Chart]:
     return [Chart("convergence", "How far the slots have decided", caption, spec, ("series", "images", "value"), rows)]
 
 
-def heat_map(points: Sequence[Point], layout: Layout, chosen: Mapping[tuple[str, str], str]) -> list[Chart]:
+def heat_map(points: Sequence[Point], chosen: Mapping[tuple[str, str], str]) -> list[Chart]:
     """The op that leads each slot and how clearly, and the weights of all ops of one slot.
 
     chosen: op by network and slot, of the derived architecture
@@ -229,7 +228,7 @@ def heat_map(points: Sequence[Point], layout: Layout, chosen: Mapping[tuple[str,
             pickers=(picker,),
         )
     ]
-    for key, title, unit, caption in (
+    for name, title, unit, caption in (
         ("weights", "The weights of one slot", "weight", "The softmax of its alphas, op by op; they sum to one."),
         (
             "shares",
@@ -239,17 +238,17 @@ def heat_map(points: Sequence[Point], layout: Layout, chosen: Mapping[tuple[str,
             "kernel, and the other way round.",
         ),
     ):
-        if rows := _by_op(logged, key):
-            names = dict.fromkeys(str(row[0]) for row in rows)
+        if rows := _by_op(logged, name):
+            places = dict.fromkeys(str(row[0]) for row in rows)
             charts.append(
                 Chart(
-                    id=key,
+                    id=name,
                     title=title,
                     caption=caption,
                     spec=line_spec(unit, height=200),
                     columns=("place", "series", "images", "value"),
                     rows=rows,
-                    pickers=(Picker("place", "Slot", tuple((name, name) for name in names)),),
+                    pickers=(Picker("place", "Slot", tuple((place, place) for place in places)),),
                 )
             )
     return charts

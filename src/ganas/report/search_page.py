@@ -29,7 +29,7 @@ def search_page(record: RunRecord) -> Page:
     charts = [losses(record.points), scores(record.points, (), spreads()), progress(record.points)]
     decided: list[Block] = [
         *convergence(record.points),
-        *heat_map(record.points, layout, chosen),
+        *heat_map(record.points, chosen),
         *_reasons(choices, chosen),
     ]
     sections = [

@@ -9,7 +9,7 @@ from PIL import Image
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import GENERATORS, find_layout
-from ganas.cyclegan.size import generator_sizes, output_sides, slot_macs, slot_ops, slot_parameters
+from ganas.cyclegan.size import generator_sizes, output_sides, slot_macs, slot_parameters
 from ganas.records import RunRecord, Sample
 from ganas.report.blocks import Block, Diagram, Frame, Gallery, Pair, Step, Strip, Table, Timeline, Wipe
 from ganas.report.charts import network_name
@@ -42,20 +42,22 @@ def diagram(architecture: Architecture, config: RunConfig) -> Diagram:
     """Draw both generators slot under slot: boxes are as tall as their output has pixels."""
     layout = find_layout(architecture.layout).generator
     resolution = config.data.resolution
-    sides = [*output_sides(layout, resolution)]
-    both = [[*slot_ops(layout, architecture.ops(name))] for name in GENERATORS]
-    depth = max(log2(resolution / side) for side in sides if side) + 1
-    strips, rows = [], []
+    finals = [layout.final(architecture.ops(name)) for name in GENERATORS]
+    by_name = [{slot.name: slot.ops[0] for slot in final.slots} for final in finals]
+    searched = {slot.name for slot in layout.searched}
+    depth = max(log2(resolution / side) for final in finals for side in output_sides(final, resolution) if side) + 1
+    strips = []
     band = TOP + TALL * (depth + 1)
-    for row, (name, ops, others) in enumerate(zip(GENERATORS, both, reversed(both), strict=True)):
+    for row, (name, final, others) in enumerate(zip(GENERATORS, finals, reversed(by_name), strict=True)):
         width = config.nets.width_of(name)
         steps, bottom = [], row * band + TOP + TALL * depth
-        for column, ((slot, op), side) in enumerate(zip(ops, sides, strict=True)):
+        for column, (slot, side) in enumerate(zip(final.slots, output_sides(final, resolution), strict=True)):
+            op, other = slot.ops[0], others.get(slot.name, "nothing")
             height = TALL * max(1.0, depth - log2(resolution / side))
             channels = slot.c_out.at(width)
             label = f"{slot.name}: {op}, {channels} channels, {side}×{side} pixels"
-            if op != others[column][1]:
-                label += f"; {others[column][1]} in the other generator"
+            if op != other:
+                label += f"; {other} in the other generator"
             steps.append(
                 Step(
                     x=column * (STEP + GAP_X),
@@ -64,28 +66,28 @@ def diagram(architecture: Architecture, config: RunConfig) -> Diagram:
                     height=height,
                     op=op,
                     label=label,
-                    family=family(op, slot.searched),
-                    differs=op != others[column][1],
+                    family=family(op, slot.name in searched),
+                    differs=op != other,
                 )
             )
         arcs, start = [], 0
-        for cell in layout.cells:
+        for cell in final.cells:
             if cell.residual:
                 left, right = steps[start], steps[start + len(cell.slots) - 1]
                 x, end = left.x - GAP_X / 2, right.x + STEP + GAP_X / 2
                 arcs.append(f"M{x:g} {left.y + 4:g} Q{(x + end) / 2:g} {left.y - 18:g} {end:g} {left.y + 4:g}")
             start += len(cell.slots)
         strips.append(Strip(network_name(name), row * band + 14, tuple(steps), tuple(arcs)))
-    for column, (slot, _) in enumerate(both[0]):
-        rows.append((slot.name, both[0][column][1], both[1][column][1]))
-    differing = sum(one[1] != other[1] for one, other in zip(*both, strict=True))
+    names = dict.fromkeys(name for ops in by_name for name in ops)
+    rows = [(name, *(ops.get(name, "") for ops in by_name)) for name in names]
+    differing = sum(one != other for _, one, other in rows)
     return Diagram(
         title="The generators",
         caption=(
             f"Each box is an op, as tall as its output has pixels; arcs are residual connections. The directions have "
-            f"different ops in {differing} of {len(both[0])} places" + (", marked by dots." if differing else ".")
+            f"different ops in {differing} of {len(names)} places" + (", marked by dots." if differing else ".")
         ),
-        width=len(sides) * (STEP + GAP_X),
+        width=max(len(final.slots) for final in finals) * (STEP + GAP_X),
         height=2 * band,
         strips=tuple(strips),
         legend=tuple(name for name in FAMILIES if any(step.family == name for strip in strips for step in strip.steps)),
@@ -119,7 +121,9 @@ def dearest(architecture: Architecture, config: RunConfig) -> Table:
     for name in GENERATORS:
         width, side = config.nets.width_of(name), config.data.resolution
         parts = []
-        for (slot, op), after in zip(slot_ops(layout, architecture.ops(name)), output_sides(layout, side), strict=True):
+        final = layout.final(architecture.ops(name))
+        for slot, after in zip(final.slots, output_sides(final, side), strict=True):
+            op = slot.ops[0]
             parts.append((slot_parameters(slot, op, width), slot_macs(slot, op, width, side), slot.name, op))
             side = after
         for parameters, macs, slot_name, op in sorted(parts, reverse=True)[:5]:
