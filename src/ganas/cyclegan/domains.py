@@ -59,7 +59,7 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
 
 
 def _joined(one: ImageSource, other: ImageSource) -> ImageSource:
-    return replace(one, names=tuple(sorted(one.names + other.names)))
+    return replace(one, names=tuple(sorted((*one.names, *other.names))))
 
 
 def _hold_out(source: ImageSource, config: RunConfig) -> tuple[ImageSource, ImageSource]:

@@ -1,4 +1,4 @@
-"""Image sources: a folder, a zip or a single file, read through one class.
+"""Image sources: images by index from whatever holds them, read through one class.
 
 The image convention of the whole package: uint8 NCHW RGB in data and metrics, float in [-1, 1] in networks.
 (:mod:`ganas.data.loaders` converts between the two; a source itself returns Pillow images.)
@@ -7,53 +7,47 @@ The image convention of the whole package: uint8 NCHW RGB in data and metrics, f
 """
 
 import hashlib
-import os
 import statistics
-import threading
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
-from posixpath import basename, dirname
 from typing import Any, NoReturn
 
 from PIL import Image
 
 from ganas.data.audit import AuditedFile, decide, describe_broken
+from ganas.data.containers.base import Container
+from ganas.data.containers.kinds import find_container
 from ganas.data.decode import decoded, inspect, short_reason
 from ganas.data.images import Images
 from ganas.data.levels import DEFAULT_READING, FULL, Reading
 from ganas.data.limits import UnreadableError
-from ganas.data.listing import is_image_name, list_images, member_name
 from ganas.data.threads import in_threads
 from ganas.errors import ConfigError, DataError, counted, shown
 from ganas.paths import StrPath, as_path
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
-MAX_BYTES = 1 << 30  # of an encoded image: 178 million pixels are 0.5 GiB uncompressed
 
 
 @dataclass(frozen=True)
 class ImageSource(Images):
-    """Images by index, from a folder, a zip (read in place) or a single file, opened by :func:`open_source`.
+    """Images by index, opened by :func:`open_source`. Thread-safe and picklable."""
 
-    Thread-safe and picklable: each thread of each process opens its own zip handle on first use.
-    """
-
-    path: Path  # the folder, the zip or the image
-    names: tuple[str, ...]  # sorted, relative to path, with forward slashes: "night/street 1.png"
+    container: Container  # a folder, a zip, ...
+    names: Sequence[str]  # of the images in it, in their order
     notes: tuple[str, ...] = field(default=(), compare=False)  # decisions about how to read them, one line each
     reading: Reading = DEFAULT_READING  # the same for all of them
-    _handles: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
+
+    @property
+    def path(self) -> Path:
+        """The path that was opened."""
+        return self.container.path
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ImageSource, (self.path, self.names, self.notes, self.reading)  # without open handles
 
     def read(self, index: int, /) -> Image.Image:
         """Return image number ``index`` in mode RGB: 8 bits, any size, upright by EXIF, the first frame or page.
@@ -94,12 +88,8 @@ class ImageSource(Images):
 
     @property
     def files(self) -> frozenset[tuple[str, str]]:
-        """The real path of each image, with links resolved, and its name in a zip."""
-        if not self.path.is_dir():
-            return frozenset((os.path.realpath(self.path), name) for name in self.names)
-        parents = {parent: os.path.realpath(self.path / parent) for parent in set(map(dirname, self.names))}
-        paths = (os.path.join(parents[dirname(name)], basename(name)) for name in self.names)
-        return frozenset((os.path.realpath(path) if os.path.islink(path) else path, "") for path in paths)
+        """The real path of each image's file, with links resolved, and its name in a file of several."""
+        return self.container.files(self.names)
 
     def subset(self, indices: Iterable[int]) -> "ImageSource":
         """Return a source of the images at ``indices``, in that order."""
@@ -117,27 +107,11 @@ class ImageSource(Images):
             raise DataError(f"{shown(self.location(name))}: {error}; repair or remove it") from error
 
     def _encoded(self, name: str) -> bytes:
-        """Return the bytes of one file, at most MAX_BYTES. Raises UnreadableError."""
+        """Return the bytes of one image. Raises UnreadableError."""
         try:
-            if self.path.is_dir():
-                return _file_bytes(self.path / name)
-            if is_image_name(self.path.name):
-                return _file_bytes(self.path)
-            return self._member_bytes(name)
+            return self.container.read(name)
         except Exception as error:  # files, zips and codecs raise a dozen exception types
             raise UnreadableError(short_reason(error)) from error
-
-    def _member_bytes(self, name: str) -> bytes:
-        """Read from the zip with this thread's handle; a forked process must not share its parent's file position."""
-        if getattr(self._handles, "process", None) != os.getpid():
-            self._handles.zip = zipfile.ZipFile(self.path)
-            self._handles.members = {member_name(member): member for member in self._handles.zip.infolist()}
-            self._handles.process = os.getpid()
-        member = self._handles.members[name]
-        if member.file_size > MAX_BYTES:  # zipfile never inflates more than this field declares
-            raise UnreadableError("file too large")
-        content: bytes = self._handles.zip.read(member)
-        return content
 
 
 @dataclass(frozen=True)
@@ -269,21 +243,14 @@ def check_source(path: StrPath, *, white: float | None = None, icc: bool = True)
 
 def _list_source(path: Path) -> ImageSource:
     """List all images under ``path`` without decoding them. Raises DataError if there is none."""
-    listing = list_images(path)
-    return ImageSource(path, listing.names, listing.notes)
+    container = find_container(path)
+    listing = container.list()
+    return ImageSource(container, listing.names, listing.notes)
 
 
 def _check_white(white: float | None) -> None:
     if white is not None and not 0 < white < inf:
         raise ConfigError(f"{white:g} cannot be the value of white: give a positive number, as 4095 for 12 bits")
-
-
-def _file_bytes(file: Path) -> bytes:
-    if file.exists() and not file.is_file():
-        raise UnreadableError("not a regular file")  # reading a pipe would wait forever
-    if file.stat().st_size > MAX_BYTES:
-        raise UnreadableError("file too large")
-    return file.read_bytes()
 
 
 def _audit(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[AuditedFile]]:
