@@ -20,6 +20,7 @@ from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import ConfigError, RunError
 from ganas.growing.config import GrowConfig
+from ganas.growing.images import open_images
 from ganas.growing.sample import find_grown_generator, load_grown_generator, make_images
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import FeatureNetwork
@@ -197,7 +198,7 @@ def _open_sides(
             with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
                 images = Path(folder)
                 translate(path, paths[direction], images, direction=direction, skip_bad=skip_bad, white=white, icc=icc)
-                translated = open_source(images, minimum=2, verify=False)
+                translated = open_source(images, minimum=2, verify=0)
                 if paired is not None:
                     _, translated = match_pairs(target, translated, skip_missing=skip_bad)
                 return _with_warnings(reference.measure(translated, bootstrap=bootstrap, facts=facts))
@@ -231,8 +232,7 @@ def evaluate_grown(
     text = Run(path).config.read_bytes()
     config = load_config(GrowConfig, text, str(Run(path).config))
     network = load_network(features or config.metrics.features, metrics)
-    data = config.data
-    source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
+    data, source = config.data, open_images(config)
     if source.digest() != data.digest:
         raise RunError(f"the images of {str(data.images)!r} changed since {str(path)!r} was grown: restore them")
     real = center_crops(source, data.resolution)

@@ -46,7 +46,16 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
     check_device(config.training.device)
     data = config.data
     a, b = (
-        open_source(path, skip_bad=data.skip_bad, minimum=MINIMUM_IMAGES, white=data.white, icc=data.icc)
+        open_source(
+            path,
+            skip_bad=data.skip_bad,
+            minimum=MINIMUM_IMAGES,
+            verify=data.verify,
+            limit=data.limit,
+            seed=config.split_seed,
+            white=data.white,
+            icc=data.icc,
+        )
         for path in (data.a, data.b)
     )
     if check_overlap(a, b) or a.digest() == b.digest():

@@ -232,7 +232,7 @@ def _open_apart(path: Path, training: ImageSource, config: RunConfig, minimum: i
     """Open images to score on, read as the training images; raises `DataError` if they share a file."""
     data = config.data
     white = data.white or training.reading.level
-    test = open_source(path, skip_bad=data.skip_bad, minimum=minimum, white=white, icc=data.icc)
+    test = open_source(path, skip_bad=data.skip_bad, minimum=minimum, verify=data.verify, white=white, icc=data.icc)
     if shared := len(test.files & training.files):
         raise DataError(
             f"{shared} of the test images in {str(test.path)!r} are also training images in "

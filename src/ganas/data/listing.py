@@ -39,7 +39,7 @@ Tree = dict[str, list[str]]  # folder, relative with forward slashes, "" for the
 class Listing:
     """The images under a path."""
 
-    names: tuple[str, ...]  # sorted, relative to the path, with forward slashes; for a single image its own name
+    names: Sequence[str]  # sorted, relative to the path, with forward slashes; for a single image its own name
     notes: tuple[str, ...] = ()  # what was left out, one line each
 
 
@@ -84,14 +84,12 @@ def _select_images(path: Path, tree: Tree, read_header: ReadHeader) -> Listing:
         above = {parent.as_posix() for parent in PurePosixPath(folder).parents}
         if above & runs or (CONFIG in tree[folder] and is_run_config(read_header(_joined(folder, CONFIG)))):
             runs.add(folder)
-        for file in tree[folder]:
-            name = _joined(folder, file)
-            if any(map(is_hidden, PurePosixPath(name).parts)):
-                continue
-            if is_image_name(file):
-                (results if folder in runs else data).append(name)
-            elif file.lower().endswith(OTHER_SUFFIXES):
-                others.append(name)
+        if any(map(is_hidden, PurePosixPath(folder).parts)):
+            continue
+        visible = [file for file in tree[folder] if not is_hidden(file)]
+        images = results if folder in runs else data
+        images += [_joined(folder, file) for file in visible if is_image_name(file)]
+        others += [_joined(folder, file) for file in visible if file.lower().endswith(OTHER_SUFFIXES)]
     if "" in runs:
         raise DataError(f"{shown(path)}: a run of ganas, not a set of images: give a folder of images")
     not_read = f"{_some(others)} not read, {_kinds(others)}: convert them to .png or .jpg" if others else ""

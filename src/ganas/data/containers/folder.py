@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from posixpath import basename, dirname
 from stat import S_ISREG
@@ -29,7 +30,8 @@ class Folder(Container):
         return _file_bytes(f"{self.path}/{name}")
 
     def stamps(self, names: Sequence[str], /) -> Stamps:
-        return np.array([_stamp(f"{self.path}/{name}") for name in names], np.int64).reshape(-1, 3)
+        stamps = (_stamp(f"{self.path}/{name}") for name in names)
+        return np.fromiter(chain.from_iterable(stamps), np.int64, 3 * len(names)).reshape(-1, 3)
 
     def files(self, names: Sequence[str], /) -> frozenset[tuple[str, str]]:
         parents = {parent: os.path.realpath(self.path / parent) for parent in set(map(dirname, names))}
