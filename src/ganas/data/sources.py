@@ -46,6 +46,7 @@ from ganas.progress import warn_once
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 MAX_REPLACED = 1000  # broken images in a row that are replaced by the next one: more are no accident
+REPLACE_THEM = "replace such images by others with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
 LISTING = "listing-"  # in front of a digest that is not of the images' bytes
 
 
@@ -148,7 +149,7 @@ class ImageSource(Images):
     def _unreadable(self, name: str, error: UnreadableError) -> DataError:
         way_out = "; repair or remove it"
         if self.sampled and not self.replaces:
-            way_out += ", or replace such images by others with --set data.skip_bad=true: the same command resumes"
+            way_out += f", or {REPLACE_THEM}: the same command resumes"
         return DataError(f"{shown(self.location(name))}: {error}{way_out}")
 
     def _encoded(self, name: str) -> bytes:
@@ -217,7 +218,7 @@ def open_source(
     memory = Memory(source.path, sample.names, source.container.stamps(sample.names))
     found = verify_images(source.container, sample.names, memory, white=white, icc=icc)
     if found.broken and not skip_bad:
-        _refuse_broken(sample, found, minimum)
+        _refuse_broken(source, sample, found, minimum)
     _check_resolution(source, found, resolution)
     source = replace(source, reading=found.reading)
     if sample is not source and len(sample) < count:
@@ -334,11 +335,15 @@ def _check_white(white: float | None) -> None:
         raise ConfigError(f"{white:g} cannot be the value of white: give a positive number, as 4095 for 12 bits")
 
 
-def _refuse_broken(source: ImageSource, found: Findings, minimum: int) -> NoReturn:
-    count = len(source) - len(found.made)
-    unreadable = f"{len(found.broken)} of {counted(count, 'image')} cannot be read ({describe_broken(found.broken)})"
-    rest = count - len(found.broken)
+def _refuse_broken(source: ImageSource, sample: ImageSource, found: Findings, minimum: int) -> NoReturn:
+    count, broken = len(sample) - len(found.made), len(found.broken)
+    reasons = f"cannot be read ({describe_broken(found.broken)})"
+    if len(sample) < len(source):
+        checked = f"{len(sample)} of {len(source)} images were checked, and {broken} of them {reasons}"
+        raise DataError(f"{shown(source.path)}: {checked}; repair or remove them, or {REPLACE_THEM}")
     way_out = "repair or remove them"
-    if rest >= max(minimum, 1):
-        way_out += f", or use the other {rest} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
-    raise DataError(f"{shown(source.path)}: {unreadable}; {way_out}")
+    if count - broken >= max(minimum, 1):
+        way_out += (
+            f", or use the other {count - broken} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
+        )
+    raise DataError(f"{shown(source.path)}: {broken} of {counted(count, 'image')} {reasons}; {way_out}")
