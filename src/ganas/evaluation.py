@@ -15,7 +15,7 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
-from ganas.data.loaders import center_crops
+from ganas.data.loaders import CenterCrops, center_crops
 from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import ConfigError, RunError
@@ -235,7 +235,8 @@ def evaluate_grown(
     data, source = config.data, open_images(config)
     if source.digest() != data.digest:
         raise RunError(f"the images of {str(data.images)!r} changed since {str(path)!r} was grown: restore them")
-    real = center_crops(source, data.resolution)
+    fits = 3 * data.resolution**2 * len(source) <= data.cache_mib << 20
+    real = center_crops(source, data.resolution) if fits else CenterCrops(source, data.resolution)
     if not features and network and network.digest != config.metrics.digest:
         raise RunError(
             f"{config.metrics.features!r} holds other weights than when {str(path)!r} was grown: give --features"

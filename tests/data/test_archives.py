@@ -141,6 +141,8 @@ DAMAGED = {
     "a name as data": (batch(FEW, data=b"cnumpy\nndarray\n"), "its data is not uint8"),
     "labels": (batch(FEW, labels=3), "4 images without as many labels"),
     "a number": (b"\x80\x02" + number(3) + b".", "not a batch of CIFAR-10"),
+    "a table of 32 GB": (b"\x80\x02}r\xff\xff\xff\x7f.", "not a batch of CIFAR-10"),
+    "a string of 2 GB": (b"\x80\x02T\xff\xff\xff\x7fx.", "damaged"),
 }
 
 

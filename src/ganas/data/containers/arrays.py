@@ -88,7 +88,6 @@ class Arrays(Container):
         return Arrays, (self.path,)
 
     def list(self) -> Listing:
-        self._handle.forget()  # other files may have taken their place
         names = (f"{part}/{number:05}" for part, images in self._parts.items() for number in range(len(images)))
         return Listing(tuple(names), self._notes())
 

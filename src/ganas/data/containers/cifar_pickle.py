@@ -6,6 +6,7 @@ gets a stand-in for each, which only keeps what it is called with: nothing of nu
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 def read_batch(content: bytes) -> Pixels:
     """Return the images of one batch, uint8 [n, 3, 32, 32]. Raises UnreadableError for any other file."""
     try:
+        _check_memo(content)
         batch: Any = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except UnreadableError:
         raise
@@ -69,6 +71,16 @@ def read_batch(content: bytes) -> Pixels:
     if not isinstance(labels, list) or len(labels) != len(images):
         raise UnreadableError(f"damaged: {len(images)} images without as many labels")
     return images
+
+
+def _check_memo(content: bytes) -> None:
+    """Raise UnreadableError for a pickle that skips numbers: a table up to the highest one would be allocated."""
+    stored = 0
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            stored += 1
+            if not 0 <= int(argument or 0) <= stored:
+                raise UnreadableError("not a batch of CIFAR-10")
 
 
 def _array(data: Any) -> Pixels:

@@ -46,7 +46,6 @@ class HuggingFace(Container):
         return HuggingFace, (self.path,)
 
     def list(self) -> Listing:
-        self._handle.forget()  # other files may have taken their place
         data, _, _, notes = self._opened
         if not len(data):
             raise DataError(f"{shown(self.path)}: a data set without rows: give another")

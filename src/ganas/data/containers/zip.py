@@ -29,7 +29,6 @@ class Zip(Container):
         return Zip, (self.path,)
 
     def list(self) -> Listing:
-        self._handle.forget()  # another zip may have taken its place
         return list_zip(self.path, self._opened.archive)
 
     def read(self, name: str, /) -> bytes:
