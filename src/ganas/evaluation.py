@@ -15,6 +15,7 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
+from ganas.data.limits import ALL, VERIFIED
 from ganas.data.loaders import CenterCrops, center_crops
 from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, check_overlap, open_source
@@ -173,7 +174,12 @@ def _open_sides(
     for direction, images in paths.items():
         info = read_generator_info(find_generator(path, direction))
         sources[direction] = open_source(
-            images, minimum=2, skip_bad=skip_bad, white=white or info.white, icc=icc and info.icc
+            images,
+            minimum=2,
+            skip_bad=skip_bad,
+            verify=VERIFIED if paired is None else ALL,
+            white=white or info.white,
+            icc=icc and info.icc,
         )
     if check_overlap(*sources.values()):
         reporter.note(["A and B are the same images"])

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 MAX_PIXELS = 178_956_970  # Pillow refuses larger images as decompression bombs
 VERIFIED = 100_000  # images up to which all of a set are decoded before training
+ALL = 1 << 62  # the same limit where each image counts: those of pairs, and those to translate
 MAX_ASPECT_RATIO = 16  # training crops longer images to their middle
 TILE_PIXELS = 1 << 20  # converted at a time: conversion takes many bytes per pixel
 

@@ -21,6 +21,7 @@ from ganas.data.containers.base import Stamps
 from ganas.document import read_record, write_record
 from ganas.errors import UserError
 from ganas.store import default_cache, write_atomically
+from ganas.version import __version__
 
 SCHEMA = 1
 SETTLED = 2.0  # seconds since the last change: files that change twice within a tick of the clock have one time
@@ -52,7 +53,7 @@ class Memory:
                 write_atomically(entry, write_record(content).encode("utf-8", "surrogateescape"))
 
     def _entry(self, what: str, facts: Mapping[str, Any]) -> Path | None:
-        identity = json.dumps([SCHEMA, what, version("pillow"), self._images, facts], sort_keys=True)
+        identity = json.dumps([SCHEMA, what, __version__, version("pillow"), self._images, facts], sort_keys=True)
         name = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self._folder and self._folder / f"{name}.json"
 

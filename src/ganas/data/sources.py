@@ -250,7 +250,7 @@ def _sampled(source: ImageSource, sample: ImageSource, found: Findings, skip_bad
         share = 100 * len(found.broken) / len(sample)
         notes.append(f"{share:.2g} % of these cannot be read ({describe_broken(found.broken)})")
     if found.made:
-        notes.append(f"{counted(len(found.made), 'image')} of these was written by ganas ({shown(found.made[0])})")
+        notes.append(f"of these, ganas wrote {len(found.made)} ({shown(found.made[0])}), which stay in")
     return replace(source, notes=(*source.notes, *notes, *found.notes), sampled=True, replaces=skip_bad)
 
 
