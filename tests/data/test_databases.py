@@ -193,6 +193,8 @@ def test_splits_and_columns_are_chosen_and_noted(tmp_path: Path) -> None:
         "mask", [row["image"] for row in rows.cast_column("image", datasets.Image(decode=False))]
     ).cast_column("mask", datasets.Image()).save_to_disk(str(tmp_path / "two"))
     assert open_source(tmp_path / "two").notes == ("images are those of column image, not mask",)
+    rows.with_format("numpy").save_to_disk(str(tmp_path / "formatted"))
+    assert open_source(tmp_path / "formatted").digest() == source.digest(), "a format is not obeyed"
     rows.remove_columns("image").save_to_disk(str(tmp_path / "none"))
     assert "no column of images (it has label)" in refusal(lambda: open_source(tmp_path / "none"))
 

@@ -109,7 +109,7 @@ def _open(path: Path) -> _Opened:
     if len(columns) > 1:
         others = ", ".join(shown(name) for name in columns if name != chosen)
         notes = (*notes, f"images are those of column {shown(chosen)}, not {others}")
-    data = data.select_columns([chosen]).cast_column(chosen, datasets.Image(decode=False))
+    data = data.with_format(None).select_columns([chosen]).cast_column(chosen, datasets.Image(decode=False))
     files = _parquet_files(path) or [file["filename"] for file in data.cache_files]
     return _Opened(data, chosen, tuple(map(str, files)), notes)
 
