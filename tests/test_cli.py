@@ -54,7 +54,7 @@ CONTRACT = {
         *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
     "data task": ["|".join(TASKS), "PHOTOS", "--size", "--out", "--pairs", "--seed", "--skip-bad", "--json"],
-    "data check": ["DIR|ZIP...", "--white", "--no-icc", "--json"],
+    "data check": ["DATA...", "--white", "--no-icc", "--json"],
 }
 
 

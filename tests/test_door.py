@@ -64,7 +64,8 @@ WITH_TORCH = (
     *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
     *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
     *("cyclegan.examples", "cyclegan.projection", "cyclegan.supernets", "cyclegan.translate", "cyclegan.validation"),
-    *(f"growing.{name}" for name in ("candidate_job", "forecast", "model", "networks", "run", "sample", "trainer")),
+    *(f"growing.{name}" for name in ("candidate_job", "forecast", "images", "model", "networks", "run", "sample")),
+    "growing.trainer",
     *("data.loaders", "recipes.cost", "recipes.recipe_job"),
 )
 LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "learning.trackers", "metrics.measurement")

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from ganas.data.names import absolute
 from ganas.errors import ConfigError, shown
 from ganas.machine import Machine
 from ganas.metrics.measurement import METRICS
@@ -238,7 +239,7 @@ def resolve_sections(
     }
     for key in located(type(config)):
         value = config.value(key)
-        values[key] = value.absolute() if isinstance(value, Path) else absolute_features(value)
+        values[key] = absolute(value) if isinstance(value, Path) else absolute_features(value)
     return config.with_values({**values, **data.digests, **update})
 
 

@@ -15,11 +15,13 @@ from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.cyclegan.match_size import stored_config
 from ganas.cyclegan.translate import Translator, find_generator, load_generator, read_generator_info, translate
 from ganas.cyclegan.validation import Validation
-from ganas.data.loaders import center_crops
+from ganas.data.limits import ALL, VERIFIED
+from ganas.data.loaders import CenterCrops, center_crops
 from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, check_overlap, open_source
 from ganas.errors import ConfigError, RunError
 from ganas.growing.config import GrowConfig
+from ganas.growing.images import open_images
 from ganas.growing.sample import find_grown_generator, load_grown_generator, make_images
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import FeatureNetwork
@@ -172,7 +174,12 @@ def _open_sides(
     for direction, images in paths.items():
         info = read_generator_info(find_generator(path, direction))
         sources[direction] = open_source(
-            images, minimum=2, skip_bad=skip_bad, white=white or info.white, icc=icc and info.icc
+            images,
+            minimum=2,
+            skip_bad=skip_bad,
+            verify=VERIFIED if paired is None else ALL,
+            white=white or info.white,
+            icc=icc and info.icc,
         )
     if check_overlap(*sources.values()):
         reporter.note(["A and B are the same images"])
@@ -197,7 +204,7 @@ def _open_sides(
             with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
                 images = Path(folder)
                 translate(path, paths[direction], images, direction=direction, skip_bad=skip_bad, white=white, icc=icc)
-                translated = open_source(images, minimum=2, verify=False)
+                translated = open_source(images, minimum=2, verify=0)
                 if paired is not None:
                     _, translated = match_pairs(target, translated, skip_missing=skip_bad)
                 return _with_warnings(reference.measure(translated, bootstrap=bootstrap, facts=facts))
@@ -231,11 +238,11 @@ def evaluate_grown(
     text = Run(path).config.read_bytes()
     config = load_config(GrowConfig, text, str(Run(path).config))
     network = load_network(features or config.metrics.features, metrics)
-    data = config.data
-    source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
+    data, source = config.data, open_images(config)
     if source.digest() != data.digest:
         raise RunError(f"the images of {str(data.images)!r} changed since {str(path)!r} was grown: restore them")
-    real = center_crops(source, data.resolution)
+    fits = 3 * data.resolution**2 * len(source) <= data.cache_mib << 20
+    real = center_crops(source, data.resolution) if fits else CenterCrops(source, data.resolution)
     if not features and network and network.digest != config.metrics.digest:
         raise RunError(
             f"{config.metrics.features!r} holds other weights than when {str(path)!r} was grown: give --features"

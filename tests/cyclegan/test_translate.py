@@ -28,6 +28,7 @@ from ganas.cyclegan.translate import (
     save_generator,
     translate,
 )
+from ganas.data.containers.folder import Folder
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource
 from ganas.errors import DataError, RunError
@@ -181,7 +182,7 @@ def test_padding_mirrors_the_image_where_it_is_large_enough() -> None:
 
 
 def source(*names: str) -> ImageSource:
-    return ImageSource(Path("images"), tuple(names))
+    return ImageSource(Folder(Path("images")), tuple(names))
 
 
 def test_names_keep_their_folders_and_become_pngs_and_images_that_differ_in_their_suffix_keep_it() -> None:

@@ -9,7 +9,7 @@ import torch
 from test_sources import folder_of, plain, zip_of
 
 from ganas.cyclegan.config import DataConfig, RunConfig, TrainingConfig
-from ganas.data.listing import list_images
+from ganas.data.containers.kinds import find_container
 from ganas.data.sources import check_overlap, check_source, open_source
 from ganas.errors import ConfigError, DataError
 from ganas.paths import SYSTEM_NAMES
@@ -36,7 +36,7 @@ DATA = {"a.png": plain(), "sub/b.png": plain((8, 0, 0))}
 @both
 def test_a_run_among_images_is_left_out_and_noted(tmp_path: Path, make: Make) -> None:
     run = {"runs/x/config.yaml": run_config(), "runs/x/samples/4.png": plain(), "runs/x/repeats/1/s.png": plain()}
-    listing = list_images(make(tmp_path / "images", DATA | run))
+    listing = find_container(make(tmp_path / "images", DATA | run)).list()
     assert listing.names == ("a.png", "sub/b.png")
     assert listing.notes == ("2 files (runs/x/repeats/1/s.png, …) left out, written by runs of ganas",)
 
@@ -69,25 +69,25 @@ def test_results_are_recognized_in_every_format_with_a_software_tag(tmp_path: Pa
 def test_a_run_is_not_a_set_of_images_but_its_folders_may_be(tmp_path: Path, make: Make) -> None:
     files = {"config.yaml": run_config(), "samples/1.png": result()}
     with pytest.raises(DataError, match=r"images: a run of ganas, not a set of images: give a folder of images"):
-        list_images(make(tmp_path / "images", files))
+        find_container(make(tmp_path / "images", files)).list()
     with pytest.raises(DataError, match="no images in it; it contains only runs of ganas"):
-        list_images(make(tmp_path / "around", {f"run/{name}": content for name, content in files.items()}))
+        find_container(make(tmp_path / "around", {f"run/{name}": content for name, content in files.items()})).list()
     if make is folder_of:
-        assert len(list_images(tmp_path / "images" / "samples").names) == 1
+        assert len(find_container(tmp_path / "images" / "samples").list().names) == 1
 
 
 @both
 def test_a_foreign_config_does_not_make_a_run(tmp_path: Path, make: Make) -> None:
-    assert len(list_images(make(tmp_path / "images", DATA | {"config.yaml": b"kind: dog\n"})).names) == 2
+    assert len(find_container(make(tmp_path / "images", DATA | {"config.yaml": b"kind: dog\n"})).list().names) == 2
 
 
 @both
 def test_images_of_other_kinds_are_counted_and_named_once(tmp_path: Path, make: Make) -> None:
     others = {"x.HEIC": b"", "sub/y.heic": b"", "z.psd": b"", "readme.txt": b""}
-    (note,) = list_images(make(tmp_path / "images", DATA | others)).notes
+    (note,) = find_container(make(tmp_path / "images", DATA | others)).list().notes
     assert "3 files (sub/y.heic, …) not read, 2 .heic, 1 .psd: convert them to .png or .jpg" in note
     with pytest.raises(DataError, match=r"no images in it; 3 files \(sub/y\.heic, …\) not read, 2 \.heic, 1 \.psd"):
-        list_images(make(tmp_path / "others", others))
+        find_container(make(tmp_path / "others", others)).list()
 
 
 @both

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from ganas.data.containers.zip import Zip
 from ganas.data.images import Images
 from ganas.data.loaders import (
     Batches,
@@ -263,7 +264,7 @@ def _survives_without_files(a: ImageSource, b: ImageSource, cache_bytes: int) ->
     for source in (a, b):
         copy = source.path.with_name(f"copy-{source.path.name}")
         copy.write_bytes(source.path.read_bytes())
-        copies.append(ImageSource(copy, source.names))
+        copies.append(ImageSource(Zip(copy), source.names))
     iterator = batches(copies[0], copies[1], cache_bytes=cache_bytes).from_image(0)
     next(iterator)
     for source in copies:

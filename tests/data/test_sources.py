@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from ganas.data import decode, sources
+from ganas.data import decode
+from ganas.data.containers import base
 from ganas.data.listing import IMAGE_SUFFIXES
 from ganas.data.sources import ImageSource, check_source, open_source
 from ganas.data.threads import in_threads
@@ -219,7 +220,7 @@ def test_a_damaged_member_is_broken_not_fatal(tmp_path: Path) -> None:
 
 
 def test_a_member_that_inflates_too_far_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    monkeypatch.setattr(base, "MAX_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.png", bytes(100_000))
     folder_of(tmp_path / "folder", {"x.png": bytes(100_000)})
@@ -253,7 +254,7 @@ def test_broken_images_are_found_up_front(
     message = refusal(lambda: open_source(path))
     assert any(f"({name}: {each}" in message for each in reason.split("|")), message
     assert open_source(path, skip_bad=True).names == ("good.png",)
-    unread = open_source(path, verify=False)
+    unread = open_source(path, verify=0)
     assert len(unread) == 2
     assert f"x.zip/{name}: " in refusal(lambda: unread.read(unread.names.index(name)))
 

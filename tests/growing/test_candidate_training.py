@@ -13,10 +13,11 @@ from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig, GrowingLossConfig
+from ganas.growing.images import open_squares
 from ganas.growing.model import discriminator_loss
-from ganas.growing.run import open_images
+from ganas.growing.run import open_data
 from ganas.growing.sample import latent_vector, make_images
-from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops, starts_as_its_parent
+from ganas.growing.trainer import CandidateTrainer, load_final, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
@@ -39,7 +40,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GrowConfig:
     flags = {"data.images": str(folder), "data.resolution": 32, "base.latent": 4, "base.channels": [8]}
     flags |= {"training.batch": 4, "training.images": 32, "training.ema_half_life": 8, "training.precision": "float32"}
     flags |= {"training.log_every": 8, "training.checkpoint_every": 8, "metrics.images": 16, "growth.fade_images": 16}
-    config, _ = open_images(make_config("grow", preset="tiny", flags=flags))
+    config, _ = open_data(make_config("grow", preset="tiny", flags=flags))
     return config
 
 
@@ -53,7 +54,7 @@ def candidate(run: Run, config: GrowConfig, told: Spec) -> CandidateTrainer:
     parent = load_final(run.candidate(told.parent)) if told.parent else None
     folder = run.candidate(told.id)
     folder.write_text(folder.spec, told.to_json())
-    return CandidateTrainer(folder, told, config, parent, open_center_crops(run, config))
+    return CandidateTrainer(folder, told, config, parent, open_squares(run, config))
 
 
 def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> CandidateTrainer:
@@ -236,8 +237,8 @@ def test_decoding_again_gives_the_same_images(tmp_path: Path, white: float | Non
         pixels = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype(np.uint16)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     flags = {"data.images": str(folder), "data.resolution": 32, "training.batch": 2, "data.white": white}
-    config, source = open_images(make_config("grow", preset="tiny", flags=flags))
-    squares = open_center_crops(Run(tmp_path / "run"), config)
+    config, source = open_data(make_config("grow", preset="tiny", flags=flags))
+    squares = open_squares(Run(tmp_path / "run"), config)
     assert np.array_equal(squares, center_crops(source, 32))
     assert squares.max() == (255 if white is None else 127)
 
@@ -248,7 +249,7 @@ def test_training_moves_images_towards_the_real_ones(config: GrowConfig, tmp_pat
     longer = config.model_copy(update={"training": training})
     told = Spec("base", BASE, None, None, 0, seed=1, images=800)
     one = candidate(Run(tmp_path), longer, told)
-    reference = torch.from_numpy(open_center_crops(Run(tmp_path), config)).float()
+    reference = torch.from_numpy(open_squares(Run(tmp_path), config)).float()
     before = (make_images(one.generator, range(64)).float().std() - reference.std()).abs()
     one.train(Reporter(quiet=True), StopSignal())
     after = (make_images(one.generator, range(64)).float().std() - reference.std()).abs()

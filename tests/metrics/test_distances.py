@@ -8,7 +8,17 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from ganas.metrics.distances import Features, fit, frechet, inception_score, kernel, monge, precision_recall
+from ganas.metrics.distances import (
+    Features,
+    RunningGaussian,
+    fit,
+    frechet,
+    frechet_of_gaussians,
+    inception_score,
+    kernel,
+    monge,
+    precision_recall,
+)
 
 
 def gaussian_features(
@@ -165,6 +175,26 @@ def test_the_inception_score_is_torch_fidelitys() -> None:
     logits = np.random.default_rng(0).standard_normal((103, 7))
     expected = isc_features_to_metric(torch.from_numpy(logits), splits=10, shuffle=True, rng_seed=4)
     assert inception_score(logits, seed=4) == tuple(expected.values())
+
+
+@pytest.mark.parametrize("batch", [1, 32, 600, 5000])
+@pytest.mark.parametrize("offset", [0.0, 1e4], ids=["centered", "far from zero"])
+def test_running_sums_give_the_same_distance(batch: int, offset: float) -> None:
+    """Also where squares are ten billion times the variance."""
+    generator = np.random.default_rng(4)
+    sides = [
+        offset + shift + generator.standard_normal((1300, 24)) @ generator.standard_normal((24, 24)) for shift in (0, 1)
+    ]
+    summed = []
+    for side in sides:
+        running = RunningGaussian(24)
+        for start in range(0, len(side), batch):
+            running.add(side[start : start + batch])
+        summed.append(running.fit())
+        expected = fit(side)
+        np.testing.assert_allclose(summed[-1].mean, expected.mean, rtol=1e-12)
+        np.testing.assert_allclose(summed[-1].covariance, expected.covariance, rtol=1e-8, atol=1e-9)
+    assert frechet_of_gaussians(*summed) == pytest.approx(frechet(*sides), rel=1e-9)
 
 
 def test_a_fitted_gaussian_changes_nothing() -> None:

@@ -7,6 +7,7 @@ import pytest
 from test_reference import Pixels
 
 from ganas.data.sources import open_source
+from ganas.metrics import image_set
 from ganas.metrics.cache import Cache
 from ganas.metrics.reference import Reference
 from ganas.store import default_cache
@@ -40,8 +41,33 @@ def test_cached_scores_are_exact_and_need_no_network(cache: Cache, tmp_path: Pat
         assert found.scores == expected.scores and found.protocol["real_pixels"] == expected.protocol["real_pixels"]
     assert len(list(cache.folder.iterdir())) == 1
     kept, side = cache.read(real.digest(), network), reference._real
-    assert kept and kept.activations.features.equal(side.statistics.activations.features)
+    assert kept and kept.activations and side.statistics.activations
+    assert kept.activations.features.equal(side.statistics.activations.features)
     assert kept.gaussian and all(map(np.array_equal, kept.gaussian, side.gaussian)), "60 images in 48 dimensions"
+
+
+def test_of_many_images_fid_keeps_the_moments_alone(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, fake = open_source(write_images(tmp_path / "real", 60, seed=0)), noise(30, 16, 16, 1)
+    (expected,) = Reference(real, ["fid"], Pixels()).measure(fake).scores.values()
+    resampled = Reference(real, ["fid"], Pixels()).measure(fake, bootstrap=3).resampled
+    monkeypatch.setattr(image_set, "KEPT_FEATURES", 0)
+    for seen in (60, 0):  # summed up, then read
+        network = Pixels()
+        reference = Reference(real, ["fid"], network, cache=cache)
+        assert network.seen == seen
+        (found,) = reference.measure(fake).scores.values()
+        assert found == pytest.approx(expected, rel=1e-7), "30 images in 48 dimensions"
+        assert "statistics" not in reference._real.__dict__, "no features are held"
+    by_features = Reference(real, ["kid"], Pixels()).measure(fake).protocol
+    assert reference.measure(fake).protocol["real_pixels"] == by_features["real_pixels"]
+    (kept,) = cache.folder.iterdir()
+    assert kept.stat().st_size < 8 * 48 * 50 + 500
+    network = Pixels()
+    assert Reference(real, ["fid"], network, cache=cache).measure(fake, bootstrap=3).resampled == resampled
+    both = Reference(real, ["fid", "kid"], Pixels(), cache=cache).measure(fake).scores
+    assert both["fid@pixels-clean-4"] == expected, "features that are needed anyway are used"
 
 
 def test_other_images_other_weights_and_other_preprocessing_are_other_entries(cache: Cache) -> None:

@@ -15,7 +15,12 @@ from ganas.growing.presets import PRESETS
 
 @app.command()
 def grow(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR|ZIP", help="Training images.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="DATA", help="Training images: a folder, a zip, ... (docs/data.md).", show_default=False
+        ),
+    ],
     out: options.Out,
     route: Annotated[
         str | None, typer.Option("--route", metavar="proggan|FILE", help="Follow a fixed route instead of searching.")

@@ -25,16 +25,16 @@ def evaluate(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, evaluated in both directions.")
     ] = None,
-    a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="With RUN: test images of domain A.")] = None,
-    b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="With RUN: test images of domain B.")] = None,
+    a: Annotated[Path | None, typer.Option("--a", metavar="DATA", help="With RUN: test images of domain A.")] = None,
+    b: Annotated[Path | None, typer.Option("--b", metavar="DATA", help="With RUN: test images of domain B.")] = None,
     paired: Annotated[
         Path | None,
         typer.Option("--paired", metavar="DIR", help="With RUN: folder of test images testA and testB that are pairs."),
     ] = None,
-    real: Annotated[Path | None, typer.Option("--real", metavar="DIR|ZIP", help="Without RUN: real images.")] = None,
+    real: Annotated[Path | None, typer.Option("--real", metavar="DATA", help="Without RUN: real images.")] = None,
     fake: Annotated[
         list[Path] | None,
-        typer.Option("--fake", metavar="DIR|ZIP", help="Without RUN: images to evaluate; once per repeat."),
+        typer.Option("--fake", metavar="DATA", help="Without RUN: images to evaluate; once per repeat."),
     ] = None,
     metrics: Metrics = None,
     features: options.Features = None,
@@ -103,8 +103,8 @@ def compare(
         list[Path] | None,
         typer.Option("--against", metavar="RUN", help="The other side, one run or more. [every two RUNs are compared]"),
     ] = None,
-    a: Annotated[Path | None, typer.Option("--a", metavar="DIR|ZIP", help="Test images of domain A.")] = None,
-    b: Annotated[Path | None, typer.Option("--b", metavar="DIR|ZIP", help="Test images of domain B.")] = None,
+    a: Annotated[Path | None, typer.Option("--a", metavar="DATA", help="Test images of domain A.")] = None,
+    b: Annotated[Path | None, typer.Option("--b", metavar="DATA", help="Test images of domain B.")] = None,
     paired: options.Paired = None,
     metrics: Metrics = None,
     features: options.Features = None,
@@ -207,7 +207,7 @@ def data_task(
 
 @data_app.command("check")
 def data_check(
-    paths: Annotated[list[Path], typer.Argument(metavar="DIR|ZIP...", help="One domain each.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="DATA...", help="One domain each.")],
     white: options.White = None,
     no_icc: options.NoIcc = False,
     as_json: options.AsJson = False,

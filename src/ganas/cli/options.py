@@ -34,8 +34,13 @@ app = typer.Typer(
 data_app = typer.Typer(help="Inspect and make datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
-DomainA = Annotated[Path, typer.Option("--a", metavar="DIR|ZIP", help="Images of domain A.", show_default=False)]
-DomainB = Annotated[Path, typer.Option("--b", metavar="DIR|ZIP", help="Images of domain B.", show_default=False)]
+DomainA = Annotated[
+    Path,
+    typer.Option(
+        "--a", metavar="DATA", help="Images of domain A: a folder, a zip, ... (docs/data.md).", show_default=False
+    ),
+]
+DomainB = Annotated[Path, typer.Option("--b", metavar="DATA", help="Images of domain B.", show_default=False)]
 Paired = Annotated[
     Path | None,
     typer.Option("--paired", metavar="DIR", help="Pairs to score on: valA and valB, or testA and testB."),

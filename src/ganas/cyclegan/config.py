@@ -25,6 +25,7 @@ from ganas.config import (
 )
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.cyclegan.strategies import DERIVATIONS, STRATEGIES
+from ganas.data.limits import VERIFIED
 from ganas.learning.adversarial import adversarial_names
 from ganas.learning.trackers import TRACKERS
 from ganas.machine import Machine
@@ -50,7 +51,11 @@ class DataConfig(Section):
     digest_pairs: str | None = None  # filled in
     split_seed: Count | None = None  # selects the held-out images; None: the run's seed
     validation: Count = 100  # images of each domain held out to select a checkpoint; at most a tenth of the domain
+    # take so many images of each domain, chosen at random by the split_seed; None: all
+    limit: Annotated[int, Field(ge=2)] | None = None
     skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others
+    # images up to which all are decoded before training; of more, a sample is, and the digest is of names, sizes, times
+    verify: Annotated[Positive, FREE] = VERIFIED
     white: Rate | None = None  # white level of images with more than 8 bits; None: by their tags and values
     icc: bool = True  # convert color profiles other than sRGB to sRGB
     # decoded images are kept in memory up to this size; beyond it, workers decode them again

@@ -46,20 +46,30 @@ def open_domains(config: RunConfig, layout: Layout) -> Domains:
     check_device(config.training.device)
     data = config.data
     a, b = (
-        open_source(path, skip_bad=data.skip_bad, minimum=MINIMUM_IMAGES, white=data.white, icc=data.icc)
+        open_source(
+            path,
+            skip_bad=data.skip_bad,
+            minimum=MINIMUM_IMAGES,
+            verify=data.verify,
+            limit=data.limit,
+            seed=config.split_seed,
+            white=data.white,
+            icc=data.icc,
+        )
         for path in (data.a, data.b)
     )
-    if check_overlap(a, b) or a.digest() == b.digest():
+    digest_a, digest_b = a.digest(), b.digest()
+    if check_overlap(a, b) or digest_a == digest_b:
         b = replace(b, notes=(*b.notes, "A and B are the same images, so there is nothing to learn"))
     if warning := other_resolution(data.a, data.resolution, data.load_scale):
         a = replace(a, notes=(*a.notes, warning))
     (train_a, held_out_a), (train_b, held_out_b) = (_hold_out(source, config) for source in (a, b))
-    digests = {"data.digest_a": a.digest(), "data.digest_b": b.digest()}
+    digests = {"data.digest_a": digest_a, "data.digest_b": digest_b}
     return Domains(train_a, train_b, held_out_a, held_out_b, DataFacts(digests, max(len(train_a), len(train_b))))
 
 
 def _joined(one: ImageSource, other: ImageSource) -> ImageSource:
-    return replace(one, names=tuple(sorted(one.names + other.names)))
+    return replace(one, names=tuple(sorted((*one.names, *other.names))))
 
 
 def _hold_out(source: ImageSource, config: RunConfig) -> tuple[ImageSource, ImageSource]:

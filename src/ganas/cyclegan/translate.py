@@ -18,6 +18,7 @@ from torch.nn import functional
 from ganas.cyclegan.build import Network, build, only_op
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
 from ganas.data.images import Images
+from ganas.data.limits import ALL
 from ganas.data.listing import is_image_name
 from ganas.data.loaders import to_images, to_network
 from ganas.data.sources import ImageSource, notes_of, open_source
@@ -186,7 +187,7 @@ def translate(
             write_atomically(output, encoded(translator(image[None])[0], kind), new=True)
         return 1
     refuse_used(output)
-    images = open_source(source, skip_bad=skip_bad, white=white, icc=icc)
+    images = open_source(source, skip_bad=skip_bad, verify=ALL, white=white, icc=icc)
     with results_folder(output):
         return _translate_all(translator, images, output)
 

@@ -13,6 +13,7 @@ from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.trainer import open_translators
 from ganas.cyclegan.translate import Translator
 from ganas.data.images import Images
+from ganas.data.limits import ALL
 from ganas.data.loaders import center_crops, split
 from ganas.data.pairs import find_pairs, match_pairs
 from ganas.data.sources import ImageSource, notes_of, open_source
@@ -233,7 +234,7 @@ def _open_pairs(config: RunConfig, domains: Domains) -> dict[str, ImageSource]:
     if config.data.pairs is None:
         return {}
     a, b = find_pairs(config.data.pairs, "val", "test")
-    sources = _open_apart(a, domains.a, config, 2), _open_apart(b, domains.b, config, 2)
+    sources = _open_apart(a, domains.a, config, 2, ALL), _open_apart(b, domains.b, config, 2, ALL)
     ab, ba = match_pairs(*sources, skip_missing=config.data.skip_bad)
     return {"ab": ab, "ba": ba}
 
@@ -242,11 +243,15 @@ def _are_validation(pairs: Mapping[str, ImageSource]) -> bool:
     return all(source.path.name.startswith("val") for source in pairs.values())
 
 
-def _open_apart(path: Path, training: ImageSource, config: RunConfig, minimum: int = MIN_HELD_OUT) -> ImageSource:
+def _open_apart(
+    path: Path, training: ImageSource, config: RunConfig, minimum: int = MIN_HELD_OUT, verify: int | None = None
+) -> ImageSource:
     """Open images to score on, read as the training images; raises `DataError` if they share a file."""
     data = config.data
     white = data.white or training.reading.level
-    test = open_source(path, skip_bad=data.skip_bad, minimum=minimum, white=white, icc=data.icc)
+    test = open_source(
+        path, skip_bad=data.skip_bad, minimum=minimum, verify=verify or data.verify, white=white, icc=data.icc
+    )
     if shared := len(test.files & training.files):
         raise DataError(
             f"{shared} of the test images in {str(test.path)!r} are also training images in "

@@ -31,9 +31,9 @@ def decide(files: Sequence[AuditedFile], white: float | None, icc: bool) -> tupl
     return reading, (*_on_white(infos, reading), *_on_profiles(infos, reading), *_on_shapes(infos))
 
 
-def describe_broken(files: Sequence[AuditedFile]) -> str:
-    """Return the first five unreadable files with their reasons."""
-    reasons = [f"{shown(file.name)}: {file.reason}" for file in files if not file.info]
+def describe_broken(broken: Sequence[tuple[str, str]]) -> str:
+    """Return the first five unreadable files, of (name, reason)."""
+    reasons = [f"{shown(name)}: {reason}" for name, reason in broken]
     return "; ".join(reasons[:5] + ([f"and {len(reasons) - 5} more"] if len(reasons) > 5 else []))
 
 

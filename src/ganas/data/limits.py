@@ -1,4 +1,4 @@
-"""Memory limits for reading images: pixels per image, and pixels in memory at once."""
+"""Limits for reading images: pixels per image, pixels in memory at once, and images that are decoded beforehand."""
 
 import os
 import threading
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MAX_PIXELS = 178_956_970  # Pillow refuses larger images as decompression bombs
+VERIFIED = 100_000  # images up to which all of a set are decoded before training
+ALL = 1 << 62  # the same limit where each image counts: those of pairs, and those to translate
 MAX_ASPECT_RATIO = 16  # training crops longer images to their middle
 TILE_PIXELS = 1 << 20  # converted at a time: conversion takes many bytes per pixel
 

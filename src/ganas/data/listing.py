@@ -2,10 +2,11 @@
 
 import os
 import re
+import weakref
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -38,30 +39,26 @@ Tree = dict[str, list[str]]  # folder, relative with forward slashes, "" for the
 class Listing:
     """The images under a path."""
 
-    names: tuple[str, ...]  # sorted, relative to the path, with forward slashes; for a single image its own name
+    names: Sequence[str]  # sorted, relative to the path, with forward slashes; for a single image its own name
     notes: tuple[str, ...] = ()  # what was left out, one line each
 
 
-def list_images(path: Path) -> Listing:
-    """List all images under ``path`` without decoding them. Raises DataError if there is none.
+def list_folder(path: Path) -> Listing:
+    """List all images under a folder without decoding them. Raises DataError if there is none.
 
     Runs of ganas are left out, so that it does not learn from its own results.
     """
-    if not path.exists():
-        raise DataError(f"{shown(path)}: no such file or folder: check the path")
-    if path.is_dir():
-        return _select_images(path, _folder_tree(path), lambda name: _file_header(path / name))
-    if path.is_file() and is_image_name(path.name):
-        return Listing((path.name,))
-    if not path.is_file():  # opening a pipe would wait forever
-        raise DataError(f"{shown(path)}: {NOT_IMAGES}")
-    with _open_zip(path) as archive:
-        members = {member_name(member): member for member in _checked_members(path, archive)}
-        tree: Tree = {}
-        for name in members:
-            folder, _, file = name.rpartition("/")
-            tree.setdefault(folder, []).append(file)
-        return _select_images(path, tree, lambda name: _member_header(archive, members[name]))
+    return _select_images(path, _folder_tree(path), lambda name: _file_header(path / name))
+
+
+def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
+    """List all images in a zip, as `list_folder` does; raises DataError for a zip that is encrypted or unsafe."""
+    members = {member_name(member): member for member in _checked_members(path, archive)}
+    tree: Tree = {}
+    for name in members:
+        folder, _, file = name.rpartition("/")
+        tree.setdefault(folder, []).append(file)
+    return _select_images(path, tree, lambda name: _member_header(archive, members[name]))
 
 
 def is_image_name(name: str) -> bool:
@@ -87,14 +84,12 @@ def _select_images(path: Path, tree: Tree, read_header: ReadHeader) -> Listing:
         above = {parent.as_posix() for parent in PurePosixPath(folder).parents}
         if above & runs or (CONFIG in tree[folder] and is_run_config(read_header(_joined(folder, CONFIG)))):
             runs.add(folder)
-        for file in tree[folder]:
-            name = _joined(folder, file)
-            if any(map(is_hidden, PurePosixPath(name).parts)):
-                continue
-            if is_image_name(file):
-                (results if folder in runs else data).append(name)
-            elif file.lower().endswith(OTHER_SUFFIXES):
-                others.append(name)
+        if any(map(is_hidden, PurePosixPath(folder).parts)):
+            continue
+        visible = [file for file in tree[folder] if not is_hidden(file)]
+        images = results if folder in runs else data
+        images += [_joined(folder, file) for file in visible if is_image_name(file)]
+        others += [_joined(folder, file) for file in visible if file.lower().endswith(OTHER_SUFFIXES)]
     if "" in runs:
         raise DataError(f"{shown(path)}: a run of ganas, not a set of images: give a folder of images")
     not_read = f"{_some(others)} not read, {_kinds(others)}: convert them to .png or .jpg" if others else ""
@@ -155,9 +150,15 @@ def _refuse_folder(error: OSError) -> NoReturn:
     raise DataError(f"{shown(error.filename)}: cannot be listed ({error.strerror}): check its permissions") from error
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip to be read by any number of threads; raises DataError for a file of another kind."""
     try:
-        return zipfile.ZipFile(path)
+        with ExitStack() as stack:
+            # a file that zipfile opened itself it closes after the last user, and it counts them without a lock
+            file = stack.enter_context(path.open("rb"))
+            archive = zipfile.ZipFile(file)
+            weakref.finalize(archive, stack.pop_all().close)
+            return archive
     except (zipfile.BadZipFile, OSError) as error:
         if path.suffix.lower() == ".zip":
             raise DataError(f"{shown(path)}: cannot be read as a zip ({short_reason(error)}): make it again") from error

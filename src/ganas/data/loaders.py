@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ganas.data.images import Images
 from ganas.data.processes import processes
 from ganas.data.threads import Threads, in_threads
 from ganas.data.unpaired import HALVES, SPLIT, Batch, Domain, Pixels, random_words, resized, unpaired_batch
+from ganas.data.verification import with_progress
 from ganas.errors import DataError, RunError, counted
 from ganas.store import atomic_file
 
@@ -79,13 +81,27 @@ def iter_center_crops(source: Images, resolution: int) -> Iterator[Pixels]:
     if a file has become unreadable.
     """
 
-    def center(index: int) -> Pixels:
-        with source.opened(index) as image:
-            pixels = resized(image, resolution)  # [3, h, w]
-        top, left = ((side - resolution) // 2 for side in pixels.shape[1:])
-        return pixels[:, top : top + resolution, left : left + resolution]
+    return in_threads(lambda index: _center_crop(source, index, resolution), len(source))
 
-    return in_threads(center, len(source))
+
+def _center_crop(source: Images, index: int, resolution: int) -> Pixels:
+    with source.opened(index) as image:
+        pixels = resized(image, resolution)  # [3, h, w]
+    top, left = ((side - resolution) // 2 for side in pixels.shape[1:])
+    return pixels[:, top : top + resolution, left : left + resolution]
+
+
+class CenterCrops(Images):
+    """The same crops as images of their own, decoded whenever one is read: for sets of which no copy would fit."""
+
+    def __init__(self, source: Images, resolution: int) -> None:
+        self._source, self.resolution = source, resolution
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int, /) -> Image.Image:
+        return Image.fromarray(_center_crop(self._source, index, self.resolution).transpose(1, 2, 0))
 
 
 def write_center_crops(path: Path, source: Images, resolution: int) -> None:
@@ -94,9 +110,12 @@ def write_center_crops(path: Path, source: Images, resolution: int) -> None:
     Any number of processes can memory-map it. An interrupted write leaves no file behind.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), 3, resolution, resolution)}
+    crops = with_progress(
+        f"decoding into {path.name}", lambda index: _center_crop(source, index, resolution), len(source)
+    )
     with atomic_file(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for pixels in iter_center_crops(source, resolution):
+        for pixels in crops:
             file.write(pixels.tobytes())
 
 

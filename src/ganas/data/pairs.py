@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from ganas.data.published import find_folder
 from ganas.data.sources import ImageSource
 from ganas.data.threads import in_threads
 from ganas.errors import DataError, counted, shown
@@ -12,7 +13,10 @@ def find_pairs(folder: Path, *splits: str) -> tuple[Path, Path]:
     """Return the folders (or zips) of A and B in a folder of pairs: ``A``, ``B``, or ``valA``, ``valB`` and so on.
 
     splits    in order of preference, such as ``val``, ``test``; `DataError` if it holds none of them
+
+    The folder may be a published data set, by name.
     """
+    folder = find_folder(folder)
     for split in (*splits, ""):
         found = [
             next(filter(Path.exists, (folder / f"{split}{side}{end}" for end in ("", ".zip"))), None) for side in "AB"

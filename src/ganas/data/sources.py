@@ -1,59 +1,73 @@
-"""Image sources: a folder, a zip or a single file, read through one class.
+"""Image sources: images by index from whatever holds them, read through one class.
 
 The image convention of the whole package: uint8 NCHW RGB in data and metrics, float in [-1, 1] in networks.
 (:mod:`ganas.data.loaders` converts between the two; a source itself returns Pillow images.)
 
-:func:`open_source` decodes each image once, so that a broken file is reported before training. No torch here.
+:func:`open_source` decodes each image once, or of a large set a sample, so that a broken file is reported before
+training. No torch here.
 """
 
 import hashlib
-import os
 import statistics
-import threading
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
-from posixpath import basename, dirname
 from typing import Any, NoReturn
 
+import numpy as np
 from PIL import Image
 
-from ganas.data.audit import AuditedFile, decide, describe_broken
-from ganas.data.decode import decoded, inspect, short_reason
+from ganas.data.audit import decide, describe_broken
+from ganas.data.containers.base import Container
+from ganas.data.containers.kinds import find_container
+from ganas.data.decode import decoded
 from ganas.data.images import Images
+from ganas.data.keys import take
 from ganas.data.levels import DEFAULT_READING, FULL, Reading
-from ganas.data.limits import UnreadableError
-from ganas.data.listing import is_image_name, list_images, member_name
-from ganas.data.threads import in_threads
+from ganas.data.limits import VERIFIED, UnreadableError
+from ganas.data.memory import Memory, hash_names, hash_stamps
+from ganas.data.unpaired import LIMIT, random_words
+from ganas.data.verification import (
+    SAMPLE,
+    Findings,
+    audit,
+    note_on_own,
+    read_encoded,
+    verify_images,
+    with_progress,
+    without_own,
+)
 from ganas.errors import ConfigError, DataError, counted, shown
 from ganas.paths import StrPath, as_path
+from ganas.progress import warn_once
 
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
-MAX_BYTES = 1 << 30  # of an encoded image: 178 million pixels are 0.5 GiB uncompressed
+MAX_REPLACED = 1000  # broken images in a row that are replaced by the next one: more are no accident
+REPLACE_THEM = "replace such images by others with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
+LISTING = "listing-"  # in front of a digest that is not of the images' bytes
 
 
 @dataclass(frozen=True)
 class ImageSource(Images):
-    """Images by index, from a folder, a zip (read in place) or a single file, opened by :func:`open_source`.
+    """Images by index, opened by :func:`open_source`. Thread-safe and picklable."""
 
-    Thread-safe and picklable: each thread of each process opens its own zip handle on first use.
-    """
-
-    path: Path  # the folder, the zip or the image
-    names: tuple[str, ...]  # sorted, relative to path, with forward slashes: "night/street 1.png"
+    container: Container  # a folder, a zip, ...
+    names: Sequence[str]  # of the images in it, in their order
     notes: tuple[str, ...] = field(default=(), compare=False)  # decisions about how to read them, one line each
     reading: Reading = DEFAULT_READING  # the same for all of them
-    _handles: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
+    sampled: bool = False  # not all of them were decoded before, and the digest is of names, sizes and times
+    replaces: bool = False  # a broken image is replaced by the next readable one, which a resume does again
+
+    @property
+    def path(self) -> Path:
+        """The path that was opened."""
+        return self.container.path
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ImageSource, (self.path, self.names, self.notes, self.reading)  # without open handles
 
     def read(self, index: int, /) -> Image.Image:
         """Return image number ``index`` in mode RGB: 8 bits, any size, upright by EXIF, the first frame or page.
@@ -72,72 +86,74 @@ class ImageSource(Images):
     @contextmanager
     def opened(self, index: int, /) -> Iterator[Image.Image]:
         """`read` for a block that shrinks the image: the image counts towards the pixel budget until its end."""
-        name = self.names[index]
         with ExitStack() as stack:
-            with self._errors_named(name):
-                image = stack.enter_context(decoded(self._encoded(name), name, self.reading))
-            yield image
+            yield self._decoded(index, stack)
+
+    def _decoded(self, index: int, stack: ExitStack) -> Image.Image:
+        for number in range(index, index + (min(len(self), MAX_REPLACED) if self.replaces else 1)):
+            name = self.names[number % len(self)]
+            try:
+                return stack.enter_context(decoded(self._encoded(name), name, self.reading))
+            except UnreadableError as error:
+                broken = self._unreadable(name, error)
+                if self.replaces:
+                    warn_once(f"{shown(self.location(name))}: {error}; the next image that can be read replaces it")
+        raise broken
 
     def digest(self) -> str:
-        """Return 16 hex digits of all names, bytes and the reading; equal for a folder and its zip."""
+        """Return 16 hex digits of all names, bytes and the reading; equal for a folder, its zip and its LMDB.
 
+        Of a sampled set, ``listing-`` and 16 hex digits of names, sizes and times (in a zip, checksums) instead.
+        """
+        stamps = self.container.stamps(self.names)
+        if self.sampled:
+            total = hashlib.sha256(hash_names(self.names) + hash_stamps(stamps[:, :2]))
+            total.update(self.reading.digest_suffix.encode())
+            return LISTING + total.hexdigest()[:16]
+        memory, facts = Memory(self.path, self.names, stamps), {"reading": self.reading.digest_suffix}
+        kept = (memory.read("digest", **facts) or {}).get("digest")
+        if isinstance(kept, str):
+            return kept
+        digest = self._content_digest()
+        memory.write({"digest": digest}, "digest", **facts)
+        return digest
+
+    def _content_digest(self) -> str:
         def digest_of(index: int) -> bytes:
             name = self.names[index]
-            with self._errors_named(name):
+            try:
                 return hashlib.sha256(self._encoded(name)).digest()
+            except UnreadableError as error:
+                raise self._unreadable(name, error) from error
 
         total = hashlib.sha256()
-        for name, content in zip(self.names, in_threads(digest_of, len(self)), strict=True):
+        digests = with_progress(f"digest of {shown(self.path)}", digest_of, len(self))
+        for name, content in zip(self.names, digests, strict=True):
             total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content)
         total.update(self.reading.digest_suffix.encode())  # empty for ordinary images
         return total.hexdigest()[:16]
 
     @property
     def files(self) -> frozenset[tuple[str, str]]:
-        """The real path of each image, with links resolved, and its name in a zip."""
-        if not self.path.is_dir():
-            return frozenset((os.path.realpath(self.path), name) for name in self.names)
-        parents = {parent: os.path.realpath(self.path / parent) for parent in set(map(dirname, self.names))}
-        paths = (os.path.join(parents[dirname(name)], basename(name)) for name in self.names)
-        return frozenset((os.path.realpath(path) if os.path.islink(path) else path, "") for path in paths)
+        """The real path of each image's file, with links resolved, and its name in a file of several."""
+        return self.container.files(self.names)
 
     def subset(self, indices: Iterable[int]) -> "ImageSource":
         """Return a source of the images at ``indices``, in that order."""
-        return replace(self, names=tuple(self.names[index] for index in indices))
+        return replace(self, names=take(self.names, indices))
 
     def location(self, name: str) -> str:
         """Return the path of an image, for messages."""
         return str(self.path) if name == self.path.name else f"{self.path}/{name}"
 
-    @contextmanager
-    def _errors_named(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except UnreadableError as error:
-            raise DataError(f"{shown(self.location(name))}: {error}; repair or remove it") from error
+    def _unreadable(self, name: str, error: UnreadableError) -> DataError:
+        way_out = "; repair or remove it"
+        if self.sampled and not self.replaces:
+            way_out += f", or {REPLACE_THEM}: the same command resumes"
+        return DataError(f"{shown(self.location(name))}: {error}{way_out}")
 
     def _encoded(self, name: str) -> bytes:
-        """Return the bytes of one file, at most MAX_BYTES. Raises UnreadableError."""
-        try:
-            if self.path.is_dir():
-                return _file_bytes(self.path / name)
-            if is_image_name(self.path.name):
-                return _file_bytes(self.path)
-            return self._member_bytes(name)
-        except Exception as error:  # files, zips and codecs raise a dozen exception types
-            raise UnreadableError(short_reason(error)) from error
-
-    def _member_bytes(self, name: str) -> bytes:
-        """Read from the zip with this thread's handle; a forked process must not share its parent's file position."""
-        if getattr(self._handles, "process", None) != os.getpid():
-            self._handles.zip = zipfile.ZipFile(self.path)
-            self._handles.members = {member_name(member): member for member in self._handles.zip.infolist()}
-            self._handles.process = os.getpid()
-        member = self._handles.members[name]
-        if member.file_size > MAX_BYTES:  # zipfile never inflates more than this field declares
-            raise UnreadableError("file too large")
-        content: bytes = self._handles.zip.read(member)
-        return content
+        return read_encoded(self.container, name)
 
 
 @dataclass(frozen=True)
@@ -174,34 +190,75 @@ def open_source(
     skip_bad: bool = False,  # leave out unreadable images instead of raising
     minimum: int = 1,  # usable images required
     resolution: int = 1,  # minimum shorter side, in pixels; checked with ``verify`` only
-    verify: bool = True,  # decode each image once, to decide white and color profiles for the whole set (see `notes`)
+    # images up to which all are decoded once, to find broken ones and to decide white and color profiles for the whole
+    # set (see `notes`); of more, a random sample is. 0: none
+    verify: int = VERIFIED,
+    limit: int | None = None,  # take so many images, at random; None: all
+    seed: int = 0,  # of that choice
     white: float | None = None,  # value of white in images of more than 8 bits a sample; None: by tags and values
     icc: bool = True,  # convert color profiles other than sRGB
 ) -> ImageSource:
-    """Open the images under ``path``: a folder with its sub-folders, a zip, or one image file.
+    """Open the images under ``path``: a folder with its sub-folders, a zip, or one image file (docs/data.md: the rest).
 
     Images are recognized by suffix (``IMAGE_SUFFIXES``, any case); hidden files and ``__MACOSX`` are skipped. Without
     ``verify``, 16-bit images use all bits, and floating point is decided per image.
 
-    Raises DataError for a path that is missing or neither folder, zip nor image; for fewer than ``minimum`` images; for
-    images that are unreadable or smaller than ``resolution``; for a zip that is damaged, encrypted, or unsafe.
+    Raises DataError for a path that is missing or holds no images; for fewer than ``minimum`` images; for images that
+    are unreadable or smaller than ``resolution``; for a zip that is damaged, encrypted, or unsafe.
     """
     _check_white(white)
     source = _list_source(as_path(path))
+    if limit is not None and limit < len(source):
+        source = _choose(source, limit, seed)
     if not verify:
         reading = Reading(white or FULL, white, icc, white_given=white is not None)
         return _with_enough(replace(source, reading=reading), minimum)
-    source, files = _audit(source, white_given=white is not None)
-    broken = [file for file in files if not file.info]
-    if broken and not skip_bad:
-        _refuse_broken(source, broken, minimum)
-    reading, notes = decide(files, white, icc)
-    if broken:
-        unreadable = f"{len(broken)} of {counted(len(files), 'image')} cannot be read and are left out"
-        notes = (f"{unreadable} ({describe_broken(broken)})", *notes)
-    names = tuple(file.name for file in files if file.info)
-    _check_resolution(source, files, resolution)
-    return _with_enough(replace(source, names=names, notes=source.notes + notes, reading=reading), minimum, len(broken))
+    count = len(source)
+    sample = source.subset(_random(count, SAMPLE, 0)) if count > max(verify, SAMPLE) else source
+    memory = Memory(source.path, sample.names, source.container.stamps(sample.names))
+    found = verify_images(source.container, sample.names, memory, white=white, icc=icc)
+    if found.broken and not skip_bad:
+        _refuse_broken(source, sample, found, minimum)
+    _check_resolution(source, found, resolution)
+    source = replace(source, reading=found.reading)
+    if sample is not source and len(sample) < count:
+        return _with_enough(_sampled(source, sample, found, skip_bad), minimum)
+    left_out = {name for name, _ in found.broken} | {*found.made}
+    if left_out:
+        source = replace(source, names=tuple(name for name in source.names if name not in left_out))
+    notes = (*source.notes, *note_on_own(found.made), *_note_on_broken(found, count), *found.notes)
+    return _with_enough(replace(source, notes=notes), minimum, len(found.broken))
+
+
+def _choose(source: ImageSource, limit: int, seed: int) -> ImageSource:
+    chosen = source.subset(_random(len(source), limit, seed))
+    return replace(chosen, notes=(*source.notes, f"{limit:,} of {len(source):,} images, chosen at random"))
+
+
+def _random(count: int, chosen: int, seed: int) -> list[int]:
+    """Return so many of ``count`` indices, sorted."""
+    order = np.argsort(random_words(seed, LIMIT, 0, count)[:, 0], kind="stable")
+    return np.sort(order[:chosen]).tolist()  # type: ignore[no-any-return]
+
+
+def _sampled(source: ImageSource, sample: ImageSource, found: Findings, skip_bad: bool) -> ImageSource:
+    """Return a source of which only a sample was decoded, with notes that say so."""
+    what = f"{len(sample):,} of {len(source):,} images, chosen at random, were checked"
+    then = "a broken one is replaced by the next" if skip_bad else "a broken one ends the run"
+    notes = [f"{what}; {then}, and changes are noticed by names, sizes and times: --set data.verify=N checks up to N"]
+    if found.broken:
+        share = 100 * len(found.broken) / len(sample)
+        notes.append(f"{share:.2g} % of these cannot be read ({describe_broken(found.broken)})")
+    if found.made:
+        notes.append(f"of these, ganas wrote {len(found.made)} ({shown(found.made[0])}), which stay in")
+    return replace(source, notes=(*source.notes, *notes, *found.notes), sampled=True, replaces=skip_bad)
+
+
+def _note_on_broken(found: Findings, count: int) -> tuple[str, ...]:
+    if not found.broken:
+        return ()
+    of = counted(count - len(found.made), "image")
+    return (f"{len(found.broken)} of {of} cannot be read and are left out ({describe_broken(found.broken)})",)
 
 
 def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSource:
@@ -211,14 +268,13 @@ def _with_enough(source: ImageSource, minimum: int, broken: int = 0) -> ImageSou
     raise DataError(f"{shown(source.path)}: {counted(len(source), 'usable image')}, {minimum} needed{rest}: add images")
 
 
-def _check_resolution(source: ImageSource, files: Sequence[AuditedFile], resolution: int) -> None:
-    sides = {file.name: (file.info.width, file.info.height) for file in files if file.info}
-    small = [name for name, size in sides.items() if min(size) < resolution]
+def _check_resolution(source: ImageSource, found: Findings, resolution: int) -> None:
+    small = sum(count for side, count in found.sides.items() if side < resolution)
     if small:
-        name = min(small, key=lambda name: min(sides[name]))
         raise DataError(
-            f"--resolution {resolution} is larger than some images, the smallest side is {min(sides[name])} pixels "
-            f"({shown(source.location(name))}): lower it, or leave small images out ({len(small)} of {len(sides)})"
+            f"--resolution {resolution} is larger than some images, the smallest side is {min(found.sides)} pixels "
+            f"({shown(source.location(found.smallest))}): lower it, or leave small images out "
+            f"({small} of {sum(found.sides.values())})"
         )
 
 
@@ -252,7 +308,7 @@ def check_source(path: StrPath, *, white: float | None = None, icc: bool = True)
     """
     _check_white(white)
     source = _list_source(as_path(path))
-    source, files = _audit(source, white_given=white is not None)
+    files, made = without_own(audit(source.container, source.names, white_given=white is not None))
     usable = [file.info for file in files if file.info]
     widths, heights = [info.width for info in usable], [info.height for info in usable]
     picks: dict[str, Callable[[list[int]], int]] = {"min": min, "median": statistics.median_low, "max": max}
@@ -263,14 +319,15 @@ def check_source(path: StrPath, *, white: float | None = None, icc: bool = True)
         sizes={key: (pick(widths), pick(heights)) for key, pick in picks.items() if usable},
         modes=dict(Counter(info.mode for info in usable).most_common()),
         bytes=sum(file.bytes for file in files),
-        notes=source.notes + decide(files, white, icc)[1],
+        notes=(*source.notes, *note_on_own([file.name for file in made]), *decide(files, white, icc)[1]),
     )
 
 
 def _list_source(path: Path) -> ImageSource:
     """List all images under ``path`` without decoding them. Raises DataError if there is none."""
-    listing = list_images(path)
-    return ImageSource(path, listing.names, listing.notes)
+    container = find_container(path)
+    listing = container.list()
+    return ImageSource(container, listing.names, listing.notes)
 
 
 def _check_white(white: float | None) -> None:
@@ -278,43 +335,15 @@ def _check_white(white: float | None) -> None:
         raise ConfigError(f"{white:g} cannot be the value of white: give a positive number, as 4095 for 12 bits")
 
 
-def _file_bytes(file: Path) -> bytes:
-    if file.exists() and not file.is_file():
-        raise UnreadableError("not a regular file")  # reading a pipe would wait forever
-    if file.stat().st_size > MAX_BYTES:
-        raise UnreadableError("file too large")
-    return file.read_bytes()
-
-
-def _audit(source: ImageSource, *, white_given: bool) -> tuple[ImageSource, list[AuditedFile]]:
-    """Inspect every file; white_given: the user gave the value of white.
-
-    Images that ganas wrote are left out unless there are no others, so that it does not learn from its own results.
-    """
-
-    def inspect_one(index: int) -> AuditedFile:
-        name = source.names[index]
-        size = 0
-        try:
-            encoded = source._encoded(name)
-            size = len(encoded)
-            return AuditedFile(name, size, inspect(encoded, name, white_given=white_given))
-        except UnreadableError as error:
-            return AuditedFile(name, size, None, str(error))
-
-    files = list(in_threads(inspect_one, len(source)))
-    made = [file.name for file in files if file.info and file.info.from_ganas]
-    if not made or not any(file.info and not file.info.from_ganas for file in files):
-        return source, files
-    note = f"{counted(len(made), 'image')} ({shown(made[0])}{', …' * (len(made) > 1)}) left out, written by ganas"
-    left = [file for file in files if not (file.info and file.info.from_ganas)]
-    return replace(source, names=tuple(file.name for file in left), notes=(*source.notes, note)), left
-
-
-def _refuse_broken(source: ImageSource, broken: Sequence[AuditedFile], minimum: int) -> NoReturn:
-    unreadable = f"{len(broken)} of {counted(len(source), 'image')} cannot be read ({describe_broken(broken)})"
-    rest = len(source) - len(broken)
+def _refuse_broken(source: ImageSource, sample: ImageSource, found: Findings, minimum: int) -> NoReturn:
+    count, broken = len(sample) - len(found.made), len(found.broken)
+    reasons = f"cannot be read ({describe_broken(found.broken)})"
+    if len(sample) < len(source):
+        checked = f"{len(sample)} of {len(source)} images were checked, and {broken} of them {reasons}"
+        raise DataError(f"{shown(source.path)}: {checked}; repair or remove them, or {REPLACE_THEM}")
     way_out = "repair or remove them"
-    if rest >= max(minimum, 1):
-        way_out += f", or use the other {rest} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
-    raise DataError(f"{shown(source.path)}: {unreadable}; {way_out}")
+    if count - broken >= max(minimum, 1):
+        way_out += (
+            f", or use the other {count - broken} with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
+        )
+    raise DataError(f"{shown(source.path)}: {broken} of {counted(count, 'image')} {reasons}; {way_out}")

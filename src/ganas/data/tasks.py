@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from ganas.data.limits import ALL
 from ganas.data.sources import ImageSource, open_source
 from ganas.data.threads import in_threads
 from ganas.data.unpaired import resized
@@ -123,7 +124,7 @@ def write_task(
         raise ConfigError(f"unknown task {name!r}: choose from {', '.join(TASKS)}")
     if size < MINIMUM_SIZE:
         raise ConfigError(f"--size {size} is too small to see the damage: give {MINIMUM_SIZE} or more")
-    folder, source = as_path(out), open_source(photos, skip_bad=skip_bad)
+    folder, source = as_path(out), open_source(photos, skip_bad=skip_bad, verify=ALL)
     split = _split(source, seed, pairs)
     damage = TASKS[name]
     with results_folder(folder), _unfinished(folder) as unfinished:

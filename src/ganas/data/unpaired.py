@@ -20,7 +20,7 @@ Draws = npt.NDArray[np.uint64]
 Batch = tuple[Pixels, ...]  # of each domain, [batch, 3, resolution, resolution]
 
 # Random streams, one Philox key each. The first domain uses 0 and 1, the second 2 and 3, the third 6 and 7.
-_CROPS, _ORDER, SPLIT, HALVES = 0, 1, 4, 5
+_CROPS, _ORDER, SPLIT, HALVES, LIMIT = 0, 1, 4, 5, 8
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
 
 # Config keys that affect a search, but none of its candidates.
 SEARCH_ONLY = {
-    "data": {"images"},  # their digest stays in
+    "data": {"images", "limit", "verify", "cache_mib"},  # the digest of the images stays in
     "growth": {
         *("sizes", "filters", "depth", "keep", "probability", "rank_by", "strategy", "route"),
         *("doublings", "max_parameters", "max_macs"),

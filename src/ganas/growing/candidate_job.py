@@ -5,7 +5,8 @@ import torch._dynamo  # noqa: F401  imported by the first optimizer, which takes
 from ganas.config import load_config
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import GrowConfig
-from ganas.growing.trainer import CandidateTrainer, load_final, open_center_crops, starts_as_its_parent
+from ganas.growing.images import open_squares
+from ganas.growing.trainer import CandidateTrainer, load_final, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.progress import Reporter
@@ -20,7 +21,7 @@ def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     spec = read_spec(job.folder)
     parent = run.candidate(spec.parent) if spec.parent else None
     weights = load_final(parent) if parent else None
-    candidate = CandidateTrainer(job.folder, spec, config, weights, open_center_crops(run, config))
+    candidate = CandidateTrainer(job.folder, spec, config, weights, open_squares(run, config))
     start = read_result(parent) if parent and starts_as_its_parent(spec, config) else None
     result = candidate.train(reporter, stop, until=job.images, start=start.scores if start else None)
     candidate.save_final()

@@ -26,6 +26,7 @@ from ganas.config import (
     one_of,
     resolve_sections,
 )
+from ganas.data.limits import VERIFIED
 from ganas.growing.actions import Doublings, Fade
 from ganas.growing.strategy import GrowingStrategy
 from ganas.growing.topk import RACE, RankBy, TopK
@@ -47,7 +48,12 @@ class ImagesConfig(Section):
     images: Annotated[FilePath, Located("data.digest")]  # folder or zip
     resolution: Positive = 32  # final side in pixels: 8, doubled any number of times
     flip: bool = True  # mirror half of the images
+    limit: Annotated[int, Field(ge=2)] | None = None  # take so many images, chosen at random by the seed; None: all
     skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others
+    # images up to which all are decoded before training; of more, a sample is, and the digest is of names, sizes, times
+    verify: Annotated[Positive, FREE] = VERIFIED
+    # decoded images are kept in the run's images.npy up to this size; beyond it, they are decoded again
+    cache_mib: Annotated[Count, FREE] = 32_768
     white: Rate | None = None  # white level of images with more than 8 bits; None: by their tags and values
     icc: bool = True  # convert color profiles other than sRGB to sRGB
     digest: str | None = None  # of the images, filled in: a resume notices changes

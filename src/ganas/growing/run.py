@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 
 from ganas.config import DataFacts
-from ganas.data.loaders import write_center_crops
-from ganas.data.sources import ImageSource, notes_of, open_source
+from ganas.data.sources import ImageSource, notes_of
 from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.actions import TRAIN_ON
 from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve
 from ganas.growing.forecast import forecast
+from ganas.growing.images import open_images, prepare_squares, why_not_kept
 from ganas.growing.networks import GrownGenerator
 from ganas.growing.plan import growth_space, proggan_steps, route_specs
 from ganas.growing.runner import GrowResult, Growth
@@ -41,7 +41,7 @@ def grow(
     Raises `UserError` for errors that the user can fix, `Stopped` after a stop signal.
     """
     run = Run(out)
-    config, source = open_images(keep_choices(run, _with_route(config, route)))
+    config, source = open_data(keep_choices(run, _with_route(config, route)))
     if isinstance(executor, ExecutorOptions):
         gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
         training = config.training
@@ -51,11 +51,12 @@ def grow(
         for line in claim(run, config):
             reporter.say(line)
         reporter.note(notes_of(source))
+        if reason := why_not_kept(run, config, len(source)):
+            reporter.note([f"images are decoded whenever they are needed, not kept: {reason}"])
 
         def decode() -> None:
-            if not run.images.exists():
-                with stop.interruptible():
-                    write_center_crops(run.images, source, config.data.resolution)
+            with stop.interruptible():
+                prepare_squares(run, config, source)
 
         result = Growth(run, config, executor, reporter, stop, decode).run()
         _save_winner(run, result)
@@ -105,11 +106,11 @@ def dry_run(
     config: GrowConfig, *, route: str | None = None, workers: int | None = None
 ) -> tuple[GrowConfig, list[str]]:
     """Return the resolved config, and the estimated cost of the run as lines; writes nothing."""
-    config, _ = open_images(_with_route(config, route))
+    config, _ = open_data(_with_route(config, route))
     return config, forecast(config).lines(workers or 1)
 
 
-def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
+def open_data(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     """Find and check all images, and resolve the config."""
     data, batch = config.data, config.training.batch
     doublings(data.resolution)
@@ -121,9 +122,7 @@ def open_images(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
             f"metrics.select=kid may be negative, so it cannot be {config.rank_by}: choose fid or swd, or "
             f"growth.rank_by=raw"
         )
-    source = open_source(
-        data.images, skip_bad=data.skip_bad, minimum=2, resolution=data.resolution, white=data.white, icc=data.icc
-    )
+    source = open_images(config, minimum=2, resolution=data.resolution)
     if len(source) < batch:
         raise DataError(f"{len(source)} images are fewer than training.batch={batch}: add images, or lower it")
     features = load_features(config.metrics.features, device="cpu") if config.metrics.features else None

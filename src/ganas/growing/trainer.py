@@ -15,14 +15,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganas.data.loaders import Batches, map_center_crops, split, to_images, to_network, write_center_crops
-from ganas.data.sources import open_source
-from ganas.data.unpaired import Pixels
+from ganas.data.loaders import Batches, split, to_images, to_network
 from ganas.errors import RunError
 from ganas.growing.actions import TRAIN_ON, FadeIn, Grow, fading_sides, parse_action
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
+from ganas.growing.images import Squares, some_squares
 from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
 from ganas.growing.networks import GrownGenerator, inherit, learning_groups
 from ganas.growing.sample import grid, make_images
@@ -46,15 +45,6 @@ READ_BATCH = 256  # real images that are resized at once
 MAX_REAL_IMAGES = 10_000  # that generated images are compared with
 
 
-def open_center_crops(run: Run, config: GrowConfig) -> Pixels:
-    """The real images of a run at its final resolution, decoded again if their file was removed."""
-    if not run.images.exists():
-        data = config.data
-        source = open_source(data.images, skip_bad=data.skip_bad, white=data.white, icc=data.icc)
-        write_center_crops(run.images, source, config.data.resolution)
-    return map_center_crops(run.images)
-
-
 def open_features(config: GrowConfig) -> FeatureNetwork | None:
     """The feature network of the scores; None if they need none."""
     metrics = config.metrics
@@ -63,12 +53,12 @@ def open_features(config: GrowConfig) -> FeatureNetwork | None:
     return load_features(metrics.features, device=config.device)
 
 
-def real_images(crops: Pixels, config: GrowConfig, resolution: int) -> Tensor:
+def real_images(squares: Squares, config: GrowConfig, resolution: int) -> Tensor:
     """The real images that generated ones are compared with, uint8 [n, 3, r, r]: all, or a random choice."""
-    count = len(crops)
+    count = len(squares)
     chosen = range(count) if count <= MAX_REAL_IMAGES else split(count, count - MAX_REAL_IMAGES, config.seed)[0]
     chunks = (chosen[start : start + READ_BATCH] for start in range(0, len(chosen), READ_BATCH))
-    parts = (to_network(torch.from_numpy(crops[[*chunk]])) for chunk in chunks)
+    parts = (to_network(some_squares(squares, chunk)) for chunk in chunks)
     return torch.cat([to_images(at_resolution(part, resolution)) for part in parts])
 
 
@@ -104,7 +94,7 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
 
 
 class CandidateTrainer:
-    """The networks of one candidate, and their training and evaluation. Without `crops` it only takes steps."""
+    """The networks of one candidate, and their training and evaluation. Without `squares` it only takes steps."""
 
     def __init__(
         self,
@@ -112,12 +102,12 @@ class CandidateTrainer:
         spec: Spec,
         config: GrowConfig,  # of the run
         parent: Mapping[str, Tensor] | None,  # what its parent's `final` was
-        crops: Pixels | None,  # real images at the final resolution
+        squares: Squares | None,  # real images at the final resolution
     ) -> None:
         keep_freed_memory()
         training = config.training.model_copy(update={"images": spec.images})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})
-        self.folder, self.spec, self._run_config, self._crops = folder, spec, config, crops
+        self.folder, self.spec, self._run_config, self._squares = folder, spec, config, squares
         torch.set_num_threads(training.threads or 1)
         torch.manual_seed(spec.seed)
         self.gan = GrownGAN(spec.architecture, fading=fading_sides(spec.action, config.growth.fade)).to(training.device)
@@ -182,10 +172,10 @@ class CandidateTrainer:
 
         Saves and raises `Stopped` after a stop signal. A later call with more images continues bit for bit.
         """
-        assert self._crops is not None
+        assert self._squares is not None
         data, training, history = self.config.data, self.config.training, _TrainingHistory()
         batches = Batches(
-            (self._crops,),
+            (self._squares,),
             resolution=data.resolution,
             load_size=data.resolution,
             flip=data.flip,
@@ -202,7 +192,7 @@ class CandidateTrainer:
             state={"history": history},
         )
         resumed = trainer.resume()
-        reals = real_images(self._crops, self._run_config, self.spec.architecture.resolution)
+        reals = real_images(self._squares, self._run_config, self.spec.architecture.resolution)
         network, cache = open_features(self.config), Cache(default_cache())
         reference = Reference(reals, [self.config.metrics.select], network, cache=cache, split="training")
 

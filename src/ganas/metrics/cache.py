@@ -28,7 +28,7 @@ SCHEMA = 1
 class Statistics:
     """The activations of one network for one set of images, and facts about both."""
 
-    activations: Activations
+    activations: Activations | None  # None: only their Gaussian was kept
     lengths: tuple[int, int]  # shortest and longest edge of all images, in pixels
     gaussian: Gaussian | None = None  # of the features; None with fewer images than dimensions
 
@@ -39,21 +39,22 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def name(self, images: str, network: FeatureNetwork) -> str:
-        """Return the file name for the statistics of the images with this digest."""
+    def name(self, images: str, network: FeatureNetwork, *, features: bool = True) -> str:
+        """Return the file name for the statistics of the images with this digest; `features`: with their features."""
         identity = [SCHEMA, images, network.name, network.preprocessing, network.size]
         identity += [network.digest, network.classifier_digest, network.device, __version__]
         identity += [version(name) for name in ("pillow", "torch", "torchvision", "torch-fidelity")]
+        identity += [] if features else ["moments"]
         return f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.safetensors"
 
-    def read(self, images: str, network: FeatureNetwork) -> Statistics | None:
+    def read(self, images: str, network: FeatureNetwork, *, features: bool = True) -> Statistics | None:
         """Return the stored statistics, or None."""
         if self.folder is None:
             return None
         try:
-            tensors = load((self.folder / self.name(images, network)).read_bytes())
+            tensors = load((self.folder / self.name(images, network, features=features)).read_bytes())
             shortest, longest = tensors["lengths"].tolist()
-            activations = Activations(tensors["features"], tensors.get("logits"))
+            activations = Activations(tensors["features"], tensors.get("logits")) if features else None
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
         gaussian = None
@@ -65,14 +66,16 @@ class Cache:
         """Store statistics; warn once if the cache cannot be written."""
         if self.folder is None:
             return
-        features, logits = statistics.activations
-        tensors: dict[str, Tensor] = {"features": features, "lengths": torch.tensor(statistics.lengths)}
-        if logits is not None:
-            tensors["logits"] = logits
+        tensors: dict[str, Tensor] = {"lengths": torch.tensor(statistics.lengths)}
+        if statistics.activations:
+            tensors["features"] = statistics.activations.features
+            if statistics.activations.logits is not None:
+                tensors["logits"] = statistics.activations.logits
         if statistics.gaussian:
             mean, covariance = (torch.from_numpy(part) for part in statistics.gaussian)
             tensors |= {"mean": mean, "covariance": covariance}
         try:
-            write_atomically(self.folder / self.name(images, network), save(tensors))
+            name = self.name(images, network, features=statistics.activations is not None)
+            write_atomically(self.folder / name, save(tensors))
         except OSError as error:
             warn_once(f"{str(self.folder)!r} cannot be written ({error.strerror}), so nothing is cached for later runs")

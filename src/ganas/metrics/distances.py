@@ -34,6 +34,48 @@ def fit(features: Features) -> Gaussian:
     return Gaussian(statistics["mu"], statistics["sigma"])
 
 
+class RunningGaussian:
+    """`fit` of features that come in batches, in the memory of a few of them: float64 mean and sum of outer products.
+
+    Sums are of deviations from the mean so far, and those of two parts are joined (Chan, Golub and LeVeque 1983): sums
+    that are not centered would lose the digits that a covariance consists of.
+    """
+
+    BLOCK = 512  # rows that are joined at once
+
+    def __init__(self, dimension: int) -> None:
+        self._count = 0
+        self._mean = np.zeros(dimension)
+        self._products = np.zeros((dimension, dimension))  # of deviations from the mean
+        self._waiting: list[Features] = []
+        self._rows = 0  # of those that wait
+
+    def add(self, features: Features) -> None:
+        """Add rows, float64 [n, dimension]."""
+        self._waiting.append(features)
+        self._rows += len(features)
+        if self._rows >= self.BLOCK:
+            self._join()
+
+    def fit(self) -> Gaussian:
+        """Return mean and unbiased covariance of all rows so far, at least two."""
+        self._join()
+        return Gaussian(self._mean.copy(), self._products / (self._count - 1))
+
+    def _join(self) -> None:
+        if not self._waiting:
+            return
+        rows = np.concatenate(self._waiting)
+        self._waiting, self._rows = [], 0
+        mean, count = rows.mean(axis=0), len(rows)
+        rows -= mean
+        shift, total = mean - self._mean, self._count + count
+        self._products += rows.T @ rows
+        self._products += np.outer(shift, shift * (self._count * count / total))
+        self._mean += shift * (count / total)
+        self._count = total
+
+
 def frechet(real: Features, fake: Features, *, fitted: Gaussian | None = None) -> float:
     """Fréchet distance of the Gaussians fitted to two sets of features: FID, Heusel et al. 2017
     (https://arxiv.org/abs/1706.08500, equation 6).
@@ -44,13 +86,17 @@ def frechet(real: Features, fake: Features, *, fitted: Gaussian | None = None) -
     Returns the squared distance, in squared units of the features. With n or m at or below the dimension a covariance
     is singular: the value is still defined, and biased upward.
     """
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
-
     if len(real) + len(fake) < real.shape[1]:
         real, fake = _project_to_span(real, fake)
         fitted = None
-    sides = fitted or fit(real), fit(fake)
-    statistics = [{"mu": side.mean, "sigma": side.covariance} for side in sides]
+    return frechet_of_gaussians(fitted or fit(real), fit(fake))
+
+
+def frechet_of_gaussians(real: Gaussian, fake: Gaussian) -> float:
+    """Return the squared Fréchet distance of two Gaussians."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+    statistics = [{"mu": side.mean, "sigma": side.covariance} for side in (real, fake)]
     return float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
 
 

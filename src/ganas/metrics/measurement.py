@@ -22,6 +22,7 @@ class Metric:
 
     function: str  # module:function
     needs: Literal["features", "logits", "nothing"]  # of a feature network
+    moments: bool = False  # mean and covariance of the features are enough
     selects: bool = False  # a single score that may select a checkpoint; unpaired ones may also rank candidates
     paired: bool = False  # compares each image with the right answer
     higher_is_better: bool = False
@@ -30,7 +31,7 @@ class Metric:
 
 METRICS = {
     # the papers' number, biased for few images
-    "fid": Metric("ganas.metrics.unpaired:fid", "features", selects=True),
+    "fid": Metric("ganas.metrics.unpaired:fid", "features", moments=True, selects=True),
     # unbiased, with a standard error
     "kid": Metric("ganas.metrics.unpaired:kid", "features", selects=True),
     # less biased than fid

@@ -53,9 +53,11 @@ class Reference:
         self._network = features if any(METRICS[name].needs != "nothing" for name in self._metrics) else None
         self._seed = seed
         self._split = split
-        self._real = ImageSet(real, "real", self._network, cache, reporter)
-        if any(METRICS[name].needs != "nothing" and not is_paired(name) for name in self._metrics):
-            _ = self._real.features  # now, so that every call of measure takes the same time
+        by_features = [name for name in self._metrics if METRICS[name].needs != "nothing" and not is_paired(name)]
+        self._moments_only = all(METRICS[name].moments for name in by_features)
+        self._real = ImageSet(real, "real", self._network, cache, reporter, moments_only=self._moments_only)
+        if by_features:
+            self._real.prepare()  # now, so that every call of measure takes the same time
 
     def measure(
         self,
@@ -75,7 +77,11 @@ class Reference:
         Raises DataError for fewer than two images, or fewer than ``count``.
         """
         start = time.monotonic()
-        side = ImageSet(_choose(fake, count, self._seed), "fake", self._network, reporter=self._reporter)
+        moments_only = self._moments_only and not bootstrap  # resamples are of features
+        chosen = _choose(fake, count, self._seed)
+        side = ImageSet(chosen, "fake", self._network, reporter=self._reporter, moments_only=moments_only)
+        if self._moments_only and bootstrap and self._network:
+            self._real.prepare(keep_features=True)
         of_sets = [name for name in self._metrics if not is_paired(name)]
         whole = joined(self._scores(of_sets, self._real, side), self._scores_of_pairs(side))
         scores = {_with_count(key, count): value for key, value in whole.scores.items()}

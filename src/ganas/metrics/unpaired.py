@@ -20,7 +20,9 @@ from ganas.errors import DataError
 from ganas.metrics.distances import (
     DIRECTIONS,
     NEIGHBORS,
+    fit,
     frechet,
+    frechet_of_gaussians,
     inception_score,
     kernel,
     kernel_subset_size,
@@ -41,9 +43,15 @@ def fid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:
     count, dimension = min(len(real), len(fake)), fake.network.dimension
     warning = f"fid: {count} images in a {dimension}-dimensional feature space: biased upward, read kid beside it"
     return Measurement(
-        scores={f"fid@{features_key(fake.network)}": frechet(real.features, fake.features, fitted=real.gaussian)},
+        scores={f"fid@{features_key(fake.network)}": _frechet(real, fake)},
         warnings=(warning,) if count <= dimension else (),
     )
+
+
+def _frechet(real: ImageSet, fake: ImageSet) -> float:
+    if real.streams or fake.streams:
+        return frechet_of_gaussians(*(side.gaussian or fit(side.features) for side in (real, fake)))
+    return frechet(real.features, fake.features, fitted=real.gaussian)
 
 
 def kid(real: ImageSet, fake: ImageSet, seed: int) -> Measurement:

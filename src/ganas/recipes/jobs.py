@@ -46,8 +46,9 @@ class Dataset:
         return Path(self.folder) / name
 
     def training_counts(self, data: DataConfig) -> tuple[int, int]:
-        """Return the numbers of images of both domains that are not held out."""
-        return self.count_a - data.held_out(self.count_a), self.count_b - data.held_out(self.count_b)
+        """Return the numbers of images of both domains that are used and not held out."""
+        count_a, count_b = (min(count, data.limit or count) for count in (self.count_a, self.count_b))
+        return count_a - data.held_out(count_a), count_b - data.held_out(count_b)
 
 
 @dataclass(frozen=True)

@@ -104,24 +104,37 @@ def extract(
     batch: int = 32,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Activations:
-    """Return the features and logits of every image (a tensor is uint8 [n, 3, h, w]), in order.
+    """Return the features and logits of every image, in order; arguments as in `activations`."""
+    features = torch.empty(len(images), network.dimension)
+    logits = None if network.classes is None else torch.empty(len(images), network.classes)
+    start = 0
+    for part in activations(network, images, batch=batch, on_progress=on_progress):
+        features[start : start + len(part.features)] = part.features
+        if logits is not None:
+            assert part.logits is not None
+            logits[start : start + len(part.features)] = part.logits
+        start += len(part.features)
+    return Activations(features, logits)
+
+
+def activations(
+    network: FeatureNetwork,
+    images: Images | Tensor,
+    *,
+    batch: int,
+    on_progress: Callable[[int], None],
+) -> Iterator[Activations]:
+    """Yield the features and logits of every image (a tensor is uint8 [n, 3, h, w]), in order, batch by batch.
 
     batch          images per forward pass; affects the result only by float32 rounding
     on_progress    called with the number of images done
     """
     source = TensorImages(images) if isinstance(images, Tensor) else images
-    features = torch.empty(len(source), network.dimension)
-    logits = None if network.classes is None else torch.empty(len(source), network.classes)
-    start = 0
+    done = 0
     for resized in resized_batches(source, network.size, batch, network.preprocessing):
-        part = network(resized)
-        features[start : start + len(resized)] = part.features
-        if logits is not None:
-            assert part.logits is not None
-            logits[start : start + len(resized)] = part.logits
-        start += len(resized)
-        on_progress(start)
-    return Activations(features, logits)
+        yield network(resized)
+        done += len(resized)
+        on_progress(done)
 
 
 class Parts(NamedTuple):
