@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Network, build, mixture, only_op, slot_modules
 from ganas.cyclegan.config import DiscriminatorName, LossConfig
+from ganas.cyclegan.elastic import ElasticNetwork
 from ganas.cyclegan.grouping import Grouping, merge_all
-from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, ElasticLayout, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import at_least_float32, reconstruction
@@ -42,10 +43,13 @@ class CycleGAN(GAN):
         super().__init__()
         for name in NETWORKS:
             w = discriminator_width if name in DISCRIMINATORS else width[name] if isinstance(width, Mapping) else width
+            network: nn.Module
             if name in DISCRIMINATORS and discriminator == "patchgan":
                 network = build(PATCHGAN, w, only_op)
             elif architecture:
                 network = build(layout.network(name).final(architecture.ops(name)), w, only_op)
+            elif isinstance(elastic := layout.network(name), ElasticLayout):
+                network = ElasticNetwork(elastic, w)
             else:
                 network = build(layout.network(name), w, mixture(name, grouping))
             setattr(self, name, network)
