@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.build import build, only_op
 from ganas.cyclegan.config import LossConfig
-from ganas.cyclegan.elastic import ElasticNetwork, cropped, largest, random_choice, smallest
+from ganas.cyclegan.elastic import ElasticNetwork, cropped, largest, random_choice, smallest, superkernels_of
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, ElasticLayout, find_layout
 from ganas.cyclegan.model import CycleGAN, generator_loss
 from ganas.cyclegan.size import macs, parameters
@@ -49,7 +49,7 @@ def test_a_subnetwork_that_is_cut_out_computes_the_same_and_has_the_same_gradien
     supernet.zero_grad()
     shared.square().sum().backward()
     own.square().sum().backward()
-    keys = dict(supernet._keys(ops, alone))
+    keys = dict(superkernels_of(LAYOUT, ops, alone))
     for name, parameter in alone.named_parameters():
         whole = supernet.superkernels[keys[name]].grad
         assert whole is not None and parameter.grad is not None

@@ -52,6 +52,14 @@ def kind_of(op: str) -> str:
     return name if name in ("nearest", "bilinear") else name.rstrip("0123456789")
 
 
+def superkernels_of(layout: ElasticLayout, ops: Sequence[str], network: Network) -> Iterator[tuple[str, str]]:
+    """Yield the name of each parameter of the final network of a choice, and that of its superkernel."""
+    final = {slot.name.replace(".", "_"): kind_of(slot.ops[0]) for slot in layout.final(ops).slots}
+    for name, _ in network.named_parameters():
+        slot, parameter = name.split(".slots.")[1].split(".op.")
+        yield name, f"{slot} {final[slot]} {parameter}".replace(".", "-")
+
+
 @lru_cache(maxsize=256)
 def skeleton(layout: ElasticLayout, width: float, ops: Ops) -> Network:
     """The final network of a choice, without weights."""
@@ -71,23 +79,16 @@ class ElasticNetwork(nn.Module):
         for ops in zip_longest(*(_maximal(slot.ops) for slot in layout.slots)):
             ops = tuple(op or first for op, first in zip(ops, self.ops, strict=True))
             network = build(layout.final(ops), width, only_op)
-            for name, key in self._keys(ops, network):
+            for name, key in superkernels_of(layout, ops, network):
                 if key not in self.superkernels:
                     self.superkernels[key] = nn.Parameter(network.get_parameter(name).detach())
-
-    def _keys(self, ops: Ops, network: Network) -> Iterator[tuple[str, str]]:
-        """Yield the name of each parameter of a final network, and that of its superkernel."""
-        final = {slot.name.replace(".", "_"): kind_of(slot.ops[0]) for slot in self.layout.final(ops).slots}
-        for name, _ in network.named_parameters():
-            slot, parameter = name.split(".slots.")[1].split(".op.")
-            yield name, f"{slot} {final[slot]} {parameter}".replace(".", "-")
 
     def weights(self, ops: Ops) -> dict[str, Tensor]:
         """The weights of a choice, by name as in its final network: views of the superkernels."""
         network = skeleton(self.layout, self.width, ops)
         return {
             name: cropped(self.superkernels[key], network.get_parameter(name).shape)
-            for name, key in self._keys(ops, network)
+            for name, key in superkernels_of(self.layout, ops, network)
         }
 
     def forward(self, x: Tensor) -> Tensor:
