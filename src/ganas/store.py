@@ -7,6 +7,7 @@
       metrics.jsonl           one line per log interval and per evaluation
       checkpoints/state-N.pt  everything to resume after N images; the last two are kept
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
+      front.json              search --strategy sampled: translators from tiny to full
       supernet.safetensors    search: all weights at the end, for training.inherit
       repeats/SEED/           search and train --repeats: one run each
       model/*.safetensors     the trained generators; this folder suffices to translate
@@ -214,6 +215,7 @@ class Run:
         self.model = path / "model"
         self.latencies = path / "latencies.json"
         self.supernet = path / "supernet.safetensors"
+        self.front = path / "front.json"
         self.samples = path / "samples"
         self.examples = path / "examples"
         self.tensorboard = path / "tensorboard"

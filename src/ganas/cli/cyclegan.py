@@ -126,6 +126,12 @@ def train(
     match_each: Annotated[
         bool, typer.Option("--match-each", help="With --match-size: match each generator by itself.")
     ] = False,
+    point: Annotated[
+        int | None, typer.Option("--point", metavar="N", min=0, help="A point of the front that RUN found, from 0.")
+    ] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option("--budget-ms", metavar="MS", help="The largest point of the front within this time.")
+    ] = None,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train with N consecutive seeds.")] = 1,
     features: options.Features = None,
     paired: options.Paired = None,
@@ -147,7 +153,14 @@ def train(
     from ganas.settings import split_setting
 
     found = find_architecture(architecture)
-    flags = _flags(a, b, resolution, seed, features, paired) | {"nets.width": width, "nets.layout": found.layout}
+    inherited: dict[str, Any] = {}
+    if point is not None or budget_ms is not None:
+        from ganas.cyclegan.front import open_point
+
+        refuse_both({"--point": point}, "--budget-ms chooses the point") if budget_ms is not None else None
+        found, inherited = open_point(architecture, point, budget_ms)
+    flags = _flags(a, b, resolution, seed, features, paired) | inherited
+    flags |= {"nets.width": width or inherited.get("nets.width"), "nets.layout": found.layout}
     if match_size is not None:
         widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
         refuse_both({"--width": width} | widths, "--match-size sets it")

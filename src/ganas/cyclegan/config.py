@@ -116,6 +116,11 @@ class SearchConfig(Section):
     budget_ba: Rate | None = None
     budget_width: Width | None = None  # generator width at which the limit holds; None: that of the search
     budget_weight: Weight = 0.3  # λ of the penalty while a generator's leading ops exceed its budget
+    # strategy sampled: translators of a front, from tiny to full, for each direction
+    points: Annotated[int, Field(ge=2)] = 6
+    population: Annotated[int, Field(ge=2)] = 32  # subnetworks of a generation of the evolution
+    generations: Positive = 20
+    latency_resolution: Positive = 256  # side of the image that milliseconds are of, on one thread
 
     @model_validator(mode="after")
     def _whole_budget(self) -> Self:
@@ -123,6 +128,11 @@ class SearchConfig(Section):
             raise ValueError("search.budget is the unit, search.budget_ab and search.budget_ba the limits: give both")
         if self.budget is None and self.budget_width is not None:
             raise ValueError("search.budget_width needs a budget: give search.budget and a limit, too")
+        if self.budget is not None and STRATEGIES[self.strategy].sandwich:
+            raise ValueError(
+                f"search.budget limits a single architecture, and search.strategy={self.strategy} finds a front of "
+                f"them: search without it, and give ganas train --budget-ms"
+            )
         return self
 
 

@@ -6,6 +6,7 @@ fixed, the others are searched. No torch here.
 - ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
 - ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
 - ``reference``  what the authors' released code builds: stem and output searched too, 24 and 5 slots
+- ``elastic``    generators for small devices: also the widths, kernels and number of residual cells of ``resnet9``
 - ``resnet9``, ``resnet6``, ``resnet3``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
 """
 
@@ -35,7 +36,7 @@ DIRECTIONS: Mapping[Direction, str] = {"ab": "A→B", "ba": "B→A"}  # with hum
 class Channels:
     """A number of channels: a multiple of the network's width, or a fixed count."""
 
-    multiple: int = 0  # times the width
+    multiple: float = 0  # times the width
     fixed: int = 0  # RGB and scores, at any width
 
     def at(self, width: float) -> int:
@@ -139,6 +140,57 @@ class Layout:
 
 W1, W2, W4, W8 = map(Channels, (1, 2, 4, 8))
 
+SHARES = {"1/4": 0.25, "1/2": 0.5, "3/4": 0.75, "1": 1.0}  # of the channels
+
+
+class ElasticLayout(NetworkLayout):
+    """A generator whose slots choose more than an op: `final` says what the choices mean.
+
+    trunk       the share of the width of all of it
+    stem, out   the kernel
+    r1, r2, …   of each residual cell: its convolutions and the share of its channels between them, or no cell
+    d1.1, d1.2  how it doubles
+    """
+
+    def final(self, ops: Sequence[str]) -> NetworkLayout:
+        """The layout of a final network: the hand-made one, with what was chosen."""
+        trunk, stem, *cells, up1, up2, out = ops
+        w1, w2, w4 = (Channels(multiple * SHARES[trunk]) for multiple in (1, 2, 4))
+        encoder = Cell((Slot("e1.1", ("conv3",), w1, w2, "down"), Slot("e1.2", ("conv3",), w2, w4, "down")))
+        residual = [_elastic_cell(number, choice, w4) for number, choice in enumerate(cells, 1) if choice != "skip"]
+        decoder = Cell((Slot("d1.1", (up1,), w4, w2, "up"), Slot("d1.2", (up2,), w2, w1, "up")))
+        return NetworkLayout(
+            (
+                Cell((_reflected(Slot("stem", (stem,), RGB, w1)),)),
+                *(encoder, *residual, decoder),
+                Cell((_reflected(Slot("out", (out,), w1, RGB, norm=False, activation="tanh")),)),
+            )
+        )
+
+
+def _elastic_cell(number: int, choice: str, channels: Channels) -> Cell:
+    op, share = choice.split()
+    inner = Channels(channels.multiple * SHARES[share])
+    first = _reflected(Slot(f"r{number}.1", (op,), channels, inner))
+    second = _reflected(Slot(f"r{number}.2", (op,), inner, channels, activation=None))
+    return Cell((first, second), residual=True)
+
+
+def _reflected(slot: Slot) -> Slot:
+    """Pad by reflection as far as the kernel of the slot's only op reaches."""
+    reach = (int(slot.ops[0][-1]) - 1) // 2
+    return replace(slot, reflect=reach, trim=reach)
+
+
+def _elastic_generator(blocks: int = 9) -> ElasticLayout:
+    # the smallest first, the largest last
+    kernels, convolutions = ("conv3", "conv5", "conv7"), ("sepconv3", "sepconv5", "conv3")
+    cells = tuple(f"{op} {share}" for op in convolutions for share in SHARES)
+    choices = {"trunk": tuple(SHARES), "stem": kernels}
+    choices |= {f"r{number}": ("skip", *cells) for number in range(1, blocks + 1)}
+    choices |= {"d1.1": DECODE, "d1.2": DECODE, "out": kernels}
+    return ElasticLayout(tuple(Cell((Slot(name, ops, W4, W4),)) for name, ops in choices.items()))
+
 
 def _residual_cells(count: int, ops: tuple[str, ...], reflect: int) -> tuple[Cell, ...]:
     """Op, norm, ReLU, op, norm, plus the input; `reflect` pixels of padding are by reflection instead of zeros."""
@@ -216,6 +268,13 @@ LAYOUTS: Mapping[str, Layout] = {
             _patch_discriminator(ENCODE_REFERENCE, RESIDUAL, trim=1, spectral=True),
             multiple=8,
             minimum=40,
+        ),
+        Layout(
+            "elastic",
+            _elastic_generator(),
+            _patch_discriminator(("conv4",), ("conv4",), trim=0, spectral=False),
+            multiple=4,
+            minimum=24,
         ),
         _resnet(9),
         _resnet(6),

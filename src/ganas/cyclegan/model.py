@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Network, build, mixture, only_op, slot_modules
 from ganas.cyclegan.config import DiscriminatorName, LossConfig
+from ganas.cyclegan.elastic import ElasticNetwork, cropped, superkernels_of
 from ganas.cyclegan.grouping import Grouping, merge_all
-from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, Layout, find_layout
+from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS, ElasticLayout, Layout, find_layout
 from ganas.cyclegan.mixed import mixtures
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import at_least_float32, reconstruction
@@ -42,10 +43,13 @@ class CycleGAN(GAN):
         super().__init__()
         for name in NETWORKS:
             w = discriminator_width if name in DISCRIMINATORS else width[name] if isinstance(width, Mapping) else width
+            network: nn.Module
             if name in DISCRIMINATORS and discriminator == "patchgan":
                 network = build(PATCHGAN, w, only_op)
             elif architecture:
                 network = build(layout.network(name).final(architecture.ops(name)), w, only_op)
+            elif isinstance(elastic := layout.network(name), ElasticLayout):
+                network = ElasticNetwork(elastic, w)
             else:
                 network = build(layout.network(name), w, mixture(name, grouping))
             setattr(self, name, network)
@@ -64,12 +68,15 @@ def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping
 
     `supernet` is a state dict of supernets of the same layout, of any width.
     """
+    layout = find_layout(architecture.layout)
+    state = gan.state_dict()
+    if isinstance(layout.generator, ElasticLayout):
+        return _inherit_elastic(gan, layout.generator, architecture, supernet)
     ops = {
         f"{network}.{path}": op
         for network in NETWORKS
-        for path, op in slot_modules(find_layout(architecture.layout).network(network), architecture.ops(network))
+        for path, op in slot_modules(layout.network(network), architecture.ops(network))
     }
-    state = gan.state_dict()
     copied = {}
     for name, tensor in state.items():
         path = next((path for path in ops if name.startswith(f"{path}.")), None)
@@ -81,6 +88,22 @@ def inherit_weights(gan: CycleGAN, architecture: Architecture, supernet: Mapping
             copied[name] = supernet[source]
     gan.load_state_dict(state | copied)
     return len(copied), len(state)
+
+
+def _inherit_elastic(
+    gan: CycleGAN, layout: ElasticLayout, architecture: Architecture, supernet: Mapping[str, Tensor]
+) -> tuple[int, int]:
+    """Copy crops of the superkernels into the generators, and the discriminators' weights if their shapes match."""
+    state = gan.state_dict()
+    crops = {}
+    for generator in GENERATORS:
+        for name, key in superkernels_of(layout, architecture.ops(generator), gan.network(generator)):
+            kernel, shape = supernet.get(f"{generator}.superkernels.{key}"), state[f"{generator}.{name}"].shape
+            if kernel is not None and all(has >= needs for has, needs in zip(kernel.shape, shape, strict=True)):
+                crops[f"{generator}.{name}"] = cropped(kernel, shape)
+    same = {name: supernet[name] for name in state if name in supernet and supernet[name].shape == state[name].shape}
+    gan.load_state_dict(state | same | crops)
+    return len(same | crops), len(state)
 
 
 class ImagePool:

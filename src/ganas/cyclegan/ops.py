@@ -72,6 +72,8 @@ OPS: Mapping[str, Op] = {
     "conv7": Op(7),
     "dilconv3": Op(3, dilation=2),
     "dilconv5": Op(5, dilation=2),
+    "sepconv3": Op(3, depthwise=True),
+    "sepconv5": Op(5, depthwise=True),
     "nearest": Op(resampling="nearest"),
     "bilinear": Op(resampling="bilinear"),
     "deconv3": Op(3, transposed=True),

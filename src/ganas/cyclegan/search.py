@@ -12,7 +12,9 @@ from ganas.cyclegan.budget import open_budget
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.derive import Agreement, agreement, deviations, read_choices, records, summarize
 from ganas.cyclegan.domains import Domains, open_domains
-from ganas.cyclegan.layout import find_layout
+from ganas.cyclegan.front import Front, find_front, read_front
+from ganas.cyclegan.layout import ElasticLayout, Layout, find_layout
+from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.projection import output_shares
 from ganas.cyclegan.repeats import repeated
@@ -34,6 +36,7 @@ from ganas.signals import StopSignal
 from ganas.store import Run, default_cache, write_atomically
 
 PROJECTION_IMAGES = 16  # of each domain, to judge projections on
+FRONT_IMAGES = 32  # of each domain, to score subnetworks on
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,14 @@ class SearchResult:
     images: int  # pairs seen
     spent: tuple[str, ...] = ()  # human-readable lines on the budget and how much of it the generators use
     agreement: Agreement | None = None  # of repeats
+    front: Front | None = None  # of strategy sampled; the architecture is that of its last point
 
     @property
     def verdict(self) -> str:
         """One line on whether to trust the architecture: only agreement between seeds says that."""
+        if self.front:
+            first, last = self.front.points[0].limit, self.front.points[-1].limit
+            return f"a front of {len(self.front.points)} points, from {first:.1f} to {last:.1f} ms an image"
         if self.agreement:
             return str(self.agreement)
         return (
@@ -83,11 +90,17 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
 
         shown = [images.to(config.training.device) for images in _projection_images(config, domains, 1)]
 
+        sandwich = find_strategy(config).sandwich
+
         def log() -> dict[str, Any]:
+            if sandwich:
+                return {}
             choices = read_choices(layout, gan.alphas())
             return {"search": summarize(choices), "slots": records(choices, shares=output_shares(gan, *shown))}
 
         def log_text() -> str:
+            if sandwich:
+                return ""
             return "; {decided} of {slots} slots decided, median entropy {median_entropy:.3f}".format(
                 **summarize(read_choices(layout, gan.alphas()))
             )
@@ -99,6 +112,10 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
         events = [evaluate] if validation.ready(reporter) else []
         log_run_facts(trainer, config, domains)
         trainer.train("search", events)
+        if sandwich:
+            reporter.say("evolving the front, in the supernets as they are")
+            with stop.interruptible():
+                return _write_front(run, config, gan, domains, trainer.loop.nimg)
         supernets = Supernets(config, layout, gan, budget, lambda: _projection_images(config, domains))
         with stop.interruptible():
             architecture = find_derivation(config)(supernets)
@@ -106,6 +123,20 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
         weights = gan.state_dict() | supernets.projected_weights(architecture)
         write_atomically(run.supernet, save({name: tensor.contiguous() for name, tensor in weights.items()}))
         return _write_result(run, supernets, architecture, trainer.loop.nimg)
+
+
+def _write_front(run: Run, config: RunConfig, gan: CycleGAN, domains: Domains, images: int) -> SearchResult:
+    """Find the front of elastic supernets, or read it: milliseconds are measured once."""
+    if not run.front.is_file():
+        a, b = (part.to(config.training.device) for part in _projection_images(config, domains, FRONT_IMAGES))
+        run.write_text(run.front, find_front(gan, a, b, config).to_json())
+    front = read_front(run)
+    architecture = front.points[-1].architecture
+    run.write_text(run.architecture, architecture.to_json())
+    write_atomically(run.supernet, save({name: tensor.contiguous() for name, tensor in gan.state_dict().items()}))
+    result = SearchResult(architecture, 0, 0, 0.0, images, tuple(front.lines()), front=front)
+    run.write_result({"architecture": architecture.id, "verdict": result.verdict, "images": images})
+    return result
 
 
 def _projection_images(config: RunConfig, domains: Domains, count: int = PROJECTION_IMAGES) -> tuple[Tensor, Tensor]:
@@ -150,6 +181,18 @@ def _write_result(run: Run, supernets: Supernets, architecture: Architecture, im
     return result
 
 
+def _check_strategy(config: RunConfig, layout: Layout) -> None:
+    """Raise `ConfigError` unless the strategy trains subnetworks where the layout has them, or mixtures elsewhere."""
+    elastic, sandwich = isinstance(layout.generator, ElasticLayout), find_strategy(config).sandwich
+    if elastic == sandwich:
+        return
+    names = [name for name, strategy in STRATEGIES.items() if strategy.sandwich == elastic]
+    raise ConfigError(
+        f"layout {layout.name!r} is searched with --strategy {' or '.join(names)}"
+        + ("" if elastic else ", and --layout elastic with --strategy sampled")
+    )
+
+
 def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Validation]:
     """Resolve the config and open the data. Every user error is raised here, before the run's folder is created."""
     check_trackers(config.training.trackers)
@@ -158,6 +201,7 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
         raise ConfigError(f"a config of kind {config.kind!r} cannot be searched with: use make_config('search', ...)")
     config = keep_choices(run, config)
     assert config.search
+    _check_strategy(config, layout)
     domains = open_domains(config, layout)
     if find_strategy(config).halved:
         whole = " or ".join(name for name, strategy in STRATEGIES.items() if not strategy.halved)

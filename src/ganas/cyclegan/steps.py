@@ -1,10 +1,13 @@
 """The optimizer steps of a search or a training, and the images that each of them sees."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 
 import torch
+from torch import Tensor
 
-from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.config import LossConfig, RunConfig
+from ganas.cyclegan.elastic import largest, random_choice, smallest
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.cyclegan.mixed import draw
 from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, discriminator_loss, generator_loss
@@ -67,7 +70,10 @@ def _adversaries(
 
     def generators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
-        terms, fakes = generator_loss(gan, a, b, config.loss)
+        if find_strategy(config).sandwich:
+            terms, fakes = sandwich_loss(gan, a, b, config.loss, generator)
+        else:
+            terms, fakes = generator_loss(gan, a, b, config.loss)
         latest[:] = [fakes]
         return {f"{prefix}{name}": term for name, term in (terms | extra(gan)).items()}
 
@@ -86,6 +92,23 @@ def _adversaries(
         phase("generators", GENERATORS, NETWORKS, generators),
         phase("discriminators", DISCRIMINATORS, DISCRIMINATORS, discriminators),
     )
+
+
+def sandwich_loss(
+    gan: CycleGAN, a: Tensor, b: Tensor, config: LossConfig, generator: torch.Generator
+) -> tuple[Terms, Fakes]:
+    """Return the sum of the terms of the largest, the smallest and a random subnetwork, and the fakes of all three."""
+    total: Terms = {}
+    found = []
+    for choose in (largest, smallest, partial(random_choice, generator=generator)):
+        for network in map(gan.network, GENERATORS):
+            network.ops = choose(network.layout)
+        terms, fakes = generator_loss(gan, a, b, config)
+        total = {name: total[name] + term if total else term for name, term in terms.items()}
+        found.append(fakes)
+    for network in map(gan.network, GENERATORS):
+        network.ops = largest(network.layout)
+    return total, Fakes(a=torch.cat([one.a for one in found]), b=torch.cat([one.b for one in found]))
 
 
 def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning) -> torch.optim.Adam:

@@ -32,6 +32,9 @@ class SearchStrategy:
     # halves: weights learn from one half of each domain, alphas from the other; swapped: they swap at `swap_at`
     images: Literal["everything", "halves", "swapped"] = "everything"
     sampling: Sampler | None = None  # None: search.sampling
+    # subnetworks of elastic generators: each step trains the largest, the smallest and a random one (the sandwich rule
+    # of Yu and Huang 2019), instead of mixtures
+    sandwich: bool = False
     derive: "Derive | None" = None  # None: search.derive
 
     @property
@@ -45,6 +48,7 @@ STRATEGIES = {
     "tf": SearchStrategy(["weights", "alphas"]),
     "th": SearchStrategy(["weights", "alphas"], images="halves"),
     "ths": SearchStrategy(["weights", "alphas"], images="swapped"),
+    "sampled": SearchStrategy(["weights"], sandwich=True),  # of layout elastic
 }
 
 
