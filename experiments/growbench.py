@@ -32,14 +32,13 @@ from ledger import append, machine, read
 from torch import Tensor
 
 from ganas.data.loaders import Batches, center_crops
-from ganas.data.sources import open_source
 from ganas.growing.actions import FADE, TRAIN_ON, Doublings, Space, parse_action
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.children import child
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import bases, candidate_spec
-from ganas.growing.run import open_images
+from ganas.growing.run import open_data
 from ganas.growing.sample import make_images
 from ganas.growing.strategy import Candidate
 from ganas.growing.table import Replay, Row, Table, read_table, regrets, replay, write_table
@@ -75,9 +74,7 @@ class Bench:
         flags |= {"training.images": images, "training.threads": 1, "training.ema_half_life": images // 10}
         flags |= {"metrics.images": 500, "growth.fade_images": images // 5}
         flags |= dict(setting.split("=") for setting in arguments.set)
-        config, _ = open_images(make_config("grow", preset="small", flags=flags))
-        data = config.data
-        source = open_source(data.images, white=data.white, icc=data.icc)
+        config, source = open_data(make_config("grow", preset="small", flags=flags))
         crops = center_crops(source, RESOLUTION).numpy()
         network = load_features(arguments.features)
         references = {
