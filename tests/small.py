@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, RunConfig, SearchConfig, TrainingConfig
-from ganas.cyclegan.layout import LAYOUTS
+from ganas.cyclegan.layout import LAYOUTS, ElasticLayout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.steps import Pools, open_loop, open_pools
@@ -18,6 +18,8 @@ from ganas.learning.loop import Loop
 from ganas.learning.phases import Phase
 
 BATCH = 2
+# layouts whose supernets mix ops, and hand-made ones
+MIXTURES = {name: one for name, one in LAYOUTS.items() if not isinstance(one.generator, ElasticLayout)}
 
 
 def small_config(

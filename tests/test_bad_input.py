@@ -137,7 +137,10 @@ def test_halves_are_as_large_as_domains_have_to_be(strategy: str, home: Path, tm
             ["--layout", "resnet9", "--resolution", "32"],
             "layout 'resnet9' has nothing to search: choose one of fram",
         ),
-        (["--strategy", "annealing"], "search.strategy: input should be 'of', 'tf', 'th' or 'ths', got 'annealing'"),
+        (
+            ["--strategy", "annealing"],
+            "search.strategy: input should be 'of', 'tf', 'th', 'ths' or 'sampled', got 'annealing'",
+        ),
         (["--set", "search.budget_width=4"], "search.budget_width needs a budget: give search.budget and a limit"),
         (["--resolution", "0"], "data.resolution: input should be greater than or equal to 1, got 0"),
         (["--resolution", "100"], "resolution 100 does not fit layout 'framed': it takes multiples of 16"),

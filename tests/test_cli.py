@@ -27,11 +27,11 @@ CONTRACT = {
     "search": [
         *("--a", "--b", "--out", "--layout", "--strategy"),
         *("--budget-params", "--budget-macs", "--budget-ms", "--budget-width", "--features", "--paired"),
-        *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
+        *("--repeats", "--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "train": [
         *("ARCH|RUN|resnet9|random:SEED", "--a", "--b", "--out"),
-        *("--width", "--match-size", "--match-each", "--repeats", "--features", "--paired"),
+        *("--width", "--match-size", "--match-each", "--point", "--budget-ms", "--repeats", "--features", "--paired"),
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "grow": [

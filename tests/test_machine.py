@@ -61,6 +61,7 @@ def test_what_may_change_when_a_run_goes_on() -> None:
     """A new entry needs a proof that it changes no result (tests/test_survival.py), or words that say what it does."""
     both = {f"training.{key}" for key in ("threads", "log_every", "sample_every", "checkpoint_every")}
     translating = {"data.skip_bad", "data.verify", "data.cache_mib", "data.workers", "training.checkpointing"}
+    translating |= {"training.trackers"}
     assert set(adjustable(RunConfig)) == both | translating
     assert set(adjustable(GrowConfig)) == both | {"data.skip_bad", "data.verify", "data.cache_mib", "training.timeout"}
     assert {key for key, mark in adjustable(RunConfig).items() if mark.effect} == {"training.threads"}

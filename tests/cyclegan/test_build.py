@@ -13,8 +13,9 @@ from ganas.cyclegan.grouping import Grouping, merge_all, naive, split_dilated
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS, Layout, NetworkLayout
 from ganas.cyclegan.mixed import MixedOp, mixtures
 from ganas.cyclegan.model import CycleGAN, inherit_weights
+from small import MIXTURES
 
-every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+every_layout = pytest.mark.parametrize("layout", MIXTURES.values(), ids=MIXTURES)
 every_network = pytest.mark.parametrize("kind", ["generator", "discriminator"])
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from ganas.cyclegan.derive import Choice, derive, read_choices, records, summarize
 from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Layout
 from ganas.cyclegan.model import CycleGAN
+from small import MIXTURES
 
-SEARCHED = [layout for layout in LAYOUTS.values() if layout.size > 1]
+SEARCHED = [layout for layout in MIXTURES.values() if layout.size > 1]
 every_search = pytest.mark.parametrize("layout", SEARCHED, ids=lambda layout: layout.name)
 FRAMED = LAYOUTS["framed"]
 SLOT = FRAMED.discriminator.searched[0]

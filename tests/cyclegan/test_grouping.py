@@ -17,12 +17,12 @@ from ganas.cyclegan.merging import form_of
 from ganas.cyclegan.mixed import MixedOp, mixtures
 from ganas.cyclegan.ops import OPS, Op
 from ganas.layers import normalize_spectrally
-from small import small_config, small_gan
+from small import MIXTURES, small_config, small_gan
 
 # Slots that differ in nothing but their name, channels and what follows the op are one kind.
 KINDS = {
     replace(slot, name="", c_in=Channels(1), c_out=Channels(1), norm=True, activation=None)
-    for layout in LAYOUTS.values()
+    for layout in MIXTURES.values()
     for network in (layout.generator, layout.discriminator)
     for slot in network.searched
 }

@@ -7,8 +7,9 @@ import pytest
 
 from ganas.cyclegan.layout import LAYOUTS, Channels, find_layout
 from ganas.errors import ArchitectureError
+from small import MIXTURES
 
-NAMES = list(LAYOUTS)
+NAMES = list(MIXTURES)  # the slots of others are choices
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,8 +18,9 @@ from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, discriminator_loss,
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import reconstruction
+from small import MIXTURES
 
-every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+every_layout = pytest.mark.parametrize("layout", MIXTURES.values(), ids=MIXTURES)
 
 
 def flat(value: float) -> Tensor:

@@ -15,11 +15,12 @@ from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Cell, Channels, Layout, Net
 from ganas.cyclegan.mixed import mixtures
 from ganas.cyclegan.ops import OPS, Op
 from ganas.cyclegan.size import macs, parameters
+from small import MIXTURES
 
 # Every slot, but for its name, channels and what follows the op, with every op that fits it.
 KINDS = {
     replace(slot, name="", ops=(op,), c_in=Channels(1), c_out=Channels(1), norm=True, activation=None, spectral=False)
-    for layout in LAYOUTS.values()
+    for layout in MIXTURES.values()
     for network in (layout.generator, layout.discriminator)
     for slot in network.slots
     for op in OPS

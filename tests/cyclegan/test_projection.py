@@ -15,7 +15,7 @@ from ganas.cyclegan.budget import handmade_size
 from ganas.cyclegan.build import SlotModule, build_op
 from ganas.cyclegan.config import LossConfig, RunConfig, SearchConfig
 from ganas.cyclegan.derive import agreement
-from ganas.cyclegan.layout import LAYOUTS, NETWORKS, Layout, NetworkLayout, Slot, find_layout
+from ganas.cyclegan.layout import NETWORKS, Layout, NetworkLayout, Slot, find_layout
 from ganas.cyclegan.mixed import MixedOp, use_mean_weights
 from ganas.cyclegan.model import CycleGAN, discriminator_loss, generator_loss, inherit_weights
 from ganas.cyclegan.projection import ProjectedOp, output_shares, projected_weights, projection_losses
@@ -25,9 +25,9 @@ from ganas.cyclegan.supernets import Supernets
 from ganas.cyclegan.train import train
 from ganas.presets import make_config
 from kill_and_resume import write_images
-from small import small_config
+from small import MIXTURES, small_config
 
-SEARCHED = [layout for layout in LAYOUTS.values() if layout.size > 1]
+SEARCHED = [layout for layout in MIXTURES.values() if layout.size > 1]
 every_search = pytest.mark.parametrize("layout", SEARCHED, ids=lambda layout: layout.name)
 
 

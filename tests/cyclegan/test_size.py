@@ -12,9 +12,10 @@ from ganas.cyclegan.architecture import random_architecture
 from ganas.cyclegan.build import SlotModule, build, only_op
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, LAYOUTS, NETWORKS, NetworkLayout, find_layout
 from ganas.cyclegan.size import macs, output_sides, parameters, width_of_size
+from small import MIXTURES
 
 HANDMADE = find_layout("resnet9").generator
-SEARCHED = [name for name, layout in LAYOUTS.items() if layout.size > 1]
+SEARCHED = [name for name, layout in MIXTURES.items() if layout.size > 1]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

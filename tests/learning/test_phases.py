@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from ganas.cyclegan.config import RunConfig, SearchConfig
-from ganas.cyclegan.layout import LAYOUTS, NETWORKS
+from ganas.cyclegan.layout import NETWORKS
 from ganas.cyclegan.mixed import draw, mixtures
 from ganas.cyclegan.sampling import SAMPLERS
 from ganas.cyclegan.steps import build_phases, open_pools
 from ganas.learning.phases import Phase
-from small import noise, small_config, small_gan
+from small import MIXTURES, noise, small_config, small_gan
 
-CONFIGS = [small_config(name, SearchConfig() if layout.size > 1 else None) for name, layout in LAYOUTS.items()]
-every_config = pytest.mark.parametrize("config", CONFIGS, ids=LAYOUTS)
+CONFIGS = [small_config(name, SearchConfig() if layout.size > 1 else None) for name, layout in MIXTURES.items()]
+every_config = pytest.mark.parametrize("config", CONFIGS, ids=MIXTURES)
 
 
 @every_config

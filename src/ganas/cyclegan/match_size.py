@@ -10,7 +10,7 @@ from pathlib import Path
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture, find_architecture
 from ganas.cyclegan.config import NetsConfig, RunConfig
-from ganas.cyclegan.layout import GENERATORS, find_layout
+from ganas.cyclegan.layout import GENERATORS, NetworkLayout, find_layout
 from ganas.cyclegan.size import BYTES_PER_PARAMETER, MAX_WIDTH, MIN_WIDTH, parameters, width_of_size
 from ganas.errors import ArchitectureError, ConfigError, GanasError
 from ganas.paths import as_path
@@ -31,8 +31,9 @@ def match_widths(architecture: Architecture, target: str, *, each: bool) -> Valu
     layout, targets = find_layout(architecture.layout).generator, _target_parameters(target)
 
     def width(target: int, *names: str) -> float:
+        together = NetworkLayout(tuple(cell for name in names for cell in layout.final(architecture.ops(name)).cells))
         return width_of_size(
-            layout, lambda width: sum(parameters(layout, architecture.ops(name), width) for name in names), target
+            together, lambda width: sum(parameters(layout, architecture.ops(name), width) for name in names), target
         )
 
     if not each:
