@@ -90,7 +90,7 @@ def search(
     for line in result.spent:
         echo(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features, "--paired": paired}
-    given |= {"--seed": seed or None}
+    given |= {"--seed": seed or None, "--point": len(result.front.points) - 1 if result.front else None}
     arguments = [part for option, value in given.items() if value is not None for part in (option, value)]
     arguments += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
     if config.search and config.search.budget:  # train at the width of the budget
