@@ -276,6 +276,7 @@ def settings(tmp_path: Path) -> RunConfig:
     return make_config("search", preset="tiny", flags=flags)
 
 
+@pytest.mark.long
 def test_a_search_by_projection_and_its_training(
     settings: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,7 @@ def test_a_config_from_before_these_keys_is_read(images: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("seconds", [1.5, 3.0, 4.0, 5.0, 6.0, 8.0])
+@pytest.mark.parametrize("seconds", [1.5, 4.0, 6.0])
 def test_ctrl_c_at_any_moment_then_the_same_command(database: Path, tmp_path: Path, seconds: float) -> None:
     changed = SETTINGS | {"data.cache_mib": 0}
     settings = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changed.items())
