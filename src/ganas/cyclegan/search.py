@@ -135,7 +135,8 @@ def _write_front(run: Run, config: RunConfig, gan: CycleGAN, domains: Domains, i
     run.write_text(run.architecture, architecture.to_json())
     write_atomically(run.supernet, save({name: tensor.contiguous() for name, tensor in gan.state_dict().items()}))
     result = SearchResult(architecture, 0, 0, 0.0, images, tuple(front.lines()), front=front)
-    run.write_result({"architecture": architecture.id, "verdict": result.verdict, "images": images})
+    document = {"architecture": architecture.id, "verdict": result.verdict, "images": images}
+    run.write_result(document | {"points": len(front.points)})
     return result
 
 

@@ -167,6 +167,12 @@ def _outcome(record: RunRecord, found: Architecture | None) -> Fact:
 
 
 def _trust(record: RunRecord, choices: Sequence[Mapping[str, Any]]) -> Fact:
+    if record.result.get("points"):
+        details = (
+            str(record.result["verdict"]),
+            "distances are from the largest subnetwork: fine-tune a point to judge it",
+        )
+        return Fact("Can I trust it?", "as a choice of sizes", "fair", facts)
     if not choices:
         return Fact("Can I trust it?", "too early to tell", "plain", ("no weights were logged yet",))
     clear = sum(map(_clear, choices))
@@ -181,6 +187,8 @@ def _next(record: RunRecord, found: Architecture | None) -> Fact:
         text = "wait" if record.state == "running" else "run the same command again"
         return Fact("What next?", text, "plain", ("it resumes where it stopped",) if text != "wait" else ())
     command = quoted("train", record.path, "--a", config.data.a, "--b", config.data.b, "--out", f"{record.path}-train")
+    if points := record.result.get("points"):
+        return Fact("What next?", "fine-tune a point", "plain", (f"points 0 to {points - 1}",), f"{command} --point 0")
     return Fact(
         "What next?", "train it from scratch", "plain", ("three seeds and more tell method from luck",), command
     )
