@@ -168,11 +168,8 @@ def _outcome(record: RunRecord, found: Architecture | None) -> Fact:
 
 def _trust(record: RunRecord, choices: Sequence[Mapping[str, Any]]) -> Fact:
     if record.result.get("points"):
-        details = (
-            str(record.result["verdict"]),
-            "distances are from the largest subnetwork: fine-tune a point to judge it",
-        )
-        return Fact("Can I trust it?", "as a choice of sizes", "fair", facts)
+        hint = "distances are from the largest subnetwork: fine-tune a point to judge it"
+        return Fact("Can I trust it?", "as a choice of sizes", "fair", (str(record.result["verdict"]), hint))
     if not choices:
         return Fact("Can I trust it?", "too early to tell", "plain", ("no weights were logged yet",))
     clear = sum(map(_clear, choices))
