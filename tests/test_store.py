@@ -247,3 +247,12 @@ def test_a_run_that_never_began_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing came of it"), Run(tmp_path / "run").lock():
         raise RunError("nothing came of it")
     assert names(tmp_path) == []
+
+
+def test_a_failure_is_no_progress(tmp_path: Path) -> None:
+    """A run that ended at once, by a NaN or a full disk, takes another config."""
+    run = Run(tmp_path)
+    run.append_metrics({"nimg": 0, "error": "the loss is not finite"})
+    assert not run.has_progress
+    run.append_metrics({"nimg": 4, "loss": {"cycle": 1.0}})
+    assert run.has_progress

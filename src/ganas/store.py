@@ -294,7 +294,8 @@ class Run:
     @property
     def has_progress(self) -> bool:
         """Whether there is training progress, which must not be continued with another config."""
-        return bool(self.checkpoint_paths() or self.read_metrics()) or any(self.candidates.glob("*"))
+        logged = any("error" not in line for line in self.read_metrics())  # a failure is no progress
+        return bool(self.checkpoint_paths()) or logged or any(self.candidates.glob("*"))
 
     @property
     def images_saved(self) -> int | None:

@@ -40,6 +40,12 @@ def test_a_front_and_the_training_of_one_of_its_points(tmp_path: Path, monkeypat
         assert distances == sorted(distances, reverse=True) and distances[-1] == 0, (
             "the largest is what it is compared with"
         )
+    longer = make_config("search", preset="tiny", flags=flags(tmp_path) | settings | {"training.images": 8})
+    assert search(longer, tmp_path / "run").front != front, "of the supernets as they are now"
+    front = read_front(Run(tmp_path / "run"))
+    assert front.images == 8
+    found = search(longer, tmp_path / "run")
+    config, limits = longer, [point.limit for point in front.points]
     monkeypatch.setattr("ganas.cyclegan.search.find_front", lambda *_: pytest.fail("milliseconds are measured once"))
     assert search(config, tmp_path / "run") == found
 
@@ -64,11 +70,21 @@ def test_a_front_and_the_training_of_one_of_its_points(tmp_path: Path, monkeypat
     [
         ({"nets.layout": "elastic"}, "layout 'elastic' is searched with --strategy sampled"),
         ({"search.strategy": "sampled"}, "layout 'framed' is searched with --strategy of or tf"),
+        (
+            {"nets.layout": "elastic", "search.strategy": "sampled", "training.compile": True},
+            "training.compile is not for subnetworks",
+        ),
     ],
 )
-def test_strategies_fit_their_layouts(tmp_path: Path, settings: dict[str, str], error: str) -> None:
+def test_strategies_fit_their_layouts(tmp_path: Path, settings: dict[str, object], error: str) -> None:
     for name in "ab":
         write_images(tmp_path / name, 12, seed=1, sides=(40, 40))
     with pytest.raises(ConfigError, match=re.escape(error)):
         search(make_config("search", preset="tiny", flags=flags(tmp_path) | settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_fronts_are_not_repeated(tmp_path: Path) -> None:
+    settings = {"nets.layout": "elastic", "search.strategy": "sampled"}
+    with pytest.raises(ConfigError, match="not for fronts"):
+        search(make_config("search", preset="tiny", flags=flags(tmp_path) | settings), tmp_path / "run", repeats=2)

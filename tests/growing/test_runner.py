@@ -401,3 +401,18 @@ def test_the_remaining_images_of_a_race(tmp_path: Path) -> None:
     assert stages[1] == (f"generation 1, to {total // 4:,} images", [total // 4] * first)
     assert stages[2] == (f"generation 1, to {total // 2:,} images", [total // 4] * -(-first // 3))
     assert stages[3] == ("generation 1", [total // 2] * 2)
+
+
+def test_parents_of_finalists_are_not_trained_again(tmp_path: Path) -> None:
+    """Of whatever generation: by raw scores an early candidate at the final resolution may be a finalist."""
+    settings = config(
+        **{"growth.rank_by": "raw", "growth.finalists": 3, "growth.probability": 1.0}
+        | {"growth.depth": 6, "growth.doublings": "even"}
+    )
+    oracle = Oracle(2)
+    run(tmp_path, oracle, settings)
+    specs = [read_spec(Run(tmp_path).candidate(name)) for name in oracle.trained]
+    growths = [(spec.parent, spec.action, spec.generation) for spec in specs if spec.action]
+    repeated = {growth for growth in growths if growths.count(growth) == 4}
+    assert len(repeated) == 3 and {generation for *_, generation in repeated} == {5}, "before the last generation"
+    assert len(oracle.trained) == len(set(oracle.trained))

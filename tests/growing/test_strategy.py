@@ -67,6 +67,10 @@ class Halving:
         ]
         return [one.id for one, _ in sorted(alive, key=lambda pair: (-pair[0].architecture.resolution, pair[1].value))]
 
+    @property
+    def finalists(self) -> list[Candidate]:
+        return []
+
     def may_continue(self, candidate: str) -> bool:
         return not self._promoted and self._targets[candidate] < self._end
 

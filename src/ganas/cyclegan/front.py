@@ -1,11 +1,13 @@
 """Find a front of translators, from tiny to full, in elastic supernets: `ganas search --strategy sampled`.
 
-A subnetwork is scored by how far its translations of held-out images are from those of the largest one, which learned
-together with it. Its cost is the milliseconds of one image on one thread of this machine: predicted as the sum over its
-slots while the evolution runs, measured as a whole for the points of the front.
+A subnetwork is scored by how far its translations of held-out images (of training images, if too few are held out) are
+from those of the largest one, which learned together with it. Its cost is the milliseconds of one image on one thread
+of this machine: predicted as the sum over its slots while the evolution runs, measured as a whole for the points of the
+front.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from math import inf
@@ -65,6 +67,7 @@ class Front:
 
     points: tuple[Point, ...]
     resolution: int  # of the image that milliseconds are of
+    images: int  # pairs that the supernets had seen
 
     def to_json(self) -> str:
         """The text of a ``front.json``."""
@@ -79,7 +82,7 @@ class Front:
             points = tuple(
                 Point(one["limit"], *(_translator(one[name]) for name in GENERATORS)) for one in document["points"]
             )
-            return cls(points, document["resolution"])
+            return cls(points, document["resolution"], document["images"])
 
     def within(self, milliseconds: float) -> Point:
         """The point of the largest translators within a budget; raises `ConfigError` if even the smallest is slower."""
@@ -132,29 +135,25 @@ def open_point(run: StrPath, number: int | None, milliseconds: float | None) -> 
     else:
         raise ConfigError(f"--point {number}: {str(folder.path)!r} has points 0 to {len(front.points) - 1}")
     config = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
-    return point.architecture, {"nets.width": config.nets.width, "training.inherit": folder.path}
+    widths = {f"nets.{name}": getattr(config.nets, name) for name in ("width", "width_ab", "width_ba")}
+    return point.architecture, {**widths, "training.inherit": folder.path}
 
 
 @torch.no_grad()
 def find_front(gan: CycleGAN, a: Tensor, b: Tensor, config: RunConfig) -> Front:
-    """Evolve a front for each direction, and combine them. a and b are held-out images [n, 3, h, w] in [-1, 1]."""
+    """Evolve a front for each direction, and combine them. a and b are images [n, 3, h, w] in [-1, 1]."""
     assert config.search
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found = {
-            name: _evolve(gan.network(name), images, config, seed)
-            for seed, (name, images) in enumerate(zip(GENERATORS, (a, b), strict=True))
-        }
-    finally:
-        torch.set_num_threads(threads)
+    found = {
+        name: _evolve(gan.network(name), images, config, seed)
+        for seed, (name, images) in enumerate(zip(GENERATORS, (a, b), strict=True))
+    }
     both = [one.milliseconds for some in found.values() for one in some]
     low = max(some[0].milliseconds for some in found.values())
     steps = config.search.points - 1
     limits = [low * (max(both) / low) ** (number / steps) for number in range(steps + 1)]
     points = [Point(limit, *(_best_within(found[name], limit) for name in GENERATORS)) for limit in limits]
     different = {(point.generator_ab.ops, point.generator_ba.ops): point for point in reversed(points)}
-    return Front(tuple(reversed(different.values())), config.search.latency_resolution)
+    return Front(tuple(reversed(different.values())), config.search.latency_resolution, config.total_images)
 
 
 def _best_within(translators: Sequence[Translator], limit: float) -> Translator:
@@ -219,7 +218,8 @@ def _translate(network: ElasticNetwork, ops: Ops, images: Tensor) -> Tensor:
 def _of_slot(slot: Slot, side: int, c_in: int, width: float) -> float:
     module = SlotModule(slot, width, only_op).eval().to(memory_format=torch.channels_last)
     image = torch.rand(1, c_in, side, side).to(memory_format=torch.channels_last)
-    return 1000 * median_seconds(lambda: module(image), "cpu", WARM_UP, REPEATS)
+    with _one_thread():
+        return 1000 * median_seconds(lambda: module(image), "cpu", WARM_UP, REPEATS)
 
 
 def _milliseconds(slot: Slot, side: int, width: float) -> float:
@@ -228,6 +228,17 @@ def _milliseconds(slot: Slot, side: int, width: float) -> float:
 
 
 def _milliseconds_of(network: ElasticNetwork, ops: Ops, side: int) -> float:
-    alone = network.cut_out(ops).eval()
+    alone = network.cut_out(ops).cpu().eval()
     image = torch.rand(1, 3, side, side)
-    return 1000 * median_seconds(lambda: alone(image), "cpu", WARM_UP, WHOLE_REPEATS)
+    with _one_thread():
+        return 1000 * median_seconds(lambda: alone(image), "cpu", WARM_UP, WHOLE_REPEATS)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -127,7 +127,7 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
 
 def _write_front(run: Run, config: RunConfig, gan: CycleGAN, domains: Domains, images: int) -> SearchResult:
     """Find the front of elastic supernets, or read it: milliseconds are measured once."""
-    if not run.front.is_file():
+    if not run.front.is_file() or read_front(run).images != images:  # a longer run has other supernets
         a, b = (part.to(config.training.device) for part in _projection_images(config, domains, FRONT_IMAGES))
         run.write_text(run.front, find_front(gan, a, b, config).to_json())
     front = read_front(run)
@@ -150,6 +150,8 @@ def _projection_images(config: RunConfig, domains: Domains, count: int = PROJECT
 
 
 def _search_repeats(config: RunConfig, out: StrPath, repeats: int) -> SearchResult:
+    if find_strategy(config).sandwich:
+        raise ConfigError("--repeats tells whether seeds find the same architecture: it is not for fronts")
     with repeated(config, out, repeats, search) as (parent, runs, results):
         found = [*results.values()]
         how_far, typical = agreement([one.architecture for one in found])
@@ -185,6 +187,10 @@ def _write_result(run: Run, supernets: Supernets, architecture: Architecture, im
 def _check_strategy(config: RunConfig, layout: Layout) -> None:
     """Raise `ConfigError` unless the strategy trains subnetworks where the layout has them, or mixtures elsewhere."""
     elastic, sandwich = isinstance(layout.generator, ElasticLayout), find_strategy(config).sandwich
+    training = config.training
+    if sandwich and (training.checkpointing or training.compile):
+        name = "checkpointing" if training.checkpointing else "compile"
+        raise ConfigError(f"training.{name} is not for subnetworks: leave it out with --strategy sampled")
     if elastic == sandwich:
         return
     names = [name for name, strategy in STRATEGIES.items() if strategy.sandwich == elastic]

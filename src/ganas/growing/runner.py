@@ -243,7 +243,8 @@ class Growth:
         """Remove the weights of candidates that will have no children."""
         search, winner = self._search, self._search.winner()
         needed = {*search.beams[-1], *(spec.id for spec in self._route), *([winner.id] if winner else [])}
-        needed |= {candidate.parent or "" for candidate, _ in search.ask()}
+        needed |= {one.id for one in search.finalists}
+        needed |= {one.parent or "" for one in (*search.finalists, *(candidate for candidate, _ in search.ask()))}
         for name in search.scores.keys() - needed:
             if not search.may_continue(name):
                 self._run.candidate(name).final.unlink(missing_ok=True)

@@ -58,5 +58,9 @@ class GrowingStrategy(Protocol):
     def may_continue(self, candidate: str) -> bool:
         """Whether the candidate may be asked for with more images than so far: keeps its checkpoints."""
 
+    @property
+    def finalists(self) -> Sequence[Candidate]:
+        """The candidates that would be repeated if the search ended now: keeps their weights, and their parents'."""
+
     def winner(self) -> Candidate | None:
         """The best candidate so far."""

@@ -98,6 +98,11 @@ class TopK:
         last = self._rung == len(self._rungs)
         return bool(self._rungs) and candidate in (self._awaited if last else self._racing)
 
+    @property
+    def finalists(self) -> list[Candidate]:
+        """Those that would be repeated now."""
+        return [self.candidates[name] for name in self._rivals()[: self._finalists]]
+
     def winner(self) -> Candidate | None:
         """The best at the final resolution, or at the highest reached so far; trained to its end, if any was.
 
@@ -164,10 +169,9 @@ class TopK:
 
     def _repeat_finalists(self) -> None:
         """Ask for the repeats of the finalists, if there are several."""
-        finalists = [self.candidates[name] for name in self._rivals()[: self._finalists]]
-        if len(finalists) < 2:
+        if len(self.finalists) < 2:
             return
-        repeats = {one.id: [repeat_of(one, number + 1) for number in range(REPEATS)] for one in finalists}
+        repeats = {one.id: [repeat_of(one, number + 1) for number in range(REPEATS)] for one in self.finalists}
         self._repeats = {name: [one.id for one in some] for name, some in repeats.items()}
         every = [one for some in repeats.values() for one in some]
         self.candidates |= {one.id: one for one in every}

@@ -4,9 +4,9 @@ A tracker is an entry in `TRACKERS`; ``training.trackers`` names those of a run.
 is noted once, the tracker is left out from then on, and the run goes on.
 """
 
-import hashlib
 import importlib.util
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -61,10 +61,13 @@ class WeightsAndBiases:
     def __init__(self, run: Run, images: int) -> None:
         import wandb
 
-        path = run.path.resolve()
+        path, kept = run.path.resolve(), run.path / "wandb" / "ganas-id"
+        if not kept.is_file():
+            kept.parent.mkdir(exist_ok=True)
+            run.write_text(kept, secrets.token_hex(8))
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "ganas"),
-            id=hashlib.sha256(os.fsencode(path)).hexdigest()[:16],
+            id=kept.read_text(encoding="utf-8"),
             name=path.name,
             dir=str(path),
             config=yaml.safe_load(run.config.read_text(encoding="utf-8")),

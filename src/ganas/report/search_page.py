@@ -101,11 +101,12 @@ def _budget(record: RunRecord) -> list[Block]:
         for name, share in used.items()
         if (limit := limits.get(name))
     ]
-    blocks: list[Block] = [Table("Budget", ("generator", "limit", "used"), rows)]
+    blocks: list[Block] = [Table("Budget", ("generator", "limit", "used"), rows)] if rows else []
     if overruled := record.result.get("overruled", ()):
         columns = ("network", "slot", "chosen", "instead of")
         replaced = [(network_name(one["network"]), one["slot"], one["op"], one["instead_of"]) for one in overruled]
-        blocks.append(Table("Where the budget overruled the leading op", columns, replaced))
+        by = "the projection" if search.derive == "projection" else "the budget"
+        blocks.append(Table(f"Where {by} overruled the leading op", columns, replaced))
     return blocks
 
 
