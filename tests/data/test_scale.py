@@ -3,7 +3,7 @@
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ from PIL import Image
 from test_databases import lmdb_of
 from test_sources import encoded, folder_of, noise, plain, refusal, zip_of
 
+from counted_reads import count_reads
 from ganas import progress
-from ganas.data import memory, sources, verification
+from ganas.data import sources, verification
 from ganas.data.containers.folder import Folder
 from ganas.data.containers.lmdb import Lmdb
 from ganas.data.containers.zip import Zip
@@ -26,23 +27,9 @@ every_kind = pytest.mark.parametrize("name", MAKERS)
 
 
 @pytest.fixture
-def reads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def reads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all images that are read, and a cache that keeps what is known of files however new they are."""
-    found: list[str] = []
-    for kind in (Folder, Zip, Lmdb):
-
-        def counted(
-            container: object,
-            name: str,
-            /,
-            read: Callable[[object, str], bytes] = kind.read,  # type: ignore[assignment]
-        ) -> bytes:
-            found.append(name)
-            return read(container, name)
-
-        monkeypatch.setattr(kind, "read", counted)
-    monkeypatch.setattr(memory, "SETTLED", -1e6)
-    yield found
+    return count_reads(monkeypatch, Folder, Zip, Lmdb)
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lmdb
 import pytest
 
+from counted_reads import count_reads
 from ganas.config import load_config
-from ganas.data import memory
 from ganas.data.containers.folder import Folder
 from ganas.data.containers.lmdb import Lmdb
 from ganas.errors import RunError
@@ -55,23 +54,9 @@ def database(images: Path) -> Path:
 
 
 @pytest.fixture
-def reads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def reads(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all images that are read; what is known of files is kept, however new they are."""
-    found: list[str] = []
-    for kind in (Folder, Lmdb):
-
-        def counted(
-            container: object,
-            name: str,
-            /,
-            read: Callable[[object, str], bytes] = kind.read,  # type: ignore[assignment]
-        ) -> bytes:
-            found.append(name)
-            return read(container, name)
-
-        monkeypatch.setattr(kind, "read", counted)
-    monkeypatch.setattr(memory, "SETTLED", -1e6)
-    yield found
+    return count_reads(monkeypatch, Folder, Lmdb)
 
 
 def config(data: Path, **changed: object) -> GrowConfig:
