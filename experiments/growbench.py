@@ -134,6 +134,9 @@ def table(arguments: argparse.Namespace) -> None:
     known = {tuple(row["path"]) for row in read(arguments.out / "rows.jsonl") if row["world"] == arguments.world}
     space = Space(ACTIONS, arguments.depth, RESOLUTION)
     wanted = {path for path, _ in subtree(space, root(bench.config))}
+    if arguments.under:
+        top = tuple(arguments.under)
+        wanted = {path for path in wanted if path[: len(top)] == top[: len(path)]}
     if arguments.sample:
         leaves = sorted(path for path in wanted if len(path) == arguments.depth)
         chosen = torch.randperm(len(leaves), generator=torch.Generator().manual_seed(0))[: arguments.sample].tolist()
@@ -350,6 +353,7 @@ def main() -> None:
             command.add_argument("--world", type=int, default=0)
             command.add_argument("--depth", type=int, default=3)
             command.add_argument("--sample", type=int, default=0, help="so many random leaves; 0: the whole tree")
+            command.add_argument("--under", nargs="*", default=[], metavar="ACTION", help="only below this path")
         else:
             command.add_argument("--seed", type=int, default=0)
     command = commands.add_parser("share")

@@ -1,5 +1,7 @@
 """Training a candidate: it learns, resumes bit for bit, and starts where its parent ended."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,6 @@ def candidate(run: Run, config: GrowConfig, told: Spec) -> CandidateTrainer:
 def train(run: Run, config: GrowConfig, told: Spec, stop: StopSignal | None = None) -> CandidateTrainer:
     one = candidate(run, config, told)
     result = one.train(Reporter(quiet=True), stop or StopSignal())
-    one.save_final()
     assert result.state == "done" and result.images == 32
     key = f"swd@laplacian-clean-{told.architecture.resolution}"
     assert result.facts["start"] > 0 and result.scores.keys() == {key}
@@ -105,6 +106,55 @@ def test_a_stopped_candidate_resumes_bit_for_bit(config: GrowConfig, tmp_path: P
     one, other = finals
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert times[1] < times[0], "what was trained before the stop is not trained again"
+
+
+def test_the_best_of_several_evaluations_is_kept_across_stops(
+    config: GrowConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {0: 9.0, 8: 3.0, 16: 1.0, 24: 2.0, 32: 4.0}
+    measured: list[int] = []
+
+    def measure(self: CandidateTrainer, reference: object) -> dict[str, float]:
+        measured.append(self.loop.nimg)
+        return {"swd@laplacian-clean-8": scores[self.loop.nimg]}
+
+    monkeypatch.setattr(CandidateTrainer, "measure", measure)
+    told = replace(spec("longer"), evaluations=4)
+    whole = candidate(Run(tmp_path / "whole"), config, told)
+    result = whole.train(Reporter(quiet=True), StopSignal())
+    assert measured == [*scores] and result.scores == {"swd@laplacian-clean-8": 1.0}
+    assert result.facts["best_at"] == 16 and result.images == 32 and not result.ended
+
+    halfway = candidate(Run(tmp_path / "half"), config, replace(told, evaluations=1))
+    halfway.train(Reporter(quiet=True), StopSignal(), until=16)  # the weights after 16 images
+    kept, expected = load_final(whole.folder), load_final(halfway.folder)
+    assert kept.keys() == expected.keys() and all(torch.equal(kept[name], expected[name]) for name in kept)
+
+    run = Run(tmp_path / "stopped")
+    for allowed in (3, 6, None):  # after the first evaluation, after the best one, and to the end
+        stop = _CountingSignal(allowed)
+        with nullcontext() if allowed is None else pytest.raises(Stopped):
+            stopped = candidate(run, config, told)
+            result = stopped.train(Reporter(quiet=True), stop)
+    assert result.facts["best_at"] == 16 and whole.folder.final.read_bytes() == stopped.folder.final.read_bytes()
+
+    patient = config.model_copy(update={"training": config.training.model_copy(update={"patience": 1})})
+    ended = candidate(Run(tmp_path / "patient"), patient, told).train(Reporter(quiet=True), StopSignal())
+    assert ended.ended and ended.images == 24 and ended.scores == {"swd@laplacian-clean-8": 1.0}
+
+
+def test_larger_resolutions_may_have_smaller_batches(config: GrowConfig, tmp_path: Path) -> None:
+    smaller = GrowConfig.model_validate(config.with_values({"training.batches": {16: 2}}).model_dump(by_alias=True))
+    assert [smaller.batch_at(side) for side in (8, 16, 32)] == [4, 2, 2]
+    seen: list[int] = []
+    base = train(Run(tmp_path), smaller, spec("base"))
+    one = candidate(Run(tmp_path), smaller, spec("doubled", base.spec, "fade"))
+    step = one.loop.step
+    one.loop.step = lambda *images: (seen.append(len(images[0])), step(*images))[1]  # type: ignore[method-assign,func-returns-value]
+    one.train(Reporter(quiet=True), StopSignal())
+    assert seen == [2] * 16
+    with pytest.raises(ValueError, match=r"must divide training\.batch=4"):
+        GrowConfig.model_validate(config.with_values({"training.batches": {16: 3}}).model_dump(by_alias=True))
 
 
 def test_a_failed_candidate_records_its_progress(config: GrowConfig, tmp_path: Path) -> None:

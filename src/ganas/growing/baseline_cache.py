@@ -27,7 +27,10 @@ SEARCH_ONLY = {
         *("sizes", "filters", "depth", "keep", "probability", "rank_by", "strategy", "route"),
         *("doublings", "max_parameters", "max_macs"),
     },
-    "training": {"final_images", "timeout", "log_every", "sample_every", "checkpoint_every"},
+    "training": {
+        *("final_images", "final_evaluations", "patience", "timeout"),
+        *("log_every", "sample_every", "checkpoint_every"),
+    },
     "metrics": {"features"},  # the network and the digest of its weights stay in
 }
 

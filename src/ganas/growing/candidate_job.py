@@ -23,6 +23,4 @@ def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     weights = load_final(parent) if parent else None
     candidate = CandidateTrainer(job.folder, spec, config, weights, open_squares(run, config))
     start = read_result(parent) if parent and starts_as_its_parent(spec, config) else None
-    result = candidate.train(reporter, stop, until=job.images, start=start.scores if start else None)
-    candidate.save_final()
-    return result
+    return candidate.train(reporter, stop, until=job.images, start=start.scores if start else None)

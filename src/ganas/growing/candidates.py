@@ -28,6 +28,7 @@ class Spec:
     generation: int  # actions since the base
     seed: int  # of all randomness in its training
     images: int  # of the whole training: what schedules follow, wherever a job stops
+    evaluations: int = 1  # scores at equal distances, of which the best one's weights are kept
 
     def to_json(self) -> str:
         """The text of a ``spec.json``."""

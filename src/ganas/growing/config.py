@@ -133,7 +133,11 @@ class CandidateConfig(LearningConfig):
     """How each candidate is trained, and how much longer the winner is."""
 
     images: Positive = 1_600_000  # training images of a candidate
+    # smaller batches from a resolution on, such as {128: 8, 256: 4}, for the memory of a GPU (Karras et al. 2018)
+    batches: dict[Positive, Positive] = Field(default_factory=dict)
     final_images: Count = 6_400_000  # additional training images of the winner
+    final_evaluations: Positive = 8  # scores on the way; the weights with the best one are kept
+    patience: Count = 0  # the additional training ends after so many scores that are no better; 0: never
     # wall-clock seconds that a candidate may take; None: no limit
     timeout: Annotated[Rate | None, FREE] = None
 
@@ -185,6 +189,12 @@ class GrowConfig(Config):
         soon = self.growth.fade == "every" or self.growth.strategy == "racing"
         return self.growth.fade_images or self.whole_batches // (5 if soon else 2)
 
+    def batch_at(self, resolution: int) -> int:
+        """Images of a batch at a resolution."""
+        training = self.training
+        reached = [side for side in training.batches if side <= resolution]
+        return training.batches[max(reached)] if reached else training.batch
+
     @property
     def whole_batches(self) -> int:
         """Images of a candidate's training, in whole batches."""
@@ -193,6 +203,12 @@ class GrowConfig(Config):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         training, growth, fade = self.training, self.growth, self.fade_images
+        for side, batch in training.batches.items():
+            if training.batch % batch:
+                raise ValueError(
+                    f"training.batches: {batch} at {side} pixels must divide training.batch={training.batch}, so that "
+                    f"candidates of all resolutions are trained on as many images"
+                )
         if growth.strategy == "racing" and growth.rank_by == "normalized":
             raise ValueError(
                 "growth.strategy=racing compares candidates in training, where the ProgGAN route has no scores: give "

@@ -118,15 +118,16 @@ def forecast(config: GrowConfig) -> Forecast:
 
 
 def _measure(config: GrowConfig, architecture: GrowthArchitecture, network: FeatureNetwork | None) -> Timing:
-    spec = Spec(architecture.id, architecture, None, None, 0, config.seed, config.training.batch)
     metrics, side = config.metrics, architecture.resolution
+    batch = config.batch_at(side)
+    spec = Spec(architecture.id, architecture, None, None, 0, config.seed, batch)
     count = min(TIMED_IMAGES, metrics.images)
     few = config.model_copy(update={"metrics": metrics.model_copy(update={"images": count})})
     images = torch.randint(256, (count, 3, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     reference = Reference(images, [metrics.select], network)
     with TemporaryDirectory() as folder:
         candidate = CandidateTrainer(Run(Path(folder)), spec, few, None, None)
-        step = step_seconds(candidate.loop, noise(1, config.training.batch, config.data.resolution))
+        step = step_seconds(candidate.loop, noise(1, batch, config.data.resolution))
         began = time.perf_counter()
         candidate.measure(reference)
         scoring = (time.perf_counter() - began) * metrics.images / count

@@ -33,6 +33,7 @@ class GrownGenerator(nn.Module):
 
     def __init__(self, architecture: GrowthArchitecture, *, fading: bool = False) -> None:
         super().__init__()
+        self.resolution = architecture.resolution
         c, placed = architecture.channels, [*architecture.placed("generator")]
         self.latent = _equalized(nn.Linear(architecture.latent, c * BASE**2))
         self.base = _conv(c, c)

@@ -79,7 +79,7 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
         return None
     name = child_id(winner.id, f"{images} images more")
     candidate = Candidate(name, winner.architecture, winner.id, str(TRAIN_ON), winner.generation + 1)
-    return replace(candidate_spec(config, candidate), images=images)
+    return replace(candidate_spec(config, candidate), images=images, evaluations=config.training.final_evaluations)
 
 
 # ── the route ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from ganas.progress import Reporter
 from ganas.store import refuse_existing, results_folder, write_atomically
 
 COLUMNS = 8  # of a sample grid
-BATCH = 64  # images generated at once
+BATCH = 64  # images generated at once, up to 64×64; of larger ones as many as have as many pixels
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def latent_vector(seed: int, latent: int) -> Tensor:
 @torch.inference_mode()
 def make_images(generator: GrownGenerator, seeds: range) -> Tensor:
     """Generate one image per seed, uint8 [n, 3, r, r], on the CPU."""
-    images = []
-    for start in range(0, len(seeds), BATCH):
-        z = torch.stack([latent_vector(seed, generator.latent.in_features) for seed in seeds[start : start + BATCH]])
+    images, batch = [], max(1, min(BATCH, BATCH * 64**2 // generator.resolution**2))
+    for start in range(0, len(seeds), batch):
+        z = torch.stack([latent_vector(seed, generator.latent.in_features) for seed in seeds[start : start + batch]])
         images.append(to_images(generator(z.to(generator.latent.weight.device)).cpu()))
     return torch.cat(images)
 

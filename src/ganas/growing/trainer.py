@@ -5,8 +5,9 @@ children inherit ``final.safetensors``: the networks, their EMA and, with `growt
 """
 
 import time
-from collections.abc import Mapping
-from math import nan
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import ceil, nan
 from typing import Any
 
 import torch
@@ -105,7 +106,8 @@ class CandidateTrainer:
         squares: Squares | None,  # real images at the final resolution
     ) -> None:
         keep_freed_memory()
-        training = config.training.model_copy(update={"images": spec.images})
+        batch = config.batch_at(spec.architecture.resolution)
+        training = config.training.model_copy(update={"images": spec.images, "batch": batch})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})
         self.folder, self.spec, self._run_config, self._squares = folder, spec, config, squares
         torch.set_num_threads(training.threads or 1)
@@ -142,10 +144,6 @@ class CandidateTrainer:
             if self.config.growth.inherit_average:
                 inherit(self.ema.generators["generator"], _tensors_of(final, "average"))
 
-    def save_final(self) -> None:
-        """Write ``final.safetensors``, from which children inherit."""
-        write_atomically(self.folder.final, save(self.final()))
-
     def final(self) -> dict[str, Tensor]:
         """What children inherit: copies of tensors by group/name."""
         groups: dict[str, Mapping[str, Tensor]] = {side: self.gan.network(side).state_dict() for side in SIDES}
@@ -168,9 +166,10 @@ class CandidateTrainer:
         until: int | None = None,
         start: Mapping[str, float] | None = None,  # its score before training, where known (`starts_as_its_parent`)
     ) -> Result:
-        """Train from the last checkpoint to the end, or until `until` images were seen, and score the result.
+        """Train from the last checkpoint to the end, or until `until` images were seen, score, and save the weights.
 
-        Saves and raises `Stopped` after a stop signal. A later call with more images continues bit for bit.
+        Of several evaluations, those of the best one are saved. Saves and raises `Stopped` after a stop signal. A later
+        call with more images continues bit for bit.
         """
         assert self._squares is not None
         data, training, history = self.config.data, self.config.training, _TrainingHistory()
@@ -203,11 +202,31 @@ class CandidateTrainer:
 
         if not resumed:
             (history.start,) = measure(start).values()
-        history.began = time.monotonic()  # scoring is not counted
-        trainer.train(self.spec.id, until=until)
-        seconds = round(history.seconds, 3)
-        facts = {"start": history.start}
-        return Result("done", images=self.loop.nimg, seconds=seconds, scores=measure(), facts=facts)
+        for target in self._targets():
+            if history.evaluated >= target:
+                continue  # before the checkpoint
+            with history.training():
+                trainer.train(self.spec.id, until=target)
+            if history.add(self.loop.nimg, measure()):
+                history.kept = self.final()
+            if 0 < training.patience <= history.since_best:
+                break
+        if self.spec.evaluations == 1:
+            with history.training():
+                trainer.train(self.spec.id, until=until)
+            scores, kept, facts = measure(), self.final(), {"start": history.start}
+        else:
+            scores, kept, facts = history.best, history.kept, {"start": history.start, "best_at": history.best_at}
+        write_atomically(self.folder.final, save(kept))
+        images, seconds = self.loop.nimg, round(history.seconds, 3)
+        return Result("done", images, seconds, scores=scores, facts=facts, ended=images < (until or self.spec.images))
+
+    def _targets(self) -> list[int]:
+        """The images after which it is scored, if the best of several evaluations is kept."""
+        count, total, batch = self.spec.evaluations, self.spec.images, self.config.training.batch
+        if count == 1:
+            return []
+        return sorted({ceil(total * number / count / batch) * batch for number in range(1, count + 1)})
 
     def measure(self, reference: Reference) -> dict[str, float]:
         """Return the current generator's score by metric key, on images of always the same seeds."""
@@ -225,23 +244,43 @@ def starts_as_its_parent(spec: Spec, config: GrowConfig) -> bool:
 
 
 class _TrainingHistory:
-    """The initial score and the training time, which survive a resume."""
+    """The initial score, the training time and the best evaluation so far, which survive a resume."""
 
     def __init__(self) -> None:
         self.start = nan  # score
-        self.began = time.monotonic()
-        self._earlier = 0.0  # seconds in earlier processes
+        self.seconds = 0.0  # of training, in this and earlier processes
+        self.evaluated = self.best_at = 0  # images
+        self.best: dict[str, float] = {}  # scores
+        self.kept: dict[str, Tensor] = {}  # the weights that they are of
+        self.since_best = 0  # evaluations
+        self._clock: Callable[[], float] = float  # seconds of the training under way
 
-    @property
-    def seconds(self) -> float:
-        """Training time of this and earlier processes."""
-        return self._earlier + time.monotonic() - self.began
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Count the time of a block; scoring is not counted."""
+        began = time.monotonic()
+        self._clock = lambda: time.monotonic() - began
+        try:
+            yield
+        finally:
+            self.seconds += self._clock()
+            self._clock = float
+
+    def add(self, images: int, scores: Mapping[str, float]) -> bool:
+        """Add an evaluation; return whether it is the best so far."""
+        better = not self.best or min(scores.values()) < min(self.best.values())
+        self.evaluated, self.since_best = images, 0 if better else self.since_best + 1
+        if better:
+            self.best, self.best_at = dict(scores), images
+        return better
 
     def state_dict(self) -> dict[str, Any]:
-        return {"start": self.start, "seconds": self.seconds}
+        """What a checkpoint keeps; it may be written during the training."""
+        kept = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return kept | {"seconds": self.seconds + self._clock()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.start, self._earlier = state["start"], state["seconds"]
+        vars(self).update(state)
 
 
 def _inherit_moments(

@@ -30,4 +30,6 @@ class Job:
     def result(self) -> Result | None:
         """How it ended; None before that, or if it has not reached `images` yet."""
         result = read_result(self.folder)
-        return None if result and result.state == "done" and result.images < self.images else result
+        if result and result.state == "done" and result.images < self.images and not result.ended:
+            return None
+        return result

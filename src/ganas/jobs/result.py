@@ -22,6 +22,7 @@ class Result:
     scores: Mapping[str, float] = field(default_factory=dict)  # after the last image, by metric key
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     error: str | None = None  # failed: one line, with the path of the log
+    ended: bool = False  # of itself, before its target: it needs no more images
 
     @property
     def took(self) -> float:
