@@ -133,8 +133,8 @@ class CandidateConfig(LearningConfig):
     """How each candidate is trained, and how much longer the winner is."""
 
     images: Positive = 1_600_000  # training images of a candidate
-    # smaller batches from a resolution on, such as {128: 8, 256: 4}, for the memory of a GPU (Karras et al. 2018)
-    batches: dict[Positive, Positive] = Field(default_factory=dict)
+    # RESOLUTION:BATCH, smaller batches from a resolution on, for the memory of a GPU (Karras et al. 2018)
+    batches: tuple[Annotated[str, Field(pattern=r"^[1-9]\d*:[1-9]\d*$")], ...] = ()
     final_images: Count = 6_400_000  # additional training images of the winner
     final_evaluations: Positive = 8  # scores on the way; the weights with the best one are kept
     patience: Count = 0  # the additional training ends after so many scores that are no better; 0: never
@@ -191,9 +191,12 @@ class GrowConfig(Config):
 
     def batch_at(self, resolution: int) -> int:
         """Images of a batch at a resolution."""
-        training = self.training
-        reached = [side for side in training.batches if side <= resolution]
-        return training.batches[max(reached)] if reached else training.batch
+        reached = {side: batch for side, batch in self._batches.items() if side <= resolution}
+        return reached[max(reached)] if reached else self.training.batch
+
+    @property
+    def _batches(self) -> dict[int, int]:
+        return {int(side): int(batch) for side, _, batch in (text.partition(":") for text in self.training.batches)}
 
     @property
     def whole_batches(self) -> int:
@@ -203,7 +206,7 @@ class GrowConfig(Config):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         training, growth, fade = self.training, self.growth, self.fade_images
-        for side, batch in training.batches.items():
+        for side, batch in self._batches.items():
             if training.batch % batch:
                 raise ValueError(
                     f"training.batches: {batch} at {side} pixels must divide training.batch={training.batch}, so that "
