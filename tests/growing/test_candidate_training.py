@@ -144,7 +144,7 @@ def test_the_best_of_several_evaluations_is_kept_across_stops(
 
 
 def test_larger_resolutions_may_have_smaller_batches(config: GrowConfig, tmp_path: Path) -> None:
-    smaller = GrowConfig.model_validate(config.with_values({"training.batches": ["16:2"]}).model_dump(by_alias=True))
+    smaller = GrowConfig.model_validate(config.with_values({"training.batches": ("16:2",)}).model_dump(by_alias=True))
     assert [smaller.batch_at(side) for side in (8, 16, 32)] == [4, 2, 2]
     seen: list[int] = []
     base = train(Run(tmp_path), smaller, spec("base"))
@@ -154,7 +154,7 @@ def test_larger_resolutions_may_have_smaller_batches(config: GrowConfig, tmp_pat
     one.train(Reporter(quiet=True), StopSignal())
     assert seen == [2] * 16
     with pytest.raises(ValueError, match=r"must divide training\.batch=4"):
-        GrowConfig.model_validate(config.with_values({"training.batches": ["16:3"]}).model_dump(by_alias=True))
+        GrowConfig.model_validate(config.with_values({"training.batches": ("16:3",)}).model_dump(by_alias=True))
 
 
 def test_a_failed_candidate_records_its_progress(config: GrowConfig, tmp_path: Path) -> None:
