@@ -88,15 +88,19 @@ class Bench:
         document = self.config.with_values(settings).model_dump(by_alias=True)
         return Bench(GrowConfig.model_validate(document), self.crops, self.references)
 
-    def train(self, candidate: Candidate, parent: Final | None, seed: int) -> tuple[dict[str, Any], Final]:
-        """Train one candidate; return its row, with scores at each rung, and what its children inherit."""
+    def train(
+        self, candidate: Candidate, parent: Final | None, seed: int, scored: bool = True
+    ) -> tuple[dict[str, Any], Final]:
+        """Train one candidate; return its row, with scores at each rung if wanted, and what its children inherit."""
         config = self.config.model_copy(update={"seed": seed})
         spec: Spec = candidate_spec(config, candidate)
         with TemporaryDirectory() as folder:
             trainer = CandidateTrainer(Run(Path(folder)), spec, config, parent, None)
-            return self._run(trainer, spec, config)
+            return self._run(trainer, spec, config, scored)
 
-    def _run(self, trainer: CandidateTrainer, spec: Spec, config: GrowConfig) -> tuple[dict[str, Any], Final]:
+    def _run(
+        self, trainer: CandidateTrainer, spec: Spec, config: GrowConfig, scored: bool
+    ) -> tuple[dict[str, Any], Final]:
         reference = self.references[spec.architecture.resolution]
         batches = Batches(
             (self.crops,),
@@ -113,11 +117,11 @@ class Bench:
                 trainer.loop.step(*next(batches))
             seconds += time.perf_counter() - began
             trainer.loop.prepare(trainer.loop.nimg)
-            scores.append(self._score(trainer, reference))
+            scores += [self._score(trainer, reference)] if scored else []
         sides = {side: spec.architecture.macs(side) for side in SIDES}
         row: dict[str, Any] = {"seed": spec.seed, "images": spec.images, "seconds": round(seconds, 1)}
         row |= {"parameters": {side: spec.architecture.parameters(side) for side in SIDES}, "macs": sides}
-        row["scores"] = {key: [one[key] for one in scores] for key in scores[0]}
+        row["scores"] = {key: [one[key] for one in scores] for key in (scores[0] if scores else ())}
         return row, trainer.final()
 
     def _score(self, trainer: CandidateTrainer, reference: Reference) -> dict[str, float]:
@@ -145,7 +149,7 @@ def table(arguments: argparse.Namespace) -> None:
     def visit(node: Candidate, path: tuple[str, ...], parent: Final | None) -> None:
         if all(below in known or below not in wanted for below, _ in subtree(space, node, path)):
             return
-        row, final = bench.train(node, parent, arguments.world)
+        row, final = bench.train(node, parent, arguments.world, scored=path not in known)
         if path not in known:
             append(arguments.out / "rows.jsonl", {"world": arguments.world, "path": list(path)} | row)
         for action in space.legal(node.architecture, node.generation):
