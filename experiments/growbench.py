@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -41,14 +41,14 @@ from ganas.growing.plan import bases, candidate_spec
 from ganas.growing.run import open_data
 from ganas.growing.sample import make_images
 from ganas.growing.strategy import Candidate
-from ganas.growing.table import Replay, Row, Table, read_table, regrets, replay, write_table
-from ganas.growing.topk import RACE, TopK
+from ganas.growing.table import Replay, Route, Row, Table, read_table, regrets, replay, write_table
+from ganas.growing.topk import RACE, Rung, TopK
 from ganas.growing.trainer import CandidateTrainer, real_images
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import load_features
 from ganas.metrics.reference import Reference
 from ganas.presets import make_config
-from ganas.stats import mean_interval
+from ganas.stats import mean_interval, paired_difference
 from ganas.store import Run, default_cache
 
 RESOLUTION = 16
@@ -256,17 +256,42 @@ def architecture_share(values: Any) -> float:
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-REPLAYS = 100  # of each strategy in each world, with seeds of their own
-STRATEGIES: Mapping[str, tuple[Doublings, Mapping[str, Any]]] = {
-    "algorithm 1": ("late", {"keep": 4, "probability": 0.4, "rank_by": "normalized"}),
-    "random parents": ("late", {"keep": 4, "probability": 0.4, "random": True}),
-    "even doublings": ("even", {"keep": 4, "probability": 0.4, "rank_by": "raw"}),
-    "even, pooled": ("even", {"keep": 4, "probability": 0.4, "rank_by": "pooled"}),
-    "race, K = 2": ("even", {"keep": 2, "probability": 1.0, "rank_by": "raw", "rungs": RACE}),
-    "race, K = 2, pooled": ("even", {"keep": 2, "probability": 1.0, "rank_by": "pooled", "rungs": RACE}),
-    "race, K = 1": ("even", {"keep": 1, "probability": 1.0, "rank_by": "raw", "rungs": RACE}),
-    "race, K = 1, pooled": ("even", {"keep": 1, "probability": 1.0, "rank_by": "pooled", "rungs": RACE}),
+REPLAYS = 100  # of each strategy with random choices, in each world
+SHARP = (Rung(1 / 4, lambda count, keep: max(1, count // 3)),)  # a race in which two thirds is rounded up
+Settings = tuple[Doublings, Mapping[str, Any]]
+GREEDY: Mapping[str, Any] = {"keep": 4, "probability": 0.4}
+EVEN: Settings = ("even", GREEDY | {"rank_by": "raw"})
+
+
+def race(keep: int, rungs: Sequence[Rung] = RACE, **settings: Any) -> Mapping[str, Any]:
+    """The settings of a race."""
+    return {"keep": keep, "probability": 1.0, "rank_by": "raw", "rungs": rungs} | settings
+
+
+STRATEGIES: Mapping[str, Settings] = {
+    "algorithm 1": ("late", GREEDY),
+    "random parents": ("late", GREEDY | {"random": True}),
+    "even doublings": EVEN,
+    "even, pooled": ("even", GREEDY | {"rank_by": "pooled"}),
+    "late, race, K = 1": ("late", race(1, rank_by="per_resolution")),
+    "race, K = 2": ("even", race(2)),
+    "race, K = 2, pooled": ("even", race(2, rank_by="pooled")),
+    "race, K = 1": ("even", race(1)),
+    "race, K = 1, pooled": ("even", race(1, rank_by="pooled")),
+    "sharp race, K = 1": ("even", race(1, SHARP)),
+    "sharp race, K = 1, pooled": ("even", race(1, SHARP, rank_by="pooled")),
 }
+# what each part does by itself: a strategy, and the same without the part
+EFFECTS = (
+    ("choosing parents by score", "algorithm 1", "random parents"),
+    ("even doublings", "even doublings", "algorithm 1"),
+    ("even doublings, in a race", "race, K = 1", "late, race, K = 1"),
+    ("racing", "race, K = 2", "even doublings"),
+    ("racing, K = 1", "race, K = 1", "even doublings"),
+    ("pooled estimates", "even, pooled", "even doublings"),
+    ("pooled estimates, in a race", "race, K = 1, pooled", "race, K = 1"),
+    ("pooled estimates, in a sharp race", "sharp race, K = 1, pooled", "sharp race, K = 1"),
+)
 
 
 def write_facts(file: Path, config: GrowConfig) -> None:
@@ -297,46 +322,87 @@ def pack(arguments: argparse.Namespace) -> None:
 
 
 def compare_strategies(arguments: argparse.Namespace) -> None:
-    """Print, for each strategy, how good its winners are, and when it is as good as algorithm 1 in the end."""
+    """Print how good the winners of each strategy are, what each part of them does, and what it takes."""
     table = read_table(arguments.table)
     replays = {name: [replays_in(table, name, world) for world in table.worlds] for name in STRATEGIES}
-    goal = [fmean(one.end for one in found) for found in replays["algorithm 1"]]
-    spent = fmean(one.images for found in replays["algorithm 1"] for one in found)
-    print(f"{len(table.worlds)} worlds, {REPLAYS} replays each; algorithm 1 spends {spent:,.0f} images\n")
-    print("| strategy | images | regret | against algorithm 1 | images until its end, of its images |")
+    replays |= {f"route: {', '.join(path)}": follow(table, path) for path in routes(table)}
+    replays["any path"] = chance(table)
+    goal = "algorithm 1"
+    spent = {name: fmean(one.images for some in found for one in some) for name, found in replays.items()}
+    ends = {name: [fmean(one.end for one in some) for some in found] for name, found in replays.items()}
+    print(f"{len(table.worlds)} worlds, {table.key}; a candidate has {table.images:,} images\n")
+    print(
+        "| strategy | candidates' worth of images | regret | against algorithm 1 | its images until algorithm 1's end |"
+    )
     print("|---|---|---|---|---|")
     for name, found in replays.items():
-        regret = mean_interval(
-            [
-                fmean(regrets(table, ((world, one) for one in some)))
-                for world, some in zip(table.worlds, found, strict=True)
-            ]
-        )
-        change = mean_interval([fmean(one.end for one in some) - end for some, end in zip(found, goal, strict=True)])
-        until = [images_until(some, end) / spent for some, end in zip(found, goal, strict=True)]
-        total = fmean(one.images for some in found for one in some)
-        shares = f"{median(until):.2f} ({min(until):.2f} to {max(until):.2f})"
-        print(f"| {name} | {total:,.0f} | {regret} | {change} | {shares} |")
+        pairs = zip(table.worlds, found, strict=True)
+        regret = mean_interval([fmean(regrets(table, ((world, one) for one in some))) for world, some in pairs])
+        change = paired_difference(ends[name], ends[goal])
+        until = share_until(found, replays[goal]) if name != goal else "1"
+        print(f"| {name} | {spent[name] / table.images:.1f} | {regret} | {change} | {until} |")
+    print("\n| part | log score | images |\n|---|---|---|")
+    for part, with_it, without in EFFECTS:
+        print(f"| {part} | {paired_difference(ends[with_it], ends[without])} | {spent[with_it] / spent[without]:.2f} |")
 
 
 def replays_in(table: Table, name: str, world: int) -> list[Replay]:
     """Replay a strategy in one world."""
     doublings, settings = STRATEGIES[name]
     space = table.space_with(doublings)
+    count = 1 if settings["probability"] == 1 else REPLAYS  # then nothing is random
     return [
         replay(table, TopK([table.base], space, images=table.images, seed=seed, **settings), world)
-        for seed in range(REPLAYS)
+        for seed in range(count)
     ]
 
 
-def images_until(replays: Sequence[Replay], goal: float) -> float:
-    """The images after which winners are as good as a goal on average, infinite if they never are."""
-    budgets = sorted({images for one in replays for images, _ in one.steps})
-    for budget in budgets:
-        found = [[truth for images, truth in one.steps if images <= budget] for one in replays]
-        if all(found) and fmean(truths[-1] for truths in found) <= goal:
-            return budget
-    return inf
+def routes(table: Table) -> list[Route]:
+    """All ways to grow nothing but the doubling."""
+    return [("on",) * number + ("fade",) + ("on",) * (table.depth - 1 - number) for number in range(table.depth)]
+
+
+def follow(table: Table, path: Route) -> list[list[Replay]]:
+    """Train along one path, in each world."""
+    return [[_along(table, world, path)] for world in table.worlds]
+
+
+def chance(table: Table) -> list[list[Replay]]:
+    """Train along each path to the full depth: what one of them at random gives."""
+    leaves = sorted({row.path for row in table.rows if len(row.path) == table.depth})
+    return [[_along(table, world, path) for path in leaves] for world in table.worlds]
+
+
+def _along(table: Table, world: int, path: Route) -> Replay:
+    places = [path[:length] for length in range(len(path) + 1)]
+    steps = [
+        ((number + 1) * table.images, table.truth(world, place))
+        for number, place in enumerate(places)
+        if "fade" in place
+    ]
+    return Replay(len(places) * table.images, tuple(steps))
+
+
+def share_until(found: Sequence[Sequence[Replay]], goal: Sequence[Sequence[Replay]]) -> str:
+    """The images after which expected truth is that of a goal's end, of the goal's images; bootstrapped over worlds."""
+    budgets = sorted({images for some in found for one in some for images, _ in one.steps})
+    curves = np.array([[fmean(so_far(one, budget) for one in some) for budget in budgets] for some in found])
+    ends = np.array([fmean(one.end for one in some) for some in goal])
+    spent = np.array([fmean(one.images for one in some) for some in goal])
+
+    def share(worlds: Any) -> float:
+        reached = curves[worlds].mean(0) <= ends[worlds].mean()
+        return budgets[int(reached.argmax())] / float(spent[worlds].mean()) if reached.any() else inf
+
+    worlds, random = np.arange(len(found)), np.random.default_rng(0)
+    samples = [share(random.choice(worlds, len(worlds))) for _ in range(2000)]
+    low, high = np.quantile(samples, (0.025, 0.975), method="nearest")
+    return f"{share(worlds):.2f} ({low:.2f} to {high:.2f})"
+
+
+def so_far(one: Replay, budget: int) -> float:
+    """The truth of a winner after so many images; infinite before the first."""
+    return next((truth for images, truth in reversed(one.steps) if images <= budget), inf)
 
 
 def main() -> None:
