@@ -27,6 +27,11 @@ class Interval:
         """Whether the sign is known."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def percent(self) -> str:
+        """A share in percent."""
+        return f"{self.estimate:.0%} [{self.low:.0%}, {self.high:.0%}]"
+
     def __str__(self) -> str:
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
@@ -42,6 +47,14 @@ def mean_interval(values: Sequence[float]) -> Interval:
     if len(values) < 2:
         return Interval(values[0], -math.inf, math.inf)
     return interval(fmean(values), stdev(values) / math.sqrt(len(values)), len(values) - 1)
+
+
+def share_interval(count: int, total: int) -> Interval:
+    """Return the share count / total of independent trials, with Wilson's interval."""
+    from scipy.stats import binomtest  # takes a second to import
+
+    low, high = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(count / total, float(low), float(high))
 
 
 def paired_difference(one: Sequence[float], other: Sequence[float]) -> Interval:

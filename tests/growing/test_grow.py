@@ -124,6 +124,15 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
     assert " done, 0 failed, 0 running, " in log and "; best " in log and " left\n" in log
 
 
+def test_runs_analyses_a_search(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganas("runs", whole, "--analyse") == 0
+    shown = capsys.readouterr().out
+    assert "log(parent ÷ child)" in shown and "generator, kernel 3" in shown and "simulated K" in shown
+    assert ganas("runs", whole, "--analyse", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["points"]) == sum(group["children"] for group in found["by_action"]) + 1  # the base
+
+
 def test_a_dry_run_at_the_papers_scale_quotes_its_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}

@@ -223,6 +223,6 @@ def test_the_analysis_is_that_of_the_records(tmp_path: Path) -> None:
     rows = {row[0]: row[1:] for row in chart["rows"]}
     assert rows.keys() == gains.keys()
     for action, found in gains.items():
-        count, improved, mean, _ = rows[action]
+        count, improved, mean, *_ = rows[action]
         assert (count, improved) == (len(found), sum(gain > 0 for gain in found) / len(found))
         assert mean == pytest.approx(sum(found) / len(found))

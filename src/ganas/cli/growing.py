@@ -1,6 +1,7 @@
 """``ganas grow``, ``sample`` and ``runs``."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from ganas.cli import options
 from ganas.cli.options import app
 from ganas.cli.printing import echo, fresh, print_next, print_table
-from ganas.errors import counted, shown
+from ganas.errors import ConfigError, counted, shown
 from ganas.growing.presets import PRESETS
 
 
@@ -78,11 +79,20 @@ def sample(
 
 
 @app.command()
-def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")], as_json: options.AsJson = False) -> None:
+def runs(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")],
+    as_json: options.AsJson = False,
+    analyse: Annotated[
+        bool,
+        typer.Option("--analyse", help="What a growing search says about growing: the paper's analysis, in numbers."),
+    ] = False,
+) -> None:
     """Show the state and scores of a run, with every candidate of a growing search and every job of a recipe."""
     from ganas.records import read_run
 
     record = read_run(run)
+    if analyse:
+        return _print_analysis(record, as_json)
     if as_json:
         print(json.dumps(record.as_json()))
         return
@@ -102,6 +112,37 @@ def runs(run: Annotated[Path, typer.Argument(metavar="RUN", help="Any run.")], a
         print_table(("seed" if record.repeats else "job", "state", "scores"), rows)
     for score in record.scores:
         echo(score)
+
+
+def _print_analysis(record: Any, as_json: bool) -> None:
+    """Print the analysis of a growing search as tables, or as JSON."""
+    from ganas.growing.analysis import analyse, simulated
+
+    if not record.history or record.config.growth.route is not None:
+        raise ConfigError(f"{shown(record.path)} is no search of ganas grow, which --analyse is for")
+    found, simulations = analyse(record.history), simulated(record.history, record.config)
+    if as_json:
+        document = asdict(found) | {"points": [{**asdict(one), "ratio": one.ratio} for one in found.points]}
+        print(json.dumps(document | {"simulations": [asdict(one) for one in simulations]}, default=str))
+        return
+    scores = "scores ÷ the ProgGAN route's" if found.normalized else "scores within a resolution"
+    echo(f"{len(found.points)} candidates; {scores}; intervals are 95 %")
+    grown = ("children", "improved", "log(parent ÷ child)", "deviation")
+    tables: dict[tuple[str, ...], list[tuple[str, ...]]] = {
+        (name, *grown): [
+            (one.name, str(one.children), one.improved.percent, f"{one.gain}", f"{one.deviation:.2g}") for one in groups
+        ]
+        for name, groups in (("action", found.by_action), ("kind", found.by_kind))
+    }
+    tables["good: score below" if found.normalized else "good: best share", "parents", "children", "good children"] = [
+        (f"{one.threshold:g}", one.parents, str(one.children), one.good.percent) for one in found.heredity
+    ]
+    tables["simulated K", "p", "trained", "best score"] = [
+        (str(one.keep), f"{one.probability:g}", f"{one.trained}", f"{one.best}") for one in simulations
+    ]
+    for columns, rows in tables.items():
+        if rows:
+            print_table(columns, rows)
 
 
 def _print_history(history: Any) -> None:

@@ -123,7 +123,7 @@ def _state(folder: Run, spec: Spec, result: Result | None, *, waits: bool) -> St
     """How far a candidate is; `waits`: the search asks for its training, or for more of it."""
     if result and result.state == "failed":
         return "failed"
-    unfinished = result is None or result.images < spec.images
+    unfinished = result is None or (result.images < spec.images and not result.ended)
     if unfinished and (waits or result is None):
         return "running" if folder.is_locked else "pending"
     return "stopped" if unfinished else "done"
