@@ -273,7 +273,12 @@ STRATEGIES: Mapping[str, Settings] = {
     "random parents": ("late", GREEDY | {"random": True}),
     "even doublings": EVEN,
     "even, pooled": ("even", GREEDY | {"rank_by": "pooled"}),
+    "early doublings": ("early", GREEDY | {"rank_by": "raw"}),
     "late, race, K = 1": ("late", race(1, rank_by="per_resolution")),
+    "early, race, K = 1": ("early", race(1)),
+    "early, race, K = 2": ("early", race(2)),
+    "early, race, K = 1, pooled": ("early", race(1, rank_by="pooled")),
+    "early, no rungs, K = 1": ("early", race(1, ())),
     "race, K = 2": ("even", race(2)),
     "race, K = 2, pooled": ("even", race(2, rank_by="pooled")),
     "race, K = 1": ("even", race(1)),
@@ -285,11 +290,14 @@ STRATEGIES: Mapping[str, Settings] = {
 EFFECTS = (
     ("choosing parents by score", "algorithm 1", "random parents"),
     ("even doublings", "even doublings", "algorithm 1"),
-    ("even doublings, in a race", "race, K = 1", "late, race, K = 1"),
+    ("early doublings", "early doublings", "even doublings"),
+    ("early doublings, in a race", "early, race, K = 1", "race, K = 1"),
     ("racing", "race, K = 2", "even doublings"),
     ("racing, K = 1", "race, K = 1", "even doublings"),
+    ("rungs, early, K = 1", "early, race, K = 1", "early, no rungs, K = 1"),
     ("pooled estimates", "even, pooled", "even doublings"),
     ("pooled estimates, in a race", "race, K = 1, pooled", "race, K = 1"),
+    ("pooled estimates, in an early race", "early, race, K = 1, pooled", "early, race, K = 1"),
     ("pooled estimates, in a sharp race", "sharp race, K = 1, pooled", "sharp race, K = 1"),
 )
 

@@ -136,7 +136,14 @@ def print_ranks(table: Table) -> None:
     def of_parent(truth: bool) -> Callable[[int, Route], float]:
         return lambda world, path: (table.truth if truth else table.score)(world, path[:-1])
 
-    later = [paths for (depth, _), paths in stages(table).items() if depth > 1]
+    # parents of one resolution: scores of two are not comparable
+    later = [
+        [path for path in paths if stage(path[:-1])[1] == side]
+        for (depth, _), paths in stages(table).items()
+        if depth > 1
+        for side in (8, 16)
+    ]
+    later = [paths for paths in later if len({path[:-1] for path in paths}) >= 3]
     print(f"| score of the parent, score | | {by_world(table, later, of_parent(False), table.score)} |")
     print(f"| truth of the parent, truth | | {by_world(table, later, of_parent(True), table.truth)} |")
 

@@ -3,11 +3,12 @@
     python experiments/growing_live.py unit race|route|restarts IMAGES OUT --features NETWORK:WEIGHTS --seed 0
     python experiments/growing_live.py summary OUT/live.jsonl
 
-Three arms spend the same images: a race (`growth.strategy=racing`, K = 1, even doublings); the route of doublings with
-equally many images at each resolution; and the best, by its own score, of as many short routes as the images allow. A
-unit is one arm with one seed: it appends a row to OUT/live.jsonl with the scores of the generator that the arm gives a
-user, on latents that no search has seen, and leaves a grid of its images. `summary` prints the arms, and the paired
-differences of log scores.
+Three arms spend the same images: a race (`growth.strategy=racing`, K = 1, early doublings, more training as an action);
+the route of doublings, which spends all that the race spent beyond them at the final resolution; and the best, by its
+own score, of as many short routes as the images allow, each as long as the lineage of a race's winner. A unit is one
+arm with one seed: it appends a row to OUT/live.jsonl with the scores of the generator that the arm gives a user, on
+latents that no search has seen, and leaves a grid of its images. `summary` prints the arms, and the paired differences
+of log scores.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from ledger import append, machine, read
 
 from ganas.config import load_config
 from ganas.data.loaders import center_crops
+from ganas.growing.actions import FADE
+from ganas.growing.architecture import doublings
 from ganas.growing.candidates import candidates
 from ganas.growing.config import GrowConfig
 from ganas.growing.images import open_images
@@ -40,6 +43,7 @@ from ganas.store import Run, default_cache
 
 ARMS = ("race", "route", "restarts")
 RACE: Mapping[str, Any] = {"growth.strategy": "racing", "growth.keep": 1, "growth.probability": 1.0}
+RACE |= {"growth.train_on": True}
 UNSEEN = range(100_000, 104_000)  # seeds of the latents that are scored
 RESTART = 1000  # seeds of restarts are this far apart
 
@@ -55,7 +59,7 @@ def main() -> None:
     command.add_argument("out", type=Path)
     command.add_argument("--features", required=True)
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--node-images", type=int, default=8000)
+    command.add_argument("--node-images", type=int, default=6000)
     command.add_argument("--depth", type=int, default=5)
     command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     command = commands.add_parser("summary")
@@ -90,11 +94,11 @@ def unit(arguments: argparse.Namespace) -> None:
 
 
 def settings(arguments: argparse.Namespace, images: int, extra: Mapping[str, Any]) -> GrowConfig:
-    """The config that all arms share, but for the images of a candidate."""
+    """The config of an arm: `extra` beside what all arms share."""
     flags = {"data.images": arguments.images, "metrics.features": arguments.features, "growth.depth": arguments.depth}
     flags |= {"base.channels": [32], "base.latent": 32, "growth.filters": [32, 64], "seed": arguments.seed}
     flags |= {"training.images": images, "training.final_images": 0, "training.ema_half_life": 800}
-    flags |= {"growth.doublings": "even", "loss.adversarial": "relativistic", "metrics.images": 1000}
+    flags |= {"growth.doublings": "early", "loss.adversarial": "relativistic", "metrics.images": 1000}
     flags |= {"training.sample_every": 10**9, "training.threads": 1}
     return make_config("grow", preset="small", flags=flags | extra, settings=arguments.set)
 
@@ -107,32 +111,34 @@ def run_race(arguments: argparse.Namespace, folder: Path, _: Any) -> list[Run]:
 
 
 def run_route(arguments: argparse.Namespace, folder: Path, race: Mapping[str, Any]) -> list[Run]:
-    """Doublings alone, with equally many images at each resolution."""
-    batch = 16
-    images = -(-race["images"] // (3 * batch)) * batch
-    route = _route_file(folder)
-    grow(settings(arguments, images, {}), folder, route=str(route), executor=ExecutorOptions(workers=1))
+    """Doublings alone, with all other images of the race at the final resolution."""
+    grow_route(arguments, folder, race["images"])
     return [Run(folder)]
 
 
 def run_restarts(arguments: argparse.Namespace, folder: Path, race: Mapping[str, Any]) -> list[Run]:
     """As many short routes as the images allow, each as long as the lineage of a race's winner."""
-    short = (arguments.depth + 1) * arguments.node_images // 3
-    count = max(1, round(race["images"] / (3 * short)))
-    runs, route = [], _route_file(folder)
-    for number in range(count):
+    images = (arguments.depth + 1) * arguments.node_images
+    runs = []
+    for number in range(max(1, round(race["images"] / images))):
         again = argparse.Namespace(**vars(arguments) | {"seed": arguments.seed + RESTART * (number + 1)})
-        place = folder / str(number)
-        grow(settings(again, short, {}), place, route=str(route), executor=ExecutorOptions(workers=1))
-        runs.append(Run(place))
+        grow_route(again, folder / str(number), images)
+        runs.append(Run(folder / str(number)))
     return runs
 
 
-def _route_file(folder: Path) -> Path:
+def grow_route(arguments: argparse.Namespace, folder: Path, images: int) -> None:
+    """Train `images` in all along the route of doublings, with a candidate's images at each resolution but the last."""
+    base = settings(arguments, arguments.node_images, {})
+    route = [str(FADE)] * doublings(base.data.resolution)
+    longer = max(0, images - (len(route) + 1) * base.whole_batches)
     file = folder.with_suffix(".json")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(["fade", "fade"]))
-    return file
+    file.write_text(json.dumps(route))
+    final = {"training.final_images": longer, "training.final_evaluations": 1}
+    grow(
+        settings(arguments, arguments.node_images, final), folder, route=str(file), executor=ExecutorOptions(workers=1)
+    )
 
 
 def scores(config: GrowConfig, generator: Any) -> dict[str, float]:

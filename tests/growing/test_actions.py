@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ganas.errors import ArchitectureError
 from ganas.growing.actions import (
     FADE,
+    TRAIN_ON,
     Action,
     Grow,
     Space,
@@ -48,7 +49,7 @@ def spaces(draw: st.DrawFn) -> Space:
     filters = draw(st.lists(st.sampled_from((4, 8, 16)), min_size=1, max_size=3, unique=True))
     resolution = draw(st.sampled_from((8, 16, 32, 64)))
     depth = draw(st.integers(doublings(resolution), doublings(resolution) + 4))
-    limit, when = draw(st.sampled_from((None, 30_000, 100_000))), draw(st.sampled_from(("late", "even")))
+    limit, when = draw(st.sampled_from((None, 30_000, 100_000))), draw(st.sampled_from(("late", "even", "early")))
     return Space(growing_actions(sizes, filters), depth, resolution, max_parameters=limit, doublings=when)
 
 
@@ -108,6 +109,22 @@ def test_even_doublings_come_after_equal_shares(space: Space, random: object) ->
 def test_every_resolution_has_its_share() -> None:
     assert Space(PAPER, 5, 32, doublings="even").growths == (1, 1, 1)
     assert Space(PAPER, 8, 32, doublings="even").growths == (2, 2, 2)
+
+
+def test_early_doublings_come_first() -> None:
+    space = Space(PAPER, 5, 32, doublings="early")
+    assert space.growths == (0, 0, 3)
+    architecture, resolutions = GrowthArchitecture(4, 8), []
+    for done in range(5):
+        action = space.legal(architecture, done)[0]
+        architecture = action(architecture)
+        resolutions.append(architecture.resolution)
+    assert resolutions == [16, 32, 32, 32, 32] and space.legal(architecture, 5) == ()
+
+
+def test_more_training_may_be_an_action() -> None:
+    assert TRAIN_ON not in growing_actions((3,), (8,))
+    assert growing_actions((3,), (8,), train_on=True).count(TRAIN_ON) == 1
     assert Space(PAPER, 8, 32).growths == (6, 6, 6)
 
 

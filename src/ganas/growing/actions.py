@@ -13,7 +13,7 @@ from ganas.errors import ArchitectureError
 from ganas.growing.architecture import SIDES, Conv, GrowthArchitecture, Side, doublings, parse_layer
 
 Fade = Literal["every", "doublings"]  # which growths are faded in
-Doublings = Literal["even", "late"]  # after equal shares of the convolutions, or at any time
+Doublings = Literal["late", "even", "early"]  # at any time, after equal shares of the growths, or first
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def fading_sides(action: str | None, fade: Fade) -> tuple[Side, ...]:
     return ()
 
 
-def growing_actions(sizes: Sequence[int], filters: Sequence[int]) -> tuple[Action, ...]:
-    """All actions: every convolution for either network, and the fade-in."""
+def growing_actions(sizes: Sequence[int], filters: Sequence[int], *, train_on: bool = False) -> tuple[Action, ...]:
+    """All actions: every convolution for either network, the fade-in, and if wanted more training without a change."""
     convs = [Conv(size, count) for size, count in product(sizes, filters)]
-    return *(Grow(side, conv) for side, conv in product(SIDES, convs)), FADE
+    return *(Grow(side, conv) for side, conv in product(SIDES, convs)), *((TRAIN_ON,) if train_on else ()), FADE
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,17 @@ class Space:
 
     @property
     def shares(self) -> tuple[int, ...]:
-        """An equal share of the convolutions for each resolution, from 8 pixels on."""
+        """Growths for each resolution, from 8 pixels on: an equal share, or with early doublings all at the last."""
         count = doublings(self.resolution)
+        if self.doublings == "early":
+            return (*(0,) * count, self.depth - count)
         ends = [k * (self.depth - count) // (count + 1) for k in range(count + 2)]
         return tuple(end - start for start, end in pairwise(ends))
 
     @property
     def growths(self) -> tuple[int, ...]:
         """The most convolutions at each resolution: a share, or all of them. Limits can make any doubling early."""
-        if self.doublings == "even" and self.max_parameters is None and self.max_macs is None:
+        if self.doublings != "late" and self.max_parameters is None and self.max_macs is None:
             return self.shares
         count = doublings(self.resolution)
         return (self.depth - count,) * (count + 1)
@@ -121,7 +123,7 @@ class Space:
         """The actions after which the final resolution can still be reached within depth and limits.
 
         `done` actions have been taken. When the actions left equal the doublings left, only the fade-in is legal; with
-        even doublings also when the share of a resolution is used up, or when limits admit no convolution.
+        even or early doublings also when the share of a resolution is used up, or when limits admit no growth.
         """
         left, doubled = self.depth - done, doublings(architecture.resolution)
         doublings_left = doublings(self.resolution) - doubled

@@ -72,16 +72,17 @@ class GrowthConfig(Section):
 
     sizes: Annotated[tuple[KernelSize, ...], Field(min_length=1)] = (3, 7)  # kernel sizes, odd
     filters: Annotated[tuple[Filters, ...], Field(min_length=1)] = (32, 64, 128, 256, 512, 1024)
+    train_on: bool = False  # more training without a change is an action, too
     depth: Count = 8  # actions from the base to the final networks, including fade-ins
     keep: Positive = 20  # K: number of best children that become the next parents
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4  # p: probability that a parent's action is tried
     # late: as in the paper, at any time, at the latest when only doublings are left; even: after an equal share of the
-    # convolutions, so that a generation has one resolution
+    # growths; early: before any. With even and early a generation has one resolution
     doublings: Doublings = "late"
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
     # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself; pooled:
     # predicted from its growths by all candidates so far, plus half of its own residual;
-    # auto: per_resolution in a race or with even doublings, else normalized
+    # auto: per_resolution in a race or with even or early doublings, else normalized
     rank_by: RankBy | Literal["auto"] = "auto"
     # topk: algorithm 1; racing: candidates stop at a quarter and at half of their images, but for the best; random:
     # random parents, the baseline every search needs
@@ -181,7 +182,7 @@ class GrowConfig(Config):
         growth = self.growth
         if growth.rank_by != "auto":
             return growth.rank_by
-        return "per_resolution" if growth.doublings == "even" or growth.strategy == "racing" else "normalized"
+        return "per_resolution" if growth.doublings != "late" or growth.strategy == "racing" else "normalized"
 
     @property
     def fade_images(self) -> int:
@@ -217,9 +218,10 @@ class GrowConfig(Config):
                 "growth.strategy=racing compares candidates in training, where the ProgGAN route has no scores: give "
                 "growth.rank_by=pooled, per_resolution or raw"
             )
-        if growth.rank_by == "pooled" and growth.doublings != "even":
+        if growth.rank_by == "pooled" and growth.doublings == "late":
             raise ValueError(
-                "growth.rank_by=pooled compares candidates of one resolution: give growth.doublings=even with it"
+                "growth.rank_by=pooled compares candidates of one resolution: give growth.doublings=even or early with "
+                "it"
             )
         first = int(self.whole_batches * RACE[0].share)
         if growth.strategy == "racing" and fade > first - training.batch:

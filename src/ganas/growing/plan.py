@@ -28,7 +28,7 @@ def growth_space(config: GrowConfig) -> Space:
         raise ConfigError(
             f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
         )
-    actions = growing_actions(growth.sizes, growth.filters)
+    actions = growing_actions(growth.sizes, growth.filters, train_on=growth.train_on)
     space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs, growth.doublings)
     for base in bases(config):
         if growth.depth and not space.legal(base, 0):
