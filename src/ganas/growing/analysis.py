@@ -23,7 +23,7 @@ from ganas.stats import Interval, mean_interval, share_interval
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of normalized scores: good is below
 MIN_CHILDREN = 3  # of a share that is worth a line
 KEEP, PROBABILITY = (1, 2, 4, 8, 12, 16), (0.1, 0.2, 0.3, 0.4)  # that are simulated, up to those of the search
-SIMULATIONS = 50  # of each
+SIMULATIONS = 20  # of each
 
 
 @dataclass(frozen=True)
