@@ -88,35 +88,42 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, monkeypatch: pytest.Monk
         out, err = capsys.readouterr()
         assert out.startswith(f"{tmp_path}/demo.png") and out.count("\n") == 1
         assert all(f"{step}/4" in err for step in range(1, 5))
-        before, after = (line for line in err.splitlines() if "swd@" in line and ("before" in line or "after" in line))
-        assert before.split()[1] == after.split()[1], "the same measure on both"
+        before, after = (line for line in err.splitlines() if " dB " in line)
+        assert "before" in before and "after" in after
     for name in ("search", "train"):
         assert f"<h1>{name}</h1>" in (tmp_path / f"{name}.html").read_text(encoding="utf-8")
     with Image.open(tmp_path / "demo.png") as picture:
         pixels = np.asarray(picture)
-    half = pixels.shape[0] // 2
-    assert np.ptp(pixels[:half]) > 100 and np.ptp(pixels[half:]) > 10, "photographs above, translations below"
+    third = pixels.shape[0] // 3
+    dark, translated, light = (pixels[start : start + third] for start in (0, third, 2 * third))
+    assert np.ptp(translated) > 10 and dark.mean() < 0.6 * light.mean(), "dark above, in good light below"
 
 
-@pytest.mark.parametrize(("full", "length"), [(100, 1.0), (345, 0.64), (440, 0.5), (4400, 0.3)])
+@pytest.mark.parametrize(
+    ("full", "search", "train"), [(100, 1.0, 1.0), (345, 0.64, 0.64), (440, 0.5, 0.5), (4400, 0.3, 0.3)]
+)
 def test_the_demo_fits_four_minutes_and_keeps_its_lengths(
-    full: float, length: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    full: float, search: float, train: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """Half a full demo of 440 s, and 20 s beside it, are 240 s."""
     data = demo.DemoData(*map(Path, ("a", "b", "c", "d")), "")
     monkeypatch.setattr(demo, "_estimate_seconds", lambda config: full * (0.25 if config.search else 0.75))
-
-    def chosen() -> float:
-        return demo._length(tmp_path, data, demo.time.monotonic(), Reporter())
-
-    found = chosen()
-    assert found == pytest.approx(length, abs=0.01)
-    assert f"{found:.0%}" in capsys.readouterr().err
-    search, train = (demo._config(kind, data, found) for kind in ("search", "train"))
-    stored = Run(tmp_path / "search")
-    stored.write_text(stored.config, search.to_yaml())
+    now = [0.0]
+    monkeypatch.setattr(demo.time, "monotonic", lambda: now[0])
+    plan = demo._Plan(tmp_path, data, 0.0, Reporter())
+    found = {"search": plan.config("search", "train")}
+    now[0] += search * full * 0.25  # as long as it was estimated
+    found["train"] = plan.config("train")
+    said = capsys.readouterr().err
+    for kind, length in (("search", search), ("train", train)):
+        wanted = demo._config(kind, data, 1.0).total_images * length  # type: ignore[arg-type]
+        assert found[kind].total_images == pytest.approx(wanted, rel=0.02)
+        assert (f"{length:.0%}" in said) == (length < 1)
+        stored = Run(tmp_path / kind)
+        stored.write_text(stored.config, found[kind].to_yaml())
     monkeypatch.setattr(demo, "_estimate_seconds", lambda _: pytest.fail("a demo that goes on is not measured again"))
-    assert demo._config("train", data, chosen()) == train, "a resumed demo trains as long"
+    again = demo._Plan(tmp_path, data, 0.0, Reporter())
+    assert [again.config("search", "train"), again.config("train")] == [*found.values()], "a resumed demo is as long"
 
 
 @pytest.mark.long

@@ -1,9 +1,11 @@
-"""Two small data sets of real photographs that come with scikit-image. Nothing is downloaded.
+"""Two small data sets made of photographs that come with scikit-image. Nothing is downloaded.
 
-Domain a is color photographs, domain b black-and-white ones: a CycleGAN learns the translation in minutes, and anyone
-can judge it. Both are crops, at several scales, of very few photographs: far too few to measure anything.
+Domain a is photographs taken in the dark, domain b photographs in good light: a CycleGAN learns the translation in
+minutes, anyone can judge it, and for the held-out photographs the right answer is known. Both are crops, at several
+scales, of very few photographs: far too few to measure anything.
 
-One box of each photograph, its main subject, is held out: test crops lie inside it, training crops do not touch it.
+One box of each photograph, its main subject, is held out: test crops lie inside it, training crops do not touch it. The
+test crops of both domains are the same ones; the training crops are different ones.
 """
 
 import importlib.resources
@@ -19,10 +21,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ganas.data.decode import SOFTWARE
+from ganas.data.tasks import TASKS
 from ganas.errors import DataError
 
-CROP_SIZE = 96  # side of every image written, in pixels
-SIDES = (CROP_SIZE, 128, 176)  # sides of the crops in pixels of the photograph: three scales
+CROP_SIZE = 64  # side of every image written, in pixels
+SIDES = (96, 128, 176)  # sides of the crops in pixels of the photograph: three scales
 MIN_CONTRAST = 24.0  # standard deviation of gray levels (0 to 255) below which a crop shows next to nothing
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels; right and bottom are outside
@@ -43,41 +46,37 @@ class DemoData:
 class _Photograph:
     file: str  # in scikit-image's data folder
     held_out: Box
-    train: int  # crops to make
-    test: int
 
 
-_DOMAIN_A = (
-    _Photograph("astronaut.png", held_out=(130, 0, 330, 200), train=24, test=6),
-    _Photograph("chelsea.png", held_out=(240, 40, 451, 300), train=24, test=6),
-    _Photograph("coffee.png", held_out=(170, 0, 410, 200), train=24, test=6),
-    _Photograph("motorcycle_left.png", held_out=(460, 60, 741, 470), train=24, test=6),
+_PHOTOGRAPHS = (
+    _Photograph("astronaut.png", held_out=(130, 0, 330, 200)),
+    _Photograph("chelsea.png", held_out=(240, 40, 451, 300)),
+    _Photograph("coffee.png", held_out=(170, 0, 410, 200)),
+    _Photograph("motorcycle_left.png", held_out=(460, 60, 741, 470)),
 )
-_DOMAIN_B = (
-    _Photograph("camera.png", held_out=(200, 40, 400, 240), train=48, test=10),
-    _Photograph("coins.png", held_out=(184, 100, 384, 303), train=48, test=10),
-    _Photograph("brick.png", held_out=(0, 0, 180, 180), train=24, test=4),
-    _Photograph("grass.png", held_out=(0, 0, 180, 180), train=20, test=4),
-    _Photograph("gravel.png", held_out=(0, 0, 180, 180), train=20, test=4),
-)
+_CROPS = {"trainA": 40, "trainB": 50, "testA": 6, "testB": 6}  # of each photograph
+_DARK = TASKS["exposure"].apply
 _STORY = (
-    "A is color photographs (an astronaut, a cat, a cup of coffee, a motorcycle), "
-    "B is black-and-white ones (a cameraman, ancient coins, bricks, grass, gravel)"
+    "A is photographs taken with an eighth of the light they need, dark and full of noise; B is other photographs in "
+    "good light (of an astronaut, a cat, a cup of coffee, a motorcycle). No photograph of A has a partner in B"
 )
 
 
 def write_demo_data(folder: Path) -> DemoData:
-    """Write ``trainA``, ``trainB``, ``testA`` and ``testB`` into ``folder``: RGB PNGs of 96 x 96 pixels.
+    """Write ``trainA``, ``trainB``, ``testA`` and ``testB`` into ``folder``: RGB PNGs of 64 x 64 pixels.
 
-    96 and 160 training crops (unequal, as real domains are) and 24 and 32 held-out ones, the same each time. A
+    160 and 200 training crops (unequal, as real domains are) and 24 pairs of held-out ones, the same each time. A
     sub-folder that already holds them is reused. Raises DataError if it holds anything else or cannot be written, or if
     scikit-image was installed without its photographs.
     """
-    for letter, photographs in (("A", _DOMAIN_A), ("B", _DOMAIN_B)):
-        opened = [(photograph, _open(photograph.file)) for photograph in photographs]
-        for kind, held_out in (("train", False), ("test", True)):
-            crops = {name: crop for photograph, image in opened for name, crop in _crops(photograph, image, held_out)}
-            _write(folder / f"{kind}{letter}", crops)
+    opened = [(photograph, _open(photograph.file)) for photograph in _PHOTOGRAPHS]
+    for name in _CROPS:
+        crops = {file: crop for photograph, image in opened for file, crop in _crops(photograph, image, name)}
+        if name.endswith("A"):
+            crops = {
+                file: _DARK(crop, np.random.default_rng(zlib.crc32(file.encode()))) for file, crop in crops.items()
+            }
+        _write(folder / name, crops)
     return DemoData(folder / "trainA", folder / "trainB", folder / "testA", folder / "testB", _STORY)
 
 
@@ -92,12 +91,13 @@ def _open(file: str) -> Image.Image:
         ) from error
 
 
-def _crops(photograph: _Photograph, image: Image.Image, held_out: bool) -> Iterator[tuple[str, Image.Image]]:
-    """Yield (file name, crop) of one photograph, from inside or outside its held-out box."""
+def _crops(photograph: _Photograph, image: Image.Image, name: str) -> Iterator[tuple[str, Image.Image]]:
+    """Yield (file name, crop) of one photograph for a folder, from inside or outside its held-out box."""
+    held_out, count = name.startswith("test"), _CROPS[name]
     # Raw words of PCG64 are the same on every platform and in every version of numpy.
-    words = np.random.PCG64(zlib.crc32(photograph.file.encode()) + held_out)
+    kind = "test" if held_out else name
+    words = np.random.PCG64(zlib.crc32(f"{photograph.file} {kind}".encode()))
     area = photograph.held_out if held_out else (0, 0, *image.size)
-    count = photograph.test if held_out else photograph.train
     boxes: set[Box] = set()
     while len(boxes) < count:
         box = _random_box(area, words.random_raw(3).tolist())
@@ -107,8 +107,8 @@ def _crops(photograph: _Photograph, image: Image.Image, held_out: bool) -> Itera
         if np.asarray(crop.convert("L")).std() < MIN_CONTRAST:
             continue
         boxes.add(box)
-        name = f"{Path(photograph.file).stem}-x{box[0]:03}-y{box[1]:03}-s{box[2] - box[0]:03}.png"
-        yield name, crop.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
+        file = f"{Path(photograph.file).stem}-x{box[0]:03}-y{box[1]:03}-s{box[2] - box[0]:03}.png"
+        yield file, crop.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
 
 
 def _random_box(area: Box, words: Sequence[int]) -> Box:
