@@ -39,7 +39,7 @@ CONTRACT = {
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "sample": ["RUN", "OUTPUT", "-n", "--seed", "--grid"],
-    "runs": ["RUN", "--json"],
+    "runs": ["RUN", "--json", "--analyse"],
     "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad", "--white", "--no-icc"],
     "evaluate": [
         *("[RUN]", "--a", "--b", "--paired", "--real", "--fake", "--metrics", "--features", "--images", "--bootstrap"),

@@ -12,8 +12,12 @@ from ganas.presets import make_config
 NEW_KEYS = {"growth": ("strategy", "fade", "doublings"), "loss": ("zero_centered",)}
 
 
+DEFAULTS: dict[str, Any] = {"growth.strategy": "topk", "growth.doublings": "late", "loss.adversarial": "wgan"}
+
+
 def make(**settings: Any) -> GrowConfig:
-    return make_config("grow", preset="small", flags={"data.images": "images", **settings})
+    """The small preset's scale, with what a config has by default."""
+    return make_config("grow", preset="small", flags=DEFAULTS | {"data.images": "images", **settings})
 
 
 @pytest.mark.parametrize("survival, strategy", [("best", "topk"), ("random", "random")])

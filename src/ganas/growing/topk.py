@@ -142,8 +142,9 @@ class TopK:
         for one in generation:
             grown = f"{one.action} at {one.architecture.resolution}" if one.parent else f"base {one.id}"
             self._grown[one.id] = self._grown.get(one.parent or "", Counter()) + Counter([grown])
-        # initial candidates do not race: all of them become parents
-        self._race(generation, 0 if self.beams else len(self._rungs))
+        # initial candidates do not race: all of them become parents; nor do so few that none would stop
+        racing = bool(self.beams) and len(generation) > self._keep
+        self._race(generation, 0 if racing else len(self._rungs))
 
     def _race(self, candidates: Sequence[Candidate], rung: int) -> None:
         self._racing = {candidate.id: candidate for candidate in candidates}
