@@ -284,7 +284,7 @@ STRATEGIES: Mapping[str, Settings] = {
     "race, K = 1": ("even", race(1)),
     "race, K = 1, pooled": ("even", race(1, rank_by="pooled")),
     "sharp race, K = 1": ("even", race(1, SHARP)),
-    "sharp race, K = 1, pooled": ("even", race(1, SHARP, rank_by="pooled")),
+    "early, sharp race, K = 1": ("early", race(1, SHARP)),
 }
 # what each part does by itself: a strategy, and the same without the part
 EFFECTS = (
@@ -298,7 +298,6 @@ EFFECTS = (
     ("pooled estimates", "even, pooled", "even doublings"),
     ("pooled estimates, in a race", "race, K = 1, pooled", "race, K = 1"),
     ("pooled estimates, in an early race", "early, race, K = 1, pooled", "early, race, K = 1"),
-    ("pooled estimates, in a sharp race", "sharp race, K = 1, pooled", "sharp race, K = 1"),
 )
 
 

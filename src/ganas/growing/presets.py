@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait for pydantic
     from ganas.settings import Values
 
-# What GrowBench says for short trainings (docs/growbench.md): all growth happens at the final resolution, more training is
-# an action too, and a race saves a third of the images.
+# What GrowBench says of short trainings (docs/growbench.md): all growth happens at the final resolution, more training
+# is an action, too, and a race saves a third of the images.
 _RACE: Values = {
     "growth.strategy": "racing",
     "growth.keep": 1,
