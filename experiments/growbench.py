@@ -48,7 +48,7 @@ from ganas.metrics.cache import Cache
 from ganas.metrics.features import load_features
 from ganas.metrics.reference import Reference
 from ganas.presets import make_config
-from ganas.stats import mean_interval, paired_difference
+from ganas.stats import Interval, mean_interval, paired_difference
 from ganas.store import Run, default_cache
 
 RESOLUTION = 16
@@ -338,19 +338,24 @@ def compare_strategies(arguments: argparse.Namespace) -> None:
     spent = {name: fmean(one.images for some in found for one in some) for name, found in replays.items()}
     ends = {name: [fmean(one.end for one in some) for some in found] for name, found in replays.items()}
     print(f"{len(table.worlds)} worlds, {table.key}; a candidate has {table.images:,} images\n")
-    print(
-        "| strategy | candidates' worth of images | regret | against algorithm 1 | its images until algorithm 1's end |"
-    )
+    print("| strategy | images, in candidates | regret | against algorithm 1 | of its images, until its end |")
     print("|---|---|---|---|---|")
     for name, found in replays.items():
         pairs = zip(table.worlds, found, strict=True)
         regret = mean_interval([fmean(regrets(table, ((world, one) for one in some))) for world, some in pairs])
         change = paired_difference(ends[name], ends[goal])
         until = share_until(found, replays[goal]) if name != goal else "1"
-        print(f"| {name} | {spent[name] / table.images:.1f} | {regret} | {change} | {until} |")
+        numbers = f"{spent[name] / table.images:.1f} | {rounded(regret)} | {rounded(change)} | {until}"
+        print(f"| {name} | {numbers} |")
     print("\n| part | log score | images |\n|---|---|---|")
     for part, with_it, without in EFFECTS:
-        print(f"| {part} | {paired_difference(ends[with_it], ends[without])} | {spent[with_it] / spent[without]:.2f} |")
+        change = paired_difference(ends[with_it], ends[without])
+        print(f"| {part} | {rounded(change)} | {spent[with_it] / spent[without]:.2f} |")
+
+
+def rounded(interval: Interval) -> str:
+    """An interval of log scores, as text."""
+    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def replays_in(table: Table, name: str, world: int) -> list[Replay]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from growbench import REPLAYS, architecture_share
+from growbench import REPLAYS, architecture_share, rounded
 from scipy.stats import spearmanr
 
 from ganas.growing.table import Route, Table, read_table, replay
@@ -78,7 +78,7 @@ def print_luck(table: Table) -> None:
             pairs = [(rest[path[:-steps]][number], rest[path][number]) for path in rest if len(path) > steps]
             old, new = np.array(pairs).T
             slopes.append(float(old @ new / (old @ old)))
-        print(f"| {name} | {mean_interval(slopes)} |")
+        print(f"| {name} | {rounded(mean_interval(slopes))} |")
 
 
 def siblings(table: Table) -> Iterator[list[Route]]:
@@ -102,7 +102,7 @@ def by_world(table: Table, groups: Sequence[Sequence[Route]], one: Callable, oth
         fmean(correlation([one(world, p) for p in group], [other(world, p) for p in group]) for group in groups)
         for world in table.worlds
     ]
-    return str(mean_interval(means))
+    return rounded(mean_interval(means))
 
 
 def print_ranks(table: Table) -> None:
@@ -166,7 +166,7 @@ def print_keep_and_probability(table: Table) -> None:
     _, usual = found[4, 0.4]
     for (keep, probability), (trainings, ends) in found.items():
         change = mean_interval([end - other for end, other in zip(ends, usual, strict=True)])
-        print(f"| {keep} | {probability} | {trainings:.1f} | {change} |")
+        print(f"| {keep} | {probability} | {trainings:.1f} | {rounded(change)} |")
 
 
 def _algorithm_1(table: Table, keep: int, probability: float, seed: int) -> TopK:
