@@ -27,12 +27,12 @@ CONTRACT = {
     "search": [
         *("--a", "--b", "--out", "--layout", "--strategy"),
         *("--budget-params", "--budget-macs", "--budget-ms", "--budget-width", "--features", "--paired"),
-        *("--repeats", "--preset", "--resolution", "--seed", "--set", "--dry-run"),
+        *("--teacher", "--repeats", "--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "train": [
         *("ARCH|RUN|resnet9|random:SEED", "--a", "--b", "--out"),
         *("--width", "--match-size", "--match-each", "--point", "--budget-ms", "--repeats", "--features", "--paired"),
-        *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
+        *("--teacher", "--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "grow": [
         *("--data", "--out", "--route", "--workers", "--executor", "--address", "--gpu-share", "--features"),

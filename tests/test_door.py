@@ -64,6 +64,7 @@ WITH_TORCH = (
     *(f"cyclegan.{name}" for name in ("budget", "build", "cost", "derive", "domains", "grouping", "latency", "model")),
     *(f"cyclegan.{name}" for name in ("merging", "mixed", "networks", "search", "steps", "train", "trainer")),
     *(
+        "cyclegan.distillation",
         "cyclegan.elastic",
         "cyclegan.examples",
         "cyclegan.front",

@@ -85,7 +85,8 @@ def _refusal(run: Run, stored: Config, refused: Mapping[Change, str]) -> str:
     for digest in (change.key for change in refused):
         keys = (key for key, of in digests.items() if of == digest)
         files = " or ".join(f"{key} ('{shown(str(stored.value(key)))}')" for key in keys)
-        changed.append(f"the {'weights' if digest == 'metrics.digest' else 'images'} of {files}")
+        what = "weights" if digest in ("metrics.digest", "distillation.digest") else "images"
+        changed.append(f"the {what} of {files}")
     return (
         f"{' and '.join(changed)} have changed since '{shown(run.path)}' was started: restore them, or choose "
         f"another --out"

@@ -59,6 +59,7 @@ def search(
     ] = None,
     features: options.Features = None,
     paired: options.Paired = None,
+    teacher: options.Teacher = None,
     repeats: Annotated[
         int, typer.Option("--repeats", metavar="N", min=1, help="Search with N consecutive seeds: do they agree?")
     ] = 1,
@@ -78,6 +79,7 @@ def search(
     from ganas.presets import make_config
 
     flags = _flags(a, b, resolution, seed, features, paired) | {"nets.layout": layout, "search.strategy": strategy}
+    flags |= {"distillation.teacher": teacher}
     flags |= _budget_flags({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     if dry_run:
@@ -90,6 +92,7 @@ def search(
     for line in result.spent:
         echo(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features, "--paired": paired}
+    given |= {"--teacher": teacher}
     given |= {"--seed": seed or None, "--point": len(result.front.points) - 1 if result.front else None}
     arguments = [part for option, value in given.items() if value is not None for part in (option, value)]
     arguments += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
@@ -135,6 +138,7 @@ def train(
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Train with N consecutive seeds.")] = 1,
     features: options.Features = None,
     paired: options.Paired = None,
+    teacher: options.Teacher = None,
     preset: options.Preset = None,
     resolution: options.Resolution = None,
     seed: options.Seed = 0,
@@ -159,7 +163,7 @@ def train(
 
         refuse_both({"--point": point}, "--budget-ms chooses the point") if budget_ms is not None else None
         found, inherited = open_point(architecture, point, budget_ms)
-    flags = _flags(a, b, resolution, seed, features, paired) | inherited
+    flags = _flags(a, b, resolution, seed, features, paired) | inherited | {"distillation.teacher": teacher}
     flags |= {"nets.width": width or inherited.get("nets.width"), "nets.layout": found.layout}
     if match_size is not None:
         widths = {f"--set {key}": True for key, _ in map(split_setting, settings or ()) if key.startswith("nets.width")}
@@ -207,7 +211,15 @@ def _flags(
     return {**data, "seed": seed, "metrics.features": features}
 
 
-SHARED_SETTINGS = ("data.", "loss.", "metrics.", "training.device", "training.precision", "training.threads")
+SHARED_SETTINGS = (
+    "data.",
+    "loss.",
+    "distillation.",
+    "metrics.",
+    "training.device",
+    "training.precision",
+    "training.threads",
+)
 
 
 def _training_settings(config: "RunConfig", preset: str | None, settings: Sequence[str]) -> list[str]:
@@ -218,6 +230,7 @@ def _training_settings(config: "RunConfig", preset: str | None, settings: Sequen
 
     kept = [setting for setting in settings if split_setting(setting)[0].startswith(SHARED_SETTINGS)]
     flags = _flags(config.data.a, config.data.b, None, config.seed, config.metrics.features, config.data.pairs)
+    flags["distillation.teacher"] = config.distillation.teacher
     training = make_config("train", preset=preset, flags=flags, settings=kept)
     if training.nets.discriminator == "patchgan" and not find_layout("resnet9").fits(config.data.resolution):
         kept.append("nets.discriminator=searched")

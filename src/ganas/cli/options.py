@@ -45,6 +45,10 @@ Paired = Annotated[
     Path | None,
     typer.Option("--paired", metavar="DIR", help="Pairs to score on: valA and valB, or testA and testB."),
 ]
+Teacher = Annotated[
+    Path | None,
+    typer.Option("--teacher", metavar="RUN", help="Trained translator whose images and features are learned, too."),
+]
 Out = Annotated[
     Path,
     typer.Option("--out", metavar="RUN", help="Folder of the run; the same command again resumes.", show_default=False),

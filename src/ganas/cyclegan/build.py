@@ -110,15 +110,18 @@ class Network(nn.Module):
         self.memory_format = memory_format
         return self.to(memory_format=memory_format)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, outputs: list[Tensor] | None = None) -> Tensor:
+        """outputs: a list to which the output of each cell is added."""
         x = x.contiguous(memory_format=self.memory_format)  # every op preserves it
-        if torch.is_grad_enabled() and not self.checkpointing:
+        if torch.is_grad_enabled() and not self.checkpointing and outputs is None:
             return self.cells(x)  # type: ignore[no-any-return]
         for cell in self.cells:
-            if torch.is_grad_enabled():
+            if torch.is_grad_enabled() and self.checkpointing:
                 x = checkpoint(cell, x, use_reentrant=False, preserve_rng_state=False)
             else:  # not self.cells(x): if compiled for training, it would be recompiled for other batch sizes
                 x = cell(x)
+            if outputs is not None:
+                outputs.append(x)
         return x
 
 

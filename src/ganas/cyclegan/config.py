@@ -98,6 +98,26 @@ class LossConfig(Section):
     pool: Count = 50  # earlier fakes that a discriminator may see again; 0: only new ones
 
 
+class DistillationConfig(Section):
+    """A trained translator that the generators also learn from."""
+
+    # run of ganas train, or its model folder, with a generator of each direction; None: no distillation
+    teacher: Annotated[FilePath | None, Located("distillation.digest")] = None
+    digest: str | None = None  # of its generators, filled in
+    # weight of the L1 distance to the teacher's image; as that of the cycle. 0: none
+    image: Weight = 10.0
+    # of the mean L1 distance to its features, whose values are about 1: the term starts about as large as that of the
+    # images, which differ by about 0.1. 0: none
+    features: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _needs_a_teacher(self) -> Self:
+        for name in ("image", "features"):
+            if self.teacher is None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"distillation.{name} needs a teacher: give --teacher RUN")
+        return self
+
+
 class SearchConfig(Section):
     """How architecture weights are sampled and learned."""
 
@@ -182,6 +202,7 @@ class RunConfig(Config):
     data: DataConfig
     nets: NetsConfig = NetsConfig()
     loss: LossConfig = LossConfig()
+    distillation: DistillationConfig = DistillationConfig()
     training: TrainingConfig
     metrics: MetricsConfig = MetricsConfig()
     search: SearchConfig | None = None
@@ -199,6 +220,12 @@ class RunConfig(Config):
         if not isinstance(training, dict):
             return document
         return {**document, "training": {"memory_format": "channels_last", **training}}
+
+    @model_validator(mode="after")
+    def _compiled_or_distilled(self) -> Self:
+        if self.training.compile and self.distillation.teacher:
+            raise ValueError("training.compile is not for distillation, which looks into the networks: leave one out")
+        return self
 
     @property
     def total_images(self) -> int:

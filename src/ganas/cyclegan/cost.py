@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.distillation import open_distillation
 from ganas.cyclegan.layout import NETWORKS, Layout, find_layout
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.search import open_search
@@ -49,7 +50,8 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
     """Build the training loop of a config without a run folder, to time its steps. `config` is resolved."""
-    return open_loop(open_gan(config, layout, architecture), open_pools(config), config)
+    gan = open_gan(config, layout, architecture)
+    return open_loop(gan, open_pools(config), config, distillation=open_distillation(gan, architecture, config))
 
 
 def _measured_size(name: str, network: nn.Module, width: float, resolution: int) -> NetworkSize:

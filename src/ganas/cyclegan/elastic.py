@@ -91,10 +91,10 @@ class ElasticNetwork(nn.Module):
             for name, key in superkernels_of(self.layout, ops, network)
         }
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, outputs: list[Tensor] | None = None) -> Tensor:
         network = skeleton(self.layout, self.width, self.ops)
         network.memory_format, network.checkpointing = self.memory_format, self.checkpointing
-        return functional_call(network, self.weights(self.ops), (x,))  # type: ignore[no-any-return]
+        return functional_call(network, self.weights(self.ops), (x, outputs))  # type: ignore[no-any-return]
 
     def to_memory_format(self, memory_format: torch.memory_format) -> Self:
         """Convert the weights to a memory format, which activations will have too."""

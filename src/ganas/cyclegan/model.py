@@ -3,7 +3,7 @@
 Images are float [n, 3, h, w] in [-1, 1]; a batch is n unpaired images of a and n of b.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -149,13 +149,21 @@ class Fakes(NamedTuple):
     b: Tensor  # [n, 3, h, w], a translated
 
 
-def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, config: LossConfig) -> tuple[Terms, Fakes]:
+def generator_loss(
+    gan: CycleGAN,
+    a: Tensor,
+    b: Tensor,
+    config: LossConfig,
+    # a generator's name, its translations and the outputs of its cells -> more terms
+    compare: Callable[[str, Tensor, Sequence[Tensor]], Terms] | None = None,
+) -> tuple[Terms, Fakes]:
     """Return the generators' terms of equation 4: adversarial, cycle and identity terms of [n, 3, h, w] batches.
 
     Each generator processes translation and identity inputs as one batch, which is exact with instance norm.
     """
-    fake_b, same_b = _translate(gan.generator_ab, a, b, identity=config.identity_ab > 0)
-    fake_a, same_a = _translate(gan.generator_ba, b, a, identity=config.identity_ba > 0)
+    outputs: dict[str, list[Tensor] | None] = {name: [] if compare else None for name in GENERATORS}
+    fake_b, same_b = _translate(gan.generator_ab, a, b, config.identity_ab > 0, outputs["generator_ab"])
+    fake_a, same_a = _translate(gan.generator_ba, b, a, config.identity_ba > 0, outputs["generator_ba"])
     loss = ADVERSARIAL[config.adversarial]
 
     def adversarial_term(discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
@@ -174,14 +182,19 @@ def generator_loss(gan: CycleGAN, a: Tensor, b: Tensor, config: LossConfig) -> t
         terms["identity_ab"] = config.identity_ab * reconstruction(at_least_float32(same_b), b)
     if same_a is not None:
         terms["identity_ba"] = config.identity_ba * reconstruction(at_least_float32(same_a), a)
+    if compare:
+        for name, fake in zip(GENERATORS, (fake_b, fake_a), strict=True):
+            terms |= compare(name, fake, outputs[name] or ())
     return terms, Fakes(a=fake_a.detach(), b=fake_b.detach())
 
 
-def _translate(generator: Network, source: Tensor, target: Tensor, *, identity: bool) -> tuple[Tensor, Tensor | None]:
+def _translate(
+    generator: Network, source: Tensor, target: Tensor, identity: bool, outputs: list[Tensor] | None
+) -> tuple[Tensor, Tensor | None]:
     """Return the translated source and, for the identity loss, the target through the same generator."""
     if not identity:
-        return generator(source), None
-    fake, same = generator(torch.cat((source, target))).split((len(source), len(target)))
+        return generator(source, outputs), None
+    fake, same = generator(torch.cat((source, target)), outputs).split((len(source), len(target)))
     return fake, same
 
 

@@ -11,6 +11,7 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.budget import open_budget
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.derive import Agreement, agreement, deviations, read_choices, records, summarize
+from ganas.cyclegan.distillation import open_distillation, with_teacher
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.front import Front, find_front, read_front
 from ganas.cyclegan.layout import ElasticLayout, Layout, find_layout
@@ -87,6 +88,7 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
         penalty = budget.terms if budget else no_penalty
         with stop.interruptible():
             gan = open_gan(config, layout, None)
+            distillation = open_distillation(gan, None, config)
 
         shown = [images.to(config.training.device) for images in _projection_images(config, domains, 1)]
 
@@ -105,7 +107,9 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
                 **summarize(read_choices(layout, gan.alphas()))
             )
 
-        trainer = open_trainer(run, config, gan, domains, reporter, stop, penalty, log_extras=log, log_text=log_text)
+        trainer = open_trainer(
+            run, config, gan, domains, reporter, stop, penalty, log, log_text, distillation=distillation
+        )
         trainer.resume()
         # scores of the supernets are only recorded
         evaluate = Event("evaluate", config.training.evaluate_every, partial(validation.record, trainer))
@@ -191,6 +195,8 @@ def _check_strategy(config: RunConfig, layout: Layout) -> None:
     if sandwich and (training.checkpointing or training.compile):
         name = "checkpointing" if training.checkpointing else "compile"
         raise ConfigError(f"training.{name} is not for subnetworks: leave it out with --strategy sampled")
+    if config.distillation.teacher and not sandwich:
+        raise ConfigError("--teacher is for subnetworks: leave it out, or search with --strategy sampled")
     if elastic == sandwich:
         return
     names = [name for name, strategy in STRATEGIES.items() if strategy.sandwich == elastic]
@@ -206,7 +212,7 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
     layout = find_layout(config.nets.layout)
     if config.kind != "search" or config.search is None:
         raise ConfigError(f"a config of kind {config.kind!r} cannot be searched with: use make_config('search', ...)")
-    config = keep_choices(run, config)
+    config = with_teacher(keep_choices(run, config))
     assert config.search
     _check_strategy(config, layout)
     domains = open_domains(config, layout)

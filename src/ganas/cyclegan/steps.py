@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ganas.cyclegan.config import LossConfig, RunConfig
+from ganas.cyclegan.distillation import Compare, Distillation
 from ganas.cyclegan.elastic import largest, random_choice, smallest
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.cyclegan.mixed import draw
@@ -47,7 +48,13 @@ def open_pools(config: RunConfig) -> Pools:
     return {domain: ImagePool(config.loss.pool) for domain in "ab"}
 
 
-def build_phases(gan: CycleGAN, pools: Pools, config: RunConfig, penalty: Penalty = no_penalty) -> list[Phase]:
+def build_phases(
+    gan: CycleGAN,
+    pools: Pools,
+    config: RunConfig,
+    penalty: Penalty = no_penalty,
+    distillation: Distillation | None = None,
+) -> list[Phase]:
     """Return the phases of one step: the generators, then the discriminators, for each entry of the strategy's phases.
 
     Each phase has its own Adam. Weights learn from the first two domains of a batch, alphas from the last two, which
@@ -56,12 +63,17 @@ def build_phases(gan: CycleGAN, pools: Pools, config: RunConfig, penalty: Penalt
     return [
         phase
         for learning in find_strategy(config).phases
-        for phase in _adversaries(gan, pools, config, learning, penalty)
+        for phase in _adversaries(gan, pools, config, learning, penalty, distillation)
     ]
 
 
 def _adversaries(
-    gan: CycleGAN, pools: Pools, config: RunConfig, learning: Learning, penalty: Penalty
+    gan: CycleGAN,
+    pools: Pools,
+    config: RunConfig,
+    learning: Learning,
+    penalty: Penalty,
+    distillation: Distillation | None,
 ) -> tuple[Phase, Phase]:
     """Return a step of the generators, and one of the discriminators on the fakes of that step."""
     latest: list[Fakes] = []
@@ -70,10 +82,11 @@ def _adversaries(
 
     def generators(images: ImageBatch, generator: torch.Generator) -> Terms:
         a, b = images[domains]
+        compare = distillation.comparison(a, b) if distillation else None
         if find_strategy(config).sandwich:
-            terms, fakes = sandwich_loss(gan, a, b, config.loss, generator)
+            terms, fakes = sandwich_loss(gan, a, b, config.loss, generator, compare)
         else:
-            terms, fakes = generator_loss(gan, a, b, config.loss)
+            terms, fakes = generator_loss(gan, a, b, config.loss, compare)
         latest[:] = [fakes]
         return {f"{prefix}{name}": term for name, term in (terms | extra(gan)).items()}
 
@@ -86,7 +99,8 @@ def _adversaries(
         return {f"{prefix}{name}": term for name, term in terms.items()}
 
     def phase(name: str, networks: tuple[str, ...], uses: tuple[str, ...], terms: PhaseTerms) -> Phase:
-        return Phase(f"{prefix}{name}", _adam(gan, networks, config, learning), networks, uses, terms)
+        more = [*distillation.parameters()] if distillation and networks == GENERATORS else []
+        return Phase(f"{prefix}{name}", _adam(gan, networks, config, learning, more), networks, uses, terms)
 
     return (
         phase("generators", GENERATORS, NETWORKS, generators),
@@ -95,7 +109,12 @@ def _adversaries(
 
 
 def sandwich_loss(
-    gan: CycleGAN, a: Tensor, b: Tensor, config: LossConfig, generator: torch.Generator
+    gan: CycleGAN,
+    a: Tensor,
+    b: Tensor,
+    config: LossConfig,
+    generator: torch.Generator,
+    compare: Compare | None = None,
 ) -> tuple[Terms, Fakes]:
     """Return the sum of the terms of the largest, the smallest and a random subnetwork, and the fakes of all three."""
     total: Terms = {}
@@ -103,7 +122,7 @@ def sandwich_loss(
     for choose in (largest, smallest, partial(random_choice, generator=generator)):
         for network in map(gan.network, GENERATORS):
             network.ops = choose(network.layout)
-        terms, fakes = generator_loss(gan, a, b, config)
+        terms, fakes = generator_loss(gan, a, b, config, compare)
         total = {name: total[name] + term if total else term for name, term in terms.items()}
         found.append(fakes)
     for network in map(gan.network, GENERATORS):
@@ -111,8 +130,13 @@ def sandwich_loss(
     return total, Fakes(a=torch.cat([one.a for one in found]), b=torch.cat([one.b for one in found]))
 
 
-def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning) -> torch.optim.Adam:
-    """Return Adam over weights, alphas or both; "start_image" is the image from which a group learns."""
+def _adam(
+    gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Learning, more: Sequence[torch.nn.Parameter]
+) -> torch.optim.Adam:
+    """Return Adam over weights, alphas or both; "start_image" is the image from which a group learns.
+
+    more    parameters that learn as weights do
+    """
     by_network = gan.alphas()
     alphas = [alpha for name in names for alpha in by_network[name]]
     known = {id(alpha) for alpha in alphas}
@@ -120,7 +144,7 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Lear
     lr = config.training.lr
     groups: list[dict[str, object]] = []
     if learning != "alphas":
-        groups.append({"params": weights, "lr": lr, "initial_lr": lr, "start_image": 0.0})
+        groups.append({"params": [*weights, *more], "lr": lr, "initial_lr": lr, "start_image": 0.0})
     if learning != "weights" and alphas and config.search:
         alpha_lr = config.search.alpha_lr or lr
         groups.append({"params": alphas, "lr": alpha_lr, "initial_lr": alpha_lr, "start_image": alphas_begin(config)})
@@ -128,7 +152,13 @@ def _adam(gan: CycleGAN, names: Sequence[str], config: RunConfig, learning: Lear
 
 
 def open_loop(
-    gan: CycleGAN, pools: Pools, config: RunConfig, *, penalty: Penalty = no_penalty, ema: EMA | None = None
+    gan: CycleGAN,
+    pools: Pools,
+    config: RunConfig,
+    *,
+    penalty: Penalty = no_penalty,
+    ema: EMA | None = None,
+    distillation: Distillation | None = None,
 ) -> Loop:
     """Return the training loop of a CycleGAN or of its supernets."""
     search, total = config.search, config.total_images
@@ -140,4 +170,4 @@ def open_loop(
         for name in names:
             draw(gan.network(name), find_sampler(search), tau, generator)
 
-    return Loop(gan, build_phases(gan, pools, config, penalty), ema, config, draw=sample_weights)
+    return Loop(gan, build_phases(gan, pools, config, penalty, distillation), ema, config, draw=sample_weights)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig, default_metric
+from ganas.cyclegan.distillation import open_distillation, with_teacher
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.examples import write_examples
 from ganas.cyclegan.layout import DIRECTIONS, Direction, Layout, find_layout
@@ -94,7 +95,8 @@ def train(config: RunConfig, architecture: Architecture, out: StrPath, *, repeat
         run.write_text(run.architecture, architecture.to_json())
         with stop.interruptible():
             gan = open_gan(config, layout, architecture)
-        trainer = open_trainer(run, config, gan, domains, reporter, stop)
+            distillation = open_distillation(gan, architecture, config)
+        trainer = open_trainer(run, config, gan, domains, reporter, stop, distillation=distillation)
         for line in describe_sizes(generator_sizes(architecture, config.nets, config.data.resolution)):
             reporter.say(line)
         resumed = trainer.resume()
@@ -125,7 +127,7 @@ def open_training(
     layout = find_layout(architecture.layout)
     nets = config.nets.model_copy(update={"layout": layout.name})
     config = config.model_copy(update={"architecture": architecture.id, "nets": nets})
-    config = keep_choices(run, config)
+    config = with_teacher(keep_choices(run, config))
     domains = open_domains(config, layout)
     config, validation = open_validation(config, domains, Cache(default_cache()))
     inherit = config.training.inherit

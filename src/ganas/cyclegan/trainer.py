@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.distillation import Distillation
 from ganas.cyclegan.domains import Domains
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.mixed import use_mean_weights
@@ -37,6 +38,7 @@ def open_trainer(
     penalty: Penalty = no_penalty,
     log_extras: Callable[[], Mapping[str, Any]] = dict,  # more fields of a log line
     log_text: Callable[[], str] = str,  # the same, human-readable
+    distillation: Distillation | None = None,
 ) -> Trainer:
     """Build the data, the loop and the trainer of a run; reads a few images for samples."""
     data, training = config.data, config.training
@@ -68,12 +70,12 @@ def open_trainer(
 
     return Trainer(
         run,
-        open_loop(gan, pools, config, penalty=penalty, ema=ema),
+        open_loop(gan, pools, config, penalty=penalty, ema=ema, distillation=distillation),
         batches,
         reporter,
         stop,
         sample=sample,
-        state=pools,
+        state={**pools, "adapters": distillation} if distillation else pools,
         arrange=lambda batches, nimg: assign_roles(batches, nimg, config),
         log_extras=log_extras,
         summary=lambda losses: summarize_losses(losses) + log_text(),
@@ -116,10 +118,9 @@ def open_translators(generators: Mapping[str, Network], config: RunConfig) -> di
 
 def summarize_losses(losses: Mapping[str, float]) -> str:
     """Sum the losses by the first word of their names, without those of the alphas."""
-    return ", ".join(
-        f"{name} {sum(value for term, value in losses.items() if term.startswith(name)):.3f}"
-        for name in ("adversarial", "cycle", "identity", "discriminator")
-    )
+    names = ("adversarial", "cycle", "identity", "distillation", "discriminator")
+    sums = {name: [value for term, value in losses.items() if term.startswith(name)] for name in names}
+    return ", ".join(f"{name} {sum(found):.3f}" for name, found in sums.items() if found or name != "distillation")
 
 
 def describe_stretched_schedules(before: RunConfig, after: RunConfig, nimg: int) -> str:
