@@ -45,10 +45,10 @@ class Reporter:
             self.say(f"note: {line}")
 
     @contextmanager
-    def bar(self, title: str, start: int, total: int) -> Iterator["Bar"]:
-        """Show progress over images from `start` to `total`."""
+    def bar(self, title: str, start: int, total: int, unit: str = "images") -> Iterator["Bar"]:
+        """Show progress over images, or other units, from `start` to `total`."""
         if not self._console.is_terminal:
-            yield Bar(self, None, title, start, total)
+            yield Bar(self, None, title, start, total, unit)
             return
         columns = (
             TextColumn("{task.description}"),
@@ -57,28 +57,31 @@ class Reporter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            yield Bar(self, progress, title, start, total)
+            yield Bar(self, progress, title, start, total, unit)
 
 
 class Bar:
     """The progress of one task."""
 
-    def __init__(self, reporter: Reporter, progress: Progress | None, title: str, start: int, total: int) -> None:
-        self._reporter, self._progress, self._title = reporter, progress, title
+    def __init__(
+        self, reporter: Reporter, progress: Progress | None, title: str, start: int, total: int, unit: str
+    ) -> None:
+        self._reporter, self._progress, self._title, self._unit = reporter, progress, title, unit
         self._start, self._total = start, total
         self._start_time = self._last_line_time = time.monotonic()
         self._task = progress.add_task(title, total=total, completed=start, rate="") if progress else None
 
-    def update(self, nimg: int) -> None:
-        """Record that `nimg` images are done."""
+    def update(self, done: int) -> None:
+        """Record how many images are done."""
         now = time.monotonic()
-        rate = (nimg - self._start) / max(now - self._start_time, 1e-9)
+        rate = (done - self._start) / max(now - self._start_time, 1e-9)
+        pace = f"{rate:.1f} {self._unit}/s"
         if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=nimg, rate=f"{nimg}/{self._total} · {rate:.1f} images/s")
+            self._progress.update(self._task, completed=done, rate=f"{done}/{self._total} · {pace}")
         elif now - self._last_line_time > PLAIN_SECONDS:
             self._last_line_time = now
-            left = readable_seconds((self._total - nimg) / max(rate, 1e-9))
-            self._reporter.say(f"{self._title}: {nimg} of {self._total} images, {rate:.1f} images/s, {left} left")
+            left = readable_seconds((self._total - done) / max(rate, 1e-9))
+            self._reporter.say(f"{self._title}: {done} of {self._total} {self._unit}, {pace}, {left} left")
 
 
 def readable_seconds(seconds: float) -> str:

@@ -31,7 +31,7 @@ def claim(run: Run, config: C, describe_stretch: Callable[[C, C, int], str] | No
     """
     if not run.config.exists() or not run.has_progress:
         run.write_text(run.config, config.to_yaml())
-        for derived in (run.latencies, run.images, run.front):  # they may depend on an earlier config
+        for derived in (run.latencies, run.images, run.front, run.evolution):  # they may depend on an earlier config
             derived.unlink(missing_ok=True)
         return []
     stored = load_config(type(config), run.config.read_bytes(), str(run.config))

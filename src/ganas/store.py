@@ -8,6 +8,7 @@
       checkpoints/state-N.pt  everything to resume after N images; the last two are kept
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
       front.json              search --strategy sampled: translators from tiny to full
+      evolution.jsonl         of the same: every score and time that the front was found by
       supernet.safetensors    search: all weights at the end, for training.inherit
       repeats/SEED/           search and train --repeats: one run each
       model/*.safetensors     the trained generators; this folder suffices to translate
@@ -216,6 +217,7 @@ class Run:
         self.latencies = path / "latencies.json"
         self.supernet = path / "supernet.safetensors"
         self.front = path / "front.json"
+        self.evolution = path / "evolution.jsonl"
         self.samples = path / "samples"
         self.examples = path / "examples"
         self.tensorboard = path / "tensorboard"

@@ -1,17 +1,40 @@
 """From elastic supernets to a front of translators, and from a point of it to a training."""
 
+import json
 import re
+from collections import Counter
+from itertools import count
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
-from ganas.cyclegan.front import Front, open_point, read_front
+from ganas.cyclegan import front as fronts
+from ganas.cyclegan.build import Network
+from ganas.cyclegan.config import SearchConfig
+from ganas.cyclegan.elastic import Ops, largest, smallest
+from ganas.cyclegan.front import Front, Translator, draw_point, find_front, open_point, read_front
+from ganas.cyclegan.kept import Kept
+from ganas.cyclegan.layout import GENERATORS
 from ganas.cyclegan.search import search
+from ganas.cyclegan.size import parameters
 from ganas.cyclegan.train import train
 from ganas.errors import ConfigError, RunError
 from ganas.presets import make_config
+from ganas.progress import Reporter
 from ganas.store import Run
 from kill_and_resume import write_images
+from small import noise, small_config, small_gan
+
+
+@pytest.fixture(autouse=True)
+def _quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times without calls: they differ from call to call, as those of a clock do, and whole networks by their sizes."""
+    seconds = count(1)
+    monkeypatch.setattr(fronts, "median_seconds", lambda *_: 0.001 * (1 + next(seconds) % 7 / 100))
+    size = lambda network, ops, side: parameters(network.layout, ops, network.width) / 1000  # noqa: E731
+    monkeypatch.setattr(fronts, "measured_milliseconds", size)
 
 
 def flags(folder: Path) -> dict[str, object]:
@@ -46,7 +69,9 @@ def test_a_front_and_the_training_of_one_of_its_points(tmp_path: Path, monkeypat
     assert front.images == 8
     found = search(longer, tmp_path / "run")
     config, limits = longer, [point.limit for point in front.points]
-    monkeypatch.setattr("ganas.cyclegan.search.find_front", lambda *_: pytest.fail("milliseconds are measured once"))
+    monkeypatch.setattr(
+        "ganas.cyclegan.search.find_front", lambda *_, **__: pytest.fail("milliseconds are measured once")
+    )
     assert search(config, tmp_path / "run") == found
 
     architecture, values = open_point(tmp_path / "run", 0, None)
@@ -58,6 +83,14 @@ def test_a_front_and_the_training_of_one_of_its_points(tmp_path: Path, monkeypat
         open_point(tmp_path / "run", None, 1e-6)
     with pytest.raises(RunError, match="has no front"):
         open_point(tmp_path / "a", 0, None)
+
+    monkeypatch.setattr(fronts, "median_seconds", lambda *_: 0.001)
+    before = Run(tmp_path / "run").evolution.read_bytes()
+    for number, point in enumerate(front.points):
+        random, drawn_values = draw_point(tmp_path / "run", number, 5)
+        assert (random, drawn_values) == (draw_point(tmp_path / "run", number, 5)[0], values)
+        assert random != point.architecture and random != draw_point(tmp_path / "run", number, 6)[0]
+    assert Run(tmp_path / "run").evolution.read_bytes() == before
 
     training = {"nets.discriminator": "searched", **values}
     train(make_config("train", preset="tiny", flags=flags(tmp_path) | training), architecture, tmp_path / "trained")
@@ -88,3 +121,138 @@ def test_fronts_are_not_repeated(tmp_path: Path) -> None:
     settings = {"nets.layout": "elastic", "search.strategy": "sampled"}
     with pytest.raises(ConfigError, match="not for fronts"):
         search(make_config("search", preset="tiny", flags=flags(tmp_path) | settings), tmp_path / "run", repeats=2)
+
+
+# ── what is kept of an evolution ─────────────────────────────────────────────────────────────────────────────────────
+
+SMALL = {"strategy": "sampled", "population": 6, "generations": 3, "latency_resolution": 32}
+
+
+class Killed(Exception):
+    pass
+
+
+def test_an_evolution_that_is_killed_scores_nothing_twice_and_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any score; times are kept, too, because other times would lead to other children."""
+    config = small_config("elastic", SearchConfig(**SMALL))
+    gan, (a, b) = small_gan(config), noise(config)
+    kept, scored, lives = tmp_path / "evolution.jsonl", Counter[tuple[str, Ops]](), 0
+    distance = fronts._Direction._distance
+
+    def counted(self: fronts._Direction, ops: Ops, wanted: Tensor) -> float:
+        scored[self._name, ops] += 1
+        found = distance(self, ops, wanted)
+        if scored.total() % 5 == 0:
+            raise Killed
+        return found
+
+    monkeypatch.setattr(fronts._Direction, "_distance", counted)
+    front = None
+    while front is None:
+        try:
+            front = find_front(gan, a, b, config, Kept(kept, {"images": 0}))
+        except Killed:
+            lives += 1
+            with kept.open("a") as file:  # cut off in the middle of a line
+                file.write('{"distance gen')
+    assert lives > 3
+    assert [count for _, count in scored.most_common(lives + 1)][-1] == 1 and max(scored.values()) <= 2
+    assert sum(count - 1 for count in scored.values()) == lives, "only what was being scored is scored again"
+    assert find_front(gan, a, b, config, Kept(kept, {"images": 0})) == front
+
+    monkeypatch.setattr(fronts._Direction, "_distance", distance)
+    names = {name for line in kept.read_text().splitlines()[1:] for name in json.loads(line)}
+    times = Kept(tmp_path / "other.jsonl", {"images": 0})  # an evolution that was not killed, on the same clock
+    for line in kept.read_text().splitlines()[1:]:
+        for name, value in json.loads(line).items():
+            if not name.startswith("distance"):
+                times.value(name, lambda value=value: value)
+    assert find_front(gan, a, b, config, times) == front
+    others = {name for line in (tmp_path / "other.jsonl").read_text().splitlines()[1:] for name in json.loads(line)}
+    assert others == names
+
+
+def test_what_is_kept_of_other_supernets_is_not_used(tmp_path: Path) -> None:
+    one = Kept(tmp_path / "kept", {"images": 4})
+    assert one.value("x", lambda: 1) == one.value("x", lambda: 2) == 1
+    assert Kept(tmp_path / "kept", {"images": 4}).value("x", lambda: 2) == 1
+    assert Kept(tmp_path / "kept", {"images": 8}).value("x", lambda: 3) == 3
+    assert Kept(tmp_path / "kept", {"images": 8}).count("x") == 1
+
+
+def test_subnetworks_are_ranked_by_their_distance_to_the_teacher(tmp_path: Path) -> None:
+    config = small_config("elastic", SearchConfig(**SMALL))
+    gan, (a, b) = small_gan(config), noise(config)
+    layout = gan.generator_ab.layout
+    like = {"generator_ab": smallest(layout), "generator_ba": largest(layout)}
+    teachers = {name: gan.network(name).cut_out(ops) for name, ops in like.items()}
+    found = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}), teachers=teachers)
+    assert all(point.generator_ab.ops == smallest(layout) for point in found.points), "nothing larger is closer"
+    assert found.points[-1].generator_ab.distance == pytest.approx(0, abs=1e-6)
+    assert found.points[-1].generator_ba.ops == largest(layout)
+
+
+def test_the_best_few_are_chosen_by_their_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A judge that likes what is small picks the smallest of the finalists; each is measured once."""
+    config = small_config("elastic", SearchConfig(**SMALL))
+    gan, (a, b) = small_gan(config), noise(config)
+    judged = Counter[tuple[str, int]]()
+
+    def judge(name: str, network: Network) -> tuple[str, float, float | None]:
+        size = sum(parameter.numel() for parameter in network.parameters())
+        judged[name, size] += 1
+        return "psnr@rgb-native-32", -float(size), 0.5
+
+    plain = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}))
+    found = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}), judge=judge, reporter=Reporter())
+    assert "measuring the scores of the best" in capsys.readouterr().err
+    assert set(judged.values()) == {1}
+    for name in GENERATORS:
+        chosen: list[Translator] = [getattr(point, name) for point in found.points]
+        assert all(one.score == -one.parameters and one.error == 0.5 for one in chosen)
+        assert min(one.parameters for one in chosen) <= min(getattr(point, name).parameters for point in plain.points)
+        sizes = [size for judge_of, size in judged if judge_of == name]
+        assert chosen[-1].parameters == min(sizes), "of all finalists"
+    assert Front.from_json(found.to_json(), "here") == found
+    assert "psnr@rgb-native-32 -" in found.lines()[0]
+
+
+def test_a_front_without_scores_is_read(tmp_path: Path) -> None:
+    """As earlier versions wrote them."""
+    config = small_config("elastic", SearchConfig(**SMALL))
+    gan, (a, b) = small_gan(config), noise(config)
+    front = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}))
+    document = json.loads(front.to_json())
+    for point in document["points"]:
+        for name in GENERATORS:
+            for key in ("metric", "score", "error"):
+                del point[name][key]
+    assert Front.from_json(json.dumps(document), "here") == front
+
+
+def test_a_search_scores_its_finalists_on_held_out_images(tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        write_images(tmp_path / name, 110, seed=seed, sides=(40, 40))
+    settings = {"nets.layout": "elastic", "search.strategy": "sampled", "search.latency_resolution": 32}
+    settings |= {"search.generations": 1, "search.population": 3, "search.points": 2}
+    found = search(make_config("search", preset="tiny", flags=flags(tmp_path) | settings), tmp_path / "run")
+    assert (
+        found.front and torch.isfinite(torch.tensor([point.generator_ab.score for point in found.front.points])).all()
+    )
+    assert {(point.generator_ba.metric or "").partition("@")[0] for point in found.front.points} == {"swd"}
+
+
+def test_milliseconds_of_a_whole_network_and_of_its_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the true clock: the largest takes longer than the smallest, by both."""
+    monkeypatch.undo()
+    config = small_config("elastic", SearchConfig(**SMALL))
+    network, kept = small_gan(config).generator_ab, Kept(tmp_path / "kept", {})
+    both = [smallest(network.layout), largest(network.layout)]
+    for measure in (
+        lambda ops: fronts.measured_milliseconds(network, ops, 128),
+        lambda ops: fronts.predicted_milliseconds(network.layout, network.width, ops, 128, kept),
+    ):
+        small, large = map(measure, both)
+        assert 0 < small < large

@@ -119,6 +119,10 @@ class Distillation:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.adapters.load_state_dict(state)
 
+    def translators(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """The teachers as functions of images [n, 3, h, w] in [-1, 1], by generator."""
+        return {name: teacher.network for name, teacher in self.teachers.items()}
+
     def comparison(self, a: Tensor, b: Tensor) -> Compare:
         """Translate a batch [n, 3, h, w] of each domain by the teachers, once.
 

@@ -63,8 +63,8 @@ def superkernels_of(layout: ElasticLayout, ops: Sequence[str], network: Network)
 @lru_cache(maxsize=256)
 def skeleton(layout: ElasticLayout, width: float, ops: Ops) -> Network:
     """The final network of a choice, without weights."""
-    with torch.device("meta"):
-        return build(layout.final(ops), width, only_op)
+    with torch.device("meta"):  # not `build`: to draw weights there, torch would import its compiler, for seconds
+        return Network(layout.final(ops), width, only_op)
 
 
 class ElasticNetwork(nn.Module):

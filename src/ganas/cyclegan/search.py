@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import pstdev
 from typing import Any
 
 from safetensors.torch import save
@@ -9,11 +10,13 @@ from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.budget import open_budget
+from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.derive import Agreement, agreement, deviations, read_choices, records, summarize
-from ganas.cyclegan.distillation import open_distillation, with_teacher
+from ganas.cyclegan.distillation import Distillation, open_distillation, with_teacher
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.front import Front, find_front, read_front
+from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import ElasticLayout, Layout, find_layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
@@ -23,13 +26,16 @@ from ganas.cyclegan.steps import no_penalty
 from ganas.cyclegan.strategies import STRATEGIES, find_derivation, find_strategy
 from ganas.cyclegan.supernets import Supernets
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
+from ganas.cyclegan.translate import Translator
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.data.loaders import center_crops, to_network
 from ganas.data.sources import check_halves
-from ganas.errors import ConfigError
+from ganas.errors import ConfigError, Stopped
 from ganas.learning.loop import Event
 from ganas.learning.trackers import check_trackers
+from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
+from ganas.metrics.measurement import metric_of
 from ganas.paths import StrPath
 from ganas.progress import Reporter
 from ganas.resuming import claim, keep_choices
@@ -117,9 +123,9 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
         log_run_facts(trainer, config, domains)
         trainer.train("search", events)
         if sandwich:
-            reporter.say("evolving the front, in the supernets as they are")
+            scorer = validation if validation.enough else None
             with stop.interruptible():
-                return _write_front(run, config, gan, domains, trainer.loop.nimg)
+                return _write_front(run, config, gan, domains, distillation, scorer, trainer)
         supernets = Supernets(config, layout, gan, budget, lambda: _projection_images(config, domains))
         with stop.interruptible():
             architecture = find_derivation(config)(supernets)
@@ -129,11 +135,27 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
         return _write_result(run, supernets, architecture, trainer.loop.nimg)
 
 
-def _write_front(run: Run, config: RunConfig, gan: CycleGAN, domains: Domains, images: int) -> SearchResult:
+def _write_front(
+    run: Run,
+    config: RunConfig,
+    gan: CycleGAN,
+    domains: Domains,
+    distillation: Distillation | None,
+    validation: Validation | None,  # None: too few images for scores
+    trainer: Trainer,
+) -> SearchResult:
     """Find the front of elastic supernets, or read it: milliseconds are measured once."""
+    images, reporter = trainer.loop.nimg, trainer.reporter
     if not run.front.is_file() or read_front(run).images != images:  # a longer run has other supernets
         a, b = (part.to(config.training.device) for part in _projection_images(config, domains, FRONT_IMAGES))
-        run.write_text(run.front, find_front(gan, a, b, config).to_json())
+        kept = Kept(run.evolution, {"images": images})
+        teachers = distillation.translators() if distillation else None
+        judge = partial(_judge, config, validation) if validation else None
+        try:
+            front = find_front(gan, a, b, config, kept, teachers=teachers, judge=judge, reporter=reporter)
+        except Stopped as stopped:
+            raise Stopped(f"{stopped} while the front evolved: the same command goes on") from None
+        run.write_text(run.front, front.to_json())
     front = read_front(run)
     architecture = front.points[-1].architecture
     run.write_text(run.architecture, architecture.to_json())
@@ -142,6 +164,20 @@ def _write_front(run: Run, config: RunConfig, gan: CycleGAN, domains: Domains, i
     document = {"architecture": architecture.id, "verdict": result.verdict, "images": images}
     run.write_result(document | {"points": len(front.points)})
     return result
+
+
+def _judge(config: RunConfig, validation: Validation, name: str, network: Network) -> tuple[str, float, float | None]:
+    """Score a generator on the images that are held out: key, score, standard error over images if it is known."""
+    training, multiple = config.training, find_layout(config.nets.layout).generator_multiple
+    translator = Translator(network, multiple, device=training.device, bf16=training.precision == "bf16")
+    measured = validation.measure(name.removeprefix("generator_"), translator)
+    with_features = config.metrics.features is not None
+    paired, unpaired = ("perceptual", "kid") if with_features else ("psnr", "swd")
+    scores = {metric_of(key): (key, score) for key, score in measured.scores.items()}
+    key, score = scores[paired if paired in scores else unpaired]
+    values = measured.per_image.get(key)
+    error = pstdev(values) / len(values) ** 0.5 if values else scores.get(f"{unpaired}_stderr", (key, None))[1]
+    return key, score, error
 
 
 def _projection_images(config: RunConfig, domains: Domains, count: int = PROJECTION_IMAGES) -> tuple[Tensor, Tensor]:
