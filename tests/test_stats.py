@@ -9,10 +9,12 @@ from scipy import stats as scipy_stats
 from ganas.stats import (
     detectable_difference,
     difference,
+    hypervolume,
     mean_interval,
     paired_difference,
     pooled_deviation,
     power,
+    rank_correlation,
     seeds_needed,
 )
 
@@ -69,3 +71,24 @@ def test_a_detectable_difference_is_found_four_times_out_of_five(one: int, other
     samples = generator.normal(smallest, 2, (one, 20_000)), generator.normal(0, 2, (other, 20_000))
     found = scipy_stats.ttest_ind(*samples).pvalue < 0.05
     assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_hypervolume_by_hand_and_by_counting() -> None:
+    assert hypervolume([], (4, 4)) == 0
+    assert hypervolume([(1, 1)], (4, 4)) == 9
+    assert hypervolume([(1, 3), (2, 1), (3, 2), (5, 0), (0, 5)], (4, 4)) == 1 + 2 * 3, (
+        "beaten and outside ones do not count"
+    )
+    generator = np.random.default_rng(0)
+    points = generator.random((6, 2))
+    samples = generator.random((200_000, 2))
+    dominated = (samples[:, None] >= points[None]).all(2).any(1).mean()
+    assert hypervolume([tuple(point) for point in points.tolist()], (1, 1)) == pytest.approx(dominated, abs=0.004)
+
+
+def test_rank_correlation_is_scipys() -> None:
+    generator = np.random.default_rng(0)
+    for one, other in ((generator.random(9), generator.random(9)), generator.integers(0, 3, (2, 12))):
+        expected = scipy_stats.spearmanr(one, other).statistic
+        assert rank_correlation(one.tolist(), other.tolist()) == pytest.approx(expected)
+    assert math.isnan(rank_correlation([1, 1], [1, 2]))

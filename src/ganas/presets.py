@@ -44,12 +44,14 @@ def make_config(
         values = growing.WASSERSTEIN | growing.PRESETS[preset] | given | overrides
         return validate(GrowConfig, nest({"kind": kind}, values))
     overrides = read_settings(RunConfig, kind, cyclegan.IGNORED_KEYS[kind], settings)
-    values = cyclegan.PRESETS[preset](kind) | given
-    for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
-        if one in overrides and other not in overrides:
-            values.pop(other, None)
+    values = {**cyclegan.PRESETS[preset](kind)}
+    for over in (given, overrides):
+        for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
+            if one in over and other not in over:
+                values.pop(other, None)
+        values |= over
     document: dict[str, Any] = {"kind": kind, "search": {}} if kind == "search" else {"kind": kind}
-    return validate(RunConfig, nest(document, values | overrides))
+    return validate(RunConfig, nest(document, values))
 
 
 def default_preset() -> str:

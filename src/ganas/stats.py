@@ -122,3 +122,28 @@ def _quantile(probability: float, freedom: float) -> float:
     from scipy.stats import t  # slow to import
 
     return float(t.ppf(probability, freedom))
+
+
+def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
+    """Return the area that points dominate up to a reference point (Zitzler and Thiele 1999); both aims are minimized.
+
+    Points that are worse than the reference in an aim add nothing.
+    """
+    area, level = 0.0, reference[1]
+    inside = sorted(point for point in points if point[0] < reference[0])
+    for number, (cost, score) in enumerate(inside):
+        level = min(level, score)
+        until = inside[number + 1][0] if number + 1 < len(inside) else reference[0]
+        area += (until - cost) * (reference[1] - level)
+    return area
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return Spearman's rank correlation, with mean ranks for equal values; NaN if all of one side are equal."""
+    ranks = [
+        [sum(b < a for b in values) + (values.count(a) + 1) / 2 for a in values] for values in map(list, (one, other))
+    ]
+    means = [fmean(side) for side in ranks]
+    parts = [[rank - mean for rank in side] for side, mean in zip(ranks, means, strict=True)]
+    scale = math.sqrt(math.prod(sum(part**2 for part in side) for side in parts))
+    return sum(a * b for a, b in zip(*parts, strict=True)) / scale if scale else math.nan

@@ -12,7 +12,9 @@ from ganas.errors import GanasError, counted
 
 @app.command()
 def reproduce(
-    figure: Annotated[str, typer.Argument(metavar="fig3|fig4|fig5|fig6", help="A figure of CycleGANAS.")],
+    figure: Annotated[
+        str, typer.Argument(metavar="fig3|fig4|fig5|fig6|front", help="A figure of CycleGANAS, or fronts.")
+    ],
     out: options.Out,
     scale: Annotated[
         str, typer.Option("--scale", metavar="tiny|small|paper", help="Model sizes, training lengths and repeats.")
@@ -35,7 +37,7 @@ def reproduce(
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Reproduce a figure of the paper: run its searches and trainings, then write a table and a plot.
+    """Reproduce a figure of the paper, or compare fronts: run searches and trainings, then write a table and a plot.
 
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """

@@ -11,14 +11,22 @@ from ganas.errors import RunError, shown
 from ganas.presets import make_config
 from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, RecipeFolder, RecipeJob
 from ganas.settings import Values
+from ganas.store import Run
 
 
-def job_config(job: RecipeJob) -> RunConfig:
-    """Return the config of a job: complete for a search, without network sizes and layout for a training."""
-    return make_config(job.kind, preset=job.preset, flags=_flags_of(job), settings=job.settings)
+def job_config(job: RecipeJob, find: Callable[[str], str] | None = None) -> RunConfig:
+    """Return the config of a job: complete for a search, without network sizes and layout for a training.
+
+    find   maps the id of the job that trains the teacher to a path; None: the path is left open
+    """
+    return make_config(job.kind, preset=job.preset, flags=_flags_of(job, find), settings=job.settings)
 
 
-def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tuple[RunConfig, Architecture]:
+def training_config(
+    job: RecipeJob,
+    search_result: Callable[[str], str],
+    drawn: Architecture | None = None,  # what an earlier call drew, if it did
+) -> tuple[RunConfig, Architecture]:
     """Return the config of a training and the architecture that it trains; `search_result` maps a job id to a path.
 
     Raises `SizeError` if no width gives a size close to the target, `ArchitectureError` or `RunError` if there is no
@@ -26,8 +34,19 @@ def training_config(job: RecipeJob, search_result: Callable[[str], str]) -> tupl
     """
     text = job.architecture or ""
     name = text.removeprefix(JOB_PREFIX)
-    architecture = find_architecture(text if name == text else search_result(name))
-    flags = _flags_of(job) | {"nets.layout": architecture.layout} | _size_flags(job, architecture, search_result)
+    path = text if name == text else search_result(name)
+    values: Values = {}
+    if job.point is None:
+        architecture = find_architecture(path)
+    else:
+        from ganas.cyclegan.front import draw_point, open_point, read_front  # they import torch
+
+        number = min(job.point, len(read_front(Run(path)).points) - 1)
+        architecture, values = open_point(path, number, None)
+        if job.drawn is not None:
+            architecture = drawn or draw_point(path, number, job.drawn)[0]
+    flags = _flags_of(job, search_result) | values | {"nets.layout": architecture.layout}
+    flags |= _size_flags(job, architecture, search_result)
     return make_config(job.kind, preset=job.preset, flags=flags, settings=job.settings), architecture
 
 
@@ -42,8 +61,13 @@ def with_images(config: RunConfig, images: int) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update={"images": images, "epochs": None})})
 
 
-def _flags_of(job: RecipeJob) -> Values:
+def _flags_of(job: RecipeJob, find: Callable[[str], str] | None) -> Values:
     data = {"data.a": job.dataset.part("trainA"), "data.b": job.dataset.part("trainB")}
+    if job.paired:
+        data["data.pairs"] = Path(job.dataset.folder)
+    if job.teacher:
+        name = job.teacher.removeprefix(JOB_PREFIX)
+        data["distillation.teacher"] = Path(find(name) if find else name)
     return {**data, "training.threads": 1, **dict(job.values), "metrics.features": job.features, "seed": job.seed}
 
 
@@ -62,7 +86,8 @@ def _size_flags(job: RecipeJob, architecture: Architecture, search_result: Calla
 def portable_config(job: RecipeJob) -> RunConfig:
     """Return `job_config` without the paths of images and weights, as stored in the job's folder."""
     config = job_config(job)
-    data = config.data.model_copy(update={"a": Path("trainA"), "b": Path("trainB")})
+    pairs = config.data.pairs and Path("pairs")
+    data = config.data.model_copy(update={"a": Path("trainA"), "b": Path("trainB"), "pairs": pairs})
     metrics = config.metrics.model_copy(update={"features": network_of(job.features)})
     return config.model_copy(update={"data": data, "metrics": metrics})
 

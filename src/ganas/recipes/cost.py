@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 
 from ganas.config import DataFacts
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.config import RunConfig, resolve
+from ganas.cyclegan.config import DistillationConfig, RunConfig, resolve
 from ganas.cyclegan.cost import measure_cost
 from ganas.cyclegan.layout import find_layout
 from ganas.errors import GanasError
@@ -50,7 +51,10 @@ def _expected(job: RecipeJob) -> tuple[RunConfig, Architecture | None]:
     A random architecture stands in for one that is not found yet, and device=auto for a GPU of a cluster's nodes.
     """
     stand_in = f"random:{layout_of(job.preset)}:0"
+    if job.point is not None:
+        job = replace(job, architecture="random:elastic:0", point=None, drawn=None)
     config, architecture = (job_config(job), None) if job.kind == "search" else training_config(job, lambda _: stand_in)
+    config = config.with_values({"distillation": DistillationConfig()})  # the teacher is not there yet; it adds little
     if not torch.cuda.is_available():
         training = config.training.model_copy(update={"device": "auto"})
         config = config.model_copy(update={"training": training})

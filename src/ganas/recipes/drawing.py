@@ -3,23 +3,27 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from statistics import mean
+from statistics import fmean, mean
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.data.decode import SOFTWARE
-from ganas.recipes.figures import Recipe
-from ganas.recipes.report import Row
+from ganas.metrics.measurement import higher_is_better
+from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, FRONT, SEARCHED, Recipe
+from ganas.recipes.fronts import compare_fronts
+from ganas.recipes.report_rows import Row
 from ganas.store import write_atomically
 
-HAND_MADE, SEARCHED, OTHER, BAR = "#c0392b", "#2e8b57", "#34699a", "#d9d9d9"
+HAND_MADE, SEARCHED_COLOR, OTHER, BAR = "#c0392b", "#2e8b57", "#34699a", "#d9d9d9"
 PANEL = (4.2, 3.2)  # inches
 
 
 def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
     """Plot one panel per data set and direction and write them to a PNG file."""
+    if recipe.figure == FRONT:
+        return _save(_draw_fronts(recipe, rows), path)
     datasets = [*dict.fromkeys(row.dataset for row in rows)]
     figure = Figure(figsize=(PANEL[0] * len(DIRECTIONS), PANEL[1] * len(datasets)), layout="constrained")
     panels = figure.subplots(len(datasets), len(DIRECTIONS), squeeze=False)
@@ -29,13 +33,48 @@ def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
             (_plot_widths if recipe.figure == "fig4" else _plot_variants)(recipe, panel_rows, axes)
             axes.tick_params(labelsize=8)
             axes.set_title(f"{dataset}, {DIRECTIONS[direction]}", fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": SOFTWARE})
     write_atomically(path, buffer.getvalue())
 
 
+GROUP_COLORS = {ALONE: HAND_MADE, DISTILLED: "#e59866", SEARCHED: SEARCHED_COLOR, DRAWN: OTHER}
+
+
+def _draw_fronts(recipe: Recipe, rows: Sequence[Row]) -> Figure:
+    """A panel per data set and direction, and per metric: seeds as crosses, means over seeds as lines."""
+    found = compare_fronts(recipe, rows)
+    keys = [*dict.fromkeys(one.key for one in found)]
+    places = [*dict.fromkeys((one.dataset, one.direction) for one in found)]
+    figure = Figure(figsize=(PANEL[0] * max(1, len(keys)), PANEL[1] * max(1, len(places))), layout="constrained")
+    panels = figure.subplots(max(1, len(places)), max(1, len(keys)), squeeze=False)
+    for one in found:
+        axes = panels[places.index((one.dataset, one.direction))][keys.index(one.key)]
+        sign = -1 if higher_is_better(one.key) else 1
+        for group, seeds in one.fronts.items():
+            points = [point for seed in seeds.values() for point in seed]
+            axes.plot([x for x, _ in points], [sign * y for _, y in points], "x", color=GROUP_COLORS[group], alpha=0.5)
+            same = [*zip(*seeds.values(), strict=False)]  # points of the same number, of all seeds
+            means = [[fmean(point[aim] for point in points) for points in same] for aim in (0, 1)]
+            axes.plot(means[0], [sign * y for y in means[1]], "-", color=GROUP_COLORS[group], label=group)
+        axes.axhline(sign * one.reference[1], color="grey", linestyle="--", linewidth=0.8)
+        axes.axvline(one.reference[0], color="grey", linestyle=":", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xlabel("ms", fontsize=8)
+        axes.set_ylabel(one.key, fontsize=8)
+        axes.tick_params(labelsize=8, which="both")
+        axes.set_title(f"{one.dataset}, {DIRECTIONS[one.direction]}", fontsize=9)
+    if found:
+        panels[0][0].legend(fontsize=7)
+    return figure
+
+
 def _color(row: Row) -> str:
-    return HAND_MADE if row.group.startswith("CycleGAN") else SEARCHED if row.group == "searched" else OTHER
+    return HAND_MADE if row.group.startswith("CycleGAN") else SEARCHED_COLOR if row.group == SEARCHED else OTHER
 
 
 def _plot_variants(recipe: Recipe, rows: Sequence[Row], axes: Any) -> None:

@@ -1,8 +1,11 @@
-"""Figures 3 to 6 of CycleGANAS as lists of searches and trainings. No torch here.
+"""Figures 3 to 6 of CycleGANAS, and fronts, as lists of searches and trainings. No torch here.
 
 C is the hand-made CycleGAN, N the result of the one-step search, and R a random architecture from the same search
 space. The number in a variant's name is its width (C16, N16); scales other than the paper's replace 32 and 64. N and R
 have the total size of the C of the same number. Each generator of C' has the size of that of N.
+
+Fronts: S0, S1, … are the points that a search found, R0, R1, … random choices of about the same time from the same
+supernets, and D is C taught by the widest C, as S and R are.
 """
 
 import hashlib
@@ -14,6 +17,7 @@ from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import IGNORED_KEYS
 from ganas.cyclegan.strategies import find_strategy
 from ganas.data.sources import check_halves
+from ganas.data.tasks import find_task
 from ganas.errors import ConfigError
 from ganas.presets import make_config
 from ganas.recipes.configs import job_config
@@ -23,13 +27,29 @@ from ganas.settings import split_setting
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
 KEEP_LAST = (("metrics.select", "last"),)
 HANDMADE = "resnet9"
+FRONT = "front"
+# the groups of a front
+ALONE, DISTILLED, SEARCHED, DRAWN = "hand-made", "hand-made, distilled", "searched", "random, equal time"
 COMPARED_STRATEGIES = ("of", "tf", "th", "ths")  # of figure 3: the paper's, whatever else there is
 # Keys that --set may not change: the figures set them, or they have a command-line option.
 RESERVED_KEYS = (
     *("data.a", "data.b", "data.test_a", "data.test_b", "nets.layout", "nets.width", "nets.width_ab", "nets.width_ba"),
     *("search.strategy", "search.budget", "search.budget_ab", "search.budget_ba", "seed", "kind", "architecture"),
     *("data.split_seed", "metrics.features", "metrics.split", "training.threads", "training.inherit"),
+    *("distillation.teacher", "search.points"),
 )
+
+
+@dataclass(frozen=True)
+class FrontScale:
+    """The sizes and lengths of a comparison of fronts."""
+
+    widths: tuple[float, ...]  # of hand-made generators; the widest are the teachers
+    search_images: int  # pairs; hand-made generators see as many as a search and the training of a point together
+    train_images: int
+    points: int = 3  # of a front
+    timed: int = 256  # side of the image that milliseconds are of
+    search: tuple[ConfigItem, ...] = ()  # more config values of searches
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,7 @@ class Scale:
     repeats: int  # trainings per architecture
     evaluations: int  # trainings per architecture in figure 6
     num_random: int  # number of random architectures
+    front: FrontScale
     search: tuple[ConfigItem, ...] = ()  # config values of searches that override the preset
     train: tuple[ConfigItem, ...] = ()  # config values of trainings that override the preset
 
@@ -56,6 +77,14 @@ SCALES: Mapping[str, Scale] = {
         repeats=2,
         evaluations=2,
         num_random=2,
+        front=FrontScale(
+            (2, 4, 8),
+            100,
+            100,
+            points=2,
+            timed=64,
+            search=(("search.population", 4), ("search.generations", 2), ("data.resolution", 32)),
+        ),
         search=(("data.resolution", 32), ("training.images", 200), ("nets.width", 4)),
         train=(("data.resolution", 32), ("training.images", 200)),
     ),
@@ -67,9 +96,19 @@ SCALES: Mapping[str, Scale] = {
         repeats=3,
         evaluations=3,
         num_random=5,
+        front=FrontScale((4, 8, 12, 16), 4000, 4000),
         train=(("training.images", 4000),),
     ),
-    "paper": Scale("paper", narrow=32, wide=64, widths=(16, 32, 48, 64, 96), repeats=3, evaluations=5, num_random=5),
+    "paper": Scale(
+        "paper",
+        narrow=32,
+        wide=64,
+        widths=(16, 32, 48, 64, 96),
+        repeats=3,
+        evaluations=5,
+        num_random=5,
+        front=FrontScale((16, 24, 32, 64), 120_000, 120_000),
+    ),
 }
 
 
@@ -110,9 +149,11 @@ class Recipe:
         return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
 
 
-def _applies(setting: str, kind: str) -> bool:
+def _applies(setting: str, kind: str, *, taught: bool) -> bool:
     """Whether runs of this kind have the key; only trainings can choose their discriminator."""
     key = split_setting(setting)[0]
+    if key.startswith("distillation.") and not taught:
+        return False
     ignored = (*IGNORED_KEYS[kind], *(["nets.discriminator"] if kind == "search" else []))
     return not any(key == name or key.startswith(f"{name}.") for name in ignored)
 
@@ -133,7 +174,7 @@ class FigureBuilder:
     def _job(
         self, kind: Literal["search", "train"], name: str, seed: int, *values: ConfigItem, **more: Any
     ) -> RecipeJob:
-        settings = tuple(setting for setting in self.settings if _applies(setting, kind))
+        settings = tuple(setting for setting in self.settings if _applies(setting, kind, taught="teacher" in more))
         # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
         values = (("data.split_seed", self.seed), *values)
         return RecipeJob(kind, name, self.dataset, self.scale.preset, seed, values, settings, **more)
@@ -232,6 +273,57 @@ def _fig6(build: FigureBuilder) -> list[Variant]:
     return [hand_made, scaled, searched]
 
 
+def _front(build: FigureBuilder) -> list[Variant]:
+    """Fronts of milliseconds and score, one of each kind for each seed, by teachers of the same seed."""
+    scale = build.scale.front
+    seeds = range(build.seed, build.seed + build.scale.repeats)
+    paired = find_task(build.dataset.part("trainA")) is not None
+    common = {"paired": paired, "features": build.features, "weights": build.weights}
+
+    def train(name: str, group: str, images: int, jobs: Mapping[int, Mapping[str, Any]], *more: ConfigItem) -> Variant:
+        values = (*KEEP_LAST, *build.scale.train, ("training.images", images), *more)
+        if paired:
+            values = (*values, ("data.load_scale", 1))
+        made = (build._job("train", name, seed, *values, timed=scale.timed, **common, **jobs[seed]) for seed in seeds)
+        return Variant(name, build.dataset.name, tuple(made), group)
+
+    def hand_made(letter: str, group: str, width: float, jobs: Mapping[int, Mapping[str, Any]]) -> Variant:
+        images = scale.search_images + scale.train_images
+        jobs = {seed: {"architecture": HANDMADE, **jobs.get(seed, {})} for seed in seeds}
+        return train(f"{letter}{width:g}", group, images, jobs, ("nets.width", width))
+
+    alone = [hand_made("C", ALONE, width, {}) for width in scale.widths]
+    taught = {
+        seed: {"teacher": f"{JOB_PREFIX}{teacher.id}"} for seed, teacher in zip(seeds, alone[-1].jobs, strict=True)
+    }
+    distilled = [hand_made("D", DISTILLED, width, taught) for width in scale.widths[:-1]]
+    values: list[ConfigItem] = [("nets.layout", "elastic"), ("search.strategy", "sampled")]
+    values += [("nets.width", scale.widths[-1]), ("search.points", scale.points)]
+    values += [("search.latency_resolution", scale.timed), ("training.images", scale.search_images)]
+    values += [("training.batch", 1), ("training.decay", 0.5), *scale.search]  # as trainings
+    values += [("data.load_scale", 1)] if paired else []
+    found = {}
+    for seed in seeds:
+        job = build._job("search", "front", seed, *values, **common, **taught[seed])
+        build.searches[job.id] = job
+        found[seed] = {"architecture": f"{JOB_PREFIX}{job.id}", **taught[seed]}
+    points = range(scale.points)
+    searched = [
+        train(f"S{point}", SEARCHED, scale.train_images, {seed: {**found[seed], "point": point} for seed in seeds})
+        for point in points
+    ]
+    drawn = [
+        train(
+            f"R{point}",
+            DRAWN,
+            scale.train_images,
+            {seed: {**found[seed], "point": point, "drawn": seed} for seed in seeds},
+        )
+        for point in points
+    ]
+    return [*alone, *distilled, *searched, *drawn]
+
+
 class Figure(NamedTuple):
     """How to build the variants that a figure compares, and the data sets that it has in the paper."""
 
@@ -245,6 +337,7 @@ FIGURES: Mapping[str, Figure] = {
     "fig4": Figure(_fig4, ALL_DATASETS),
     "fig5": Figure(_fig5, ALL_DATASETS),
     "fig6": Figure(_fig6, ("horse2zebra", "iphone2dslr")),
+    FRONT: Figure(_front, ("horse2zebra",)),
 }
 
 
@@ -288,8 +381,9 @@ def recipe(
         variants += FIGURES[figure].build(builder)
         searches += builder.searches.values()
     wide = f"{chosen.wide:g}"
-    reference = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}[figure]
-    size_reference = chosen.narrow if figure == "fig5" else chosen.wide
+    references = {"fig3": "OF", "fig4": f"C{wide}", "fig5": f"C{chosen.narrow:g}", "fig6": f"C{wide}"}
+    reference = references.get(figure, f"C{chosen.front.widths[-1]:g}")
+    size_reference = {"fig5": chosen.narrow, FRONT: chosen.front.widths[-1]}.get(figure, chosen.wide)
     made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
     for job in made.jobs:  # report invalid settings before any job starts
         config = job_config(job)

@@ -27,6 +27,7 @@ JOB = "job.json"
 RUN_AGAIN = "remove its folder to run it again"
 JOB_PREFIX = "job:"  # prefix of an architecture that another job finds
 SIZE_SEPARATOR = "@"
+REPORTS = ("fig", "front-")  # how the names of reports begin
 
 ConfigItem = tuple[str, Any]  # key and value of a config
 
@@ -67,6 +68,11 @@ class RecipeJob:
     architecture: str | None = None  # train: as on the command line, or job:ID of a search
     match: str | None = None  # train: --match-size, or job:ID@SIZE: like that search's result at total size SIZE
     match_each: bool = False
+    teacher: str | None = None  # job:ID of a training, whose translator this one learns from
+    point: int | None = None  # train: of the front that `architecture` found, or its last one
+    drawn: int | None = None  # train: instead of it a random choice of about its time, with this seed
+    paired: bool = False  # scored by the right answers of the data set's pairs
+    timed: int | None = None  # train: side of the image whose translation is timed
 
     @property
     def id(self) -> str:
@@ -78,14 +84,17 @@ class RecipeJob:
         settings = dict(read_setting(RunConfig, setting) for setting in self.settings)  # parsed: 1e3 equals 1000
         content["settings"] = sorted((key, settings[key]) for key in settings.keys() - adjustable(RunConfig).keys())
         del content["name"]
+        # later than the first recipes, whose ids stay as they were
+        added = {"teacher": None, "point": None, "drawn": None, "paired": False, "timed": None}
+        content = {key: value for key, value in content.items() if key not in added or value != added[key]}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]
         return f"{readable_id(self.dataset.name)}-{self.kind}-{self.seed}-{digest}"
 
     @property
     def parents(self) -> tuple[str, ...]:
         """Ids of the jobs that have to finish first."""
-        names = (text for text in (self.architecture, self.match) if text and text.startswith(JOB_PREFIX))
-        return tuple(name.removeprefix(JOB_PREFIX).partition(SIZE_SEPARATOR)[0] for name in names)
+        names = (text for text in (self.architecture, self.match, self.teacher) if text and text.startswith(JOB_PREFIX))
+        return tuple(dict.fromkeys(name.removeprefix(JOB_PREFIX).partition(SIZE_SEPARATOR)[0] for name in names))
 
     def to_json(self) -> str:
         """The text of a ``job.json``."""
@@ -141,7 +150,7 @@ class RecipeFolder:
 
     def _tables(self) -> list[Path]:
         """The JSON tables of the recipe's reports (`ganas.recipes.report.write_report`), one per seed and settings."""
-        return sorted(self.path.glob("fig*.json"))
+        return sorted(path for prefix in REPORTS for path in self.path.glob(f"{prefix}*.json"))
 
     def read_rows(self) -> list[dict[str, Any]]:
         """The rows of the newest table; none before the first training ends."""

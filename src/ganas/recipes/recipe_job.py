@@ -1,12 +1,18 @@
 """The job kinds ``search`` and ``train``: one run of a recipe in OUT/jobs/ID and, for a training, its scores."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import torch._dynamo  # noqa: F401  the first optimizer imports it, which would cost a forked worker a second
 
+from ganas.cyclegan.architecture import load_architecture
+from ganas.cyclegan.front import whole_milliseconds
+from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.search import search
 from ganas.cyclegan.size import generator_sizes
 from ganas.cyclegan.train import train
+from ganas.cyclegan.translate import load_generator
 from ganas.errors import SizeError
 from ganas.evaluation import evaluate_run
 from ganas.jobs.job import Job
@@ -18,12 +24,15 @@ from ganas.recipes.jobs import RecipeFolder, RecipeJob
 from ganas.signals import StopSignal
 from ganas.store import default_cache, write_atomically
 
+TIMINGS = 3
+
 
 def run_search(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     """Run a search, which resumes by itself and handles the signals that `stop` listens to."""
     folder, spec = _open(job, reporter)
     if not folder.output(spec).exists():  # else it was killed before it wrote its result
-        search(with_images(job_config(spec), job.images), folder.run(spec.id).path)
+        config = job_config(spec, lambda name: str(folder.run(name).path))
+        search(with_images(config, job.images), folder.run(spec.id).path)
     return _done(job, folder)
 
 
@@ -31,25 +40,47 @@ def run_training(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     """Train and score, as `run_search`; the result is failed if no width gives a size close to the target."""
     folder, spec = _open(job, reporter)
     if not folder.output(spec).exists():
+        run = folder.run(spec.id)
+        drawn = load_architecture(run.architecture) if spec.drawn is not None and run.architecture.is_file() else None
         try:
-            config, architecture = training_config(spec, lambda name: str(folder.run(name).path))
+            config, architecture = training_config(spec, lambda name: str(folder.run(name).path), drawn)
         except SizeError as error:  # concerns this architecture only, unlike a damaged file
             return Result("failed", error=str(error))
-        run = folder.run(spec.id)
         train(with_images(config, job.images), architecture, run.path)
-        a, b = spec.dataset.part("testA"), spec.dataset.part("testB")
-        cache, skip = Cache(default_cache()), config.data.skip_bad
-        judged = evaluate_run(run.path, a=a, b=b, metrics=None, features=spec.features, cache=cache, skip_bad=skip)
+        judged = evaluate_run(
+            run.path,
+            **_test_images(spec),
+            features=spec.features,
+            cache=Cache(default_cache()),
+            skip_bad=config.data.skip_bad,
+        )
         sizes = generator_sizes(architecture, config.nets, config.data.resolution)
-        document = {
+        document: dict[str, Any] = {
             "architecture": architecture.id,
             "seed": config.seed,
             "sizes": {size.network.removeprefix("generator_"): vars(size) | {"bytes": size.bytes} for size in sizes},
             "untranslated": {direction: scores.untranslated.as_json() for direction, scores in judged.items()},
             "translated": {direction: scores.translated.as_json() for direction, scores in judged.items()},
         }
+        if spec.timed:
+            document["milliseconds"] = {
+                direction: _milliseconds(run.generator(direction), spec.timed) for direction in DIRECTIONS
+            }
         write_atomically(folder.scores(spec.id), (json.dumps(document, indent=1) + "\n").encode())
     return _done(job, folder)
+
+
+def _test_images(spec: RecipeJob) -> dict[str, Any]:
+    """The images that a training is scored on, and the metrics, as arguments of `evaluate_run`."""
+    if spec.paired:
+        return {"paired": spec.dataset.folder, "metrics": ("psnr", "perceptual") if spec.features else ("psnr",)}
+    return {"a": spec.dataset.part("testA"), "b": spec.dataset.part("testB"), "metrics": None}
+
+
+def _milliseconds(file: Path, side: int) -> float:
+    """Of one image on one thread: the least of some medians, because other jobs may be running."""
+    network, _ = load_generator(file)
+    return min(whole_milliseconds(network, side) for _ in range(TIMINGS))
 
 
 def _open(job: Job, reporter: Reporter) -> tuple[RecipeFolder, RecipeJob]:

@@ -2,49 +2,23 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
+from ganas.cyclegan.layout import DIRECTIONS, find_layout
 from ganas.cyclegan.size import parameters
 from ganas.metrics.measurement import SPREADS, metric_of, selecting_metrics
-from ganas.recipes.figures import HANDMADE, Recipe, Variant
+from ganas.recipes.figures import FRONT, HANDMADE, Recipe, Variant
+from ganas.recipes.fronts import fronts_as_markdown
 from ganas.recipes.jobs import RecipeFolder, readable_id
+from ganas.recipes.report_rows import Row
 from ganas.store import Run, write_atomically
 
-PREFERRED = selecting_metrics(paired=False)  # the figure shows the first of these that was measured; the paper uses FID
-
-
-@dataclass(frozen=True)
-class Row:
-    """One variant on one data set in one direction."""
-
-    dataset: str
-    variant: str
-    group: str
-    direction: Direction
-    architecture: str
-    runs: tuple[str, ...]  # folders of its trainings, relative to the recipe's folder
-    seeds: tuple[int, ...]
-    width: float
-    parameters: int
-    bytes: int
-    macs: int
-    size: float  # parameters / parameters of the hand-made generator at the reference width
-    asymmetry: float  # parameters / parameters of the other direction's generator
-    metric: str  # metric key
-    untranslated: float  # score of the untranslated images
-    scores: tuple[float, ...]  # one per repeat
-    share: float | None  # mean score / mean score of the reference; None: it has none, or 0
-    others: dict[str, tuple[float, ...]]  # scores of the other metrics
-    # The same metric on translated held-out images, one per repeat: at the run's resolution, against training images of
-    # the target domain, averaged over the second half of the run, which is less noisy than the last checkpoint alone.
-    # Empty if a run did not measure it: too few held-out images, or metrics.select=swd.
-    late: tuple[float, ...] = ()
-    untranslated_held: float | None = None  # the same metric on untranslated held-out images
+# the figure shows the first of these that was measured; the paper uses FID
+PREFERRED = [*selecting_metrics(paired=False), "psnr", "perceptual"]
 
 
 def collect(recipe: Recipe, recipe_folder: RecipeFolder) -> list[Row]:
@@ -93,6 +67,12 @@ def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterator[
             others={key: tuple(scores[key] for scores in repeats) for key in keys if key != metric_key},
             late=_late_means(runs, direction, metric),
             untranslated_held=_untranslated_held_out(runs, direction, metric),
+            untranslated_others={
+                key: documents[0]["untranslated"][direction]["scores"][key] for key in keys if key != metric_key
+            },
+            milliseconds=tuple(
+                document["milliseconds"][direction] for document in documents if "milliseconds" in document
+            ),
         )
 
 
@@ -156,6 +136,8 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
         f"against training images, before translation (before) and averaged over the second half of a run (late).",
         "",
     ]
+    if recipe.figure == FRONT:
+        lines += fronts_as_markdown(recipe, rows)
     return "\n".join(lines)
 
 

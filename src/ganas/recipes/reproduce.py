@@ -35,7 +35,7 @@ class Reproduction:
 
 
 def reproduce(
-    figure: str,  # fig3, fig4, fig5 or fig6 of CycleGANAS
+    figure: str,  # fig3, fig4, fig5 or fig6 of CycleGANAS, or front
     out: StrPath,
     *,
     scale: str = "tiny",  # or small, paper: model sizes, training lengths and repeats

@@ -1,0 +1,185 @@
+"""Fronts against each other: by hand, and as a recipe on a task whose answers are known."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganas.data.tasks import write_task
+from ganas.errors import ConfigError
+from ganas.recipes.configs import job_config, portable_config, training_config
+from ganas.recipes.datasets import find_dataset
+from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
+from ganas.recipes.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
+from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
+from ganas.recipes.report_rows import Row
+from ganas.recipes.reproduce import run_recipe
+from in_process import InProcess
+
+ONE = Dataset("one", "/data/one", 4, 5, "0")
+FRONT = [(10.0, 3.0), (20.0, 2.0), (30.0, 2.5), (40.0, 1.0)]  # the third is worse than the second
+
+
+def test_times_and_losses_between_points_by_hand() -> None:
+    assert time_at(FRONT, 4.0) == 10, "better from its fastest point on"
+    assert time_at(FRONT, 2.0) == pytest.approx(20) and time_at(FRONT, 2.5) == pytest.approx(math.sqrt(200))
+    assert time_at(FRONT, 1.5) == pytest.approx(math.sqrt(800)) and time_at(FRONT, 0.9) is None
+    assert loss_at(FRONT, 9.9) is None and loss_at(FRONT, 10) == 3
+    assert loss_at(FRONT, math.sqrt(200)) == pytest.approx(2.5) and loss_at(FRONT, 99) == 1
+    assert loss_at(FRONT, math.sqrt(800)) == pytest.approx(1.5), "it skips the point that is slower and worse"
+    assert time_at([], 1.0) is None and loss_at([], 1.0) is None
+
+
+def row(variant: str, group: str, times: tuple[float, ...], scores: tuple[float, ...], width: float) -> Row:
+    sizes = {"parameters": round(100 * width), "bytes": 1, "macs": 1, "size": 1.0, "asymmetry": 1.0}
+    facts = {"dataset": "one", "direction": "ba", "architecture": "0", "runs": ("",) * 2, "seeds": (0, 1)}
+    more = {"metric": "psnr@rgb-native-32", "untranslated": 10.0, "share": None, "others": {}}
+    return Row(variant=variant, group=group, width=width, milliseconds=times, scores=scores, **facts, **sizes, **more)
+
+
+def made() -> Recipe:
+    return recipe("front", "tiny", [ONE])
+
+
+ROWS = [
+    row("C2", ALONE, (10.0, 12.0), (20.0, 21.0), 2),
+    row("C8", ALONE, (80.0, 80.0), (24.0, 25.0), 8),
+    row("D2", DISTILLED, (11.0, 11.0), (22.0, 23.0), 2),
+    row("S0", SEARCHED, (5.0, 5.0), (22.0, 23.0), 8),
+    row("S1", SEARCHED, (20.0, 20.0), (26.0, 26.0), 8),
+    row("R0", DRAWN, (5.0, 5.0), (21.0, 21.0), 8),
+]
+
+
+def test_a_comparison_by_hand() -> None:
+    """Two seeds. Of hand-made generators the least time counts; a front that is taught ends with its teacher."""
+    (found,) = compare_fronts(made(), ROWS)
+    assert found.reference == (80, -10)
+    assert found.fronts[ALONE] == {0: [(10, -20), (80, -24)], 1: [(10, -21), (80, -25)]}
+    assert found.fronts[DISTILLED] == {0: [(10, -22), (80, -24)], 1: [(10, -23), (80, -25)]}
+    # seed 0: from 5 to 20 ms 12 dB more than untranslated, from there to 80 16; seed 1: 13 and 16
+    volumes = [(15 * 12 + 60 * 16) / 80, (15 * 13 + 60 * 16) / 80]
+    assert found.volumes[SEARCHED].estimate == pytest.approx(sum(volumes) / 2)
+    alone = [70 * 10 / 80, 70 * 11 / 80]
+    assert found.ahead[ALONE].estimate == pytest.approx((sum(volumes) - sum(alone)) / 2)
+    assert found.volumes[SEARCHED].low < found.volumes[SEARCHED].estimate < found.volumes[SEARCHED].high
+    # hand-made ones reach the score of S0 half way to C8, in log ms; nobody reaches that of S1
+    assert found.time[ALONE].estimate == pytest.approx(5 / math.sqrt(10 * 80)) and found.unreached[ALONE] == 2
+    assert found.time[DISTILLED].estimate == pytest.approx(5 / 10)
+    assert found.gain[DISTILLED].estimate == pytest.approx((26 - 22 - 2 / 3 + 26 - 23 - 2 / 3) / 2)
+    assert found.slower[DISTILLED] == 2, "nothing of it is as fast as S0"
+    assert found.gain[DRAWN].estimate == pytest.approx(((22 - 21 + 26 - 21) / 2 + (23 - 21 + 26 - 21) / 2) / 2)
+    text = "\n".join(fronts_as_markdown(made(), ROWS))
+    assert "untranslated 10, C8 80.0 ms" in text and "| searched | 5.0: 22.5, 20.0: 26 |" in text
+    assert "2 not reached" in text and "2 faster than all" in text
+
+
+def test_lower_is_better_for_distances() -> None:
+    rows = [replace(one, metric="swd@x", untranslated=1.0, scores=(0.5, 0.5)) for one in ROWS]
+    (found,) = compare_fronts(made(), rows)
+    assert found.reference == (80, 1) and found.volumes[SEARCHED].estimate == pytest.approx(75 * 0.5 / 80)
+
+
+def test_a_recipe_that_has_begun_has_no_comparison_yet() -> None:
+    assert compare_fronts(made(), []) == compare_fronts(made(), ROWS[:1]) == [] == fronts_as_markdown(made(), [])
+    (found,) = compare_fronts(made(), ROWS[:2])
+    assert SEARCHED not in found.fronts and not found.ahead
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_seed_has_its_own_teacher_search_and_trainings(scale: str) -> None:
+    chosen = SCALES[scale]
+    found = recipe("front", scale, [ONE], seed=3, settings=["distillation.image=5"])
+    seeds = list(range(3, 3 + chosen.repeats))
+    by_name = {variant.name: variant for variant in found.variants}
+    assert all([job.seed for job in variant.jobs] == seeds for variant in found.variants)
+    teachers = by_name[found.reference].jobs
+    assert [job.teacher for job in found.searches] == [f"job:{teacher.id}" for teacher in teachers]
+    for variant in found.variants:
+        for job, teacher, search in zip(variant.jobs, teachers, found.searches, strict=True):
+            config = job_config(job)
+            images = config.total_images
+            if variant.group in (SEARCHED, DRAWN):
+                assert job.architecture == f"job:{search.id}" and job.point == int(variant.name[1:])
+                assert set(job.parents) == {search.id, teacher.id}
+                images += job_config(search).total_images
+            assert images == chosen.front.search_images + chosen.front.train_images, "what all of them have seen"
+            assert job.teacher == (None if variant.group == ALONE else f"job:{teacher.id}")
+            assert job.drawn == (job.seed if variant.group == DRAWN else None)
+            assert config.distillation.image == (10 if variant.group == ALONE else 5)
+            assert job.timed == job_config(search).search.latency_resolution  # type: ignore[union-attr]
+    assert RecipeJob.from_json(found.jobs[0].to_json(), "here") == found.jobs[0]
+    taught = by_name["S0"].jobs[0]
+    assert (
+        len(
+            {
+                replace(taught, **change).id
+                for change in ({}, {"teacher": "job:x"}, {"point": 1}, {"drawn": 1}, {"paired": True}, {"timed": 9})
+            }
+        )
+        == 6
+    )
+
+
+def test_what_the_recipe_controls_cannot_be_set() -> None:
+    with pytest.raises(ConfigError, match="front controls this key"):
+        recipe("front", "tiny", [ONE], settings=["distillation.teacher=x"])
+
+
+def test_a_job_that_is_older_than_teachers_keeps_its_id() -> None:
+    """Ids of finished jobs must not change with what later recipes need."""
+    job = RecipeJob("train", "N", ONE, "small", 0, (("nets.width", 8),), architecture="resnet9")
+    assert job.id == "one-train-0-9b734e17b8"
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    home = tmp_path_factory.mktemp("task")
+    generator = np.random.default_rng(0)
+    (home / "photos").mkdir()
+    for number in range(16):
+        small = Image.fromarray(generator.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        small.resize((40, 40), Image.Resampling.BICUBIC).save(home / "photos" / f"{number}.png")
+    write_task("exposure", home / "photos", home / "exposure", size=32, pairs=3)
+    return find_dataset(str(home / "exposure"))
+
+
+QUICK = (
+    *("data.resolution=32", "training.images=2", "training.batch=1", "nets.discriminator_width=2"),
+    *("search.population=3", "search.generations=1", "search.latency_resolution=32"),
+)
+
+
+def test_a_task_is_scored_by_its_pairs(task: Dataset) -> None:
+    job = recipe("front", "tiny", [task]).jobs[0]
+    assert job.paired and job_config(job).data.pairs == Path(task.folder) and job_config(job).data.load_scale == 1
+    assert str(task.folder) not in portable_config(job).to_yaml(), "images may move"
+
+
+@pytest.mark.long
+def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue of 22 jobs; the table, the figure, and that random choices take about as long as the points."""
+    monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0.001)
+    wanted = recipe("front", "tiny", [task], settings=QUICK)
+    found = run_recipe(wanted, tmp_path, InProcess())
+    assert not found.failed and [path.suffix for path in found.files] == [".md", ".json", ".png"]
+    rows = [Row(**one) for one in json.loads(found.files[1].read_text())]
+    assert {one.group for one in rows} == {ALONE, DISTILLED, SEARCHED, DRAWN}
+    assert all(len(one.milliseconds) == 2 and min(one.milliseconds) > 0 for one in rows)
+    assert {one.metric.partition("@")[0] for one in rows} == {"psnr"}
+    assert "| hand-made, distilled |" in found.table and "`psnr@rgb-native-32`" in found.table
+    with Image.open(found.files[2]) as drawing:
+        assert drawing.size[1] > 800
+    folder = RecipeFolder(tmp_path)
+    drawn = next(variant for variant in wanted.variants if variant.name == "R0").jobs[0]
+    architecture = json.loads(folder.run(drawn.id).architecture.read_text())
+    config, again = training_config(drawn, lambda name: str(folder.run(name).path))
+    assert config.distillation.teacher == folder.run(wanted.searches[0].parents[0]).path
+    assert architecture["layout"] == again.layout == "elastic"
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/result.json")}
+    assert run_recipe(wanted, tmp_path, InProcess()).table == found.table
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "no job ran twice"
