@@ -67,7 +67,7 @@ WITH_TORCH = (
         "cyclegan.distillation",
         "cyclegan.elastic",
         "cyclegan.examples",
-        "cyclegan.front",
+        "cyclegan.front_search",
         "cyclegan.projection",
         "cyclegan.supernets",
         "cyclegan.translate",

@@ -225,7 +225,7 @@ def test_a_distilled_run_goes_on_to_the_bit(
     command = [kind, *(["resnet3"] if kind == "train" else []), *domains, *FLAGS, *layout]
     command += ["--resolution", "32", "--set", "training.images=8"]
     command += ["--set", "search.generations=1", "--set", "search.latency_resolution=32"] if kind == "search" else []
-    monkeypatch.setattr("ganas.cyclegan.front.median_seconds", lambda *_: 0.01)  # the clock is no part of it
+    monkeypatch.setattr("ganas.cyclegan.front_search.median_seconds", lambda *_: 0.01)  # the clock is no part of it
     assert ganas(*command, "--teacher", teacher, "--out", tmp_path / "whole") == 0
     step = Loop.step
 

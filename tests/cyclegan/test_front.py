@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganas.cyclegan import front as fronts
+from ganas.cyclegan import front_search as fronts
 from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import SearchConfig
 from ganas.cyclegan.elastic import Ops, largest, smallest
-from ganas.cyclegan.front import Front, Translator, draw_point, find_front, open_point, read_front
+from ganas.cyclegan.front import Front, Translator, open_point, read_front
+from ganas.cyclegan.front_search import draw_point, find_front
 from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import GENERATORS
 from ganas.cyclegan.search import search

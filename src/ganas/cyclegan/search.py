@@ -15,7 +15,8 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.derive import Agreement, agreement, deviations, read_choices, records, summarize
 from ganas.cyclegan.distillation import Distillation, open_distillation, with_teacher
 from ganas.cyclegan.domains import Domains, open_domains
-from ganas.cyclegan.front import Front, find_front, read_front
+from ganas.cyclegan.front import Front, read_front
+from ganas.cyclegan.front_search import find_front
 from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import ElasticLayout, Layout, find_layout
 from ganas.cyclegan.model import CycleGAN

@@ -6,6 +6,7 @@ from pathlib import Path
 from ganas.config import adjustable, load_config, network_of
 from ganas.cyclegan.architecture import Architecture, find_architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.front import open_point, read_front
 from ganas.cyclegan.match_size import match_widths
 from ganas.errors import RunError, shown
 from ganas.presets import make_config
@@ -39,11 +40,11 @@ def training_config(
     if job.point is None:
         architecture = find_architecture(path)
     else:
-        from ganas.cyclegan.front import draw_point, open_point, read_front  # they import torch
-
         number = min(job.point, len(read_front(Run(path)).points) - 1)
         architecture, values = open_point(path, number, None)
         if job.drawn is not None:
+            from ganas.cyclegan.front_search import draw_point  # imports torch
+
             architecture = drawn or draw_point(path, number, job.drawn)[0]
     flags = _flags_of(job, search_result) | values | {"nets.layout": architecture.layout}
     flags |= _size_flags(job, architecture, search_result)

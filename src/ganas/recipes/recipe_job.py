@@ -7,7 +7,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401  the first optimizer imports it, which would cost a forked worker a second
 
 from ganas.cyclegan.architecture import load_architecture
-from ganas.cyclegan.front import whole_milliseconds
+from ganas.cyclegan.front_search import whole_milliseconds
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.search import search
 from ganas.cyclegan.size import generator_sizes

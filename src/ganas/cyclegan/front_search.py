@@ -1,0 +1,255 @@
+"""Find a front of translators, from tiny to full, in elastic supernets: `ganas search --strategy sampled`.
+
+A subnetwork is scored by how far its translations of held-out images (of training images, if too few are held out) are
+from those of the teacher, or else of the largest one, which learned together with it. Its cost is the milliseconds of
+one image on one thread of this machine: predicted as the sum over its slots while the evolution runs, measured as a
+whole for what it found. The best few within each limit are then compared by the real score, where there are images for
+one. All that is computed is kept in the run's folder.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, partial
+from math import inf, isnan
+
+import torch
+from torch import Tensor
+
+from ganas.config import load_config
+from ganas.cyclegan.architecture import Architecture
+from ganas.cyclegan.build import Network, SlotModule, only_op
+from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.elastic import ElasticNetwork, Ops, largest, random_choice, smallest
+from ganas.cyclegan.evolution import Evolution
+from ganas.cyclegan.front import Front, Point, Translator, fine_tuning, read_front
+from ganas.cyclegan.kept import Kept
+from ganas.cyclegan.layout import GENERATORS, ElasticLayout, Slot, find_layout
+from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.size import input_sides, macs, parameters
+from ganas.learning.timing import median_seconds
+from ganas.metrics.measurement import loss_of
+from ganas.paths import StrPath
+from ganas.progress import Bar, Reporter
+from ganas.settings import Values
+from ganas.store import Run
+
+WARM_UP, REPEATS = 2, 7
+WHOLE_REPEATS = 15  # of a whole network
+DRAWS = 500  # random choices, of which one takes about as long as a given one
+FINALISTS = 3  # within each limit, which are compared by the real score
+BATCH = 8  # images that are translated at once
+
+
+def draw_point(run: StrPath, number: int, seed: int) -> tuple[Architecture, Values]:
+    """As `open_point`, but of random choices that take about as long as the point does: the closest of `DRAWS`.
+
+    What a search has to beat. Times are predicted, as in the evolution.
+    """
+    folder = Run(run)
+    front = read_front(folder)
+    config = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
+    kept = Kept(folder.evolution, {"images": front.images}, writes=False)
+    layout, point = find_layout("elastic").generator, front.points[number]
+    assert isinstance(layout, ElasticLayout)
+    chance = torch.Generator().manual_seed(seed)
+    drawn = {}
+    for name, translator in zip(GENERATORS, (point.generator_ab, point.generator_ba), strict=True):
+        choices = [random_choice(layout, chance) for _ in range(DRAWS)]
+        width = config.nets.width_of(name)
+        times = [predicted_milliseconds(layout, width, ops, front.resolution, kept) for ops in choices]
+        gaps = [abs(time - translator.predicted) for time in times]
+        drawn[name] = choices[gaps.index(min(gaps))]
+    return Architecture("elastic", **drawn), fine_tuning(folder, config)
+
+
+Translate = Callable[[Tensor], Tensor]
+Judge = Callable[[str, Network], tuple[str, float, float | None]]
+
+
+@torch.no_grad()
+def find_front(
+    gan: CycleGAN,
+    a: Tensor,
+    b: Tensor,
+    config: RunConfig,
+    kept: Kept,
+    *,
+    teachers: Mapping[str, Translate] | None = None,  # of both generators: what they should translate like
+    judge: Judge | None = None,  # (generator, subnetwork) -> key, score, error; None: distances have to do
+    reporter: Reporter | None = None,  # shows progress
+) -> Front:
+    """Evolve a front for each direction, and combine them. a and b are images [n, 3, h, w] in [-1, 1]."""
+    assert config.search
+    most = len(GENERATORS) * config.search.population * config.search.generations
+    reporter = reporter or Reporter(quiet=True)
+    found = {}
+    with reporter.bar("evolution", kept.count("distance"), most, "subnetworks") as bar:
+        for seed, (name, images) in enumerate(zip(GENERATORS, (a, b), strict=True)):
+            teacher = teachers[name] if teachers else None
+            direction = _Direction(name, gan.network(name), images, config, kept, teacher, bar)
+            found[name] = direction.evolve(seed)
+    both = [one.milliseconds for some in found.values() for one in some]
+    low = max(some[0].milliseconds for some in found.values())
+    steps = config.search.points - 1
+    limits = [low * (max(both) / low) ** (number / steps) for number in range(steps + 1)]
+    if judge:
+        reporter.say("measuring the scores of the best of them")
+        found = {name: _judged(name, gan.network(name), some, limits, kept, judge) for name, some in found.items()}
+    points = [Point(limit, *(_best(_within(found[name], limit)) for name in GENERATORS)) for limit in limits]
+    different = {(point.generator_ab.ops, point.generator_ba.ops): point for point in reversed(points)}
+    return Front(tuple(reversed(different.values())), config.search.latency_resolution, config.total_images)
+
+
+def _within(translators: Sequence[Translator], limit: float) -> list[Translator]:
+    return [one for one in translators if one.milliseconds <= limit * (1 + 1e-9)]
+
+
+def _best(translators: Sequence[Translator]) -> Translator:
+    """The best score of those that have one, else the least distance."""
+    scored = [one for one in translators if one.metric]
+    if scored:
+        return min(scored, key=lambda one: loss_of(one.metric or "", one.score))
+    return min(translators, key=lambda one: one.distance)
+
+
+def _judged(
+    name: str,
+    network: ElasticNetwork,
+    translators: Sequence[Translator],
+    limits: Sequence[float],
+    kept: Kept,
+    judge: Judge,
+) -> list[Translator]:
+    """Score the `FINALISTS` closest ones within each limit."""
+    finalists = {
+        one.ops
+        for limit in limits
+        for one in sorted(_within(translators, limit), key=lambda one: one.distance)[:FINALISTS]
+    }
+
+    def score(one: Translator) -> Translator:
+        measure = partial(judge, name, network.cut_out(one.ops))
+        key, value, error = kept.value(f"score {name} {_text(one.ops)}", measure)
+        return replace(one, metric=key, score=None if isnan(value) else value, error=error)
+
+    return [score(one) if one.ops in finalists else one for one in translators]
+
+
+class _Direction:
+    """The evolution of one generator's subnetworks."""
+
+    def __init__(
+        self,
+        name: str,
+        network: ElasticNetwork,
+        images: Tensor,
+        config: RunConfig,
+        kept: Kept,
+        teacher: Translate | None,
+        bar: Bar,
+    ) -> None:
+        assert config.search
+        self._name, self._network, self._images = name, network, images
+        self._config, self._search, self._kept, self._bar = config, config.search, kept, bar
+        self._side = config.search.latency_resolution
+        self._teacher = teacher or (lambda images: _translate(network, largest(network.layout), images))
+
+    def evolve(self, seed: int) -> list[Translator]:
+        """The front, the fastest first, with measured milliseconds."""
+        layout, kept, wanted = self._network.layout, self._kept, self._wanted()
+        predicted = cache(self._predicted)
+        evolution = Evolution(
+            [slot.ops for slot in layout.slots],
+            predicted,
+            population=self._search.population,
+            generations=self._search.generations,
+            first=[smallest(layout), largest(layout)],
+            seed=self._config.seed * len(GENERATORS) + seed,
+        )
+        while asked := evolution.ask():
+            for ops in asked:
+                distance = partial(self._distance, ops, wanted)
+                evolution.tell(ops, kept.value(f"distance {self._name} {_text(ops)}", distance))
+                self._bar.update(kept.count("distance"))
+        translators = [
+            Translator(
+                ops,
+                kept.value(f"milliseconds {self._name} {_text(ops)}", partial(self._measured, ops)),
+                predicted(ops),
+                macs(layout, ops, self._network.width, self._side),
+                parameters(layout, ops, self._network.width),
+                evolution.scores[ops],
+            )
+            for ops in evolution.front()
+        ]
+        best, front = inf, []
+        for one in sorted(translators, key=lambda one: one.milliseconds):
+            if one.distance < best:
+                best = one.distance
+                front.append(one)
+        return front
+
+    def _wanted(self) -> Tensor:
+        return torch.cat([self._teacher(part).float() for part in torch.split(self._images, BATCH)])
+
+    def _distance(self, ops: Ops, wanted: Tensor) -> float:
+        return (_translate(self._network, ops, self._images) - wanted).abs().mean().item()
+
+    def _predicted(self, ops: Ops) -> float:
+        return predicted_milliseconds(self._network.layout, self._network.width, ops, self._side, self._kept)
+
+    def _measured(self, ops: Ops) -> float:
+        return measured_milliseconds(self._network, ops, self._side)
+
+
+def _text(ops: Ops) -> str:
+    return ", ".join(ops)
+
+
+def _translate(network: ElasticNetwork, ops: Ops, images: Tensor) -> Tensor:
+    usual, network.ops = network.ops, ops
+    try:
+        return torch.cat([network(part).float() for part in torch.split(images, BATCH)])
+    finally:
+        network.ops = usual
+
+
+def predicted_milliseconds(layout: ElasticLayout, width: float, ops: Ops, side: int, kept: Kept) -> float:
+    """The sum over a subnetwork's slots, for an image of side × side; equal slots are measured once, by themselves."""
+    final, total = layout.final(ops), 0.0
+    for slot, inner in zip(final.slots, input_sides(final, side), strict=True):
+        unnamed = replace(slot, name="")
+        total += kept.value(f"slot of width {width:g} at {inner}: {unnamed}", partial(_of_slot, unnamed, inner, width))
+    return total
+
+
+@torch.no_grad()
+def _of_slot(slot: Slot, side: int, width: float) -> float:
+    module = SlotModule(slot, width, only_op).eval().to(memory_format=torch.channels_last)
+    image = torch.rand(1, slot.c_in.at(width), side, side).to(memory_format=torch.channels_last)
+    with _one_thread():
+        return 1000 * median_seconds(lambda: module(image), "cpu", WARM_UP, REPEATS)
+
+
+def measured_milliseconds(network: ElasticNetwork, ops: Ops, side: int) -> float:
+    """Of a subnetwork as a whole, cut out, for an image of side × side on one thread."""
+    return whole_milliseconds(network.cut_out(ops), side)
+
+
+@torch.no_grad()
+def whole_milliseconds(network: Network, side: int) -> float:
+    """Of a final generator, for an image of side × side on one thread."""
+    alone, image = network.cpu().eval(), torch.rand(1, 3, side, side)
+    with _one_thread():
+        return 1000 * median_seconds(lambda: alone(image), "cpu", WARM_UP, WHOLE_REPEATS)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
