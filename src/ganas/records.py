@@ -17,6 +17,7 @@ import yaml
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.front import Front, read_front
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.document import parse_object, parsing
 from ganas.errors import RunError
@@ -131,6 +132,9 @@ class RunRecord:
     rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe's table (`ganas.recipes.report.Row`)
     examples: tuple[Examples, ...] = ()  # of a finished training with pairs
     measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by name, "" for a single one
+    front: Front | None = None  # of a finished search with strategy sampled
+    front_pictures: Mapping[int, Sample] = field(default_factory=dict)  # by point: rows A, A→B, B, B→A
+    variant_samples: Mapping[str, Sample] = field(default_factory=dict)  # of a recipe: the last of its first seed
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -178,6 +182,7 @@ class RunRecord:
                 for one in self.jobs
             ],
             "rows": self.rows,
+            "front": json.loads(self.front.to_json()) if self.front else None,
             "measurements": {name: one.as_json() for name, one in self.measurements.items()},
         } | (self.history.as_json() if self.history else {})
 
@@ -207,6 +212,8 @@ def read_run(run: StrPath) -> RunRecord:
         state = "unfinished"  # a longer run began where it ended
     if state == "unfinished" and trace.error:
         state = "failed"
+    front = read_front(folder) if folder.front.is_file() else None
+    pictures = {number: folder.front_picture(number) for number in range(len(front.points) if front else 0)}
     return RunRecord(
         path=folder.path,
         kind=config.kind,
@@ -218,6 +225,8 @@ def read_run(run: StrPath) -> RunRecord:
         trace=trace,
         scores=_kept(result),
         examples=tuple(_examples(folder)),
+        front=front,
+        front_pictures={number: Sample(images, path) for number, path in pictures.items() if path.is_file()},
     )
 
 
@@ -290,6 +299,9 @@ def _grown(run: Run, config: GrowConfig) -> RunRecord:
 def _recipe(run: Run) -> RunRecord:
     recipe_folder = RecipeFolder(run.path)
     jobs = tuple(_job(recipe_folder, Run(path.parent)) for path in sorted(run.path.glob(f"jobs/*/{JOB}")))
+    rows = recipe_folder.read_rows()
+    first_runs = {row["variant"]: Run(run.path / row["runs"][0]) for row in rows if row.get("runs")}
+    last = {variant: one.sample_paths()[-1:] for variant, one in first_runs.items()}
     return RunRecord(
         path=run.path,
         kind="recipe",
@@ -301,7 +313,8 @@ def _recipe(run: Run) -> RunRecord:
         architecture=None,
         trace=Trace(samples=tuple(Sample(0, path) for path in recipe_folder.figures())),
         jobs=jobs,
-        rows=tuple(recipe_folder.read_rows()),
+        rows=tuple(rows),
+        variant_samples={variant: Sample(*found) for variant, paths in last.items() for found in paths},
     )
 
 

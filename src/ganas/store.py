@@ -8,6 +8,7 @@
       checkpoints/state-N.pt  everything to resume after N images; the last two are kept
       latencies.json          search, search.budget=ms: microseconds of each op in each slot on this machine
       front.json              search --strategy sampled: translators from tiny to full
+      points/N.png            of the same: what each point translates
       evolution.jsonl         of the same: every score and time that the front was found by
       supernet.safetensors    search: all weights at the end, for training.inherit
       repeats/SEED/           search and train --repeats: one run each
@@ -247,6 +248,10 @@ class Run:
     def example_scores(self, direction: str) -> Path:
         """The names and scores of the columns of `example_picture`."""
         return self.examples / f"{direction}.json"
+
+    def front_picture(self, number: int) -> Path:
+        """What a point of a front translates: rows A, A→B, B, B→A."""
+        return self.path / "points" / f"{number}.png"
 
     def delete_model(self) -> None:
         """Remove the generators, with which a restarted run would compare its own."""

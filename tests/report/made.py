@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.front import Front, Point, Translator
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS
 from ganas.growing.candidates import Spec
 from ganas.growing.children import uniform
@@ -89,6 +91,33 @@ def write_search(folder: Path, text: str = "", *, lines: int = 10, finished: boo
         overruled = [{"network": GENERATORS[0], "slot": "e1.1", "op": text or "conv3", "instead_of": "conv7"}]
         result = {"architecture": found.id, "verdict": f"clear: {text}", "images": 400, "choices": choices}
         run.write_result(result | {"budget": {GENERATORS[0]: 0.9}, "overruled": overruled})
+    return run
+
+
+def write_front(folder: Path, text: str = "", *, pictures: int = 3) -> Run:
+    """A search that found a front of three points."""
+    run = Run(folder)
+    settings = {"nets.layout": "elastic", "search.strategy": "sampled", "search.generations": 2}
+    run.write_text(run.config, _config("search", text, **settings).to_yaml())
+    _lines(run, 10, text)
+    layout = LAYOUTS["elastic"]
+    points = []
+    for number in range(3):
+        found = random_architecture(layout, number)
+        translators = []
+        for direction, name in enumerate(GENERATORS):
+            measured = Translator(found.ops(name), 5.0 + 10 * number + direction, 6.0, 10**9, 10**5, 0.3 - number / 10)
+            scored = replace(measured, metric=f"psnr@rgb-native-{SIDE}{text}", score=20.0 + number, error=0.5)
+            translators.append(scored)
+        points.append(Point(6.0 + 10 * number, *translators))
+        if number < pictures:
+            write_picture(run.front_picture(number), 4, 6, seed=number)
+    front = Front(tuple(points), 256, 400)
+    run.write_text(run.front, front.to_json())
+    run.write_text(run.architecture, points[-1].architecture.to_json())
+    run.write_result(
+        {"architecture": points[-1].architecture.id, "verdict": f"front {text}", "images": 400, "points": 3}
+    )
     return run
 
 
@@ -225,7 +254,6 @@ def write_recipe(folder: Path, text: str = "") -> Path:
         "dataset": f"noise{text}",
         "group": f"N{text}",
         "architecture": "a",
-        "runs": [],
         "seeds": [0, 1],
         "width": 4,
         "parameters": 1000,
@@ -237,9 +265,11 @@ def write_recipe(folder: Path, text: str = "") -> Path:
         "untranslated": 3.0,
         "share": None,
         "others": {},
+        "milliseconds": [20.0, 21.0],
     }
     rows = [
-        row | {"variant": f"{name}{text}", "direction": d, "scores": [2.0 + n, 2.5 + n]}
+        row
+        | {"variant": f"{name}{text}", "runs": [f"jobs/{done.id}/run"], "direction": d, "scores": [2.0 + n, 2.5 + n]}
         for n, name in enumerate(("C4", "N4"))
         for d in ("ab", "ba")
     ]
@@ -263,6 +293,7 @@ def write_all(folder: Path, text: str = "", name: str = "") -> dict[str, Path]:
     """One run of each kind, by kind; `name` is added to their names."""
     return {
         "search": write_search(folder / f"search{name}", text).path,
+        "front": write_front(folder / f"front{name}", text).path,
         "train": write_training(folder / f"train{name}", text).path,
         "repeats": write_repeats(folder / f"repeats{name}", text),
         "grow": write_growth(folder / f"grow{name}", text).path,

@@ -13,7 +13,7 @@ from browser import WIDTHS, Browser
 from ganas.records import read_run
 from ganas.report.page import write_report
 
-KINDS = ("search", "train", "repeats", "grow", "recipe", "measurement")
+KINDS = ("search", "front", "train", "repeats", "grow", "recipe", "measurement")
 
 
 def test_smoke(browser: Browser, pages: dict[str, Path]) -> None:
@@ -123,6 +123,14 @@ def test_numbers_of_the_pages_are_those_of_the_records(pages: dict[str, Path], r
     assert (kid["low"], kid["high"]) == (30 - 1.96 * 2, 30 + 1.96 * 2) and not any(
         "stderr" in row["key"] for row in scores
     )
+    front = read_run(runs["front"]).front
+    assert front
+    assert {(row["series"], row["picture"], row["value"]) for row in as_dicts(embedded(pages["front"])["front"])} == {
+        (series, f"point {number}", value)
+        for number, point in enumerate(front.points)
+        for series, one in (("G A→B", point.generator_ab), ("G B→A", point.generator_ba))
+        for value in (one.distance, one.score)
+    }
     history = read_run(runs["grow"]).history
     assert history
     nodes = {node["id"]: node for node in embedded(pages["grow"])["candidates"]["nodes"]}
@@ -177,6 +185,29 @@ def test_controls_of_plots(browser: Browser, pages: dict[str, Path]) -> None:
     assert browser.run(f"return {cells}") == 22 * 10
     browser.set("#slots-network", "discriminator_a")
     browser.wait(f"{cells} === 40")
+    assert browser.errors() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind, chart, count", [("front", "front", 6), ("recipe", "fronts", 4)])
+def test_points_of_a_front_show_their_pictures(
+    browser: Browser, pages: dict[str, Path], kind: str, chart: str, count: int
+) -> None:
+    """On hover, those of the gallery; a picker chooses the score."""
+    browser.open(pages[kind])
+    browser.draw()
+    points = f"document.querySelectorAll('[data-chart={chart}] .mark-symbol.role-mark path')"
+    assert browser.run(f"return {points}.length") == count
+    browser.run(f"document.querySelector('[data-chart={chart}]').scrollIntoView()")
+    shown = "document.querySelector('.tip img')"
+    browser.run(
+        f"const one = {points}[0], box = one.getBoundingClientRect();"
+        "for (const kind of ['pointermove', 'mousemove', 'pointerover', 'mouseover']) one.dispatchEvent("
+        "new MouseEvent(kind, {bubbles: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2}))"
+    )
+    browser.wait(shown)
+    sources = "[...document.querySelectorAll('img[data-picture]')].map((one) => one.src)"
+    assert browser.run(f"return {sources}.includes({shown}.src) && {shown}.naturalWidth > 0")
     assert browser.errors() == []
 
 

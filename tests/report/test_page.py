@@ -11,9 +11,11 @@ import pytest
 from made import (
     HOSTILE,
     write_all,
+    write_front,
     write_growth,
     write_measurement,
     write_picture,
+    write_recipe,
     write_repeats,
     write_search,
     write_training,
@@ -162,7 +164,7 @@ def test_notebooks_show_records(tmp_path: Path) -> None:
     for kind, run in write_all(tmp_path, HOSTILE).items():
         text = read_run(run)._repr_html_()
         assert "Can I trust it?" in text and "<script" not in text and "<img src=x" not in text
-        assert ("data:image/webp" in text) == (kind in ("search", "train", "grow", "recipe"))
+        assert ("data:image/webp" in text) == (kind in ("search", "front", "train", "grow", "recipe"))
 
 
 def test_measurements_are_records(tmp_path: Path) -> None:
@@ -226,3 +228,29 @@ def test_the_analysis_is_that_of_the_records(tmp_path: Path) -> None:
         count, improved, mean, *_ = rows[action]
         assert (count, improved) == (len(found), sum(gain > 0 for gain in found) / len(found))
         assert mean == pytest.approx(sum(found) / len(found))
+
+
+def test_the_page_of_a_front(tmp_path: Path) -> None:
+    """Its points by milliseconds, with their pictures as far as there are any."""
+    record = read_run(write_front(tmp_path / "front", pictures=2).path)
+    assert record.front and len(record.front.points) == 3 and [*record.front_pictures] == [0, 1]
+    assert record.as_json()["front"]["points"][0]["generator_ab"]["milliseconds"] == 5
+    text = render(record)
+    assert "a front of 3 points" in text and "point 2: psnr@rgb-native-16 22, 25.0 ms" in text
+    assert text.count(" data-picture=") == 2 and "fine-tune a point" in text and "--point 0" in text
+    assert render(read_run(write_front(tmp_path / "bare", pictures=0).path)).count(" data-picture=") == 0
+    write_picture(Run(tmp_path / "front").front_picture(2), 4, 6)
+    Run(tmp_path / "front").front_picture(0).write_bytes(b"no picture")
+    assert render(read_run(tmp_path / "front")).count(" data-picture=") == 2, "an unreadable one is left out"
+
+
+def test_a_recipe_says_which_score_is_better(tmp_path: Path) -> None:
+    folder = write_recipe(tmp_path / "recipe")
+    (table,) = folder.glob("fig6*.json")
+    assert "C4 has the lowest swd@x" in render(read_run(folder))
+    table.write_text(table.read_text().replace("swd@x", "psnr@x"))
+    text = render(read_run(folder))
+    assert "N4 has the highest psnr@x" in text and "2 of 4 variants and directions are better" in text
+    table.rename(folder / "front-tiny-noise-abcdef.json")
+    text = render(read_run(folder))
+    assert "Milliseconds against score" in text and text.count(" data-picture=") == 2

@@ -5,6 +5,7 @@ from functools import partial
 from statistics import pstdev
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.front import Front, read_front
 from ganas.cyclegan.front_search import find_front
 from ganas.cyclegan.kept import Kept
-from ganas.cyclegan.layout import ElasticLayout, Layout, find_layout
+from ganas.cyclegan.layout import GENERATORS, ElasticLayout, Layout, find_layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.projection import output_shares
@@ -29,7 +30,7 @@ from ganas.cyclegan.supernets import Supernets
 from ganas.cyclegan.trainer import describe_stretched_schedules, log_run_facts, open_trainer
 from ganas.cyclegan.translate import Translator
 from ganas.cyclegan.validation import Validation, open_validation
-from ganas.data.loaders import center_crops, to_network
+from ganas.data.loaders import center_crops, to_images, to_network
 from ganas.data.sources import check_halves
 from ganas.errors import ConfigError, Stopped
 from ganas.learning.loop import Event
@@ -38,6 +39,7 @@ from ganas.learning.trainer import Trainer
 from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import metric_of
 from ganas.paths import StrPath
+from ganas.pictures import png, tile
 from ganas.progress import Reporter
 from ganas.resuming import claim, keep_choices
 from ganas.signals import StopSignal
@@ -45,6 +47,7 @@ from ganas.store import Run, default_cache, write_atomically
 
 PROJECTION_IMAGES = 16  # of each domain, to judge projections on
 FRONT_IMAGES = 32  # of each domain, to score subnetworks on
+PICTURED = 6  # of these, shown for each point of a front
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def _write_front(
             front = find_front(gan, a, b, config, kept, teachers=teachers, judge=judge, reporter=reporter)
         except Stopped as stopped:
             raise Stopped(f"{stopped} while the front evolved: the same command goes on") from None
+        _write_pictures(run, front, gan, a[:PICTURED], b[:PICTURED])
         run.write_text(run.front, front.to_json())
     front = read_front(run)
     architecture = front.points[-1].architecture
@@ -165,6 +169,15 @@ def _write_front(
     document = {"architecture": architecture.id, "verdict": result.verdict, "images": images}
     run.write_result(document | {"points": len(front.points)})
     return result
+
+
+@torch.no_grad()
+def _write_pictures(run: Run, front: Front, gan: CycleGAN, a: Tensor, b: Tensor) -> None:
+    """Write what each point translates, of images [n, 3, h, w]."""
+    for number, point in enumerate(front.points):
+        ab, ba = (gan.network(name).cut_out(getattr(point, name).ops) for name in GENERATORS)
+        rows = tuple(to_images(images.float().cpu()) for images in (a, ab(a), b, ba(b)))
+        write_atomically(run.front_picture(number), png(tile(rows)))
 
 
 def _judge(config: RunConfig, validation: Validation, name: str, network: Network) -> tuple[str, float, float | None]:

@@ -69,6 +69,7 @@ class Frame:
 
     label: str
     source: str  # data: URI
+    key: str = ""  # what plots call it, whose points show it on hover
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from statistics import mean, stdev
 
 from ganas.cyclegan.layout import DIRECTIONS
+from ganas.metrics.measurement import higher_is_better, loss_of
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Chart, Fact, Frame, Gallery, Page, Picker, Section, Table, Tone
 from ganas.report.charts import quantitative
+from ganas.report.fronts import recipe_blocks
 from ganas.report.health import STATES
 from ganas.report.page_parts import key_table
 from ganas.report.thumbnails import data_uri, readable
@@ -19,7 +21,7 @@ def recipe_page(record: RunRecord) -> Page:
     done = [one for one in record.jobs if one.state == "done"]
     failed = [one for one in record.jobs if one.state == "failed"]
     figures = [Frame(sample.path.name, data_uri(picture, FIGURE_SIDE)) for sample, picture in readable(record.samples)]
-    shown: list[Block] = [*_chart(record), *_table(record)]
+    shown: list[Block] = [*recipe_blocks(record.rows, record.variant_samples), *_chart(record), *_table(record)]
     if figures:
         shown.append(Gallery("The figure", "As the paper draws it.", figures, "whole"))
     jobs = [
@@ -96,13 +98,16 @@ def _best(record: RunRecord) -> tuple[str, ...]:
     lines = []
     for dataset, direction in dict.fromkeys((row["dataset"], row["direction"]) for row in record.rows):
         rows = [row for row in record.rows if (row["dataset"], row["direction"]) == (dataset, direction)]
-        best = min(rows, key=lambda row: mean(row["scores"]))
-        lines.append(f"{dataset} {DIRECTIONS[direction]}: {best['variant']} has the lowest {best['metric']}")
+        best = min(rows, key=lambda row: loss_of(row["metric"], mean(row["scores"])))
+        extreme = "highest" if higher_is_better(best["metric"]) else "lowest"
+        lines.append(f"{dataset} {DIRECTIONS[direction]}: {best['variant']} has the {extreme} {best['metric']}")
     return tuple(lines)
 
 
 def _beaten(record: RunRecord) -> tuple[str, ...]:
-    better = sum(mean(row["scores"]) < row["untranslated"] for row in record.rows)
+    better = sum(
+        loss_of(row["metric"], mean(row["scores"])) < loss_of(row["metric"], row["untranslated"]) for row in record.rows
+    )
     return (
         (f"{better} of {len(record.rows)} variants and directions are better than untranslated images",)
         if record.rows
@@ -153,7 +158,8 @@ def _chart(record: RunRecord) -> list[Block]:
         return []
     parts = [*dict.fromkeys(str(row[0]) for row in rows)]
     y = {"field": "variant", "type": "nominal", "sort": None, "title": None}
-    x = quantitative("score", "score, lower is better")
+    title = f"score, {'higher' if higher_is_better(str(rows[0][-1])) else 'lower'} is better"
+    x = quantitative("score", title)
     color = {"field": "group", "type": "nominal", "title": None}
     spec = {
         "width": "container",
@@ -174,7 +180,7 @@ def _chart(record: RunRecord) -> list[Block]:
             },
             {
                 "mark": {"type": "rule", "strokeDash": [6, 4]},
-                "encoding": {"x": quantitative("untranslated", "score, lower is better")},
+                "encoding": {"x": quantitative("untranslated", title)},
             },
         ],
     }

@@ -9,6 +9,7 @@ from ganas.cyclegan.size import generator_sizes
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Fact, Page, Section, Table
 from ganas.report.charts import convergence, heat_map, losses, network_name, progress, scores
+from ganas.report.fronts import front_blocks
 from ganas.report.health import STATES, health_fact, pace, progress_fact
 from ganas.report.page_parts import config_section, spreads
 from ganas.report.translators import config_of, dearest, diagram, quoted, sample_blocks, sizes_table
@@ -33,7 +34,8 @@ def search_page(record: RunRecord) -> Page:
         *_reasons(choices, chosen),
     ]
     sections = [
-        Section("found", "What it found", leading),
+        Section("front", "The front", front_blocks(record)),
+        Section("found", "What it found" if record.front is None else "The largest point", leading),
         Section("decided", "How it decided", decided, _meaning(choices)),
         Section("samples", "Samples of the supernets", sample_blocks(record.samples, config.data.resolution)),
         Section("training", "Training", [chart for chart in charts if chart]),
@@ -49,12 +51,7 @@ def search_page(record: RunRecord) -> Page:
             progress_fact(record, total, "pairs"),
             health_fact(record),
             _outcome(record, found),
-            Fact(
-                "How good is it?",
-                "not known yet",
-                "plain",
-                ("a search chooses networks; how good they are shows when they are trained from scratch",),
-            ),
+            _quality(record),
             _trust(record, choices),
             _next(record, found),
         ),
@@ -159,6 +156,10 @@ def _outcome(record: RunRecord, found: Architecture | None) -> Fact:
     if found is None:
         return Fact("What came out?", "nothing yet", "plain", ("the architecture is derived at the end",))
     config = config_of(record)
+    if record.front:
+        count = len(record.front.points)
+        lines = tuple(record.front.lines())
+        return Fact("What came out?", f"a front of {count} points", "good", lines)
     sizes = generator_sizes(found, config.nets, config.data.resolution)
     details = [
         f"{network_name(size.network)}: {size.parameters:,} parameters, {size.macs / 1e9:.3f} GMACs" for size in sizes
@@ -167,9 +168,25 @@ def _outcome(record: RunRecord, found: Architecture | None) -> Fact:
     return Fact("What came out?", f"architecture {found.id}", "good", tuple(details))
 
 
+def _quality(record: RunRecord) -> Fact:
+    trained = "how good they are shows when they are trained"
+    points = [*enumerate(record.front.points)] if record.front else []
+    scored = [
+        f"{network_name(name)}, point {number}: {one.metric} {one.score:.4g}, {one.milliseconds:.1f} ms"
+        for number, point in dict([*points[:1], *points[-1:]]).items()
+        for name, one in zip(GENERATORS, (point.generator_ab, point.generator_ba), strict=True)
+        if one.score is not None
+    ]
+    if scored:
+        return Fact("How good is it?", "so far, in the supernets", "plain", (*scored, trained))
+    return Fact("How good is it?", "not known yet", "plain", (f"a search chooses networks; {trained}",))
+
+
 def _trust(record: RunRecord, choices: Sequence[Mapping[str, Any]]) -> Fact:
     if record.result.get("points"):
-        hint = "distances are from the largest subnetwork: fine-tune a point to judge it"
+        teacher = config_of(record).distillation.teacher
+        of = "teacher" if teacher else "largest subnetwork"
+        hint = f"distances are from the {of}: fine-tune a point to judge it"
         return Fact("Can I trust it?", "as a choice of sizes", "fair", (str(record.result["verdict"]), hint))
     if not choices:
         return Fact("Can I trust it?", "too early to tell", "plain", ("no weights were logged yet",))
@@ -186,7 +203,10 @@ def _next(record: RunRecord, found: Architecture | None) -> Fact:
         return Fact("What next?", text, "plain", ("it resumes where it stopped",) if text != "wait" else ())
     command = quoted("train", record.path, "--a", config.data.a, "--b", config.data.b, "--out", f"{record.path}-train")
     if points := record.result.get("points"):
-        return Fact("What next?", "fine-tune a point", "plain", (f"points 0 to {points - 1}",), f"{command} --point 0")
+        teacher = config.distillation.teacher
+        taught = f" {quoted('--teacher', teacher).removeprefix('ganas ')}" if teacher else ""
+        command = f"{command} --point 0{taught}"
+        return Fact("What next?", "fine-tune a point", "plain", (f"points 0 to {points - 1}",), command)
     return Fact(
         "What next?", "train it from scratch", "plain", ("three seeds and more tell method from luck",), command
     )

@@ -87,6 +87,8 @@
     const entries = typeof value === "object" ? Object.entries(value) : [["", value]];
     tip.replaceChildren(...entries.map(([name, text]) => {
       const line = element("div");
+      const shown = name === "picture" && [...document.querySelectorAll("img[data-picture]")].find((one) => one.dataset.picture === String(text));
+      if (shown) line.append(element("img", undefined, { src: shown.src, alt: "" }));
       if (name) line.append(element("b", name));
       line.append(document.createTextNode(String(text)));
       return line;
