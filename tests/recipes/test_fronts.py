@@ -183,3 +183,11 @@ def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: py
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/result.json")}
     assert run_recipe(wanted, tmp_path, InProcess()).table == found.table
     assert {path: path.stat().st_mtime_ns for path in before} == before, "no job ran twice"
+    # a training of random choices goes on with what it drew: times, and so the closest choice, differ from call to call
+    scores = json.loads(folder.scores(drawn.id).read_text())
+    folder.scores(drawn.id).unlink()
+    folder.job(drawn.id).result.unlink()
+    monkeypatch.setattr("ganas.cyclegan.front_search.draw_point", lambda *_: pytest.fail("drawn again"))
+    assert not run_recipe(wanted, tmp_path, InProcess()).failed
+    again_scores = json.loads(folder.scores(drawn.id).read_text())
+    assert again_scores["translated"]["ab"]["scores"] == scores["translated"]["ab"]["scores"]
