@@ -91,7 +91,7 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
         seen.append(Seen(which, learners(gan), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
         return {which: torch.stack([p.square().sum() for p in gan.parameters() if p.requires_grad]).sum()}
 
-    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any) -> tuple[dict[str, Tensor], Fakes]:
+    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any, compare: object = None) -> tuple[dict[str, Tensor], Fakes]:
         return loss("generators", gan, a, b), Fakes(a, b)
 
     def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, _: Any) -> dict[str, Tensor]:

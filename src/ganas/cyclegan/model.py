@@ -192,10 +192,10 @@ def _translate(
     generator: Network, source: Tensor, target: Tensor, identity: bool, outputs: list[Tensor] | None
 ) -> tuple[Tensor, Tensor | None]:
     """Return the translated source and, for the identity loss, the target through the same generator."""
-    if not identity:
-        return generator(source, outputs), None
-    fake, same = generator(torch.cat((source, target)), outputs).split((len(source), len(target)))
-    return fake, same
+    images = torch.cat((source, target)) if identity else source
+    translated = generator(images) if outputs is None else generator(images, outputs)
+    fake, same = translated.split((len(source), len(images) - len(source)))
+    return fake, same if identity else None
 
 
 def discriminator_loss(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, config: LossConfig) -> Terms:
