@@ -57,7 +57,9 @@ def write_routes(run: Path, folder: Path) -> None:
     actions = [history.record(name).spec.action or str(TRAIN_ON) for name in history.lineage[1:]]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "winner.json").write_text(json.dumps(actions) + "\n")
-    (folder / "proggan.json").write_text(json.dumps([a if a == "fade" else str(TRAIN_ON) for a in actions]) + "\n")
+    (folder / "proggan.json").write_text(
+        json.dumps([a if a.startswith("fade") else str(TRAIN_ON) for a in actions]) + "\n"
+    )
 
 
 def print_scores(groups: dict[str, list[Path]], images: int) -> None:

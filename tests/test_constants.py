@@ -13,7 +13,7 @@ from ganas.cyclegan.model import PATCHGAN
 from ganas.cyclegan.presets import PRESETS
 from ganas.growing import architecture, networks
 from ganas.growing.actions import FADE, growing_actions, proggan_route
-from ganas.growing.config import BaseConfig
+from ganas.growing.config import SMALLEST_SWD, BaseConfig
 from ganas.metrics import sliced
 from ganas.presets import make_config
 
@@ -142,3 +142,4 @@ def test_what_networks_are_made_of() -> None:
     assert seen == 70  # Isola et al. 2017
     assert proggan_route(32) == ["fade", "fade"]
     assert (sliced.PATCH, sliced.NUM_DIRECTIONS, sliced.COARSEST_LEVEL) == (7, 512, 16)  # ProgGAN, section 5
+    assert sliced.SMALLEST_SIDE == SMALLEST_SWD

@@ -179,6 +179,21 @@ def test_a_fade_in_starts_with_its_parents_images(config: GrowConfig, tmp_path: 
             torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
 
 
+def test_a_base_of_4_pixels_trains_and_doubles_like_any_other(config: GrowConfig, tmp_path: Path) -> None:
+    run, base = Run(tmp_path), replace(BASE, base=4)
+    parent = candidate(run, config, replace(spec("parent"), architecture=base))
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    parent.loop.step(images)
+    parent.save_final()
+    told = replace(spec("child"), architecture=base.doubled(), parent="parent", action="fade")
+    child = candidate(run, config, told)
+    assert make_images(parent.generator, range(2)).shape == (2, 3, 4, 4)
+    z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
+    with torch.no_grad():
+        torch.testing.assert_close(child.generator(z), upsample(parent.generator(z)), rtol=0, atol=1e-5)
+    child.loop.step(images)
+
+
 @pytest.mark.parametrize("fade", ["every", "doublings"])
 @pytest.mark.parametrize("action", [None, "fade", "g-conv3x4", "d-conv7x16"])
 def test_which_candidates_start_as_their_parents(

@@ -13,12 +13,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ganas.growing.actions import proggan_route
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import ROUTE, remaining_stages, route_specs
+from ganas.growing.plan import ROUTE, doubling_steps, remaining_stages, route_specs
 from ganas.growing.trainer import CandidateTrainer, open_features
 from ganas.jobs.job import Job
 from ganas.jobs.local import Local
@@ -96,7 +95,7 @@ class Forecast:
 def forecast(config: GrowConfig) -> Forecast:
     """Simulate a search or a route without training; `config` is resolved."""
     network = open_features(config)
-    route = [spec.architecture for spec in route_specs(config, proggan_route(config.data.resolution))]
+    route = [spec.architecture for spec in route_specs(config, doubling_steps(config))]
     timings = {architecture.resolution: _measure(config, architecture, network) for architecture in route}
     start = _start_seconds()
 

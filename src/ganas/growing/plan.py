@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import FADE, TRAIN_ON, Space, growing_actions, parse_action
+from ganas.growing.actions import TRAIN_ON, Space, growing_actions, parse_action, proggan_route
 from ganas.growing.architecture import GrowthArchitecture, doublings
 from ganas.growing.candidates import Spec, score_of
 from ganas.growing.children import child, child_id, training_seed, uniform
@@ -22,14 +22,23 @@ ROUTE = "ProgGAN route"  # the name of its stage
 
 def growth_space(config: GrowConfig) -> Space:
     """The search space; raises `ConfigError` if it cannot reach the final resolution."""
-    growth, resolution = config.growth, config.data.resolution
-    needed = doublings(resolution)
+    growth, resolution, start = config.growth, config.data.resolution, config.base.resolution
+    needed = doublings(resolution, start)
     if growth.depth < needed:
         raise ConfigError(
-            f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
+            f"growth.depth={growth.depth} actions cannot double {start} pixels to {resolution}: give {needed} or more"
         )
     actions = growing_actions(growth.sizes, growth.filters, train_on=growth.train_on)
-    space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs, growth.doublings)
+    space = Space(
+        actions,
+        growth.depth,
+        resolution,
+        max_parameters=growth.max_parameters,
+        max_macs=growth.max_macs,
+        doublings=growth.doublings,
+        base=start,
+        fmap_base=growth.fmap_base,
+    )
     for base in bases(config):
         if growth.depth and not space.legal(base, 0):
             raise ConfigError(
@@ -41,7 +50,8 @@ def growth_space(config: GrowConfig) -> Space:
 
 def bases(config: GrowConfig) -> list[GrowthArchitecture]:
     """The initial candidates."""
-    return [GrowthArchitecture(config.base.latent, channels) for channels in dict.fromkeys(config.base.channels)]
+    base = config.base
+    return [GrowthArchitecture(base.latent, width, base=base.resolution) for width in dict.fromkeys(base.channels)]
 
 
 def open_strategy(config: GrowConfig) -> GrowingStrategy:
@@ -88,8 +98,13 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 def proggan_steps(config: GrowConfig) -> list[str]:
     """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
     first, *others = growth_space(config).growths
-    on = [str(TRAIN_ON)]
-    return on * first + [step for growths in others for step in (str(FADE), *on * growths)]
+    on, fades = [str(TRAIN_ON)], doubling_steps(config)
+    return on * first + [step for fade, growths in zip(fades, others, strict=True) for step in (fade, *on * growths)]
+
+
+def doubling_steps(config: GrowConfig) -> list[str]:
+    """The fade-ins of the ProgGAN route, without training on between them."""
+    return proggan_route(config.data.resolution, config.base.resolution, config.growth.fmap_base)
 
 
 def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:

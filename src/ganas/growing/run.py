@@ -113,7 +113,7 @@ def dry_run(
 def open_data(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     """Find and check all images, and resolve the config."""
     data, batch = config.data, config.training.batch
-    doublings(data.resolution)
+    doublings(data.resolution, config.base.resolution)
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
