@@ -12,9 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
-from ganas.config import load_config
+from ganas.config import kind_of, load_config
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import DIRECTIONS
@@ -197,7 +195,7 @@ def read_run(run: StrPath) -> RunRecord:
             return _repeats(folder)
         raise RunError(f"{str(folder.path)!r} is not a run: give the --out of a ganas search, train, grow or reproduce")
     text = folder.config.read_bytes()
-    if _kind_of(text) == "grow":
+    if kind_of(text) == "grow":
         return _grown(folder, load_config(GrowConfig, text, str(folder.config)))
     config = load_config(RunConfig, text, str(folder.config))
     trace, result = _trace(folder), folder.read_result()
@@ -219,14 +217,6 @@ def read_run(run: StrPath) -> RunRecord:
         scores=_kept(result),
         examples=tuple(_examples(folder)),
     )
-
-
-def _kind_of(config: bytes) -> str | None:
-    try:
-        document = yaml.safe_load(config)
-    except yaml.YAMLError:
-        return None  # load_config has a better message
-    return document.get("kind") if isinstance(document, dict) else None
 
 
 def _examples(run: Run) -> Iterable[Examples]:

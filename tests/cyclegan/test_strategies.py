@@ -235,6 +235,16 @@ def test_alphas_wait_for_the_warm_up(domains: tuple[ImageSource, ImageSource], m
     assert not any(map(torch.equal, before, alphas))
 
 
+def test_a_strategy_that_differs_from_the_paper_says_so(
+    domains: tuple[ImageSource, ImageSource], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [name for name, strategy in STRATEGIES.items() if strategy.note] == ["tf"]
+    settings = config("tf").with_values({"data.a": domains[0].path, "data.b": domains[1].path, "training.images": 1})
+    search(settings, tmp_path / "run")
+    first = (tmp_path / "run" / "log.txt").read_text().splitlines()[0]
+    assert "by the paper's words weights learn from A and alphas from B" in first
+
+
 def test_a_new_strategy_is_one_entry(
     domains: tuple[ImageSource, ImageSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

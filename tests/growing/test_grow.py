@@ -89,6 +89,16 @@ def test_a_search_ends_with_a_generator_to_sample_from(whole: Path, tmp_path: Pa
     assert len(images) == 3 and all(path.read_bytes()[16:24] == b"\0\0\0\x10" * 2 for path in images), "16×16"
 
 
+def test_a_grown_run_is_evaluated_as_its_winner_was_scored(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert ganas("evaluate", whole, "--json") == 0
+    result = json.loads((whole / "result.json").read_text())
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores[result["metric"]] == pytest.approx(result["score"], rel=1e-6)
+    assert ganas("evaluate", whole, "--a", "x", "--b", "y") == 2
+    assert "--a cannot be used here, a run of ganas grow is compared with its own images" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("traps")
 def test_two_processes_find_what_one_finds(whole: Path, images: Path, tmp_path: Path) -> None:
     run = command(images, tmp_path / "run", "--workers", "2")
@@ -136,7 +146,7 @@ def test_runs_analyses_a_search(whole: Path, capsys: pytest.CaptureFixture[str])
 def test_a_dry_run_at_the_papers_scale_quotes_its_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
-    _, lines = dry_run(make_config("grow", preset="paper", flags=flags))
+    _, lines = dry_run(make_config("grow", preset="paper", flags=flags | {"metrics.select": "swd"}))
     assert "580 GPU-days" in lines[-1]
     _, lines = dry_run(make_config("grow", preset="tiny", flags=flags))
     assert "580 GPU-days" not in "".join(lines)
@@ -183,6 +193,7 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
         (["--address", "here:1"], "--address is of a Ray cluster: give --executor ray with it"),
         (["--executor", "ray", "--gpu-share", "1.5"], "--gpu-share 1.5: give a part of one GPU"),
         (["--preset", "reference"], "unknown preset 'reference'"),
+        (["--preset", "paper"], "metrics.select=fid needs a feature network: give --features, or metrics.select=swd"),
         (["--route", "nowhere.json"], "cannot read the route 'nowhere.json'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

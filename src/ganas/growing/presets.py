@@ -75,9 +75,12 @@ PRESETS: Mapping[str, Values] = {
         "metrics.images": 5000,
     },
     # DGGAN, experimental results, CIFAR-10: K = 20, p = 0.4 and 100,000 iterations each are the defaults of the config.
-    # The paper tried twice as many candidates.
+    # The paper tried twice as many candidates. Its feedback is FID, so --features must be given.
     "paper": {
+        "data.flip": False,
         "base.latent": 128,
+        "metrics.select": "fid",
+        "training.precision": "float32",
         "training.batch": 16,
         "training.ema_half_life": 10_000,
         "training.log_every": 32_000,

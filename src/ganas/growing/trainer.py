@@ -32,7 +32,7 @@ from ganas.learning.loop import Loop
 from ganas.learning.phases import ImageBatch, Phase, PhaseTerms
 from ganas.learning.schedules import blend
 from ganas.learning.trainer import Trainer
-from ganas.machine import keep_freed_memory
+from ganas.machine import keep_freed_memory, switch_off_tf32
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, metric_of
@@ -106,6 +106,7 @@ class CandidateTrainer:
         squares: Squares | None,  # real images at the final resolution
     ) -> None:
         keep_freed_memory()
+        switch_off_tf32(config.training.precision)
         batch = config.batch_at(spec.architecture.resolution)
         training = config.training.model_copy(update={"images": spec.images, "batch": batch})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})
