@@ -18,7 +18,7 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.document import parse_object, parsing
 from ganas.errors import RunError
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.autogan import GANArchitecture
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.metrics.measurement import Measurement
@@ -120,7 +120,7 @@ class RunRecord:
     config: RunConfig | GrowConfig | None  # resolved; repeats: that of the first; None: a recipe
     images: int  # seen so far, summed over candidates or repeats
     result: Mapping[str, Any]  # result.json; empty until the end
-    architecture: Architecture | GrowthArchitecture | None  # the found or trained one
+    architecture: Architecture | GANArchitecture | None  # the found or trained one
     trace: Trace = Trace()
     scores: tuple[Score, ...] = ()
     history: History | None = None  # grow: candidates, beams, lineage

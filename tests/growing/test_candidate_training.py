@@ -15,11 +15,12 @@ from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig, GrowingLossConfig
+from ganas.growing.finals import load_final
 from ganas.growing.images import open_squares
 from ganas.growing.model import discriminator_loss
 from ganas.growing.run import open_data
 from ganas.growing.sample import latent_vector, make_images
-from ganas.growing.trainer import CandidateTrainer, load_final, starts_as_its_parent
+from ganas.growing.trainer import CandidateTrainer, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job

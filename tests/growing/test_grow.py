@@ -89,6 +89,25 @@ def test_a_search_ends_with_a_generator_to_sample_from(whole: Path, tmp_path: Pa
     assert len(images) == 3 and all(path.read_bytes()[16:24] == b"\0\0\0\x10" * 2 for path in images), "16×16"
 
 
+def test_any_candidate_with_weights_is_sampled(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(whole)
+    winner = json.loads((whole / "result.json").read_text())["winner"]
+    kept = {spec.id for spec, _ in candidates(run) if run.candidate(spec.id).final.is_file()}
+    removed = next(spec.id for spec, _ in candidates(run) if spec.id not in kept)
+    other = next(iter(kept - {winner}))
+    for name, options in (("plain", []), ("winner", ["--candidate", winner]), ("other", ["--candidate", other])):
+        assert ganas("sample", whole, tmp_path / f"{name}.png", "-n", "4", *options) == 0
+    plain, same, different = ((tmp_path / f"{name}.png").read_bytes() for name in ("plain", "winner", "other"))
+    assert plain == same != different
+    capsys.readouterr()
+    for name, words in ((removed, f"candidate {removed} has no weights"), ("nobody", "has no candidate 'nobody'")):
+        assert ganas("sample", whole, tmp_path / "x.png", "--candidate", name) == 2
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1
+    assert ganas("sample", whole / "model", tmp_path / "x.png", "--candidate", other) == 2
+    assert "has no candidates: give the folder that ganas grow wrote" in capsys.readouterr().err
+
+
 def test_a_grown_run_is_evaluated_as_its_winner_was_scored(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert ganas("evaluate", whole, "--json") == 0
@@ -159,6 +178,18 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(
     assert ganas(*command(images, tmp_path / "run", "--dry-run")) == 0
     out, _ = capsys.readouterr()
     assert "generation 2" in out and "total" in out
+    base = GrowthArchitecture(4, 4)
+    for architecture in (base, base.doubled()):
+        sizes = [f"{architecture.parameters(side):,} parameters in the generator" for side in ("generator",)]
+        sizes += [
+            f"{architecture.parameters('discriminator'):,} in the discriminator",
+            " million MACs an image; memory",
+        ]
+        line = next(line for line in out.splitlines() if line.startswith(f"{architecture.resolution}×"))
+        assert all(size in line for size in sizes)
+    assert (
+        "largest candidate of a simulated search: " in out and " MB at most for images, checkpoints and weights" in out
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ganas.errors import ArchitectureError
 from ganas.growing.architecture import BASE, SIDES, Conv, GrowthArchitecture, Side, doublings, parse_layer
+from ganas.growing.autogan import GANArchitecture
 
 Fade = Literal["every", "doublings"]  # which growths are faded in
 Doublings = Literal["late", "even", "early"]  # at any time, after equal shares of the growths, or first
@@ -143,7 +144,7 @@ class Space:
         count = doublings(self.resolution, self.base)
         return (self.depth - count,) * (count + 1)
 
-    def admits(self, architecture: GrowthArchitecture) -> bool:
+    def admits(self, architecture: GANArchitecture) -> bool:
         """Whether an architecture is within the limits."""
         limits = (self.max_parameters, architecture.parameters), (self.max_macs, architecture.macs)
         return all(limit is None or sum(map(cost, SIDES)) <= limit for limit, cost in limits)

@@ -29,6 +29,7 @@ from ganas.config import (
 from ganas.data.limits import VERIFIED
 from ganas.growing.actions import FMAP_BASE, FULL_WIDTH, Doublings, Fade
 from ganas.growing.architecture import BASE
+from ganas.growing.autogan import FOUND
 from ganas.growing.strategy import GrowingStrategy
 from ganas.growing.topk import RACE, RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
@@ -66,6 +67,8 @@ class BaseConfig(Section):
     """The small networks that everything is grown onto."""
 
     latent: Positive = 512  # dimensions of z
+    # instead of networks that grow: those that AutoGAN found, as its authors name them; channels are its generator's
+    autogan: Annotated[str, one_of(lambda: FOUND)] | None = None
     resolution: Literal[4, 8] = BASE  # side of their images; DGGAN starts at 8×8, ProgGAN at 4×4
     # of the base; several values: one initial candidate each
     channels: Annotated[tuple[Filters, ...], Field(min_length=1)] = (512,)
@@ -146,6 +149,8 @@ class CandidateConfig(LearningConfig):
     final_images: Count = 6_400_000  # additional training images of the winner
     final_evaluations: Positive = 8  # scores on the way; the weights with the best one are kept
     patience: Count = 0  # the additional training ends after so many scores that are no better; 0: never
+    critic_steps: Positive = 1  # of the discriminator for each step of the generator
+    generator_batch: Positive | None = None  # images of a generator's step; None: batch
     # wall-clock seconds that a candidate may take; None: no limit
     timeout: Annotated[Rate | None, FREE] = None
 
@@ -245,6 +250,13 @@ class GrowConfig(Config):
                 f"base.resolution={self.base.resolution}: metrics.select=swd needs images of {SMALLEST_SWD} pixels or "
                 f"more: give --features, or base.resolution={SMALLEST_SWD}"
             )
+        if self.loss.adversarial == "relativistic" and training.generator_batch not in (None, training.batch):
+            raise ValueError(
+                f"training.generator_batch={training.generator_batch}: the relativistic loss compares each generated "
+                f"image with a real one of the batch of {training.batch}: leave it out"
+            )
+        if self.base.autogan and len(self.base.channels) > 1:
+            raise ValueError(f"base.autogan takes one value of base.channels, got {[*self.base.channels]}")
         first = int(self.whole_batches * RACE[0].share)
         if growth.strategy == "racing" and fade > first - training.batch:
             raise ValueError(

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganas.growing.architecture import RGB, Double, GrowthArchitecture, Placed
+from ganas.growing.autogan import AutoGANArchitecture
+from ganas.growing.autogan_networks import AutoGANDiscriminator, AutoGANGenerator
 from ganas.layers import downsample, upsample
 from ganas.learning.losses import at_least_float32
 
@@ -120,6 +122,26 @@ class _DiscriminatorLayer(nn.Module):
         return downsample(x) if self.doubles else x
 
 
+Generator = GrownGenerator | AutoGANGenerator
+Discriminator = GrownDiscriminator | AutoGANDiscriminator
+
+
+def make_generator(architecture: GrowthArchitecture | AutoGANArchitecture, *, fading: bool = False) -> Generator:
+    """Build a generator with random weights."""
+    if isinstance(architecture, AutoGANArchitecture):
+        return AutoGANGenerator(architecture)
+    return GrownGenerator(architecture, fading=fading)
+
+
+def make_discriminator(
+    architecture: GrowthArchitecture | AutoGANArchitecture, *, fading: bool = False
+) -> Discriminator:
+    """Build a discriminator with random weights."""
+    if isinstance(architecture, AutoGANArchitecture):
+        return AutoGANDiscriminator(architecture)
+    return GrownDiscriminator(architecture, fading=fading)
+
+
 # ── layers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,12 +193,15 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
 
 
 def learning_groups(network: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """Adam's parameter groups for an equalized learning rate: one per scale, all of which learn from the start."""
+    """Adam's parameter groups for an equalized learning rate: one per scale, all of which learn from the start.
+
+    Layers without a scale have the learning rate itself.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            scale = module.scale if name == "weight" else 1.0
-            groups.setdefault(scale, []).append(parameter)  # type: ignore[arg-type]
+            scale = getattr(module, "scale", 1.0) if name == "weight" else 1.0
+            groups.setdefault(scale, []).append(parameter)
     return [
         {"params": parameters, "lr": lr * scale, "initial_lr": lr * scale, "eps": EPSILON / scale, "start_image": 0.0}
         for scale, parameters in groups.items()

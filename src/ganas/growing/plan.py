@@ -11,8 +11,9 @@ from dataclasses import replace
 from ganas.errors import ConfigError
 from ganas.growing.actions import TRAIN_ON, Space, growing_actions, parse_action, proggan_route
 from ganas.growing.architecture import GrowthArchitecture, doublings
+from ganas.growing.autogan import AutoGANArchitecture
 from ganas.growing.candidates import Spec, score_of
-from ganas.growing.children import child, child_id, training_seed, uniform
+from ganas.growing.children import child, child_id, lineage_seed, training_seed, uniform
 from ganas.growing.config import STRATEGIES, GrowConfig
 from ganas.growing.strategy import Candidate, GrowingStrategy, Score
 from ganas.jobs.result import Result
@@ -54,6 +55,13 @@ def bases(config: GrowConfig) -> list[GrowthArchitecture]:
     return [GrowthArchitecture(base.latent, width, base=base.resolution) for width in dict.fromkeys(base.channels)]
 
 
+def autogan_of(config: GrowConfig) -> AutoGANArchitecture:
+    """AutoGAN's networks at the width of a config, the discriminator half as wide; raises `ArchitectureError`."""
+    base, width = config.base, config.base.channels[0]
+    assert base.autogan
+    return AutoGANArchitecture(base.autogan, base.latent, width, max(1, width // 2), config.data.resolution)
+
+
 def open_strategy(config: GrowConfig) -> GrowingStrategy:
     """The strategy of a config, before any score."""
     growth = config.growth
@@ -88,8 +96,17 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
     if not images:
         return None
     name = child_id(winner.id, f"{images} images more")
-    candidate = Candidate(name, winner.architecture, winner.id, str(TRAIN_ON), winner.generation + 1)
-    return replace(candidate_spec(config, candidate), images=images, evaluations=config.training.final_evaluations)
+    seed = lineage_seed(config.seed, winner.id, str(TRAIN_ON))
+    return replace(
+        winner,
+        id=name,
+        parent=winner.id,
+        action=None,
+        generation=winner.generation + 1,
+        seed=seed,
+        images=images,
+        evaluations=config.training.final_evaluations,
+    )
 
 
 # ── the route ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,10 +125,14 @@ def doubling_steps(config: GrowConfig) -> list[str]:
 
 
 def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
-    """The candidates along a route, from the first base on. A step is an action.
+    """The candidates along a route, from the first base on, or AutoGAN's networks. A step is an action.
 
     Raises `ArchitectureError` for an unknown action.
     """
+    if config.base.autogan:
+        fixed = autogan_of(config)
+        yield Spec(fixed.id, fixed, None, None, 0, lineage_seed(config.seed, None, fixed.id), config.training.images)
+        return
     base = bases(config)[0]
     candidate = Candidate(base.id, base)
     yield candidate_spec(config, candidate)
