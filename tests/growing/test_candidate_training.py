@@ -185,9 +185,8 @@ def test_a_base_of_4_pixels_trains_and_doubles_like_any_other(config: GrowConfig
     parent = candidate(run, config, replace(spec("parent"), architecture=base))
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     parent.loop.step(images)
-    parent.save_final()
     told = replace(spec("child"), architecture=base.doubled(), parent="parent", action="fade")
-    child = candidate(run, config, told)
+    child = CandidateTrainer(run.candidate("child"), told, config, parent.final(), None)
     assert make_images(parent.generator, range(2)).shape == (2, 3, 4, 4)
     z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
     with torch.no_grad():
