@@ -76,6 +76,7 @@ DGGAN: dict[str, Any] = {
     "growth.strategy": "topk",
     "growth.doublings": "late",
     "growth.fade": "doublings",
+    "growth.train_on": False,
     "growth.fmap_base": 8192,  # ProgGAN, appendix A.1
     "growth.finalists": 0,
     "growth.rank_by": "auto",
