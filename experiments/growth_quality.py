@@ -23,10 +23,11 @@ from ganas.data.sources import open_source
 from ganas.growing.actions import TRAIN_ON
 from ganas.growing.candidates import candidates
 from ganas.growing.config import GrowConfig
+from ganas.growing.finals import averaged_generator
 from ganas.growing.history import read_history
 from ganas.growing.networks import GrownGenerator
 from ganas.growing.sample import make_images
-from ganas.growing.trainer import at_resolution, averaged_generator
+from ganas.growing.trainer import at_resolution
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import load_features
 from ganas.metrics.reference import Reference
@@ -57,7 +58,9 @@ def write_routes(run: Path, folder: Path) -> None:
     actions = [history.record(name).spec.action or str(TRAIN_ON) for name in history.lineage[1:]]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "winner.json").write_text(json.dumps(actions) + "\n")
-    (folder / "proggan.json").write_text(json.dumps([a if a == "fade" else str(TRAIN_ON) for a in actions]) + "\n")
+    (folder / "proggan.json").write_text(
+        json.dumps([a if a.startswith("fade") else str(TRAIN_ON) for a in actions]) + "\n"
+    )
 
 
 def print_scores(groups: dict[str, list[Path]], images: int) -> None:

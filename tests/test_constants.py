@@ -1,19 +1,22 @@
 """The constants of both papers, as runs get them: a value that drifts fails here, whatever else still works."""
 
+import re
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from ganas import layers
+from ganas.config import fields
 from ganas.cyclegan import build, mixed
-from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, TrainingConfig
+from ganas.cyclegan.config import DataConfig, LossConfig, NetsConfig, RunConfig, TrainingConfig
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.model import PATCHGAN
 from ganas.cyclegan.presets import PRESETS
 from ganas.growing import architecture, networks
 from ganas.growing.actions import FADE, growing_actions, proggan_route
-from ganas.growing.config import BaseConfig
+from ganas.growing.config import SMALLEST_SWD, BaseConfig, GrowConfig
 from ganas.metrics import sliced
 from ganas.presets import make_config
 
@@ -22,6 +25,7 @@ CYCLEGANAS: dict[str, Any] = {
     "data.resolution": 256,
     "data.load_scale": 286 / 256,  # CycleGAN: 286 pixels, cut to 256
     "data.flip": True,
+    "data.validation": 0,  # all images train
     "nets.layout": "paper",
     "nets.discriminator_width": 64.0,  # section 3.2: 3 -> 64 -> 128 -> 256 -> 1
     "nets.discriminator": "searched",
@@ -36,6 +40,8 @@ CYCLEGANAS: dict[str, Any] = {
     "training.lr": 2e-4,
     "training.betas": (0.5, 0.999),
     "training.ema_half_life": None,  # no average
+    "training.precision": "float32",
+    "metrics.reference": "scored",  # the authors' protocol: test images of the other domain
 }
 SEARCH = {
     "nets.width": 16.0,  # 64 encoder channels
@@ -58,7 +64,9 @@ REFERENCE = {"nets.layout": "reference", "loss.adversarial": "lsgan"}  # what th
 # DGGAN, experimental results on CIFAR-10; WGAN-GP and ProgGAN are Gulrajani et al. 2017 and Karras et al. 2018.
 DGGAN: dict[str, Any] = {
     "data.resolution": 32,
+    "data.flip": False,  # the implementation that the paper builds on mirrors nothing
     "base.latent": 128,
+    "base.resolution": 8,  # d_0
     "base.channels": (512,),
     "growth.sizes": (3, 7),
     "growth.filters": (32, 64, 128, 256, 512, 1024),
@@ -66,6 +74,12 @@ DGGAN: dict[str, Any] = {
     "growth.keep": 20,  # K
     "growth.probability": 0.4,  # p
     "growth.strategy": "topk",
+    "growth.doublings": "late",
+    "growth.fade": "doublings",
+    "growth.train_on": False,
+    "growth.fmap_base": 8192,  # ProgGAN, appendix A.1
+    "growth.finalists": 0,
+    "growth.rank_by": "auto",
     "loss.adversarial": "wgan",
     "loss.gradient": 10.0,  # WGAN-GP: lambda
     "loss.drift": 0.001,  # ProgGAN, appendix A.1
@@ -75,8 +89,13 @@ DGGAN: dict[str, Any] = {
     "training.decay": 0.0,
     "training.images": 16 * 100_000,
     "training.final_images": 16 * 400_000,
+    "training.precision": "float32",
     "metrics.images": 10_000,
+    "metrics.select": "fid",
 }
+
+
+IMAGES = {"data.images": "x", "metrics.features": "inception"}
 
 
 @pytest.mark.parametrize("preset", ["paper", "reference"])
@@ -90,9 +109,18 @@ def test_a_run_of_the_papers_scale_gets_the_papers_constants(kind: Literal["sear
 
 
 def test_a_growing_search_of_the_papers_scale_gets_the_papers_constants() -> None:
-    config = make_config("grow", preset="paper", flags={"data.images": "x"})
+    config = make_config("grow", preset="paper", flags=IMAGES)
+    assert config.rank_by == "normalized"
     assert {key: config.value(key) for key in DGGAN} == DGGAN
     assert config.fade_images == config.training.images // 2, "a fade-in ends inside its candidate's training"
+
+
+def test_the_page_of_deviations_names_options_that_exist() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "deviations.md").read_text()
+    keys = {name for model in (RunConfig, GrowConfig) for name, _ in fields(model)}
+    sections = {key.split(".")[0] for key in keys}
+    named = {name for name in re.findall(r"`(\w+\.\w+)(?==|`)", text) if name.split(".")[0] in sections}
+    assert len(named) >= 40 and named <= keys
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -123,7 +151,7 @@ def test_the_search_spaces_are_the_papers() -> None:
     reference = find_layout("reference")  # 24 and 5 slots, 7 ops in the encoder
     assert prod(len(slot.ops) for slot in reference.generator.searched) == 7**2 * 5**20 * 3**2
     assert prod(len(slot.ops) for slot in reference.discriminator.searched) == 7**3 * 5**2
-    config = make_config("grow", preset="paper", flags={"data.images": "x"})
+    config = make_config("grow", preset="paper", flags=IMAGES)
     actions = growing_actions(config.growth.sizes, config.growth.filters)
     assert len({*actions, FADE}) == 25  # DGGAN, algorithm 1
 
@@ -142,3 +170,4 @@ def test_what_networks_are_made_of() -> None:
     assert seen == 70  # Isola et al. 2017
     assert proggan_route(32) == ["fade", "fade"]
     assert (sliced.PATCH, sliced.NUM_DIRECTIONS, sliced.COARSEST_LEVEL) == (7, 512, 16)  # ProgGAN, section 5
+    assert sliced.SMALLEST_SIDE == SMALLEST_SWD

@@ -74,6 +74,8 @@ WITH_TORCH = (
         "cyclegan.validation",
     ),
     *(f"growing.{name}" for name in ("candidate_job", "forecast", "images", "model", "networks", "run", "sample")),
+    "growing.autogan_networks",
+    "growing.finals",
     "growing.trainer",
     *("data.loaders", "recipes.cost", "recipes.recipe_job"),
 )

@@ -97,6 +97,8 @@ def test_a_model_folder_is_enough_with_test_images_and_not_without(home: Path, c
         (["--a", "test_a", "--real", "test_a"], "--a cannot be used here, it needs a RUN"),
         (["--real", "test_a"], "give a RUN, or --real and --fake"),
         (["nowhere"], "there is no run"),
+        (["train", "--resolution", "24"], "--resolution needs --a and --b"),
+        (["--real", "test_a", "--resolution", "24"], "--resolution cannot be used here, it needs a RUN"),
         (["train", "--metrics", "kid"], "kid needs a feature network"),
     ],
 )
@@ -388,6 +390,32 @@ def test_choosing_on_test_images_is_possible_and_labelled(tmp_path: Path, home: 
     write_images(tests[0], 1, seed=99, sides=(30, 27))
     assert ganas("evaluate", tmp_path / "run") == 2
     assert "test images of" in capsys.readouterr().err
+
+
+def test_the_authors_protocol_may_be_had_in_the_loop_and_afterwards(
+    tmp_path: Path, home: Path, capsys: Capture
+) -> None:
+    """Test images of one domain, cropped and translated, against those of the other; all others are trained on."""
+    tests = [write_images(tmp_path / f"test_{name}", 10, seed=seed, sides=(30, 27)) for seed, name in enumerate("ab")]
+    train: list[str | Path] = ["train", "resnet6", *write_domains(tmp_path, 12, 12), *SMALL, "--out", tmp_path / "run"]
+    for setting in (
+        *("data.validation=0", "metrics.reference=scored", "metrics.select=last", "metrics.split=test"),
+        *(f"data.test_a={tests[0]}", f"data.test_b={tests[1]}"),
+    ):
+        train += ["--set", setting]
+    assert ganas(*train) == 0
+    assert "A has 12 images" in (tmp_path / "run" / "log.txt").read_text()
+    last = scored_lines(tmp_path / "run")[-1]["scores"]
+    found = judged(capsys, tmp_path / "run", "--a", tests[0], "--b", tests[1], "--resolution", "24")
+    for direction in ("ab", "ba"):
+        (key,) = found[direction]["translated"]["scores"]
+        assert found[direction]["translated"]["scores"][key] == pytest.approx(last[f"{direction}/{key}"], rel=1e-6)
+        target, source = (open_source(tests[number]) for number in ((1, 0) if direction == "ab" else (0, 1)))
+        expected = Reference(center_crops(target, 24), ["swd"], None).measure(center_crops(source, 24))
+        assert found[direction]["untranslated"]["scores"] == expected.scores
+    train += ["--set", "metrics.split=all"]
+    assert ganas(*train) == 2
+    assert "metrics.split=all compares with all images, metrics.reference=scored" in capsys.readouterr().err
 
 
 def test_the_last_is_kept_whatever_its_scores_where_that_is_wanted(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 
 from ganas import machine
 from ganas.config import DataFacts, adjustable
@@ -12,10 +13,18 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.config import resolve as resolve_translation
 from ganas.errors import RunError
 from ganas.growing.config import GrowConfig, resolve
-from ganas.machine import Machine, cgroup_cores, cores, default_threads
+from ganas.machine import Machine, cgroup_cores, cores, default_threads, switch_off_tf32
 from ganas.presets import make_config
 from ganas.resuming import claim, keep_choices
 from ganas.store import Run
+
+
+@pytest.mark.parametrize("precision, kept", [("float32", False), ("bf16", True)])
+def test_float32_is_not_tf32(precision: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    switch_off_tf32(precision)
+    assert torch.backends.cudnn.allow_tf32 == kept
+    assert not torch.backends.cuda.matmul.allow_tf32, "torch's default"
 
 
 @pytest.mark.parametrize(

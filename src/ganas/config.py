@@ -110,7 +110,10 @@ class ScoringConfig(Section):
     @model_validator(mode="after")
     def _measurable(self) -> Self:
         if self.select in METRICS and METRICS[self.select].needs != "nothing" and not self.features:
-            raise ValueError(f"metrics.select={self.select} needs a feature network: give --features")
+            raise ValueError(
+                f"metrics.select={self.select} needs a feature network: give --features, or metrics.select=swd, "
+                "which needs none"
+            )
         return self
 
 
@@ -213,6 +216,15 @@ def load_config(model: type[C], text: str | bytes, origin: str) -> C:
         return validate(model, model.completed(document))
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error}") from None
+
+
+def kind_of(text: str | bytes) -> str | None:
+    """Return the kind of run that a ``config.yaml`` is of; None if it is damaged: `load_config` says how."""
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return None
+    return document.get("kind") if isinstance(document, dict) else None
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,9 @@ def _measured_speed(preset: str) -> Finding:
 
 def _libraries() -> Finding:
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return Finding(
-        "libraries", f"Python {platform.python_version()}, {versions}", "runs resume bit for bit with the same versions"
-    )
+    gpu = torch.cuda.is_available()
+    same = "up to the last bits, on a GPU" if gpu else "bit for bit with the same versions"
+    return Finding("libraries", f"Python {platform.python_version()}, {versions}", f"runs resume {same}")
 
 
 def _disk() -> Finding:

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from ganas.config import load_config
+from ganas.config import kind_of, load_config
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.domains import open_domains
 from ganas.cyclegan.layout import DIRECTIONS, Direction, find_layout
@@ -94,15 +95,16 @@ def evaluate_run(
     skip_bad: bool = False,
     white: float | None = None,  # of test images, as in `open_source`; None: that of the run
     icc: bool = True,  # False: ignore the color profiles of test images
+    resolution: int | None = None,  # shrink and crop test images to squares of this side first; None: their own size
 ) -> dict[Direction, TranslationScores]:
     """Evaluate both directions of a run of `ganas train`.
 
-    Test images are translated at their own size, and compared with the test images of the other domain; of `paired`
-    ones each translation is also compared with its partner. Held-out images are shrunk to the run's resolution and
-    compared with up to 500 training images of the other domain (with ``metrics.split=all``: all images), as in the run.
+    Test images are translated at their own size, or at a resolution, and compared with the test images of the other
+    domain; of `paired` ones each translation is also compared with its partner. Held-out images are shrunk to the run's
+    resolution and compared as in the run (`metrics.reference`).
     Raises `RunError` without generators, or if the run's images or feature network have changed.
     """
-    sides = _open_sides(run, a, b, paired, metrics, features, bootstrap, cache, skip_bad, white, icc)
+    sides = _open_sides(run, a, b, paired, metrics, features, bootstrap, cache, skip_bad, white, icc, resolution)
     return {direction: TranslationScores(side.untranslated(), side.translated()) for direction, side in sides}
 
 
@@ -134,6 +136,7 @@ def _open_sides(
     skip_bad: bool = False,
     white: float | None = None,
     icc: bool = True,
+    resolution: int | None = None,
 ) -> Iterator[tuple[Direction, _Side]]:
     """Open and check everything that the measurements of a run need, and yield its directions one by one.
 
@@ -147,6 +150,8 @@ def _open_sides(
         raise ConfigError("give both --a and --b, or neither to evaluate on the run's held-out images")
     if a is None and (white is not None or not icc):
         raise ConfigError("--white and --no-icc need --a and --b: held-out images are read as in the run")
+    if a is None and resolution is not None:
+        raise ConfigError("--resolution needs --a and --b: held-out images have the resolution of the run")
     path, reporter = as_path(run), Reporter()
     for direction in DIRECTIONS:
         _selected_on(path, direction)  # refuses a run without generators
@@ -192,15 +197,23 @@ def _open_sides(
         split = "validation"  # the run was scored on these pairs
     for direction, source in sources.items():
         target, is_paired = targets[direction], paired is not None
-        reference = Reference(target, metrics, network, cache=cache, split=split, paired=is_paired, reporter=reporter)
+        real = center_crops(target, resolution) if resolution else target
+        unchanged = center_crops(source, resolution) if resolution else source
+        reference = Reference(real, metrics, network, cache=cache, split=split, paired=is_paired, reporter=reporter)
         facts = {"source_digest": source.digest()}
 
         def measure_translated(
             direction: Direction = direction,
             target: ImageSource = target,
             reference: Reference = reference,
+            unchanged: ImageSource | Tensor = unchanged,
             facts: Mapping[str, str] = facts | {"chosen_on": _selected_on(path, direction)},
         ) -> Measurement:
+            if isinstance(unchanged, Tensor):
+                translator = _open_translator(
+                    path, direction, bf16=bool(config and config.training.precision == "bf16")
+                )
+                return _with_warnings(reference.measure(translator(unchanged), bootstrap=bootstrap, facts=facts))
             with tempfile.TemporaryDirectory(prefix="ganas-") as folder:
                 images = Path(folder)
                 translate(path, paths[direction], images, direction=direction, skip_bad=skip_bad, white=white, icc=icc)
@@ -209,7 +222,10 @@ def _open_sides(
                     _, translated = match_pairs(target, translated, skip_missing=skip_bad)
                 return _with_warnings(reference.measure(translated, bootstrap=bootstrap, facts=facts))
 
-        yield direction, _Side(partial(reference.measure, source, bootstrap=bootstrap, facts=facts), measure_translated)
+        yield (
+            direction,
+            _Side(partial(reference.measure, unchanged, bootstrap=bootstrap, facts=facts), measure_translated),
+        )
 
 
 def _validated(
@@ -234,6 +250,8 @@ def evaluate_grown(
     the run's images have changed.
     """
     path, reporter = as_path(run), Reporter()
+    if not is_grown(path):
+        raise RunError(f"{str(path)!r} is no run of ganas grow: give the folder that it wrote")
     generator, _ = load_grown_generator(find_grown_generator(path))
     text = Run(path).config.read_bytes()
     config = load_config(GrowConfig, text, str(Run(path).config))
@@ -250,6 +268,12 @@ def evaluate_grown(
     reference = Reference(real, metrics, network, cache=cache, split="training", reporter=reporter)
     images = make_images(generator, range(config.metrics.images))
     return reference.measure(images, bootstrap=bootstrap)
+
+
+def is_grown(run: StrPath) -> bool:
+    """Whether a folder is a run of `ganas grow`, finished or not."""
+    config = Run(as_path(run)).config
+    return config.is_file() and kind_of(config.read_bytes()) == "grow"
 
 
 def _selected_on(path: Path, direction: Direction) -> str:

@@ -108,6 +108,14 @@ def check_device(name: str) -> None:
         raise ConfigError(f"training.device: no {name!r}, this machine has {found} CUDA devices: choose cpu")
 
 
+def switch_off_tf32(precision: str) -> None:
+    """Let float32 mean float32 on a GPU, whose convolutions otherwise round their inputs to ten bits (TF32)."""
+    import torch
+
+    if precision == "float32":
+        torch.backends.cudnn.allow_tf32 = False  # of matrix products it is off by default
+
+
 def keep_freed_memory() -> None:
     """Stop glibc from returning large blocks to the kernel; does nothing on other systems.
 

@@ -12,16 +12,14 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
-from ganas.config import load_config
+from ganas.config import kind_of, load_config
 from ganas.cyclegan.architecture import Architecture, load_architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.front import Front, read_front
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.document import parse_object, parsing
 from ganas.errors import RunError
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.autogan import GANArchitecture
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.metrics.measurement import Measurement
@@ -123,7 +121,7 @@ class RunRecord:
     config: RunConfig | GrowConfig | None  # resolved; repeats: that of the first; None: a recipe
     images: int  # seen so far, summed over candidates or repeats
     result: Mapping[str, Any]  # result.json; empty until the end
-    architecture: Architecture | GrowthArchitecture | None  # the found or trained one
+    architecture: Architecture | GANArchitecture | None  # the found or trained one
     trace: Trace = Trace()
     scores: tuple[Score, ...] = ()
     history: History | None = None  # grow: candidates, beams, lineage
@@ -202,7 +200,7 @@ def read_run(run: StrPath) -> RunRecord:
             return _repeats(folder)
         raise RunError(f"{str(folder.path)!r} is not a run: give the --out of a ganas search, train, grow or reproduce")
     text = folder.config.read_bytes()
-    if _kind_of(text) == "grow":
+    if kind_of(text) == "grow":
         return _grown(folder, load_config(GrowConfig, text, str(folder.config)))
     config = load_config(RunConfig, text, str(folder.config))
     trace, result = _trace(folder), folder.read_result()
@@ -228,14 +226,6 @@ def read_run(run: StrPath) -> RunRecord:
         front=front,
         front_pictures={number: Sample(images, path) for number, path in pictures.items() if path.is_file()},
     )
-
-
-def _kind_of(config: bytes) -> str | None:
-    try:
-        document = yaml.safe_load(config)
-    except yaml.YAMLError:
-        return None  # load_config has a better message
-    return document.get("kind") if isinstance(document, dict) else None
 
 
 def _examples(run: Run) -> Iterable[Examples]:

@@ -91,7 +91,7 @@ def watch_search(name: str, domains: tuple[ImageSource, ImageSource]) -> list[Se
         seen.append(Seen(which, learners(gan), *(int(to_images(x)[0, 0, 0, 0]) for x in (a, b)), steps))
         return {which: torch.stack([p.square().sum() for p in gan.parameters() if p.requires_grad]).sum()}
 
-    def generators(gan: CycleGAN, a: Tensor, b: Tensor, _: Any, compare: object = None) -> tuple[dict[str, Tensor], Fakes]:
+    def generators(gan: CycleGAN, a: Tensor, b: Tensor, *_: Any) -> tuple[dict[str, Tensor], Fakes]:
         return loss("generators", gan, a, b), Fakes(a, b)
 
     def discriminators(gan: CycleGAN, a: Tensor, b: Tensor, fakes: Fakes, _: Any) -> dict[str, Tensor]:
@@ -233,6 +233,16 @@ def test_alphas_wait_for_the_warm_up(domains: tuple[ImageSource, ImageSource], m
     loop.nimg = settings.total_images // 2
     loop.step(*images)
     assert not any(map(torch.equal, before, alphas))
+
+
+def test_a_strategy_that_differs_from_the_paper_says_so(
+    domains: tuple[ImageSource, ImageSource], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [name for name, strategy in STRATEGIES.items() if strategy.note] == ["tf"]
+    settings = config("tf").with_values({"data.a": domains[0].path, "data.b": domains[1].path, "training.images": 1})
+    search(settings, tmp_path / "run")
+    first = (tmp_path / "run" / "log.txt").read_text().splitlines()[0]
+    assert "by the paper's words weights learn from A and alphas from B" in first
 
 
 def test_a_new_strategy_is_one_entry(

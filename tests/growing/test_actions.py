@@ -1,5 +1,6 @@
 """Growing actions and legal states, without torch: hundreds of cases a second."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from math import log2
@@ -13,12 +14,15 @@ from ganas.growing.actions import (
     FADE,
     TRAIN_ON,
     Action,
+    FadeIn,
     Grow,
     Space,
+    fade_to,
     growing_actions,
     parse_action,
+    proggan_route,
 )
-from ganas.growing.architecture import DOUBLE, SIDES, Conv, GrowthArchitecture, doublings
+from ganas.growing.architecture import DOUBLE, SIDES, Conv, Double, GrowthArchitecture, doublings
 
 PAPER = growing_actions((3, 7), (32, 64, 128, 256, 512, 1024))
 BASE = GrowthArchitecture(latent=128, channels=512)
@@ -84,7 +88,7 @@ def test_legal_is_what_brute_force_finds(space: Space, data: st.DataObject) -> N
     if done > space.depth or not reaches(fades, space.depth - done):
         return
     expected = {
-        action
+        space.fade(architecture) if action == FADE else action
         for action in space.actions
         if done < space.depth and reaches(fades + (action == FADE), space.depth - done - 1)
     }
@@ -96,13 +100,14 @@ def test_even_doublings_come_after_equal_shares(space: Space, random: object) ->
     space = replace(space, doublings="even", max_parameters=None)
     architecture, route = GrowthArchitecture(latent=4, channels=8), []
     while actions := space.legal(architecture, len(route)):
-        assert actions == (FADE,) or FADE not in actions
+        assert actions == (space.fade(architecture),) or not any(isinstance(action, FadeIn) for action in actions)
         route.append(random.choice(actions))  # type: ignore[attr-defined]
         architecture = route[-1](architecture)
     count = doublings(space.resolution)
     convs = space.depth - count
     assert len(route) == space.depth
-    before = [number - route[:number].count(FADE) for number, action in enumerate(route) if action == FADE]
+    fades = [number for number, action in enumerate(route) if isinstance(action, FadeIn)]
+    before = [number - already for already, number in enumerate(fades)]
     assert before == [k * convs // (count + 1) for k in range(1, count + 1)]
 
 
@@ -145,7 +150,9 @@ def test_a_resolution_that_is_no_doubling_is_refused(resolution: int) -> None:
         doublings(resolution)
 
 
-@pytest.mark.parametrize("text", ["fades", "g-double", "x-conv3x8", "g-conv4x8", "conv3x8", "", "d-conv3x0"])
+@pytest.mark.parametrize(
+    "text", ["fades", "g-double", "x-conv3x8", "g-conv4x8", "conv3x8", "", "d-conv3x0", "fade0", "fade-8", "g-fade8"]
+)
 def test_an_unknown_action_is_refused(text: str) -> None:
     with pytest.raises(ArchitectureError):
         parse_action(text)
@@ -155,6 +162,85 @@ def test_widths_are_those_on_the_image_side() -> None:
     architecture = GrowthArchitecture(16, 8, (Conv(3, 4), DOUBLE, Conv(7, 2)), (DOUBLE, Conv(3, 6)))
     assert [placed[1:] for placed in architecture.placed("generator")] == [(8, 4, 8), (4, 4, 16), (4, 2, 16)]
     assert [placed[1:] for placed in architecture.placed("discriminator")] == [(8, 8, 16), (8, 6, 16)]
+
+
+def test_doublings_have_the_widths_of_proggan_or_less() -> None:
+    """min(fmap_base / 2^stage, fmap_max), where the current width is fmap_max (Karras et al. 2018, table 2)."""
+    assert [fade_to(8 << n).filters for n in range(8)] == [None, None, None, 256, 128, 64, 32, 16]
+    assert proggan_route(256) == ["fade", "fade", "fade256", "fade128", "fade64"]
+    assert proggan_route(64, base=4) == ["fade", "fade", "fade", "fade256"]
+    assert proggan_route(128, fmap_base=None) == ["fade"] * 4
+    assert proggan_route(256, fmap_base=16 * 64)[2:] == ["fade32", "fade16", "fade8"], "64 up to 32×32, then halves"
+    for width, expected in ((512, [512, 512, 256, 128, 64]), (100, [100, 100, 100, 100, 64]), (32, [32] * 5)):
+        architecture = grown(GrowthArchitecture(4, width), map(parse_action, proggan_route(256)))
+        assert [placed.outer for placed in architecture.placed("generator")] == expected
+        assert GrowthArchitecture.from_json(architecture.to_json()) == architecture
+    wide = grown(GrowthArchitecture(4, 64), map(parse_action, ("fade", "g-conv3x1024", "fade", "fade256")))
+    assert wide.generator[-2:] == (DOUBLE, Double(256)), "grown filters are kept up to 32×32"
+    assert wide.discriminator == (DOUBLE,) * 3, "each network by its own width"
+
+
+@given(st.lists(st.sampled_from(PAPER), max_size=5))
+def test_a_doubling_that_keeps_the_width_is_the_one_of_the_first_version(route: list[Action]) -> None:
+    """Up to 32×32 nothing changed: names, files, ids."""
+    space = Space(PAPER, 8, 32)
+    architecture = GrowthArchitecture(4, 64)
+    for action in route:
+        if action in space.legal(architecture, 0):
+            architecture = action(architecture)
+            assert not re.search(r"double\d|base", architecture.to_json())
+
+
+def test_a_base_of_4_pixels_is_grown_alike() -> None:
+    start = GrowthArchitecture(4, 8, base=4)
+    assert start.doubled().resolution == 8 and start.id != GrowthArchitecture(4, 8).id
+    assert GrowthArchitecture.from_json(start.to_json()) == start and '"base": 4' in start.to_json()
+    space = Space(PAPER, 3, 32, base=4)
+    assert space.legal(start, 0) == (FADE,) and space.growths == (0, 0, 0, 0)
+    with pytest.raises(ArchitectureError, match="choose 4, 8, 16"):
+        doublings(12, 4)
+
+
+PROGGAN_BLOCKS = {  # filters before and after each doubling (Karras et al. 2018, table 2), by resolution
+    8: (512, 512),
+    16: (512, 512),
+    32: (512, 512),
+    64: (512, 256),
+    128: (256, 128),
+    256: (128, 64),
+}
+
+
+@pytest.mark.parametrize("resolution, millions", [(64, 22.49), (128, 22.93), (256, 23.04)])
+def test_the_route_is_proggan_layer_by_layer(resolution: int, millions: float) -> None:
+    """Counted by hand: base at 4×4, latent 512; two 3×3 convolutions per resolution."""
+    base = GrowthArchitecture(512, 512, base=4)
+    architecture = grown(base, map(parse_action, proggan_route(resolution, base=4)))
+    blocks = {side: pair for side, pair in PROGGAN_BLOCKS.items() if side <= resolution}
+    width = blocks[resolution][1]
+    weights = sum(9 * (before + after) * after for before, after in blocks.values())
+    work = sum(9 * (before + after) * after * side**2 for side, (before, after) in blocks.items())
+    # linear 512 -> 512·4·4, 3×3, 1×1 to RGB
+    generator = 512 * 8192 + 8192 + 9 * 512 * 512 + 512 + 3 * width + 3
+    generator += weights + sum(2 * after for _, after in blocks.values())
+    assert architecture.parameters("generator") == generator
+    assert round(generator / 1e6, 2) == millions, "as pytorch_GAN_zoo's"
+    assert architecture.macs("generator") == 512 * 8192 + 9 * 512 * 512 * 16 + 3 * width * resolution**2 + work
+    # 3×3 with one more channel, linear 8192 -> 512 -> 1, 1×1 from RGB
+    discriminator = 9 * 513 * 512 + 512 + 8192 * 512 + 512 + 512 + 1 + 3 * width + width
+    discriminator += weights + sum(before + after for before, after in blocks.values())
+    assert architecture.parameters("discriminator") == discriminator
+    expected = 9 * 513 * 512 * 16 + 8192 * 512 + 512 + 3 * width * resolution**2 + work
+    assert architecture.macs("discriminator") == expected
+
+
+@pytest.mark.parametrize("resolution, giga, constant", [(64, 13.5, 25.5), (128, 20.7, 102.9), (256, 28.0, 412.2)])
+def test_widths_that_stay_cost_much_more_than_proggan(resolution: int, giga: float, constant: float) -> None:
+    """Multiply-accumulates of a generator grown from 8×8, in billions."""
+    for fmap_base, expected in ((8192, giga), (None, constant)):
+        route = proggan_route(resolution, fmap_base=fmap_base)
+        architecture = grown(GrowthArchitecture(512, 512), map(parse_action, route))
+        assert round(architecture.macs("generator") / 1e9, 1) == expected
 
 
 def test_an_id_depends_on_the_content_alone() -> None:
@@ -171,6 +257,8 @@ def test_an_id_depends_on_the_content_alone() -> None:
         ('"schema": 1|"schema": 2', "schema 2"),
         ('"double"|"triple"', "unknown layer 'triple'"),
         ('"conv3x32"|"conv4x32"', "kernel sizes are odd"),
+        ('"double"|"double0"', "unknown layer 'double0'"),
+        ('"channels": 512|"channels": 512, "base": 0', "dimensions of at least 1"),
         ('["double"]|[]', "doubles its resolution 1 times and the discriminator 0 times"),
         ('"latent": 128|"latent": 127', "was edited"),
         ('"channels": 512,|', "lacks 'channels'"),

@@ -15,11 +15,12 @@ from ganas.growing.actions import parse_action
 from ganas.growing.architecture import GrowthArchitecture
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig, GrowingLossConfig
+from ganas.growing.finals import load_final
 from ganas.growing.images import open_squares
 from ganas.growing.model import discriminator_loss
 from ganas.growing.run import open_data
 from ganas.growing.sample import latent_vector, make_images
-from ganas.growing.trainer import CandidateTrainer, load_final, starts_as_its_parent
+from ganas.growing.trainer import CandidateTrainer, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.jobs.worker import run_job
@@ -177,6 +178,20 @@ def test_a_fade_in_starts_with_its_parents_images(config: GrowConfig, tmp_path: 
     with torch.no_grad():
         for ours, theirs in ((child.generator, parent.generator), (child.gan.generator, parent.gan.generator)):
             torch.testing.assert_close(ours(z), upsample(theirs(z)), rtol=0, atol=1e-5)
+
+
+def test_a_base_of_4_pixels_trains_and_doubles_like_any_other(config: GrowConfig, tmp_path: Path) -> None:
+    run, base = Run(tmp_path), replace(BASE, base=4)
+    parent = candidate(run, config, replace(spec("parent"), architecture=base))
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    parent.loop.step(images)
+    told = replace(spec("child"), architecture=base.doubled(), parent="parent", action="fade")
+    child = CandidateTrainer(run.candidate("child"), told, config, parent.final(), None)
+    assert make_images(parent.generator, range(2)).shape == (2, 3, 4, 4)
+    z = torch.stack([latent_vector(seed, 4) for seed in range(6)])
+    with torch.no_grad():
+        torch.testing.assert_close(child.generator(z), upsample(parent.generator(z)), rtol=0, atol=1e-5)
+    child.loop.step(images)
 
 
 @pytest.mark.parametrize("fade", ["every", "doublings"])

@@ -89,6 +89,35 @@ def test_a_search_ends_with_a_generator_to_sample_from(whole: Path, tmp_path: Pa
     assert len(images) == 3 and all(path.read_bytes()[16:24] == b"\0\0\0\x10" * 2 for path in images), "16×16"
 
 
+def test_any_candidate_with_weights_is_sampled(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(whole)
+    winner = json.loads((whole / "result.json").read_text())["winner"]
+    kept = {spec.id for spec, _ in candidates(run) if run.candidate(spec.id).final.is_file()}
+    removed = next(spec.id for spec, _ in candidates(run) if spec.id not in kept)
+    other = next(iter(kept - {winner}))
+    for name, options in (("plain", []), ("winner", ["--candidate", winner]), ("other", ["--candidate", other])):
+        assert ganas("sample", whole, tmp_path / f"{name}.png", "-n", "4", *options) == 0
+    plain, same, different = ((tmp_path / f"{name}.png").read_bytes() for name in ("plain", "winner", "other"))
+    assert plain == same != different
+    capsys.readouterr()
+    for name, words in ((removed, f"candidate {removed} has no weights"), ("nobody", "has no candidate 'nobody'")):
+        assert ganas("sample", whole, tmp_path / "x.png", "--candidate", name) == 2
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1
+    assert ganas("sample", whole / "model", tmp_path / "x.png", "--candidate", other) == 2
+    assert "has no candidates: give the folder that ganas grow wrote" in capsys.readouterr().err
+
+
+def test_a_grown_run_is_evaluated_as_its_winner_was_scored(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert ganas("evaluate", whole, "--json") == 0
+    result = json.loads((whole / "result.json").read_text())
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores[result["metric"]] == pytest.approx(result["score"], rel=1e-6)
+    assert ganas("evaluate", whole, "--a", "x", "--b", "y") == 2
+    assert "--a cannot be used here, a run of ganas grow is compared with its own images" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("traps")
 def test_two_processes_find_what_one_finds(whole: Path, images: Path, tmp_path: Path) -> None:
     run = command(images, tmp_path / "run", "--workers", "2")
@@ -136,7 +165,7 @@ def test_runs_analyses_a_search(whole: Path, capsys: pytest.CaptureFixture[str])
 def test_a_dry_run_at_the_papers_scale_quotes_its_cost(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganas.growing.forecast._measure", lambda *_: Timing(0.1, 1.0, 1))
     flags = {"data.images": str(images), "data.resolution": 16}
-    _, lines = dry_run(make_config("grow", preset="paper", flags=flags))
+    _, lines = dry_run(make_config("grow", preset="paper", flags=flags | {"metrics.select": "swd"}))
     assert "580 GPU-days" in lines[-1]
     _, lines = dry_run(make_config("grow", preset="tiny", flags=flags))
     assert "580 GPU-days" not in "".join(lines)
@@ -149,6 +178,18 @@ def test_a_dry_run_estimates_the_cost_and_writes_nothing(
     assert ganas(*command(images, tmp_path / "run", "--dry-run")) == 0
     out, _ = capsys.readouterr()
     assert "generation 2" in out and "total" in out
+    base = GrowthArchitecture(4, 4)
+    for architecture in (base, base.doubled()):
+        sizes = [f"{architecture.parameters(side):,} parameters in the generator" for side in ("generator",)]
+        sizes += [
+            f"{architecture.parameters('discriminator'):,} in the discriminator",
+            " million MACs an image; memory",
+        ]
+        line = next(line for line in out.splitlines() if line.startswith(f"{architecture.resolution}×"))
+        assert all(size in line for size in sizes)
+    assert (
+        "largest candidate of a simulated search: " in out and " MB at most for images, checkpoints and weights" in out
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -183,6 +224,7 @@ def test_a_route_is_trained_by_itself(images: Path, tmp_path: Path, capsys: pyte
         (["--address", "here:1"], "--address is of a Ray cluster: give --executor ray with it"),
         (["--executor", "ray", "--gpu-share", "1.5"], "--gpu-share 1.5: give a part of one GPU"),
         (["--preset", "reference"], "unknown preset 'reference'"),
+        (["--preset", "paper"], "metrics.select=fid needs a feature network: give --features, or metrics.select=swd"),
         (["--route", "nowhere.json"], "cannot read the route 'nowhere.json'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

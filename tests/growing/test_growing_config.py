@@ -6,10 +6,16 @@ import pytest
 import yaml
 
 from ganas.config import load_config
+from ganas.errors import ConfigError
 from ganas.growing.config import GrowConfig
+from ganas.growing.plan import doubling_steps
 from ganas.presets import make_config
 
-NEW_KEYS = {"growth": ("strategy", "fade", "doublings"), "loss": ("zero_centered",)}
+NEW_KEYS = {
+    "growth": ("strategy", "fade", "doublings", "fmap_base"),
+    "base": ("resolution",),
+    "loss": ("zero_centered",),
+}
 
 
 DEFAULTS: dict[str, Any] = {"growth.strategy": "topk", "growth.doublings": "late", "loss.adversarial": "wgan"}
@@ -32,6 +38,18 @@ def test_a_config_of_an_earlier_version_means_what_it_meant(survival: str, strat
     assert read == expected and read.fade_images == 8000, "half of the training"
 
 
+@pytest.mark.parametrize("resolution, fmap_base, last", [(32, 8192, "fade"), (64, None, "fade256")])
+def test_doublings_of_an_earlier_config_keep_the_width(resolution: int, fmap_base: int | None, last: str) -> None:
+    """Up to 32×32 they do in any case, so that a run from then resumes."""
+    config = make(**{"data.resolution": resolution})
+    document = yaml.safe_load(config.to_yaml())
+    del document["growth"]["fmap_base"]
+    read = load_config(GrowConfig, yaml.dump(document).encode(), "config.yaml")
+    assert read.growth.fmap_base == fmap_base and {*doubling_steps(read)} == {"fade"}
+    assert doubling_steps(config)[-1] == last
+    assert load_config(GrowConfig, config.to_yaml().encode(), "config.yaml") == config
+
+
 @pytest.mark.parametrize(
     "settings, rank_by, fade_images",
     [
@@ -45,6 +63,12 @@ def test_a_config_of_an_earlier_version_means_what_it_meant(survival: str, strat
 def test_what_is_filled_in(settings: dict[str, Any], rank_by: str, fade_images: int) -> None:
     config = make(**settings)
     assert (config.rank_by, config.fade_images) == (rank_by, fade_images)
+
+
+def test_images_of_4_pixels_are_not_scored_by_swd() -> None:
+    with pytest.raises(ConfigError, match=r"base.resolution=4: .* give --features, or base.resolution=8"):
+        make(**{"base.resolution": 4})
+    assert make(**{"base.resolution": 4, "metrics.features": "inception"}).selected_metric == "fid"
 
 
 def test_a_race_may_have_any_number_of_images() -> None:

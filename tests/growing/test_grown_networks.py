@@ -1,6 +1,7 @@
 """Growing networks: shapes, inheritance, blending, and their parts against closed forms."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -11,16 +12,23 @@ from test_actions import grown
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganas.growing.actions import FADE, Action, Grow, fading_sides, growing_actions
+from ganas.growing.actions import FADE, Action, FadeIn, Grow, fading_sides, growing_actions
 from ganas.growing.architecture import SIDES, GrowthArchitecture, Side
 from ganas.growing.model import GrownGAN
 from ganas.growing.networks import inherit, learning_groups, minibatch_stddev, pixel_norm
 from ganas.layers import downsample, upsample
 
 BASE = GrowthArchitecture(latent=5, channels=6)
-ACTIONS = growing_actions((3, 7), (4, 8))
+NARROWING = FadeIn(5)  # of widths 6 and 8, but not of 4
+ACTIONS = (*growing_actions((3, 7), (4, 8)), NARROWING)
 
-routes = st.lists(st.sampled_from(ACTIONS), max_size=4).filter(lambda route: route.count(FADE) <= 2)
+
+def fades(route: Sequence[Action]) -> int:
+    return sum(isinstance(action, FadeIn) for action in route)
+
+
+routes = st.lists(st.sampled_from(ACTIONS), max_size=4).filter(lambda route: fades(route) <= 2)
+bases = st.sampled_from((BASE, replace(BASE, base=4)))
 
 
 def gan_of(architecture: GrowthArchitecture, *, fading: Collection[Side] = (), seed: int = 0) -> GrownGAN:
@@ -33,9 +41,9 @@ def noise(*shape: int) -> Tensor:
 
 
 @settings(max_examples=30, deadline=None)
-@given(routes)
-def test_shapes_size_and_work_are_known_without_building(route: list[Action]) -> None:
-    architecture, side_length = grown(BASE, route), 8 << route.count(FADE)
+@given(bases, routes)
+def test_shapes_size_and_work_are_known_without_building(base: GrowthArchitecture, route: list[Action]) -> None:
+    architecture, side_length = grown(base, route), base.base << fades(route)
     gan, image = gan_of(architecture), (3, side_length, side_length)
     assert architecture.resolution == side_length
     for side in SIDES:
@@ -48,18 +56,21 @@ def test_shapes_size_and_work_are_known_without_building(route: list[Action]) ->
 
 
 @settings(max_examples=30, deadline=None)
-@given(routes, st.sampled_from(ACTIONS))
-def test_a_child_has_every_weight_of_its_parent_that_fits(route: list[Action], action: Action) -> None:
-    if action == FADE and route.count(FADE) == 2:
+@given(bases, routes, st.sampled_from(ACTIONS))
+def test_a_child_has_every_weight_of_its_parent_that_fits(
+    base: GrowthArchitecture, route: list[Action], action: Action
+) -> None:
+    if isinstance(action, FadeIn) and fades(route) == 2:
         return
-    architecture = grown(BASE, route)
+    architecture = grown(base, route)
     parent = gan_of(architecture, seed=1)
-    child = gan_of(action(architecture), fading=SIDES if action == FADE else (), seed=2)
+    child = gan_of(action(architecture), fading=SIDES if isinstance(action, FadeIn) else (), seed=2)
     for side in SIDES:
         state = parent.network(side).state_dict()
         copied = inherit(child.network(side), state)
         after = child.network(side).state_dict()
-        changed = {"rgb.weight", "rgb.bias"} if isinstance(action, Grow) and action.side == side else set()
+        grows = isinstance(action, FadeIn) or (isinstance(action, Grow) and action.side == side)
+        changed = {"rgb.weight", "rgb.bias"} if grows else set()
         for name, tensor in state.items():
             if tensor.shape == after[name].shape:
                 assert torch.equal(tensor, after[name]) and name in copied
@@ -72,10 +83,10 @@ def test_a_child_has_every_weight_of_its_parent_that_fits(route: list[Action], a
 
 
 @settings(max_examples=20, deadline=None)
-@given(routes.filter(lambda route: route.count(FADE) < 2))
-def test_a_fade_in_starts_from_its_parent(route: list[Action]) -> None:
-    architecture = grown(BASE, route)
-    parent, child = gan_of(architecture, seed=1), gan_of(architecture.doubled(), fading=SIDES, seed=2)
+@given(bases, routes.filter(lambda route: fades(route) < 2), st.sampled_from((FADE, NARROWING)))
+def test_a_fade_in_starts_from_its_parent(base: GrowthArchitecture, route: list[Action], fade: FadeIn) -> None:
+    architecture = grown(base, route)
+    parent, child = gan_of(architecture, seed=1), gan_of(fade(architecture), fading=SIDES, seed=2)
     for side in SIDES:
         inherit(child.network(side), parent.network(side).state_dict())
     z, side_length = noise(4, 5), 2 * architecture.resolution
@@ -85,7 +96,7 @@ def test_a_fade_in_starts_from_its_parent(route: list[Action]) -> None:
         torch.testing.assert_close(
             child.discriminator(images), parent.discriminator(downsample(images)), rtol=0, atol=1e-12
         )
-        old, plain = child.generator(z), gan_of(architecture.doubled())
+        old, plain = child.generator(z), gan_of(fade(architecture))
         child.blend(1)
         plain.load_state_dict({name: t for name, t in child.state_dict().items() if "old_rgb" not in name})
         new = child.generator(z)
@@ -96,7 +107,7 @@ def test_a_fade_in_starts_from_its_parent(route: list[Action]) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(routes, st.sampled_from([action for action in ACTIONS if action != FADE]))
+@given(routes, st.sampled_from([action for action in ACTIONS if isinstance(action, Grow)]))
 def test_a_convolution_that_fades_in_starts_from_its_parent(route: list[Action], action: Grow) -> None:
     architecture = grown(BASE, route)
     sides = fading_sides(str(action), "every")

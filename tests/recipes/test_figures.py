@@ -119,7 +119,7 @@ def test_settings_that_a_figure_controls_or_that_are_invalid_are_refused(setting
         recipe("fig5", "tiny", [ONE], settings=[setting])
 
 
-@pytest.mark.parametrize("figure, scale", [*product(sorted(FIGURES.keys() - {"front"}), SCALES)])  # it teaches some of them
+@pytest.mark.parametrize("figure, scale", [*product(sorted({*FIGURES} - {"front"}), SCALES)])  # it teaches some of them
 def test_compared_trainings_differ_only_in_architecture(figure: str, scale: str) -> None:
     """And in widths, which follow from sizes, and seeds. All jobs hold out the same images, whatever their seeds."""
     jobs = recipe(figure, scale, [ONE], seed=7).jobs

@@ -70,11 +70,14 @@ def sample(
         int, typer.Option("--seed", metavar="N", min=0, max=2**62, help="Seed of the first image; it counts up.")
     ] = 0,
     grid: Annotated[bool, typer.Option("--grid", help="Write one picture of all images.")] = False,
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="ID", help="Sample from a candidate of the run. [the winner]")
+    ] = None,
 ) -> None:
     """Generate images; the same seed gives the same image."""
     from ganas.growing.sample import sample as run_sampling
 
-    made = run_sampling(run, output, count=count, seed=seed, as_grid=grid)
+    made = run_sampling(run, output, count=count, seed=seed, as_grid=grid, candidate=candidate)
     echo(f"{counted(made, 'image')} in {shown(output)}")
 
 

@@ -23,7 +23,7 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not cache statisti
 @app.command()
 def evaluate(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, evaluated in both directions.")
+        Path | None, typer.Argument(metavar="[RUN]", help="A run of ganas train, in both directions, or of ganas grow.")
     ] = None,
     a: Annotated[Path | None, typer.Option("--a", metavar="DATA", help="With RUN: test images of domain A.")] = None,
     b: Annotated[Path | None, typer.Option("--b", metavar="DATA", help="With RUN: test images of domain B.")] = None,
@@ -41,6 +41,12 @@ def evaluate(
     images: Annotated[
         int | None, typer.Option("--images", metavar="N", min=2, help="Evaluate a random sample of N images. [all]")
     ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            "--resolution", metavar="PIXELS", min=1, help="With --a and --b: crop images to this side. [own size]"
+        ),
+    ] = None,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", metavar="N", min=0, help="Resamples for 95 % intervals.")
     ] = 0,
@@ -50,12 +56,12 @@ def evaluate(
     no_cache: NoCache = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate images, or both directions of a run; the key of a score names its protocol.
+    """Evaluate images, or the generators of a run; the key of a score names its protocol.
 
     Examples: ganas evaluate --real paintings --fake translated --features squeezenet:weights.safetensors
     ganas evaluate runs/train --a test/paintings --b test/photos
     """
-    from ganas.evaluation import evaluate_run
+    from ganas.evaluation import evaluate_grown, evaluate_run, is_grown
     from ganas.metrics.cache import Cache
     from ganas.metrics.folders import evaluate_folders
     from ganas.progress import Reporter
@@ -66,18 +72,21 @@ def evaluate(
         "features": features,
         "bootstrap": bootstrap,
         "cache": None if no_cache else Cache(default_cache()),
-        "skip_bad": skip_bad,
-        "white": white,
-        "icc": not no_icc,
     }
+    reading: dict[str, Any] = {"skip_bad": skip_bad, "white": white, "icc": not no_icc}
+    translating = {"--a": a, "--b": b, "--paired": paired, "--resolution": resolution}
     if run is not None:
         refuse_both({"--real": real, "--fake": fake, "--images": images}, "RUN is given: leave it out")
-        _print_directions(evaluate_run(run, a=a, b=b, paired=paired, **common), as_json)
-        return
-    refuse_both({"--a": a, "--b": b, "--paired": paired}, "it needs a RUN: use --real and --fake for folders")
+        if is_grown(run):
+            given = {"--skip-bad": skip_bad or None, "--white": white, "--no-icc": no_icc or None}
+            refuse_both(translating | given, "a run of ganas grow is compared with its own images, as it read them")
+            return _print_measurements([run], [evaluate_grown(run, **common)], as_json)
+        found = evaluate_run(run, a=a, b=b, paired=paired, resolution=resolution, **common, **reading)
+        return _print_directions(found, as_json)
+    refuse_both(translating, "it needs a RUN: use --real and --fake for folders")
     if real is None or not fake:
         raise ConfigError("give a RUN, or --real and --fake")
-    measured = evaluate_folders(real, fake, count=images, reporter=Reporter(), **common)
+    measured = evaluate_folders(real, fake, count=images, reporter=Reporter(), **common, **reading)
     _print_measurements(fake, measured, as_json)
 
 

@@ -192,6 +192,18 @@ class MetricsConfig(ScoringConfig):
     # images to score on; selection on test images is biased, and labelled as such
     # all: held-out images, compared with all images of the other domain instead of up to 500 training images
     split: Literal["validation", "test", "all"] = "validation"
+    # what translations are compared with. training: up to 500 training images of the other domain, or all with
+    # split=all; scored, as the authors do: the images of the other domain that are scored themselves
+    reference: Literal["training", "scored"] = "training"
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if self.split == "all" and self.reference == "scored":
+            raise ValueError(
+                "metrics.split=all compares with all images, metrics.reference=scored with those that are scored: give "
+                "one of the two"
+            )
+        return self
 
 
 class RunConfig(Config):

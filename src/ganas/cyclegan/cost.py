@@ -1,11 +1,11 @@
 """Estimate the cost of a run on this machine: parameters, MACs, memory, seconds per step, total time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganas.cyclegan.architecture import Architecture
@@ -18,7 +18,7 @@ from ganas.cyclegan.size import NetworkSize, describe_sizes
 from ganas.cyclegan.steps import open_loop, open_pools
 from ganas.cyclegan.train import open_training
 from ganas.learning.loop import Loop
-from ganas.learning.timing import noise, step_seconds
+from ganas.learning.timing import activation_bytes, noise, step_seconds
 from ganas.paths import StrPath
 from ganas.progress import readable_seconds
 from ganas.store import Run
@@ -41,7 +41,7 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     images, warmup = noise(2, batch, resolution), config.search.warmup if config.search else 0.0
     early = step_seconds(loop, images) if not all(phase.is_active(0) for phase in loop.phases) else 0.0
     loop.nimg = ceil(warmup * config.total_images)  # from here on all parameters learn
-    activations = _activation_bytes(lambda: loop.step(*images))
+    activations = activation_bytes(lambda: loop.step(*images))
     late = step_seconds(loop, images)
     seconds = warmup * early + (1 - warmup) * late if early else late
     memory = 4 * sum(network.bytes for network in networks) + activations
@@ -60,20 +60,6 @@ def _measured_size(name: str, network: nn.Module, width: float, resolution: int)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)
     return NetworkSize(name, width, sum(p.numel() for p in parameters), counter.get_total_flops() // 2)
-
-
-def _activation_bytes(step: Callable[[], None]) -> int:
-    """Return the bytes of the distinct tensors that autograd stores for backward in a step, all phases together."""
-    storages: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step()
-    return sum(storages.values())
 
 
 def dry_run(

@@ -4,7 +4,7 @@
 fixed, the others are searched. No torch here.
 
 - ``framed``     the paper's 22 searched slots between the CycleGAN's fixed 7×7 stem and 7×7 output
-- ``paper``      CycleGANAS section 3.2 to the letter: the last searched slot emits the image
+- ``paper``      CycleGANAS section 3.2, as written: the last searched slot emits the image
 - ``reference``  what the authors' released code builds: stem and output searched too, 24 and 5 slots
 - ``elastic``    generators for small devices: also the widths, kernels and number of residual cells of ``resnet9``
 - ``resnet9``, ``resnet6``, ``resnet3``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)

@@ -10,7 +10,7 @@ from ganas.cyclegan.grouping import MOVE_COST, CheapestGrouping, naive
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import output_sides
-from ganas.machine import keep_freed_memory
+from ganas.machine import keep_freed_memory, switch_off_tf32
 
 BATCHES_PER_PASS = 1.5  # on average: translation and identity inputs are two batches, reconstructions one
 
@@ -24,6 +24,7 @@ MEMORY_FORMATS = {
 def open_gan(config: RunConfig, layout: Layout, architecture: Architecture | None) -> CycleGAN:
     """Build the four networks on their device from the run's seed; supernets if there is no architecture."""
     keep_freed_memory()
+    switch_off_tf32(config.training.precision)
     nets, training = config.nets, config.training
     torch.set_num_threads(training.threads or 1)
     grouping = naive if architecture or nets.mixing == "naive" else _cheapest_grouping(config, layout)

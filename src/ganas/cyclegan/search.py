@@ -94,6 +94,8 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
         reporter = Reporter(run.log)
         for line in claim(run, config, describe_stretched_schedules):
             reporter.say(line)
+        if note := find_strategy(config).note:
+            reporter.note([note])
         budget = open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
         with stop.interruptible():

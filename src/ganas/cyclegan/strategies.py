@@ -36,6 +36,7 @@ class SearchStrategy:
     # of Yu and Huang 2019), instead of mixtures
     sandwich: bool = False
     derive: "Derive | None" = None  # None: search.derive
+    note: str | None = None  # on what differs from the paper
 
     @property
     def halved(self) -> bool:
@@ -45,7 +46,11 @@ class SearchStrategy:
 
 STRATEGIES = {
     "of": SearchStrategy(["everything"]),  # algorithm 1; the paper's default
-    "tf": SearchStrategy(["weights", "alphas"]),
+    "tf": SearchStrategy(
+        ["weights", "alphas"],
+        note="strategy tf: weights and then alphas learn from the same pair, as in the authors' earlier code; by the "
+        "paper's words weights learn from A and alphas from B, which gives the weights no adversarial loss of B to A",
+    ),
     "th": SearchStrategy(["weights", "alphas"], images="halves"),
     "ths": SearchStrategy(["weights", "alphas"], images="swapped"),
     "sampled": SearchStrategy(["weights"], sandwich=True),  # of layout elastic

@@ -107,6 +107,8 @@ class Validation:
         domains = self._domains
         if self._config.metrics.split == "all":
             a, b = domains.whole
+        elif self._config.metrics.reference == "scored":
+            a, b = self._sources["ab"], self._sources["ba"]
         else:
             a, b = self._sample(domains.a), self._sample(domains.b)
         return {

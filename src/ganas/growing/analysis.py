@@ -12,7 +12,7 @@ from math import isfinite, log
 from statistics import stdev
 
 from ganas.growing.actions import FadeIn, Grow, parse_action
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.autogan import GANArchitecture
 from ganas.growing.candidates import score_of
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, Record
@@ -34,7 +34,7 @@ class Point:
     parent: str | None
     action: str | None  # that grew it; None: a base, or more training
     generation: int
-    architecture: GrowthArchitecture
+    architecture: GANArchitecture
     score: float  # normalized, if any is; lower is better
     kept: bool  # whether it may have children
 

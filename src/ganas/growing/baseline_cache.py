@@ -25,7 +25,7 @@ SEARCH_ONLY = {
     "data": {"images", "limit", "verify", "cache_mib"},  # the digest of the images stays in
     "growth": {
         *("sizes", "filters", "depth", "keep", "probability", "rank_by", "strategy", "route"),
-        *("doublings", "train_on", "max_parameters", "max_macs"),
+        *("doublings", "train_on", "fmap_base", "max_parameters", "max_macs"),
     },
     "training": {
         *("final_images", "final_evaluations", "patience", "timeout"),

@@ -5,8 +5,9 @@ import torch._dynamo  # noqa: F401  imported by the first optimizer, which takes
 from ganas.config import load_config
 from ganas.growing.candidates import read_spec
 from ganas.growing.config import GrowConfig
+from ganas.growing.finals import load_final
 from ganas.growing.images import open_squares
-from ganas.growing.trainer import CandidateTrainer, load_final, starts_as_its_parent
+from ganas.growing.trainer import CandidateTrainer, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
 from ganas.progress import Reporter

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from ganas.document import parsing, read_record, write_record
-from ganas.growing.architecture import SIDES, GrowthArchitecture
+from ganas.growing.architecture import SIDES
+from ganas.growing.autogan import GANArchitecture, read_architecture
 from ganas.jobs.result import Result, read_result
 from ganas.store import Run
 
@@ -22,7 +23,7 @@ class Spec:
     """The input of a candidate's training, besides the config of the run."""
 
     id: str
-    architecture: GrowthArchitecture
+    architecture: GANArchitecture
     parent: str | None  # id of the candidate whose weights are inherited
     action: str | None  # that grew it from its parent; None: a base, or its parent with more training
     generation: int  # actions since the base
@@ -39,7 +40,7 @@ class Spec:
         """Read what `to_json` wrote; raises `RunError` that names `origin`."""
         document = read_record(text, origin, "spec", RETRAIN)
         with parsing(origin, way_out=RETRAIN):
-            architecture = GrowthArchitecture.from_document(document.pop("architecture"), origin)
+            architecture = read_architecture(document.pop("architecture"), origin)
             return cls(architecture=architecture, **document)
 
 
@@ -68,6 +69,6 @@ def work(spec: Spec) -> int:
     return spec.images * sum(spec.architecture.macs(side) for side in SIDES)
 
 
-def cost(architecture: GrowthArchitecture) -> dict[str, dict[str, int]]:
+def cost(architecture: GANArchitecture) -> dict[str, dict[str, int]]:
     """Parameters and multiply-accumulates of both networks."""
     return {side: {"parameters": architecture.parameters(side), "macs": architecture.macs(side)} for side in SIDES}

@@ -52,7 +52,12 @@ def training_seed(seed: int, candidate: Candidate) -> int:
     """The seed of everything random in the training of a candidate."""
     if candidate.repeat:
         return int.from_bytes(_digest(seed, "repeat", candidate.repeat)[:8], "big") >> 1
-    return int.from_bytes(_digest(seed, "training", candidate.parent, candidate.action or candidate.id)[:8], "big") >> 1
+    return lineage_seed(seed, candidate.parent, candidate.action or candidate.id)
+
+
+def lineage_seed(seed: int, parent: str | None, name: str) -> int:
+    """The seed of a candidate's training, by its parent and its action, or its own id if it has none."""
+    return int.from_bytes(_digest(seed, "training", parent, name)[:8], "big") >> 1
 
 
 def uniform(*parts: object) -> float:

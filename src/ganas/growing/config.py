@@ -27,12 +27,16 @@ from ganas.config import (
     resolve_sections,
 )
 from ganas.data.limits import VERIFIED
-from ganas.growing.actions import Doublings, Fade
+from ganas.growing.actions import FMAP_BASE, FULL_WIDTH, Doublings, Fade
+from ganas.growing.architecture import BASE
+from ganas.growing.autogan import FOUND
 from ganas.growing.strategy import GrowingStrategy
 from ganas.growing.topk import RACE, RankBy, TopK
 from ganas.learning.adversarial import adversarial_names
 from ganas.machine import Machine
 from ganas.metrics.measurement import selecting_metrics
+
+SMALLEST_SWD = 8  # pixels a side that the sliced Wasserstein distance needs
 
 # called with initial architectures and space, and with images, keep, probability, seed and rank_by by name
 STRATEGIES: Mapping[str, Callable[..., GrowingStrategy]] = {
@@ -46,7 +50,7 @@ class ImagesConfig(Section):
     """Which images a GAN learns to generate."""
 
     images: Annotated[FilePath, Located("data.digest")]  # folder or zip
-    resolution: Positive = 32  # final side in pixels: 8, doubled any number of times
+    resolution: Positive = 32  # final side in pixels: that of the base, doubled any number of times
     flip: bool = True  # mirror half of the images
     limit: Annotated[int, Field(ge=2)] | None = None  # take so many images, chosen at random by the seed; None: all
     skip_bad: Annotated[bool, FREE] = False  # skip unreadable files; the digest covers the others
@@ -60,9 +64,12 @@ class ImagesConfig(Section):
 
 
 class BaseConfig(Section):
-    """The networks at 8×8 that everything is grown onto."""
+    """The small networks that everything is grown onto."""
 
     latent: Positive = 512  # dimensions of z
+    # instead of networks that grow: those that AutoGAN found, as its authors name them; channels are its generator's
+    autogan: Annotated[str, one_of(lambda: FOUND)] | None = None
+    resolution: Literal[4, 8] = BASE  # side of their images; DGGAN starts at 8×8, ProgGAN at 4×4
     # of the base; several values: one initial candidate each
     channels: Annotated[tuple[Filters, ...], Field(min_length=1)] = (512,)
 
@@ -79,6 +86,9 @@ class GrowthConfig(Section):
     # late: as in the paper, at any time, at the latest when only doublings are left; even: after an equal share of the
     # growths; early: before any. With even and early a generation has one resolution
     doublings: Doublings = "late"
+    # filters of a doubling to r > 32 pixels: at most 2·fmap_base/r, as in ProgGAN (512 at 32, then 256, 128, ...), and
+    # at most the current width; None: the current width
+    fmap_base: Positive | None = FMAP_BASE
     # lower is better; normalized: the score divided by that of the ProgGAN route after as many images at the same
     # resolution; per_resolution: the ranks within each resolution, interleaved; raw: the score itself; pooled:
     # predicted from its growths by all candidates so far, plus half of its own residual;
@@ -139,6 +149,8 @@ class CandidateConfig(LearningConfig):
     final_images: Count = 6_400_000  # additional training images of the winner
     final_evaluations: Positive = 8  # scores on the way; the weights with the best one are kept
     patience: Count = 0  # the additional training ends after so many scores that are no better; 0: never
+    critic_steps: Positive = 1  # of the discriminator for each step of the generator
+    generator_batch: Positive | None = None  # images of a generator's step; None: batch
     # wall-clock seconds that a candidate may take; None: no limit
     timeout: Annotated[Rate | None, FREE] = None
 
@@ -164,12 +176,16 @@ class GrowConfig(Config):
 
     @classmethod
     def completed(cls, document: dict[str, Any]) -> dict[str, Any]:
-        """``growth.strategy`` was ``growth.survival`` once, and topk its best."""
-        growth = document.get("growth")
-        if not isinstance(growth, dict) or "survival" not in growth:
+        """``growth.strategy`` was ``growth.survival`` once, and topk its best; doublings kept the width."""
+        growth, data = document.get("growth"), document.get("data")
+        if not isinstance(growth, dict) or not isinstance(data, dict):
             return document
         kept = {key: value for key, value in growth.items() if key != "survival"}
-        return {**document, "growth": {"strategy": growth["survival"].replace("best", "topk"), **kept}}
+        if "survival" in growth:
+            kept = {"strategy": growth["survival"].replace("best", "topk"), **kept}
+        if isinstance(side := data.get("resolution"), int) and side > FULL_WIDTH:  # below, widths are what they were
+            kept = {"fmap_base": None, **kept}
+        return {**document, "growth": kept}
 
     @property
     def total_images(self) -> int:
@@ -200,6 +216,12 @@ class GrowConfig(Config):
         return {int(side): int(batch) for side, _, batch in (text.partition(":") for text in self.training.batches)}
 
     @property
+    def selected_metric(self) -> str:
+        """The metric of candidates."""
+        metrics = self.metrics
+        return ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select
+
+    @property
     def whole_batches(self) -> int:
         """Images of a candidate's training, in whole batches."""
         return ceil(self.training.images / self.training.batch) * self.training.batch
@@ -223,6 +245,18 @@ class GrowConfig(Config):
                 "growth.rank_by=pooled compares candidates of one resolution: give growth.doublings=even or early with "
                 "it"
             )
+        if self.base.resolution < SMALLEST_SWD and self.selected_metric == "swd":
+            raise ValueError(
+                f"base.resolution={self.base.resolution}: metrics.select=swd needs images of {SMALLEST_SWD} pixels or "
+                f"more: give --features, or base.resolution={SMALLEST_SWD}"
+            )
+        if self.loss.adversarial == "relativistic" and training.generator_batch not in (None, training.batch):
+            raise ValueError(
+                f"training.generator_batch={training.generator_batch}: the relativistic loss compares each generated "
+                f"image with a real one of the batch of {training.batch}: leave it out"
+            )
+        if self.base.autogan and len(self.base.channels) > 1:
+            raise ValueError(f"base.autogan takes one value of base.channels, got {[*self.base.channels]}")
         first = int(self.whole_batches * RACE[0].share)
         if growth.strategy == "racing" and fade > first - training.batch:
             raise ValueError(
@@ -239,11 +273,11 @@ class GrowConfig(Config):
 
 def resolve(config: GrowConfig, machine: Machine, data: DataFacts) -> GrowConfig:
     """Fill in what depends on the machine and on the data. A candidate has one thread, whatever runs beside it."""
-    training, metrics = config.training, config.metrics
+    training = config.training
     update = {
         "training.images": config.whole_batches,
         "training.final_images": ceil(training.final_images / training.batch) * training.batch,
         "growth.rank_by": config.rank_by,
-        "metrics.select": ("fid" if metrics.features else "swd") if metrics.select == "auto" else metrics.select,
+        "metrics.select": config.selected_metric,
     }
     return resolve_sections(config, replace(machine, threads=1), data, update)

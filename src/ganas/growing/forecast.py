@@ -13,18 +13,18 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ganas.growing.actions import proggan_route
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.architecture import SIDES
+from ganas.growing.autogan import AutoGANArchitecture, GANArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
-from ganas.growing.plan import ROUTE, remaining_stages, route_specs
+from ganas.growing.plan import ROUTE, baseline_route, doubling_steps, remaining_stages, route_specs
 from ganas.growing.trainer import CandidateTrainer, open_features
 from ganas.jobs.job import Job
 from ganas.jobs.local import Local
 from ganas.jobs.queue import Queue
 from ganas.jobs.result import Result
-from ganas.learning.timing import noise, step_seconds
+from ganas.learning.timing import STEPS, WARM_UP, activation_bytes, median_seconds, noise
 from ganas.metrics.features import FeatureNetwork
 from ganas.metrics.reference import Reference
 from ganas.progress import Reporter, readable_seconds
@@ -57,9 +57,10 @@ class Stage:
 class Timing:
     """Times of the ProgGAN route's architecture at one resolution, on this machine."""
 
-    step: float  # seconds
+    step: float  # seconds, on average where the generator does not take each of them
     scoring: float  # seconds
     work: int  # multiply-accumulates of a step
+    memory: int = 0  # bytes of weights, gradients, moments, EMA and stored activations
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ class Forecast:
     timings: Mapping[int, Timing]  # by resolution
     start: float  # seconds to start a worker
     cached: int  # candidates of the route whose scores are known from an earlier run
+    networks: tuple[GANArchitecture, ...] = ()  # those that were timed
+    largest: GANArchitecture | None = None  # of the simulated candidates, by parameters
+    disk: int = 0  # bytes of images, checkpoints and weights at most, with one worker
 
     def lines(self, workers: int) -> list[str]:
         """Human-readable lines."""
@@ -82,9 +86,13 @@ class Forecast:
             sum(stage.seconds for stage in self.stages),
         )
         at_best = f", {readable_seconds(total.seconds / workers)} with {workers} at best" if workers > 1 else ""
+        name = "AutoGAN" if any(isinstance(one, AutoGANArchitecture) for one in self.networks) else "the ProgGAN route"
         known = f"the scores of {self.cached} candidates of the ProgGAN route are known from an earlier run"
         return [
-            f"a step of the ProgGAN route, measured here: {steps}",
+            *(_size_line(one, self.timings[one.resolution].memory) for one in self.networks),
+            *([f"largest candidate of a simulated search: {_parameters(self.largest)}"] if self.largest else []),
+            f"disk: about {self.disk / 10**6:,.0f} MB at most for images, checkpoints and weights",
+            f"a step of {name}, measured here: {steps}",
             f"overhead of a candidate: {self.start:.2g} s to start, and up to two scorings of {scores}",
             *([known] if self.cached else []),
             *map(str, self.stages),
@@ -93,10 +101,10 @@ class Forecast:
         ]
 
 
-def forecast(config: GrowConfig) -> Forecast:
-    """Simulate a search or a route without training; `config` is resolved."""
+def forecast(config: GrowConfig, images: int = 0) -> Forecast:
+    """Simulate a search or a route without training; `config` is resolved, `images` the number of real images."""
     network = open_features(config)
-    route = [spec.architecture for spec in route_specs(config, proggan_route(config.data.resolution))]
+    route = [spec.architecture for spec in route_specs(config, doubling_steps(config))]
     timings = {architecture.resolution: _measure(config, architecture, network) for architecture in route}
     start = _start_seconds()
 
@@ -113,11 +121,57 @@ def forecast(config: GrowConfig) -> Forecast:
         if not (result := cache.read(spec)):
             break  # it must be trained, and its ancestors too, for their weights
         cached[spec.id] = result
-    stages = tuple(stage(name, specs) for name, specs in remaining_stages(config, cached) if specs)
-    return Forecast(stages, timings, start, len(cached))
+    ahead = [(name, specs) for name, specs in remaining_stages(config, cached) if specs]
+    found = [spec.architecture for _, specs in ahead for spec in specs if config.growth.route is None]
+    return Forecast(
+        tuple(stage(name, specs) for name, specs in ahead),
+        timings,
+        start,
+        len(cached),
+        networks=tuple(route),
+        largest=max(found, key=_count, default=None),
+        disk=3 * config.data.resolution**2 * images + _disk_bytes(config, [specs for _, specs in ahead]),
+    )
 
 
-def _measure(config: GrowConfig, architecture: GrowthArchitecture, network: FeatureNetwork | None) -> Timing:
+def _disk_bytes(config: GrowConfig, stages: Sequence[Sequence[Spec]]) -> int:
+    """Bytes of weights that are kept at the same time: a generation, its parents, the route, and two checkpoints.
+
+    Candidates without children lose their weights at the end of their generation.
+    """
+
+    def weights(spec: Spec) -> int:  # networks and EMA, with Adam's moments where they are inherited
+        generator, discriminator = (spec.architecture.parameters(side) for side in SIDES)
+        moments = 2 * (generator + discriminator) if config.growth.inherit_moments else 0
+        return 4 * (2 * generator + discriminator + moments)
+
+    largest = max((spec for specs in stages for spec in specs), key=lambda spec: _count(spec.architecture))
+    generation = max(sum(map(weights, specs)) for specs in stages)
+    checkpoints = 2 * 4 * (3 * _count(largest.architecture) + largest.architecture.parameters("generator"))
+    route = sum(map(weights, baseline_route(config) if config.growth.route is None else []))
+    parents = config.growth.keep * weights(largest) if config.growth.route is None else 0
+    return generation + parents + route + checkpoints
+
+
+def _count(architecture: GANArchitecture) -> int:
+    """The parameters of both networks."""
+    return sum(map(architecture.parameters, SIDES))
+
+
+def _parameters(architecture: GANArchitecture) -> str:
+    generator, discriminator = (architecture.parameters(side) for side in SIDES)
+    return f"{generator:,} parameters in the generator, {discriminator:,} in the discriminator"
+
+
+def _size_line(architecture: GANArchitecture, memory: int) -> str:
+    size, (generator, discriminator) = architecture.resolution, [architecture.macs(side) / 1e6 for side in SIDES]
+    return (
+        f"{size}×{size}: {_parameters(architecture)}; {generator:,.1f} and {discriminator:,.1f} million MACs an image; "
+        f"memory about {memory / 10**6:,.0f} MB"
+    )
+
+
+def _measure(config: GrowConfig, architecture: GANArchitecture, network: FeatureNetwork | None) -> Timing:
     metrics, side = config.metrics, architecture.resolution
     batch = config.batch_at(side)
     spec = Spec(architecture.id, architecture, None, None, 0, config.seed, batch)
@@ -127,11 +181,22 @@ def _measure(config: GrowConfig, architecture: GrowthArchitecture, network: Feat
     reference = Reference(images, [metrics.select], network)
     with TemporaryDirectory() as folder:
         candidate = CandidateTrainer(Run(Path(folder)), spec, few, None, None)
-        step = step_seconds(candidate.loop, noise(1, batch, config.data.resolution))
+        images_of_step = noise(1, batch, config.data.resolution)
+        cycle = config.training.critic_steps
+
+        def steps() -> None:  # as many as the generator takes its turn in
+            for _ in range(cycle):
+                candidate.loop.step(*images_of_step)
+
+        generator, discriminator = (architecture.parameters(side) for side in SIDES)
+        candidate.loop.nimg = (cycle - 1) * batch  # the generator's turn is next
+        activations = activation_bytes(lambda: candidate.loop.step(*images_of_step))
+        memory = 4 * (4 * (generator + discriminator) + generator) + activations
+        step = median_seconds(steps, candidate.loop.config.device, WARM_UP, STEPS) / cycle
         began = time.perf_counter()
         candidate.measure(reference)
         scoring = (time.perf_counter() - began) * metrics.images / count
-    return Timing(step, scoring, work(spec))
+    return Timing(step, scoring, work(spec), memory)
 
 
 def _start_seconds() -> float:

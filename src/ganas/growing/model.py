@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor
 
-from ganas.growing.architecture import GrowthArchitecture, Side
+from ganas.growing.architecture import Side
+from ganas.growing.autogan import GANArchitecture
 from ganas.growing.config import GrowingLossConfig
-from ganas.growing.networks import GrownDiscriminator, GrownGenerator
+from ganas.growing.networks import Discriminator, Generator, make_discriminator, make_generator
 from ganas.layers import downsample, upsample
 from ganas.learning.adversarial import ADVERSARIAL
 from ganas.learning.losses import at_least_float32, gradient_penalty, zero_centered_penalty
@@ -20,17 +21,17 @@ from ganas.learning.phases import GAN, Terms
 class GrownGAN(GAN):
     """The generator and the discriminator of one architecture."""
 
-    generator: GrownGenerator
-    discriminator: GrownDiscriminator
+    generator: Generator
+    discriminator: Discriminator
 
-    def __init__(self, architecture: GrowthArchitecture, *, fading: Collection[Side] = ()) -> None:
+    def __init__(self, architecture: GANArchitecture, *, fading: Collection[Side] = ()) -> None:
         super().__init__()
         self.fading = tuple(fading)  # networks whose last layer is faded in
-        self.generator = GrownGenerator(architecture, fading="generator" in fading)
-        self.discriminator = GrownDiscriminator(architecture, fading="discriminator" in fading)
+        self.generator = make_generator(architecture, fading="generator" in fading)
+        self.discriminator = make_discriminator(architecture, fading="discriminator" in fading)
 
     @property
-    def generators(self) -> dict[str, GrownGenerator]:
+    def generators(self) -> dict[str, Generator]:
         """The networks that make images, by name."""
         return {"generator": self.generator}
 

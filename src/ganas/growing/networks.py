@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganas.growing.architecture import BASE, RGB, Double, GrowthArchitecture, Placed
+from ganas.growing.architecture import RGB, Double, GrowthArchitecture, Placed
+from ganas.growing.autogan import AutoGANArchitecture
+from ganas.growing.autogan_networks import AutoGANDiscriminator, AutoGANGenerator
 from ganas.layers import downsample, upsample
 from ganas.learning.losses import at_least_float32
 
@@ -35,7 +37,8 @@ class GrownGenerator(nn.Module):
         super().__init__()
         self.resolution = architecture.resolution
         c, placed = architecture.channels, [*architecture.placed("generator")]
-        self.latent = _equalized(nn.Linear(architecture.latent, c * BASE**2))
+        self.base_side = architecture.base
+        self.latent = _equalized(nn.Linear(architecture.latent, c * architecture.base**2))
         self.base = _conv(c, c)
         self.layers = nn.ModuleList(_GeneratorLayer(layer) for layer in placed)
         self.rgb = _conv(architecture.width("generator"), RGB, 1, gain=1)
@@ -44,7 +47,7 @@ class GrownGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         # this order of axes makes the maps channels-last
-        x = self.latent(pixel_norm(z)).unflatten(1, (BASE, BASE, -1)).permute(0, 3, 1, 2)
+        x = self.latent(pixel_norm(z)).unflatten(1, (self.base_side, self.base_side, -1)).permute(0, 3, 1, 2)
         old = x = _activate_and_norm(self.base(_activate_and_norm(x)))
         for layer in self.layers:
             old, x = x, layer(x)
@@ -72,7 +75,7 @@ class GrownDiscriminator(nn.Module):
         self.old_rgb = _conv(RGB, placed[-1].inner, 1) if fading else None
         self.layers = nn.ModuleList(_DiscriminatorLayer(layer) for layer in placed)
         self.base = _conv(c + 1, c)
-        self.hidden = _equalized(nn.Linear(c * BASE**2, c))
+        self.hidden = _equalized(nn.Linear(c * architecture.base**2, c))
         self.score = _equalized(nn.Linear(c, 1), gain=1)
         self.blend = 0.0 if fading else 1.0  # share of the new layer in the input of the older ones
 
@@ -96,7 +99,7 @@ class _GeneratorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        self.convs = nn.ModuleList(_conv(placed.inner, placed.outer, size) for size in placed.kernels)
+        self.convs = nn.ModuleList(_conv(inner, outer, size) for size, inner, outer in placed.convs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = upsample(x) if self.doubles else x
@@ -111,12 +114,32 @@ class _DiscriminatorLayer(nn.Module):
     def __init__(self, placed: Placed) -> None:
         super().__init__()
         self.doubles = isinstance(placed.layer, Double)
-        self.convs = nn.ModuleList(_conv(placed.outer, placed.inner, size) for size in placed.kernels)
+        self.convs = nn.ModuleList(_conv(outer, inner, size) for size, inner, outer in reversed(placed.convs))
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
             x = _activate(conv(x))
         return downsample(x) if self.doubles else x
+
+
+Generator = GrownGenerator | AutoGANGenerator
+Discriminator = GrownDiscriminator | AutoGANDiscriminator
+
+
+def make_generator(architecture: GrowthArchitecture | AutoGANArchitecture, *, fading: bool = False) -> Generator:
+    """Build a generator with random weights."""
+    if isinstance(architecture, AutoGANArchitecture):
+        return AutoGANGenerator(architecture)
+    return GrownGenerator(architecture, fading=fading)
+
+
+def make_discriminator(
+    architecture: GrowthArchitecture | AutoGANArchitecture, *, fading: bool = False
+) -> Discriminator:
+    """Build a discriminator with random weights."""
+    if isinstance(architecture, AutoGANArchitecture):
+        return AutoGANDiscriminator(architecture)
+    return GrownDiscriminator(architecture, fading=fading)
 
 
 # ── layers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,12 +193,15 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
 
 
 def learning_groups(network: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """Adam's parameter groups for an equalized learning rate: one per scale, all of which learn from the start."""
+    """Adam's parameter groups for an equalized learning rate: one per scale, all of which learn from the start.
+
+    Layers without a scale have the learning rate itself.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            scale = module.scale if name == "weight" else 1.0
-            groups.setdefault(scale, []).append(parameter)  # type: ignore[arg-type]
+            scale = getattr(module, "scale", 1.0) if name == "weight" else 1.0
+            groups.setdefault(scale, []).append(parameter)
     return [
         {"params": parameters, "lr": lr * scale, "initial_lr": lr * scale, "eps": EPSILON / scale, "start_image": 0.0}
         for scale, parameters in groups.items()

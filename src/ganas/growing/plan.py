@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ganas.errors import ConfigError
-from ganas.growing.actions import FADE, TRAIN_ON, Space, growing_actions, parse_action
+from ganas.growing.actions import TRAIN_ON, Space, growing_actions, parse_action, proggan_route
 from ganas.growing.architecture import GrowthArchitecture, doublings
+from ganas.growing.autogan import AutoGANArchitecture
 from ganas.growing.candidates import Spec, score_of
-from ganas.growing.children import child, child_id, training_seed, uniform
+from ganas.growing.children import child, child_id, lineage_seed, training_seed, uniform
 from ganas.growing.config import STRATEGIES, GrowConfig
 from ganas.growing.strategy import Candidate, GrowingStrategy, Score
 from ganas.jobs.result import Result
@@ -22,14 +23,23 @@ ROUTE = "ProgGAN route"  # the name of its stage
 
 def growth_space(config: GrowConfig) -> Space:
     """The search space; raises `ConfigError` if it cannot reach the final resolution."""
-    growth, resolution = config.growth, config.data.resolution
-    needed = doublings(resolution)
+    growth, resolution, start = config.growth, config.data.resolution, config.base.resolution
+    needed = doublings(resolution, start)
     if growth.depth < needed:
         raise ConfigError(
-            f"growth.depth={growth.depth} actions cannot double 8 pixels to {resolution}: give {needed} or more"
+            f"growth.depth={growth.depth} actions cannot double {start} pixels to {resolution}: give {needed} or more"
         )
     actions = growing_actions(growth.sizes, growth.filters, train_on=growth.train_on)
-    space = Space(actions, growth.depth, resolution, growth.max_parameters, growth.max_macs, growth.doublings)
+    space = Space(
+        actions,
+        growth.depth,
+        resolution,
+        max_parameters=growth.max_parameters,
+        max_macs=growth.max_macs,
+        doublings=growth.doublings,
+        base=start,
+        fmap_base=growth.fmap_base,
+    )
     for base in bases(config):
         if growth.depth and not space.legal(base, 0):
             raise ConfigError(
@@ -41,7 +51,15 @@ def growth_space(config: GrowConfig) -> Space:
 
 def bases(config: GrowConfig) -> list[GrowthArchitecture]:
     """The initial candidates."""
-    return [GrowthArchitecture(config.base.latent, channels) for channels in dict.fromkeys(config.base.channels)]
+    base = config.base
+    return [GrowthArchitecture(base.latent, width, base=base.resolution) for width in dict.fromkeys(base.channels)]
+
+
+def autogan_of(config: GrowConfig) -> AutoGANArchitecture:
+    """AutoGAN's networks at the width of a config, the discriminator half as wide; raises `ArchitectureError`."""
+    base, width = config.base, config.base.channels[0]
+    assert base.autogan
+    return AutoGANArchitecture(base.autogan, base.latent, width, max(1, width // 2), config.data.resolution)
 
 
 def open_strategy(config: GrowConfig) -> GrowingStrategy:
@@ -78,8 +96,17 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
     if not images:
         return None
     name = child_id(winner.id, f"{images} images more")
-    candidate = Candidate(name, winner.architecture, winner.id, str(TRAIN_ON), winner.generation + 1)
-    return replace(candidate_spec(config, candidate), images=images, evaluations=config.training.final_evaluations)
+    seed = lineage_seed(config.seed, winner.id, str(TRAIN_ON))
+    return replace(
+        winner,
+        id=name,
+        parent=winner.id,
+        action=None,
+        generation=winner.generation + 1,
+        seed=seed,
+        images=images,
+        evaluations=config.training.final_evaluations,
+    )
 
 
 # ── the route ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,15 +115,24 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
 def proggan_steps(config: GrowConfig) -> list[str]:
     """The ProgGAN route: fade-ins, with as much training at each resolution as any candidate can have had."""
     first, *others = growth_space(config).growths
-    on = [str(TRAIN_ON)]
-    return on * first + [step for growths in others for step in (str(FADE), *on * growths)]
+    on, fades = [str(TRAIN_ON)], doubling_steps(config)
+    return on * first + [step for fade, growths in zip(fades, others, strict=True) for step in (fade, *on * growths)]
+
+
+def doubling_steps(config: GrowConfig) -> list[str]:
+    """The fade-ins of the ProgGAN route, without training on between them."""
+    return proggan_route(config.data.resolution, config.base.resolution, config.growth.fmap_base)
 
 
 def route_specs(config: GrowConfig, steps: Iterable[str]) -> Iterator[Spec]:
-    """The candidates along a route, from the first base on. A step is an action.
+    """The candidates along a route, from the first base on, or AutoGAN's networks. A step is an action.
 
     Raises `ArchitectureError` for an unknown action.
     """
+    if config.base.autogan:
+        fixed = autogan_of(config)
+        yield Spec(fixed.id, fixed, None, None, 0, lineage_seed(config.seed, None, fixed.id), config.training.images)
+        return
     base = bases(config)[0]
     candidate = Candidate(base.id, base)
     yield candidate_spec(config, candidate)

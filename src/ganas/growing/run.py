@@ -11,13 +11,13 @@ from ganas.errors import ArchitectureError, ConfigError, DataError
 from ganas.growing.actions import TRAIN_ON
 from ganas.growing.architecture import doublings
 from ganas.growing.config import GrowConfig, resolve
+from ganas.growing.finals import averaged_generator
 from ganas.growing.forecast import forecast
 from ganas.growing.images import open_images, prepare_squares, why_not_kept
-from ganas.growing.networks import GrownGenerator
-from ganas.growing.plan import growth_space, proggan_steps, route_specs
+from ganas.growing.networks import make_generator
+from ganas.growing.plan import autogan_of, growth_space, proggan_steps, route_specs
 from ganas.growing.runner import GrowResult, Growth
 from ganas.growing.sample import GrownGeneratorInfo, save_grown_generator
-from ganas.growing.trainer import averaged_generator
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
 from ganas.machine import check_device, this_machine
@@ -67,6 +67,11 @@ def grow(
 def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     """Add the route to the config; raises `ConfigError` if it does not lead to the final resolution within limits."""
     space = growth_space(config)
+    if config.base.autogan and route is not None:
+        raise ConfigError("base.autogan trains one network and grows nothing: leave out --route, or the preset autogan")
+    if config.base.autogan:
+        autogan_of(config)
+        return config.model_copy(update={"growth": config.growth.model_copy(update={"route": ()})})
     if route is None:
         return config
     steps = proggan_steps(config) if route == "proggan" else _read_route(route)
@@ -106,14 +111,14 @@ def dry_run(
     config: GrowConfig, *, route: str | None = None, workers: int | None = None
 ) -> tuple[GrowConfig, list[str]]:
     """Return the resolved config, and the estimated cost of the run as lines; writes nothing."""
-    config, _ = open_data(_with_route(config, route))
-    return config, forecast(config).lines(workers or 1)
+    config, source = open_data(_with_route(config, route))
+    return config, forecast(config, len(source)).lines(workers or 1)
 
 
 def open_data(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
     """Find and check all images, and resolve the config."""
     data, batch = config.data, config.training.batch
-    doublings(data.resolution)
+    doublings(data.resolution, config.base.resolution)
     check_device(config.training.device)
     if config.training.device.startswith("cuda:"):
         raise ConfigError("training.device: give cuda without an index, candidates are distributed over all GPUs")
@@ -132,7 +137,7 @@ def open_data(config: GrowConfig) -> tuple[GrowConfig, ImageSource]:
 
 def _save_winner(run: Run, result: GrowResult) -> None:
     """Write the winner's EMA generator, its architecture and the run's result."""
-    generator = GrownGenerator(result.architecture)
+    generator = make_generator(result.architecture)
     generator.load_state_dict(averaged_generator(run.candidate(result.winner)))
     info = GrownGeneratorInfo(result.architecture, result.winner, result.metric, result.score)
     save_grown_generator(run.model / "generator.safetensors", generator, info)

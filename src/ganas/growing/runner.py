@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 from ganas.errors import ConfigError, GanasError
-from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.autogan import GANArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, score_of, work
 from ganas.growing.config import GrowConfig
@@ -38,7 +38,7 @@ class SearchFailedError(GanasError):
 class GrowResult:
     """The result of a search or a route."""
 
-    architecture: GrowthArchitecture
+    architecture: GANArchitecture
     winner: str  # id of the candidate that was trained longer
     metric: str
     score: float  # after the longer training
@@ -71,7 +71,7 @@ class Growth:
         self._specs: dict[str, Spec] = {}  # of all jobs
         self._unreleased: set[str] = set()  # jobs that may still have checkpoints
         self._search = open_strategy(config)
-        self._route = [] if config.growth.route else baseline_route(config)
+        self._route = [] if config.growth.route is not None else baseline_route(config)
         self._cache = BaselineCache(default_cache(), config)
 
     def run(self) -> GrowResult:

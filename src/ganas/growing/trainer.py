@@ -11,20 +11,19 @@ from math import ceil, nan
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ganas.data.loaders import Batches, split, to_images, to_network
-from ganas.errors import RunError
 from ganas.growing.actions import TRAIN_ON, FadeIn, Grow, fading_sides, parse_action
 from ganas.growing.architecture import SIDES
 from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
+from ganas.growing.finals import tensors_of
 from ganas.growing.images import Squares, some_squares
 from ganas.growing.model import GrownGAN, blended, discriminator_loss, generator_loss
-from ganas.growing.networks import GrownGenerator, inherit, learning_groups
+from ganas.growing.networks import Generator, inherit, learning_groups
 from ganas.growing.sample import grid, make_images
 from ganas.jobs.result import Result
 from ganas.learning.ema import EMA, averaged_or_current
@@ -32,7 +31,7 @@ from ganas.learning.loop import Loop
 from ganas.learning.phases import ImageBatch, Phase, PhaseTerms
 from ganas.learning.schedules import blend
 from ganas.learning.trainer import Trainer
-from ganas.machine import keep_freed_memory
+from ganas.machine import keep_freed_memory, switch_off_tf32
 from ganas.metrics.cache import Cache
 from ganas.metrics.features import FeatureNetwork, load_features
 from ganas.metrics.measurement import METRICS, metric_of
@@ -69,8 +68,9 @@ def at_resolution(images: Tensor, resolution: int) -> Tensor:
 
 
 def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]:
-    """One discriminator step, then one generator step with new noise (Karras et al. 2018)."""
-    loss, latent, resolution = config.loss, spec.architecture.latent, spec.architecture.resolution
+    """A discriminator step, then a generator step with new noise (Karras et al. 2018), or only after several."""
+    loss, training = config.loss, config.training
+    latent, resolution = spec.architecture.latent, spec.architecture.resolution
 
     def reals(images: Tensor) -> Tensor:
         return blended(at_resolution(images, resolution), gan.doubled)
@@ -83,13 +83,14 @@ def growing_phases(gan: GrownGAN, config: GrowConfig, spec: Spec) -> list[Phase]
 
     def generator(batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         (images,) = batch
-        z = torch.randn(len(images), latent, generator=generator).to(images)
+        z = torch.randn(training.generator_batch or len(images), latent, generator=generator).to(images)
         return generator_loss(gan, z, lambda: reals(images), loss)
 
     def phase(name: str, terms: PhaseTerms) -> Phase:
         groups = learning_groups(gan.network(name), config.training.lr)
         optimizer = torch.optim.Adam(groups, betas=config.training.betas, fused=True)
-        return Phase(name, optimizer, networks=(name,), uses=(), terms=terms)
+        interval = training.critic_steps if name == "generator" else 1
+        return Phase(name, optimizer, networks=(name,), uses=(), terms=terms, interval=interval)
 
     return [phase("discriminator", discriminator), phase("generator", generator)]
 
@@ -106,6 +107,7 @@ class CandidateTrainer:
         squares: Squares | None,  # real images at the final resolution
     ) -> None:
         keep_freed_memory()
+        switch_off_tf32(config.training.precision)
         batch = config.batch_at(spec.architecture.resolution)
         training = config.training.model_copy(update={"images": spec.images, "batch": batch})
         self.config = config.model_copy(update={"seed": spec.seed, "training": training})
@@ -127,7 +129,7 @@ class CandidateTrainer:
         self.generator.blend = self.gan.generator.blend
 
     @property
-    def generator(self) -> GrownGenerator:
+    def generator(self) -> Generator:
         """The generator that is sampled and evaluated: averaged if the run keeps an EMA."""
         return averaged_or_current(self.gan, self.ema)["generator"]  # type: ignore[no-any-return]
 
@@ -136,13 +138,13 @@ class CandidateTrainer:
     def _inherit(self, final: Mapping[str, Tensor], phases: list[Phase]) -> None:
         for phase in phases:
             network = self.gan.network(phase.name)
-            copied = inherit(network, _tensors_of(final, phase.name))
+            copied = inherit(network, tensors_of(final, phase.name))
             if self.config.growth.inherit_moments:
-                _inherit_moments(phase.optimizer, network, _tensors_of(final, f"adam/{phase.name}"), copied)
+                _inherit_moments(phase.optimizer, network, tensors_of(final, f"adam/{phase.name}"), copied)
         if self.ema:  # weights that are not inherited start from the network
             self.ema.generators["generator"].load_state_dict(self.gan.generator.state_dict())
             if self.config.growth.inherit_average:
-                inherit(self.ema.generators["generator"], _tensors_of(final, "average"))
+                inherit(self.ema.generators["generator"], tensors_of(final, "average"))
 
     def final(self) -> dict[str, Tensor]:
         """What children inherit: copies of tensors by group/name."""
@@ -288,28 +290,9 @@ def _inherit_moments(
 ) -> None:
     """Continue from the parent's Adam state, for the weights that were copied in full."""
     for name, parameter in network.named_parameters():
-        found = _tensors_of(moments, name.removeprefix("old_"))
+        found = tensors_of(moments, name.removeprefix("old_"))
         if name in copied and found:
             optimizer.state[parameter] = {
                 key: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device, copy=True)
                 for key, value in found.items()
             }
-
-
-def _tensors_of(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
-    """The tensors of a group, by name without the group."""
-    return {name.removeprefix(f"{group}/"): t for name, t in tensors.items() if name.startswith(f"{group}/")}
-
-
-def load_final(folder: Run) -> dict[str, Tensor]:
-    """Read a candidate's ``final.safetensors`` as group/name -> tensor; raises `RunError`."""
-    try:
-        return load(folder.final.read_bytes())  # load_file requires a UTF-8 path
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{str(folder.final)!r} cannot be read ({error}): remove it, and it is recreated") from None
-
-
-def averaged_generator(folder: Run) -> dict[str, Tensor]:
-    """The weights of a candidate's EMA generator, without the second RGB convolution of a fade-in."""
-    found = _tensors_of(load_final(folder), "average")
-    return {name: tensor for name, tensor in found.items() if not name.startswith("old_")}

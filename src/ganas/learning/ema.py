@@ -27,6 +27,8 @@ class EMA:
         for name, average in self.generators.items():
             for mean, current in zip(average.parameters(), self._gan.network(name).parameters(), strict=True):
                 mean.lerp_(current, 1 - decay)
+            for kept, buffer in zip(average.buffers(), self._gan.network(name).buffers(), strict=True):
+                kept.copy_(buffer)  # running statistics are averages already
 
     def state_dict(self) -> dict[str, Any]:
         return {name: generator.state_dict() for name, generator in self.generators.items()}

@@ -122,7 +122,8 @@ class Loop:
         generator = step_generator(self.config.seed, self.nimg)
         self.prepare(self.nimg)
         for phase in self.phases:
-            if not phase.is_active(self.nimg):
+            step = self.nimg // self.config.training.batch
+            if not phase.is_active(self.nimg) or (step + 1) % phase.interval:
                 continue
             phase.freeze_others(self.gan)
             with parametrize.cached(), autocast(self.config):

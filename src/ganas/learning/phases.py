@@ -35,6 +35,7 @@ class Phase:
     networks: tuple[str, ...]  # whose parameters learn, all or some of them
     uses: tuple[str, ...]  # networks that the terms use, including those that learn
     terms: PhaseTerms
+    interval: int = 1  # it takes the last step of so many
 
     def is_active(self, nimg: int) -> bool:
         """Whether any parameter learns after `nimg` images."""

@@ -36,3 +36,17 @@ def median_seconds(call: Callable[[], object], device: str, warm_up: int, repeat
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return median(seconds[min(warm_up, len(seconds) - 1) :])
+
+
+def activation_bytes(step: Callable[[], None]) -> int:
+    """Return the bytes of the distinct tensors that autograd stores for backward in a step, all phases together."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(storages.values())
