@@ -18,13 +18,13 @@ one table (`ganas.growing.table`), and `replay` compares strategies on it.
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, pstdev
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -48,7 +48,8 @@ from ganas.metrics.cache import Cache
 from ganas.metrics.features import load_features
 from ganas.metrics.reference import Reference
 from ganas.presets import make_config
-from ganas.stats import Interval, mean_interval, paired_difference
+from ganas.stats import Interval
+from ganas.stats import interval as t_interval
 from ganas.store import Run, default_cache
 
 RESOLUTION = 16
@@ -56,6 +57,7 @@ ACTIONS = (*map(parse_action, ("g-conv3x48", "g-conv7x32", "d-conv3x32")), TRAIN
 RUNGS = (1 / 4, 1 / 2, 1)
 METRICS = ("fid", "kid", "mind")
 Final = Mapping[str, Tensor]
+Values = TypeVar("Values")
 
 
 @dataclass
@@ -274,6 +276,8 @@ STRATEGIES: Mapping[str, Settings] = {
     "even doublings": EVEN,
     "even, pooled": ("even", GREEDY | {"rank_by": "pooled"}),
     "early doublings": ("early", GREEDY | {"rank_by": "raw"}),
+    "early doublings, K = 2": ("early", GREEDY | {"rank_by": "raw", "keep": 2}),
+    "early doublings, K = 1": ("early", GREEDY | {"rank_by": "raw", "keep": 1}),
     "late, race, K = 1": ("late", race(1, rank_by="per_resolution")),
     "early, race, K = 1": ("early", race(1)),
     "early, race, K = 2": ("early", race(2)),
@@ -292,9 +296,10 @@ EFFECTS = (
     ("even doublings", "even doublings", "algorithm 1"),
     ("early doublings", "early doublings", "even doublings"),
     ("early doublings, in a race", "early, race, K = 1", "race, K = 1"),
-    ("racing", "race, K = 2", "even doublings"),
-    ("racing, K = 1", "race, K = 1", "even doublings"),
-    ("rungs, early, K = 1", "early, race, K = 1", "early, no rungs, K = 1"),
+    ("racing, even doublings, K = 2", "race, K = 2", "even doublings"),
+    ("racing, even doublings, K = 1", "race, K = 1", "even doublings"),
+    ("racing, early doublings, K = 1", "early, race, K = 1", "early doublings"),
+    ("rungs, early doublings, K = 1", "early, race, K = 1", "early, no rungs, K = 1"),
     ("pooled estimates", "even, pooled", "even doublings"),
     ("pooled estimates, in a race", "race, K = 1, pooled", "race, K = 1"),
     ("pooled estimates, in an early race", "early, race, K = 1, pooled", "early, race, K = 1"),
@@ -331,26 +336,62 @@ def pack(arguments: argparse.Namespace) -> None:
 def compare_strategies(arguments: argparse.Namespace) -> None:
     """Print how good the winners of each strategy are, what each part of them does, and what it takes."""
     table = read_table(arguments.table)
-    replays = {name: [replays_in(table, name, world) for world in table.worlds] for name in STRATEGIES}
-    replays |= {f"route: {', '.join(path)}": follow(table, path) for path in routes(table)}
-    replays["any path"] = chance(table)
+    samples = Jackknife(table, measure_strategies)
     goal = "algorithm 1"
-    spent = {name: fmean(one.images for some in found for one in some) for name, found in replays.items()}
-    ends = {name: [fmean(one.end for one in some) for some in found] for name, found in replays.items()}
     print(f"{len(table.worlds)} worlds, {table.key}; a candidate has {table.images:,} images\n")
     print("| strategy | images, in candidates | regret | against algorithm 1 | of its images, until its end |")
     print("|---|---|---|---|---|")
-    for name, found in replays.items():
-        pairs = zip(table.worlds, found, strict=True)
-        regret = mean_interval([fmean(regrets(table, ((world, one) for one in some))) for world, some in pairs])
-        change = paired_difference(ends[name], ends[goal])
-        until = share_until(found, replays[goal]) if name != goal else "1"
-        numbers = f"{spent[name] / table.images:.1f} | {rounded(regret)} | {rounded(change)} | {until}"
-        print(f"| {name} | {numbers} |")
+    for name, found in samples.whole.items():
+        regret = samples.interval(lambda values, name=name: values[name]["regret"])
+        change = samples.interval(lambda values, name=name: values[name]["end"] - values[goal]["end"])
+        shares = [values[name]["share"] for values in samples.without_one]
+        until = f"{found['share']:.2f} ({min(shares):.2f} to {max(shares):.2f})".replace("inf", "never")
+        until = "1" if name == goal else until
+        print(f"| {name} | {found['images']:.1f} | {rounded(regret)} | {rounded(change)} | {until} |")
     print("\n| part | log score | images |\n|---|---|---|")
     for part, with_it, without in EFFECTS:
-        change = paired_difference(ends[with_it], ends[without])
-        print(f"| {part} | {rounded(change)} | {spent[with_it] / spent[without]:.2f} |")
+        change = samples.interval(lambda values, one=with_it, other=without: values[one]["end"] - values[other]["end"])
+        images = samples.whole[with_it]["images"] / samples.whole[without]["images"]
+        print(f"| {part} | {rounded(change)} | {images:.2f} |")
+
+
+def measure_strategies(table: Table) -> dict[str, dict[str, float]]:
+    """Of each strategy: images spent, in candidates; regret; truth at the end; images until algorithm 1's end."""
+    replays = {name: [replays_in(table, name, world) for world in table.worlds] for name in STRATEGIES}
+    replays |= {f"route: {', '.join(path)}": follow(table, path) for path in routes(table)}
+    replays["any path"] = chance(table)
+    return {
+        name: {
+            "images": fmean(one.images for some in found for one in some) / table.images,
+            "regret": fmean(
+                fmean(regrets(table, ((world, one) for one in some)))
+                for world, some in zip(table.worlds, found, strict=True)
+            ),
+            "end": fmean(fmean(one.end for one in some) for some in found),
+            "share": share_until(found, replays["algorithm 1"]),
+        }
+        for name, found in replays.items()
+    }
+
+
+class Jackknife(Generic[Values]):
+    """A statistic of a table, and of the table without each of its worlds.
+
+    Truths of different worlds share most of their trainings, so that worlds are no independent samples of them.
+    """
+
+    def __init__(self, table: Table, statistic: Callable[[Table], Values]) -> None:
+        self.whole = statistic(table)
+        self.without_one = [
+            statistic(replace(table, rows=tuple(row for row in table.rows if row.world != world)))
+            for world in table.worlds
+        ]
+
+    def interval(self, number: Callable[[Values], float]) -> Interval:
+        """The estimate of the whole table, with an interval by t."""
+        count = len(self.without_one)
+        error = pstdev(map(number, self.without_one)) * sqrt(count - 1)
+        return t_interval(number(self.whole), error, count - 1)
 
 
 def rounded(interval: Interval) -> str:
@@ -364,7 +405,7 @@ def replays_in(table: Table, name: str, world: int) -> list[Replay]:
     space = table.space_with(doublings)
     count = 1 if settings["probability"] == 1 else REPLAYS  # then nothing is random
     return [
-        replay(table, TopK([table.base], space, images=table.images, seed=seed, **settings), world)
+        replay(table, TopK([table.base], space, images=table.images, seed=REPLAYS * world + seed, **settings), world)
         for seed in range(count)
     ]
 
@@ -395,21 +436,18 @@ def _along(table: Table, world: int, path: Route) -> Replay:
     return Replay(len(places) * table.images, tuple(steps))
 
 
-def share_until(found: Sequence[Sequence[Replay]], goal: Sequence[Sequence[Replay]]) -> str:
-    """The images after which expected truth is that of a goal's end, of the goal's images; bootstrapped over worlds."""
+def share_until(found: Sequence[Sequence[Replay]], goal: Sequence[Sequence[Replay]]) -> float:
+    """The images after which the expected truth is that of a goal's end, as a share of the goal's images."""
     budgets = sorted({images for some in found for one in some for images, _ in one.steps})
-    curves = np.array([[fmean(so_far(one, budget) for one in some) for budget in budgets] for some in found])
-    ends = np.array([fmean(one.end for one in some) for some in goal])
-    spent = np.array([fmean(one.images for one in some) for some in goal])
+    end, spent = (fmean(fmean(values) for values in some) for some in zip(*map(_ends_and_images, goal), strict=True))
+    for budget in budgets:
+        if fmean(fmean(so_far(one, budget) for one in some) for some in found) <= end:
+            return budget / spent
+    return inf
 
-    def share(worlds: Any) -> float:
-        reached = curves[worlds].mean(0) <= ends[worlds].mean()
-        return budgets[int(reached.argmax())] / float(spent[worlds].mean()) if reached.any() else inf
 
-    worlds, random = np.arange(len(found)), np.random.default_rng(0)
-    samples = [share(random.choice(worlds, len(worlds))) for _ in range(2000)]
-    low, high = np.quantile(samples, (0.025, 0.975), method="nearest")
-    return f"{share(worlds):.2f} ({low:.2f} to {high:.2f})"
+def _ends_and_images(replays: Sequence[Replay]) -> tuple[list[float], list[int]]:
+    return [one.end for one in replays], [one.images for one in replays]
 
 
 def so_far(one: Replay, budget: int) -> float:

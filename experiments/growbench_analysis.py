@@ -4,7 +4,7 @@
 
 Prints Markdown. All scores are logarithms. Truth is the mean over the other worlds; luck is what is left of a score in
 a world without what the candidate has in all worlds, and without what the world has in all candidates of its depth and
-resolution. Intervals are 95 %, by t over worlds.
+resolution. Intervals are 95 %, by a jackknife over worlds, which share most of what a truth is made of.
 """
 
 import argparse
@@ -15,12 +15,11 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from growbench import REPLAYS, architecture_share, rounded
+from growbench import REPLAYS, Jackknife, architecture_share, rounded
 from scipy.stats import spearmanr
 
 from ganas.growing.table import Route, Table, read_table, replay
 from ganas.growing.topk import TopK
-from ganas.stats import mean_interval
 
 Stage = tuple[int, int]  # depth, resolution
 KEEP, PROBABILITY = (1, 2, 4, 8), (0.2, 0.4, 0.7, 1.0)
@@ -63,22 +62,29 @@ def print_variance(table: Table) -> None:
         values = scores(table, paths)
         if len(paths) > 1:
             share = architecture_share(values)
-            noise = np.std([luck_of for path, luck_of in luck(table).items() if path in paths], ddof=1)
+            count, worlds = values.shape
+            rest = values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + values.mean()
+            noise = ((rest**2).sum() / ((count - 1) * (worlds - 1))) ** 0.5
             nodes = values.mean(1).std(ddof=1)
             print(f"| {depth} | {resolution}² | {len(paths)} | {nodes:.3f} | {noise:.3f} | {share:.2f} |")
 
 
 def print_luck(table: Table) -> None:
     """How much of a node's luck its children and grandchildren have."""
-    rest = luck(table)
+    samples = Jackknife(table, slopes_of_luck)
     print("\n| luck of | slope on the ancestor's luck |\n|---|---|")
-    for name, steps in (("children", 1), ("grandchildren", 2)):
-        slopes = []
-        for number in range(len(table.worlds)):
-            pairs = [(rest[path[:-steps]][number], rest[path][number]) for path in rest if len(path) > steps]
-            old, new = np.array(pairs).T
-            slopes.append(float(old @ new / (old @ old)))
-        print(f"| {name} | {rounded(mean_interval(slopes))} |")
+    for steps, name in ((1, "children"), (2, "grandchildren")):
+        print(f"| {name} | {rounded(samples.interval(lambda slopes, steps=steps: slopes[steps]))} |")
+
+
+def slopes_of_luck(table: Table) -> dict[int, float]:
+    """The slope of luck on that of the ancestor so many generations before."""
+    rest, slopes = luck(table), {}
+    for steps in (1, 2):
+        pairs = [(rest[path[:-steps]], rest[path]) for path in rest if len(path) > steps]
+        old, new = (np.concatenate(values) for values in zip(*pairs, strict=True))
+        slopes[steps] = float(old @ new / (old @ old))
+    return slopes
 
 
 def siblings(table: Table) -> Iterator[list[Route]]:
@@ -96,77 +102,82 @@ def correlation(one: Sequence[float], other: Sequence[float]) -> float:
     return 0.0 if np.isnan(value) else value
 
 
-def by_world(table: Table, groups: Sequence[Sequence[Route]], one: Callable, other: Callable) -> str:  # type: ignore[type-arg]
-    """The mean rank correlation of two numbers of (world, path) within groups, with its interval over worlds."""
-    means = [
-        fmean(correlation([one(world, p) for p in group], [other(world, p) for p in group]) for group in groups)
-        for world in table.worlds
-    ]
-    return rounded(mean_interval(means))
-
-
 def print_ranks(table: Table) -> None:
     """What scores at rungs and of parents say about later scores and about the truth."""
-    groups = [*siblings(table)]
-    generations = [paths for paths in stages(table).values() if len(paths) >= 3]
-    images = [int(share * table.images) for share in table.shares]
-    print("\n| rank correlation | among siblings | among all of a depth and resolution |\n|---|---|---|")
-    for share, reached in zip(table.shares, images, strict=True):
-        if share < 1:
+    samples = Jackknife(table, rank_correlations)
+    print("\n| rank correlation | groups | mean of groups |\n|---|---|---|")
+    for name, (count, _) in samples.whole.items():
+        print(f"| {name} | {count} | {rounded(samples.interval(lambda values, name=name: values[name][1]))} |")
 
-            def early(world: int, path: Route, reached: int = reached) -> float:
-                return table.score(world, path, reached)
 
-            within, across = (
-                by_world(table, groups, early, table.score),
-                by_world(table, generations, early, table.score),
-            )
-            print(f"| score at {share:g}, score at the end | {within} | {across} |")
-            within, across = (
-                by_world(table, groups, early, table.truth),
-                by_world(table, generations, early, table.truth),
-            )
-            print(f"| score at {share:g}, truth | {within} | {across} |")
-    within, across = (
-        by_world(table, groups, table.score, table.truth),
-        by_world(table, generations, table.score, table.truth),
-    )
-    print(f"| score at the end, truth | {within} | {across} |")
-
-    def of_parent(truth: bool) -> Callable[[int, Route], float]:
-        return lambda world, path: (table.truth if truth else table.score)(world, path[:-1])
-
-    # parents of one resolution: scores of two are not comparable
-    later = [
-        [path for path in paths if stage(path[:-1])[1] == side]
-        for (depth, _), paths in stages(table).items()
-        if depth > 1
-        for side in (8, 16)
+def rank_correlations(table: Table) -> dict[str, tuple[int, float]]:
+    """The number of groups of nodes, and the mean rank correlation within them and within worlds."""
+    early = [
+        (f"score at {share:g}", lambda world, path, at=int(share * table.images): table.score(world, path, at))
+        for share in table.shares
+        if share < 1
     ]
-    later = [paths for paths in later if len({path[:-1] for path in paths}) >= 3]
-    print(f"| score of the parent, score | | {by_world(table, later, of_parent(False), table.score)} |")
-    print(f"| truth of the parent, truth | | {by_world(table, later, of_parent(True), table.truth)} |")
+    among = {
+        "among siblings": [*siblings(table)],
+        "among all of a depth and resolution": [paths for paths in stages(table).values() if len(paths) >= 3],
+    }
+    found = {}
+    for where, groups in among.items():
+        for name, score in (*early, ("score at the end", table.score)):
+            for later, target in (("score at the end", table.score), ("truth", table.truth)):
+                if name != later:
+                    found[f"{name}, {later}, {where}"] = len(groups), correlations(table, groups, score, target)
+    for name, groups in generations_by_parent(table).items():
+        if len({path[:-1] for path in groups}) < 3:
+            continue
+        for what, number in (("score", table.score), ("truth", table.truth)):
+            of_parent = lambda world, path, number=number: number(world, path[:-1])  # noqa: E731
+            key = f"{what} of the parent, {what}: {len(groups)} {name}"
+            found[key] = 1, correlations(table, [groups], of_parent, number)
+    return found
+
+
+def generations_by_parent(table: Table) -> dict[str, list[Route]]:
+    """The nodes of each depth and resolution, apart by the resolution of their parents."""
+    found: dict[str, list[Route]] = defaultdict(list)
+    for (depth, resolution), paths in stages(table).items():
+        for path in paths if depth > 1 else ():
+            parents = len({one[:-1] for one in paths if stage(one[:-1]) == stage(path[:-1])})
+            found[f"children at depth {depth}, {resolution}², of {parents} at {stage(path[:-1])[1]}²"].append(path)
+    return found
+
+
+def correlations(table: Table, groups: Sequence[Sequence[Route]], one: Callable, other: Callable) -> float:  # type: ignore[type-arg]
+    """The mean rank correlation of two numbers of (world, path) within groups and worlds."""
+    return fmean(
+        correlation([one(world, path) for path in group], [other(world, path) for path in group])
+        for group in groups
+        for world in table.worlds
+    )
 
 
 def print_keep_and_probability(table: Table) -> None:
     """What K and p do to algorithm 1, as in the paper's Figure 3."""
+    samples = Jackknife(table, ends_by_setting)
     print("\n| K | p | trainings | truth of the winner, log, to K = 4, p = 0.4 |\n|---|---|---|---|")
+    for (keep, probability), (trainings, _) in samples.whole.items():
+        change = samples.interval(lambda values, setting=(keep, probability): values[setting][1] - values[4, 0.4][1])
+        print(f"| {keep} | {probability} | {trainings:.1f} | {rounded(change)} |")
+
+
+def ends_by_setting(table: Table) -> dict[tuple[int, float], tuple[float, float]]:
+    """Trainings, and the truth of the winner, by K and p."""
     found = {}
     for keep in KEEP:
         for probability in PROBABILITY:
             replays = [
-                [
-                    replay(table, _algorithm_1(table, keep, probability, seed), world)
-                    for seed in range(1 if probability == 1 else REPLAYS)
-                ]
+                replay(table, _algorithm_1(table, keep, probability, REPLAYS * world + seed), world)
                 for world in table.worlds
+                for seed in range(1 if probability == 1 else REPLAYS)
             ]
-            trainings = fmean(one.images for some in replays for one in some) / table.images
-            found[keep, probability] = trainings, [fmean(one.end for one in some) for some in replays]
-    _, usual = found[4, 0.4]
-    for (keep, probability), (trainings, ends) in found.items():
-        change = mean_interval([end - other for end, other in zip(ends, usual, strict=True)])
-        print(f"| {keep} | {probability} | {trainings:.1f} | {rounded(change)} |")
+            trainings = fmean(one.images for one in replays) / table.images
+            found[keep, probability] = trainings, fmean(one.end for one in replays)
+    return found
 
 
 def _algorithm_1(table: Table, keep: int, probability: float, seed: int) -> TopK:

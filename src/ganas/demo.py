@@ -93,7 +93,7 @@ class _Plan:
         length = round(min(1.0, max(MIN_LENGTH, left / (here + others))), 2)  # whole batches: a resume finds the same
         self._reporter.say(
             f"    measured: a full {kind} would take {readable_seconds(here)} here; it is cut to {length:.0%}, so that "
-            f"the demo takes about {readable_seconds(TARGET_SECONDS)}"
+            f"the demo takes about {readable_seconds(TARGET_SECONDS - left + length * (here + others))}"
             if length < 1
             else f"    measured: a full {kind} takes about {readable_seconds(here)} here"
         )

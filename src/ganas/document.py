@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,3 +113,12 @@ def _object(document: Any, origin: str, what: str, error: type[UserError]) -> di
     if not isinstance(document, dict):
         raise error(f"{origin} is no {what}: it holds a {type(document).__name__}, not an object")
     return document
+
+
+def finite(value: Any) -> Any:
+    """Replace numbers that JSON lacks by None, in nested values."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -114,6 +114,7 @@ def test_even_doublings_come_after_equal_shares(space: Space, random: object) ->
 def test_every_resolution_has_its_share() -> None:
     assert Space(PAPER, 5, 32, doublings="even").growths == (1, 1, 1)
     assert Space(PAPER, 8, 32, doublings="even").growths == (2, 2, 2)
+    assert Space(PAPER, 8, 32).growths == (6, 6, 6)
 
 
 def test_early_doublings_come_first() -> None:
@@ -130,7 +131,6 @@ def test_early_doublings_come_first() -> None:
 def test_more_training_may_be_an_action() -> None:
     assert TRAIN_ON not in growing_actions((3,), (8,))
     assert growing_actions((3,), (8,), train_on=True).count(TRAIN_ON) == 1
-    assert Space(PAPER, 8, 32).growths == (6, 6, 6)
 
 
 def test_a_limit_keeps_the_way_to_the_final_resolution_open() -> None:

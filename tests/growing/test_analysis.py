@@ -93,6 +93,28 @@ def test_good_parents_and_good_children_are_counted_as_in_the_paper() -> None:
         assert one.good.estimate == sum(c.score < one.threshold for c in of_these) / len(of_these)
 
 
+def test_a_search_under_way_compares_normalized_scores_alone() -> None:
+    base = Candidate("base", BASE)
+    grown = child(base, parse_action("g-conv3x8"))
+    untold = record(grown, 300.0)
+    untold = Record(untold.spec, untold.result, "done", None, False, "search")
+    history = History((record(base, 0.9), untold), (), None, ())
+    assert not analyse(history).by_action and len(analyse(history).points) == 1
+    assert simulate(history, strategy(2, 0.5, 0)).trained <= 1
+
+
+def test_what_a_race_stopped_is_said_and_one_of_a_kind_has_no_rank() -> None:
+    base = Candidate("base", BASE)
+    grown = [child(base, parse_action(action)) for action in ("g-conv3x8", "g-conv7x8", "on")]
+    found = [record(base, 1.0), record(grown[0], 0.5), record(grown[1], 0.7)]
+    found += [record(child(grown[0], parse_action("fade")), 0.4)]
+    plain = [Record(one.spec, one.result, "done", None, True, "search") for one in found]
+    plain += [Record(record(grown[2], 0.9).spec, found[0].result, "stopped", None, False, "search")]
+    analysis = analyse(History(tuple(plain), (), None, ()))
+    assert analysis.stopped == 1 and len(analysis.points) == 4
+    assert not analysis.heredity, "each generation of parents has one or none"
+
+
 def test_the_share_has_wilsons_interval() -> None:
     found, z, share, total = share_interval(7, 20), 1.959964, 7 / 20, 20
     center = (share + z**2 / (2 * total)) / (1 + z**2 / total)

@@ -139,6 +139,14 @@ def test_the_best_of_several_evaluations_is_kept_across_stops(
             result = stopped.train(Reporter(quiet=True), stop)
     assert result.facts["best_at"] == 16 and whole.folder.final.read_bytes() == stopped.folder.final.read_bytes()
 
+    worse = candidate(Run(tmp_path / "worse"), config, replace(told, id="worst"))
+    scores[0] = 0.5
+    start = worse.final()
+    result = worse.train(Reporter(quiet=True), StopSignal())
+    kept = load_final(worse.folder)
+    assert result.facts["best_at"] == 0 and all(torch.equal(kept[name], start[name]) for name in start)
+    scores[0] = 9.0
+
     patient = config.model_copy(update={"training": config.training.model_copy(update={"patience": 1})})
     ended = candidate(Run(tmp_path / "patient"), patient, told).train(Reporter(quiet=True), StopSignal())
     assert ended.ended and ended.images == 24 and ended.scores == {"swd@laplacian-clean-8": 1.0}

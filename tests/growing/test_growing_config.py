@@ -18,7 +18,7 @@ NEW_KEYS = {
 }
 
 
-DEFAULTS: dict[str, Any] = {"growth.strategy": "topk", "growth.doublings": "late", "loss.adversarial": "wgan"}
+DEFAULTS: dict[str, Any] = {"growth.doublings": "late", "loss.adversarial": "wgan"}
 
 
 def make(**settings: Any) -> GrowConfig:

@@ -10,6 +10,7 @@ import typer
 from ganas.cli import options
 from ganas.cli.options import app
 from ganas.cli.printing import echo, fresh, print_next, print_table
+from ganas.document import finite
 from ganas.errors import ConfigError, counted, shown
 from ganas.growing.presets import PRESETS
 
@@ -122,14 +123,16 @@ def _print_analysis(record: Any, as_json: bool) -> None:
     from ganas.growing.analysis import analyse, simulated
 
     if not record.history or record.config.growth.route is not None:
-        raise ConfigError(f"{shown(record.path)} is no search of ganas grow, which --analyse is for")
+        raise ConfigError(f"{shown(record.path)}: --analyse needs a search of ganas grow")
     found, simulations = analyse(record.history), simulated(record.history, record.config)
     if as_json:
         document = asdict(found) | {"points": [{**asdict(one), "ratio": one.ratio} for one in found.points]}
-        print(json.dumps(document | {"simulations": [asdict(one) for one in simulations]}, default=str))
+        document |= {"simulations": [asdict(one) for one in simulations]}
+        print(json.dumps(finite(document), default=str, allow_nan=False))
         return
     scores = "scores ÷ the ProgGAN route's" if found.normalized else "scores within a resolution"
-    echo(f"{len(found.points)} candidates; {scores}; intervals are 95 %")
+    stopped = f"; {found.stopped} others were stopped at rungs and are not counted" if found.stopped else ""
+    echo(f"{len(found.points)} candidates{stopped}; {scores}; intervals are 95 %")
     grown = ("children", "improved", "log(parent ÷ child)", "deviation")
     tables: dict[tuple[str, ...], list[tuple[str, ...]]] = {
         (name, *grown): [

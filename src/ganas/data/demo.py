@@ -1,11 +1,11 @@
 """Two small data sets made of photographs that come with scikit-image. Nothing is downloaded.
 
-Domain a is photographs taken in the dark, domain b photographs in good light: a CycleGAN learns the translation in
+Domain a is darkened photographs, domain b photographs in good light: a CycleGAN learns the translation in
 minutes, anyone can judge it, and for the held-out photographs the right answer is known. Both are crops, at several
 scales, of very few photographs: far too few to measure anything.
 
 One box of each photograph, its main subject, is held out: test crops lie inside it, training crops do not touch it. The
-test crops of both domains are the same ones; the training crops are different ones.
+test crops of both domains are the same ones; the training crops are different ones, which overlap.
 """
 
 import importlib.resources
@@ -57,8 +57,8 @@ _PHOTOGRAPHS = (
 _CROPS = {"trainA": 40, "trainB": 50, "testA": 6, "testB": 6}  # of each photograph
 _DARK = TASKS["exposure"].apply
 _STORY = (
-    "A is photographs taken with an eighth of the light they need, dark and full of noise; B is other photographs in "
-    "good light (of an astronaut, a cat, a cup of coffee, a motorcycle). No photograph of A has a partner in B"
+    "A is crops of four photographs (an astronaut, a cat, a cup of coffee, a motorcycle), darkened to an eighth of the "
+    "light, with a sensor's noise; B is other crops of them, in good light. No crop of A has a partner in B"
 )
 
 

@@ -70,6 +70,7 @@ class Analysis:
     """What a search says about growing."""
 
     normalized: bool  # whether scores are over the ProgGAN route's
+    stopped: int  # candidates that a rung of a race stopped; nothing else counts them
     points: tuple[Point, ...]
     lineage: tuple[str, ...]  # ids from the base to the best
     by_action: tuple[Group, ...]  # the best first
@@ -79,28 +80,37 @@ class Analysis:
 
 def analyse(history: History) -> Analysis:
     """Analyse a search."""
-    points = points_of(history)
-    normalized = any(one.normalized is not None for one in history.records)
+    points, normalized = points_of(history), is_normalized(history)
+    stopped = sum(one.state == "stopped" for one in history.records)
     grown = gains(points, normalized)
     inherited = heredity_by_score(points) if normalized else heredity_by_rank(points)
     actions = [(one.action or "on", gain) for one, gain in grown]
     kinds = [(name, gain) for one, gain in grown for name in kinds_of(one.action)]
-    return Analysis(normalized, points, history.lineage, _groups(actions), _groups(kinds), inherited)
+    return Analysis(normalized, stopped, points, history.lineage, _groups(actions), _groups(kinds), inherited)
 
 
-def points_of(history: History) -> tuple[Point, ...]:
-    """The candidates of a search that were trained to their end."""
+def points_of(history: History, roles: Sequence[str] = ("search",)) -> tuple[Point, ...]:
+    """The candidates that were trained to their end: of a race, those that no rung stopped.
+
+    If any score is normalized, only those that are: the others are not comparable with them.
+    """
+    normalized = is_normalized(history)
     return tuple(
         Point(
             one.spec.id, one.spec.parent, one.spec.action, one.spec.generation, one.spec.architecture, score, one.kept
         )
         for one in history.records
-        if one.role == "search" and one.state == "done" and (score := _score(one)) is not None
+        if one.role in roles and one.state == "done" and (score := _score(one, normalized)) is not None
     )
 
 
-def _score(one: Record) -> float | None:
-    score = one.normalized if one.normalized is not None else score_of(one.result) if one.result else None
+def is_normalized(history: History) -> bool:
+    """Whether scores are divided by the ProgGAN route's."""
+    return any(one.normalized is not None for one in history.records)
+
+
+def _score(one: Record, normalized: bool) -> float | None:
+    score = one.normalized if normalized else score_of(one.result) if one.result else None
     return score if score is not None and isfinite(score) and score > 0 else None
 
 
@@ -183,7 +193,12 @@ def _ranks(points: Iterable[Point]) -> dict[str | None, float]:
     stages: dict[tuple[int, int], list[tuple[float, str]]] = defaultdict(list)
     for one in points:
         stages[one.generation, one.architecture.resolution].append((one.score, one.id))
-    return {name: place / len(stage) for stage in stages.values() for place, (_, name) in enumerate(sorted(stage))}
+    return {
+        name: place / len(stage)
+        for stage in stages.values()
+        if len(stage) > 1
+        for place, (_, name) in enumerate(sorted(stage))
+    }
 
 
 # ── the paper's simulation of other K and p ──────────────────────────────────────────────────────────────────────────
@@ -205,11 +220,12 @@ def simulate(history: History, strategy: GrowingStrategy) -> Simulation:
     another seed it samples anew, so that even with the same p it misses most of them.
     """
     known = {one.spec.id: one for one in history.records if one.role == "search"}
+    normalized = is_normalized(history)
     scored: dict[str, float] = {}
     trained = ignored = 0
     while asked := strategy.ask():
         for candidate, images in asked:
-            score = _told(known.get(candidate.id))
+            score = _told(known.get(candidate.id), normalized)
             strategy.tell(candidate.id, images, score)
             trained, ignored = trained + (score is not None), ignored + (score is None)
             if score is not None:
@@ -219,9 +235,9 @@ def simulate(history: History, strategy: GrowingStrategy) -> Simulation:
     return Simulation(trained, ignored, min((scored[name] for name in scored if sides[name] == highest), default=None))
 
 
-def _told(one: Record | None) -> Score | None:
+def _told(one: Record | None, normalized: bool) -> Score | None:
     value = score_of(one.result) if one and one.result else None
-    if one is None or value is None:
+    if one is None or value is None or (normalized and not one.normalized):
         return None
     return Score(value, value / one.normalized if one.normalized else None)
 

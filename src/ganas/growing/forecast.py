@@ -93,7 +93,7 @@ class Forecast:
             *([f"largest candidate of a simulated search: {_parameters(self.largest)}"] if self.largest else []),
             f"disk: about {self.disk / 10**6:,.0f} MB at most for images, checkpoints and weights",
             f"a step of {name}, measured here: {steps}",
-            f"overhead of a candidate: {self.start:.2g} s to start, and up to two scorings of {scores}",
+            f"overhead of a candidate: {self.start:.2g} s to start, and two scorings of {scores}",
             *([known] if self.cached else []),
             *map(str, self.stages),
             f"{total} with one worker{at_best}",
@@ -110,7 +110,7 @@ def forecast(config: GrowConfig, images: int = 0) -> Forecast:
 
     def seconds(spec: Spec) -> float:
         timing = timings[spec.architecture.resolution]
-        return start + 2 * timing.scoring + timing.step * work(spec) / timing.work
+        return start + (1 + spec.evaluations) * timing.scoring + timing.step * work(spec) / timing.work
 
     def stage(name: str, specs: Sequence[Spec]) -> Stage:
         return Stage(name, len(specs), sum(spec.images for spec in specs), sum(map(seconds, specs)))

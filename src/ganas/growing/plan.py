@@ -96,7 +96,8 @@ def final_training_spec(config: GrowConfig, winner: Spec) -> Spec | None:
     if not images:
         return None
     name = child_id(winner.id, f"{images} images more")
-    seed = lineage_seed(config.seed, winner.id, str(TRAIN_ON))
+    # where more training is an action, the winner may have been trained on already: do not repeat it
+    seed = lineage_seed(config.seed, winner.id, name if config.growth.train_on else str(TRAIN_ON))
     return replace(
         winner,
         id=name,

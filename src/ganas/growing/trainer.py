@@ -7,7 +7,7 @@ children inherit ``final.safetensors``: the networks, their EMA and, with `growt
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import ceil, nan
+from math import ceil, isfinite, nan
 from typing import Any
 
 import torch
@@ -203,7 +203,11 @@ class CandidateTrainer:
             return scores
 
         if not resumed:
-            (history.start,) = measure(start).values()
+            scores = measure(start)
+            (history.start,) = scores.values()
+            if self.spec.evaluations > 1:  # it ends no worse than it begins
+                history.add(0, scores)
+                history.kept = self.final()
         for target in self._targets():
             if history.evaluated >= target:
                 continue  # before the checkpoint
@@ -270,7 +274,8 @@ class _TrainingHistory:
 
     def add(self, images: int, scores: Mapping[str, float]) -> bool:
         """Add an evaluation; return whether it is the best so far."""
-        better = not self.best or min(scores.values()) < min(self.best.values())
+        (score,), (best,) = scores.values(), self.best.values() or (nan,)
+        better = not isfinite(best) or score < best
         self.evaluated, self.since_best = images, 0 if better else self.since_best + 1
         if better:
             self.best, self.best_at = dict(scores), images

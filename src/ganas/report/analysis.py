@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from ganas.growing.analysis import Analysis, analyse, gains, points_of
+from ganas.growing.analysis import Analysis, analyse, gains, is_normalized, points_of
 from ganas.growing.candidates import score_of
 from ganas.growing.history import History, Record
 from ganas.report.blocks import Block, Chart
@@ -22,8 +22,8 @@ def score_at_end(one: Record) -> float | None:
 
 def improvements(history: History) -> dict[str, float]:
     """log(parent's score / candidate's) by candidate, where the two can be compared; positive is better."""
-    normalized = any(one.normalized is not None for one in history.records)
-    return {one.id: gain for one, gain in gains(points_of(history), normalized)}
+    points = points_of(history, ("search", "route"))
+    return {one.id: gain for one, gain in gains(points, is_normalized(history))}
 
 
 def analysis(history: History) -> list[Block]:

@@ -7,14 +7,13 @@ security policy names its scripts by digest: even an error in the escaping would
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ganas.document import parsing
+from ganas.document import finite, parsing
 from ganas.errors import DataError, shown
 from ganas.paths import StrPath, as_path
 from ganas.records import Kind, RunRecord, read_run
@@ -94,17 +93,8 @@ def render(record: RunRecord, *, watched: str | None = None) -> str:
 
 def json_block(value: Any) -> str:
     """JSON that may stand in a script element: no character of it can end the element or begin a comment."""
-    text = json.dumps(_finite(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(finite(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON lacks by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _digest(text: str) -> str:
