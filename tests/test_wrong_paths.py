@@ -91,7 +91,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {  # what takes a path: the c
     "sample RUN": ("sample {} {out} -n 1", ("a growing search", "a grown generator")),
     "sample OUTPUT": ("sample {grow} {} -n 1", NEW),
     "runs RUN": ("runs {}", ("a search", "a training", "a growing search")),
-    "evaluate RUN": ("evaluate {}", ()),
+    "evaluate RUN": ("evaluate {}", ("a growing search",)),
     "evaluate RUN --a --b": ("evaluate {} --a {a} --b {b}", ("a training",)),
     "evaluate --real": ("evaluate --real {} --fake {b}", ("images",)),
     "evaluate --features": ("evaluate --real {a} --fake {b} --features squeezenet:{}", ()),

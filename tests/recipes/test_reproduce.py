@@ -430,7 +430,7 @@ def test_a_published_data_set_is_downloaded_once(server: Path, cache: Path) -> N
 def test_paper_scale_prints_the_cost_before_the_download(
     server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """400 epochs of search and 200 of training, of 360 of the published 400 images; a step a second."""
+    """400 epochs of search and 200 of training, of the published 400 images; a step a second."""
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
     monkeypatch.setattr("ganas.recipes.cost.describe_in_subprocess", describe)
     monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
@@ -438,7 +438,7 @@ def test_paper_scale_prints_the_cost_before_the_download(
     assert ganas(*paper) == 0
     done, told = capsys.readouterr()
     assert "without --features scores are sliced Wasserstein distances" in told
-    assert "1 search: 144,000 pairs, 40.0 h of steps" in told and "15 trainings: 1,080,000 pairs" in told
+    assert "1 search: 160,000 pairs, 44.4 h of steps" in told and "15 trainings: 1,200,000 pairs" in told
     assert "| N64 |" in done
 
 
