@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganas.data.tasks import write_task
 from ganas.errors import ConfigError
+from ganas.progress import Reporter
 from ganas.recipes.configs import job_config, portable_config, training_config
 from ganas.recipes.datasets import find_dataset
 from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
@@ -18,6 +19,8 @@ from ganas.recipes.fronts import compare_fronts, fronts_as_markdown, loss_at, ti
 from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.report_rows import Row
 from ganas.recipes.reproduce import run_recipe
+from ganas.recipes.timing import time_together
+from ganas.signals import StopSignal
 from in_process import InProcess
 
 ONE = Dataset("one", "/data/one", 4, 5, "0")
@@ -180,6 +183,11 @@ def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: py
     config, again = training_config(drawn, lambda name: str(folder.run(name).path))
     assert config.distillation.teacher == folder.run(wanted.searches[0].parents[0]).path
     assert architecture["layout"] == again.layout == "elastic"
+    times = folder.read_times()
+    assert times.keys() == {job.id for job in wanted.jobs if job.kind == "train"}, "timed together at the end"
+    by_name = {(one.variant, one.direction): one.milliseconds for one in rows}
+    variant = wanted.variants[0]
+    assert by_name[variant.name, "ba"] == [times[job.id]["ba"] for job in variant.jobs]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/result.json")}
     assert run_recipe(wanted, tmp_path, InProcess()).table == found.table
     assert {path: path.stat().st_mtime_ns for path in before} == before, "no job ran twice"
@@ -191,3 +199,27 @@ def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: py
     assert not run_recipe(wanted, tmp_path, InProcess()).failed
     again_scores = json.loads(folder.scores(drawn.id).read_text())
     assert again_scores["translated"]["ab"]["scores"] == scores["translated"]["ab"]["scores"]
+
+
+def test_generators_are_timed_together_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians of rounds in which all take turns; again, and all of them, when there are more."""
+    turns: list[str] = []
+    wanted = made()
+    trainings = [job for job in wanted.jobs if job.kind == "train"]
+    folder, done = RecipeFolder(tmp_path), {job.id for job in trainings[1:]}
+    monkeypatch.setattr(RecipeFolder, "result", lambda _, job: job.id if job.id in done else None)
+    monkeypatch.setattr("ganas.recipes.timing.load_generator", lambda file: (str(file), None))
+
+    def milliseconds(file: str, side: int) -> float:
+        assert side == 64
+        turns.append(file)
+        return [5.0, 1.0, 2.0, 9.0, 3.0][turns.count(file) - 1 - 5 * (turns.count(file) > 5)]
+
+    monkeypatch.setattr("ganas.recipes.timing.whole_milliseconds", milliseconds)
+    for _ in range(2):
+        time_together(wanted, folder, StopSignal(), Reporter(quiet=True))
+    assert len(turns) == 5 * 2 * len(done) and len(set(turns[: 2 * len(done)])) == 2 * len(done), "in turns, once"
+    assert folder.read_times() == {name: {"ab": 3.0, "ba": 3.0} for name in done}
+    done.add(trainings[0].id)
+    time_together(wanted, folder, StopSignal(), Reporter(quiet=True))
+    assert folder.read_times().keys() == done and turns.count(turns[0]) == 10

@@ -148,6 +148,15 @@ class RecipeFolder:
         """Return the file with a training's scores."""
         return self.job(name).path / "scores.json"
 
+    @property
+    def times(self) -> Path:
+        """The file with the milliseconds of trainings that were timed together (`ganas.recipes.timing`)."""
+        return self.path / "times.json"
+
+    def read_times(self) -> dict[str, dict[str, float]]:
+        """The milliseconds of both directions by id of a training; none before all trainings have ended."""
+        return json.loads(self.times.read_text(encoding="utf-8")) if self.times.is_file() else {}
+
     def _tables(self) -> list[Path]:
         """The JSON tables of the recipe's reports (`ganas.recipes.report.write_report`), one per seed and settings."""
         return sorted(path for prefix in REPORTS for path in self.path.glob(f"{prefix}*.json"))

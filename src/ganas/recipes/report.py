@@ -38,7 +38,7 @@ def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterator[
         return
     texts = (recipe_folder.scores(job.id).read_text(encoding="utf-8") for job in jobs)
     documents: list[dict[str, Any]] = [json.loads(text) for text in texts]
-    runs = [recipe_folder.run(job.id) for job in jobs]
+    runs, times = [recipe_folder.run(job.id) for job in jobs], recipe_folder.read_times()
     for direction in DIRECTIONS:
         repeats = [document["translated"][direction]["scores"] for document in documents]
         keys = [key for key in repeats[0] if metric_of(key) not in SPREADS]
@@ -71,7 +71,9 @@ def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterator[
                 key: documents[0]["untranslated"][direction]["scores"][key] for key in keys if key != metric_key
             },
             milliseconds=tuple(
-                document["milliseconds"][direction] for document in documents if "milliseconds" in document
+                times.get(job.id, document["milliseconds"])[direction]
+                for job, document in zip(jobs, documents, strict=True)
+                if "milliseconds" in document
             ),
         )
 

@@ -127,6 +127,11 @@ def run_recipe(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
         rows = collect(recipe, folder)
         if not rows:
             raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
+        if any(row.milliseconds for row in rows):
+            from ganas.recipes.timing import time_together  # imports torch
+
+            time_together(recipe, folder, stop, Reporter())
+            rows = collect(recipe, folder)
         return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
 
 

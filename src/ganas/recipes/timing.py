@@ -1,0 +1,42 @@
+"""Time all generators of a recipe together.
+
+Each training has timed its own, but the machine may have been busy with other jobs then. Once all are done, they are
+timed again in rounds, so that whatever else the machine does meets all alike.
+"""
+
+import json
+from statistics import median
+
+from ganas.cyclegan.front_search import whole_milliseconds
+from ganas.cyclegan.layout import DIRECTIONS
+from ganas.cyclegan.translate import load_generator
+from ganas.progress import Reporter
+from ganas.recipes.figures import Recipe
+from ganas.recipes.jobs import RecipeFolder
+from ganas.signals import StopSignal
+from ganas.store import write_atomically
+
+ROUNDS = 5
+
+
+def time_together(recipe: Recipe, folder: RecipeFolder, stop: StopSignal, reporter: Reporter) -> None:
+    """Write the milliseconds of all finished trainings that are timed: medians of `ROUNDS`; once."""
+    sides = {job.id: job.timed for job in recipe.jobs if job.timed and folder.result(job)}
+    known = folder.read_times()
+    if sides.keys() <= known.keys():
+        return
+    reporter.say(f"timing the generators of {len(sides)} trainings together, {ROUNDS} times: leave the machine alone")
+    with stop.interruptible():
+        networks = {
+            (name, direction): load_generator(folder.run(name).generator(direction))[0]
+            for name in sides
+            for direction in DIRECTIONS
+        }
+        rounds = [
+            {key: whole_milliseconds(network, sides[key[0]]) for key, network in networks.items()}
+            for _ in range(ROUNDS)
+        ]
+    times = {
+        name: {direction: median(one[name, direction] for one in rounds) for direction in DIRECTIONS} for name in sides
+    }
+    write_atomically(folder.times, (json.dumps(known | times, indent=1) + "\n").encode())
