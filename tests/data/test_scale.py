@@ -19,7 +19,7 @@ from ganas.data.containers.folder import Folder
 from ganas.data.containers.lmdb import Lmdb
 from ganas.data.containers.zip import Zip
 from ganas.data.loaders import Batches, CenterCrops, center_crops
-from ganas.data.sources import ImageSource, open_source
+from ganas.data.sources import ONLY_SAMPLED, ImageSource, open_source
 
 FILES = {f"{number:02}.png": encoded(noise((20 + number, 24), seed=number)) for number in range(40)}
 MAKERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {"folder": folder_of, "x.zip": zip_of, "lmdb": lmdb_of}
@@ -158,6 +158,7 @@ def test_an_image_that_proves_broken_is_replaced_by_the_next(tmp_path: Path, rea
     assert (
         f"{bad[0]}: not an image; repair or remove it, or replace such images by others with --set data.skip" in message
     )
+    assert ONLY_SAMPLED in message and message.index("data.skip_bad=true") < message.index("data.verify=N")
     source = open_source(path, verify=10, skip_bad=True)
     assert source.digest() == strict.digest(), "so the same command, with skip_bad, resumes"
     seen = FILES | {next(iter(sampled)): b"junk"}
@@ -165,6 +166,7 @@ def test_an_image_that_proves_broken_is_replaced_by_the_next(tmp_path: Path, rea
     assert (
         "5 of 40 images were checked, and 1 of them cannot be read" in message and "replace such images by" in message
     )
+    assert message.endswith(ONLY_SAMPLED)
     nearest = next(file for file in [*FILES][index:] if file not in bad)
     assert source.read(index).tobytes() == Image.open(tmp_path / "whole" / nearest).convert("RGB").tobytes()
     part = source.subset([3, index])
@@ -178,7 +180,8 @@ def test_a_large_set_of_which_nothing_can_be_read_ends(tmp_path: Path) -> None:
     source = ImageSource(
         Folder(folder_of(tmp_path, dict.fromkeys(FILES, b""))), tuple(FILES), sampled=True, replaces=True
     )
-    assert "empty file" in refusal(lambda: source.read(3))
+    message = refusal(lambda: source.read(3))
+    assert "empty file" in message and "nor can the 39 before it be read" in message and "data.verify" in message
     assert "5 of 40 images were checked, and 5 of them cannot be read (30.png: empty file; " in refusal(
         lambda: open_source(tmp_path, verify=10)
     )
