@@ -18,6 +18,7 @@ from ganas.data import sources, verification
 from ganas.data.containers.folder import Folder
 from ganas.data.containers.lmdb import Lmdb
 from ganas.data.containers.zip import Zip
+from ganas.data.limits import UnreadableError
 from ganas.data.loaders import Batches, CenterCrops, center_crops
 from ganas.data.sources import ONLY_SAMPLED, ImageSource, open_source
 
@@ -228,6 +229,26 @@ def test_progress_of_long_openings_is_shown(
     source.digest()
     err = capsys.readouterr().err
     assert f"checking {tmp_path}/x: 20 of 40 images, " in err and f"digest of {tmp_path}/x: 20 of 40 images" in err
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_keeps_numbers_of_its_members_and_reads_the_last_of_a_name(tmp_path: Path) -> None:
+    """zipfile's own objects would take 0.8 GB of a million members."""
+    first, last, other = (encoded(noise((16, 16), seed=seed)) for seed in range(3))
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name, content in (("b.png", first), ("a/b.png", other), ("b.png", last)):
+            archive.writestr(name, content)
+        odd = zipfile.ZipInfo("d/e.png")
+        odd.create_system = 0
+        archive.writestr(odd, first)
+    container = Zip(tmp_path / "x.zip")
+    assert container.list().names == ("a/b.png", "b.png", "d/e.png")
+    assert [container.read(name) for name in ("a/b.png", "b.png", "d/e.png")] == [other, last, first]
+    sizes = [len(last), len(first), len(other)]
+    assert container.stamps(["b.png", "d/e.png", "a/b.png"])[:, 0].tolist() == sizes, "in any order"
+    assert not container._opened.archive.infolist()
+    with pytest.raises(UnreadableError, match="no longer in the zip"):
+        container.read("e.png")
 
 
 def test_a_zip_has_one_directory_for_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

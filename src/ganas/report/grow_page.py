@@ -7,7 +7,7 @@ from typing import Any
 
 from ganas.growing.architecture import SIDES
 from ganas.growing.config import GrowConfig
-from ganas.growing.history import History, Record
+from ganas.growing.history import History, Record, cost_by_resolution
 from ganas.growing.plan import remaining_stages
 from ganas.growing.runner import seconds_left
 from ganas.progress import readable_seconds
@@ -32,7 +32,7 @@ def grow_page(record: RunRecord) -> Page:
         Section("winner", "The best, step by step", _lineage(record, history)),
         Section("tree", "All candidates", tree_blocks(record, history)),
         Section("analysis", "What scores depend on", analysis(history), "The analysis of the paper, on this run."),
-        Section("cost", "What it cost", [_cost(history), *_stages(remaining)]),
+        Section("cost", "What it cost", [_cost(history), *_by_resolution(history), *_stages(remaining)]),
         Section("scores", "The scores", [key_table(_keys(done))] if done else []),
         config_section(record),
     ]
@@ -220,6 +220,15 @@ def _cost(history: History) -> Table:
         name = str(generation) if role == "search" else f"{role}, {generation}"
         rows.append((name, len(found), failed, images, readable_seconds(seconds)))
     return Table("Candidates, images and time", ("generation", "candidates", "failed", "images", "time"), rows)
+
+
+def _by_resolution(history: History) -> list[Block]:
+    rows = [
+        (f"{one.resolution}×{one.resolution}", one.candidates, 1000 * one.seconds, one.memory / 10**6 or None)
+        for one in cost_by_resolution(history)
+    ]
+    columns = ("resolution", "candidates", "ms of training per image, median", "peak memory, MB")
+    return [Table("Time and memory by resolution", columns, rows)] if rows else []
 
 
 def _stages(remaining: Sequence[tuple[str, list[Any]]]) -> list[Block]:
