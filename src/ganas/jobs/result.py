@@ -19,12 +19,12 @@ class Result:
     images: int = 0  # seen
     seconds: float = 0.0  # of training, without evaluation
     elapsed: float = 0.0  # wall-clock seconds of its worker; of a resumed job: of its last worker
-    memory: int = 0  # bytes that its last worker held at most, on its GPU if it has one; 0: unknown
     # by metric key, after the last image; of a job that keeps the best of several evaluations, of that one
     scores: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     error: str | None = None  # failed: one line, with the path of the log
     ended: bool = False  # of itself, before its target: it needs no more images
+    memory: int = 0  # bytes that its last worker held at most, on its GPU if it has one; 0: unknown
 
     @property
     def took(self) -> float:

@@ -55,7 +55,9 @@ def progress_fact(record: RunRecord, total: int | None, unit: str) -> Fact:
     if spent := seconds_of(record.points):
         details.append(f"{readable_seconds(spent)} of training so far")
     if record.state in ("unfinished", "failed"):
-        details.append("the same command resumes from its last checkpoint")
+        details.append(
+            "the same command resumes from its last checkpoint" if record.images else "the same command begins it"
+        )
     answer = f"{now.share:.0%}, {state}" if now.share is not None else state
     return Fact("How far is it?", answer, tone, tuple(details))
 
