@@ -160,7 +160,7 @@ def _print_history(history: Any) -> None:
     for number, beam in enumerate(history.beams):
         echo(f"beam {number}: {' '.join(beam) or 'empty'}")
     if costs := cost_by_resolution(history):
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (f"{one.resolution}²", str(one.candidates), f"{1000 * one.seconds:.3g}", _megabytes(one.memory))
             for one in costs
         ]
