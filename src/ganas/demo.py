@@ -92,8 +92,9 @@ class _Plan:
         left = self._end - OVERHEAD_SECONDS - time.monotonic()
         length = round(min(1.0, max(MIN_LENGTH, left / (here + others))), 2)  # whole batches: a resume finds the same
         self._reporter.say(
-            f"    measured: a full {kind} would take {readable_seconds(here)} here; it is cut to {length:.0%}, so that "
-            f"the demo takes about {readable_seconds(TARGET_SECONDS - left + length * (here + others))}"
+            f"    measured: a full {kind} would take {readable_seconds(here)} here; it is cut to {length:.0%}"
+            f"{', the least that shows anything' if length == MIN_LENGTH else ''}: the demo takes about "
+            f"{readable_seconds(TARGET_SECONDS - left + length * (here + others))}"
             if length < 1
             else f"    measured: a full {kind} takes about {readable_seconds(here)} here"
         )

@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,17 +10,21 @@ from pathlib import Path
 import torch
 
 from ganas.config import DataFacts
+from ganas.cyclegan import presets as cyclegan
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import resolve
-from ganas.cyclegan.cost import trial_loop
+from ganas.cyclegan.cost import disk_bytes, trial_loop
 from ganas.cyclegan.layout import find_layout
 from ganas.errors import is_out_of_memory
+from ganas.growing import forecast
+from ganas.growing import presets as growing
+from ganas.growing.run import with_route
 from ganas.learning.timing import noise, step_seconds
 from ganas.machine import cores, default_threads, this_machine
 from ganas.presets import default_preset, make_config
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow", "safetensors", "tensorboard")
-ENOUGH_DISK = 5 << 30  # bytes of a run at 256² with checkpoints and samples
+GB = 10**9
 
 
 @dataclass(frozen=True)
@@ -95,5 +100,32 @@ def _libraries() -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free
-    enough = "enough for any run" if free > ENOUGH_DISK else "low: write runs elsewhere with --out"
-    return Finding("free disk", f"{free / 2**30:.0f} GiB here", enough)
+    return Finding("free disk", f"{free / GB:,.1f} GB here", what_fits(free, disk_needs()))
+
+
+def disk_needs() -> dict[str, dict[str, int]]:
+    """Return the bytes that a run takes at most, without the decoded images of ``ganas grow``, by kind and preset."""
+    domains = {"data.a": "a", "data.b": "b"}
+    needs = {
+        kind: {preset: disk_bytes(make_config(kind, preset=preset, flags=domains)) for preset in cyclegan.PRESETS}
+        for kind in ("search", "train")
+    }
+    images = {"data.images": "a", "metrics.features": "inception"}  # features: the preset paper needs some
+    grow = {preset: with_route(make_config("grow", preset=preset, flags=images), None) for preset in growing.PRESETS}
+    return needs | {"grow": {preset: forecast.disk_bytes(config) for preset, config in grow.items()}}
+
+
+def what_fits(free: int, needs: Mapping[str, Mapping[str, int]]) -> str:
+    """Say in one line which presets of each kind of run fit into so many bytes."""
+    room, lacking = [], []
+    for kind, presets in needs.items():
+        fits = [preset for preset, need in presets.items() if need <= free]
+        others = [f"{preset} {need / GB:,.2g} GB" for preset, need in presets.items() if need > free]
+        room += [f"{kind} ({', '.join(fits) if others else 'all presets'})"] if fits else []
+        lacking += [f"{kind} ({', '.join(others)})"] if others else []
+    parts = [
+        *([f"room for {', '.join(room)}"] if room else []),
+        *([f"too little for {', '.join(lacking)}: write elsewhere with --out"] if lacking else []),
+        "grow's decoded images come on top (--dry-run)",
+    ]
+    return "; ".join(parts)

@@ -1,6 +1,7 @@
-"""Layers of both methods: instance norm, spectral norm, up- and downsampling."""
+"""Layers of both methods: convolution for gradient penalties, instance norm, spectral norm, up- and downsampling."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,55 @@ from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 INSTANCE_NORM_EPS = 1e-5
 WARM_UP = 15  # power iterations at the start, as in torch's own spectral norm
+
+
+# ── convolution ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def input_gradients() -> Iterator[None]:
+    """Within it, `Convolution` computes the gradients of inputs only: what a gradient penalty differentiates again."""
+    before, _Convolution.inputs_only = _Convolution.inputs_only, True
+    try:
+        yield
+    finally:
+        _Convolution.inputs_only = before
+
+
+class Convolution(nn.Conv2d):
+    """A convolution of stride 1 whose gradient by its input is a transposed convolution, as Karras et al. (2021) do.
+
+    torch differentiates a convolution twice by one whose kernel is the whole image. That is slower, and oneDNN divides
+    by zero in it: bf16, eight images of 256×256.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        x, weight, bias = input, self.weight, self.bias
+        if _exporting() or not torch.is_grad_enabled():
+            return super().forward(x)
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        return _Convolution.apply(x, weight, bias, self.padding)  # type: ignore[no-any-return]
+
+
+class _Convolution(torch.autograd.Function):
+    inputs_only = False  # of the process: gradients on a GPU are computed in threads of torch's
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding, ctx.bias = padding, None if bias is None else list(bias.shape)
+        return functional.conv2d(x, weight, bias, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        if _Convolution.inputs_only:
+            return functional.conv_transpose2d(gradient, weight, padding=ctx.padding), None, None, None
+        needed = [*ctx.needs_input_grad[:2], ctx.bias is not None and ctx.needs_input_grad[2]]
+        options = ([1, 1], list(ctx.padding), [1, 1], False, [0, 0], 1)  # stride to groups
+        return *torch.ops.aten.convolution_backward(gradient, x, weight, ctx.bias, *options, needed), None
 
 
 # ── instance norm ────────────────────────────────────────────────────────────────────────────────────────────────────

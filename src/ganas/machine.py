@@ -93,6 +93,20 @@ def cgroup_cores(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc
     return min(limits)
 
 
+def peak_memory(device: str) -> int:
+    """The bytes that this process has held at most: resident, or of tensors on a GPU; 0 where nobody counts them."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    with suppress(ImportError):  # on Windows
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return 0
+
+
 def check_device(name: str) -> None:
     """Raise `ConfigError` unless this machine has the device."""
     import torch

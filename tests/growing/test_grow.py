@@ -147,7 +147,7 @@ def test_runs_shows_the_beam_and_the_lineage(whole: Path, capsys: pytest.Capture
         assert one["cost"] == costs and costs["generator"]["macs"] > costs["generator"]["parameters"] > 0
         result = one["result"]
         assert result["state"] == "done" and result["images"] == one["images"]
-        assert result["elapsed"] >= result["seconds"] > 0
+        assert result["elapsed"] >= result["seconds"] > 0 and result["memory"] > 10**7
         assert result["facts"]["start"] > 0 and min(result["scores"].values()) > 0
     log = (whole / "log.txt").read_text()
     assert " done, 0 failed, 0 running, " in log and "; best " in log and " left\n" in log

@@ -47,7 +47,7 @@ def test_only_who_knows_the_address_sees_the_page(run: Run) -> None:
 
 def test_the_page_follows_the_run(run: Run) -> None:
     now = Clock()
-    page = LivePage(run.path, now)
+    page = LivePage(run.path, now, spent=now)
     version, text = page.newest()
     assert "200 of 400 pairs seen" in text and 'data-watched="' in text and "connect-src" in text
     run.append_metrics({"nimg": 280, "loss": {"cycle_a": 1.0}})
@@ -77,7 +77,7 @@ def test_at_most_a_hundredth_of_the_time_goes_into_pages(run: Run) -> None:
         spent += 0.5
         return version
 
-    page = LivePage(run.path, now, make)
+    page = LivePage(run.path, now, make, now)
     for nimg in range(3000):  # it changes all the time, and is asked for all the time
         run.append_metrics({"nimg": nimg})
         page.newest()

@@ -152,14 +152,26 @@ def _print_analysis(record: Any, as_json: bool) -> None:
 
 
 def _print_history(history: Any) -> None:
-    """Print the candidates, the beams, and the lineage of the best."""
+    """Print the candidates, the beams, the cost of each resolution, and the lineage of the best."""
+    from ganas.growing.history import cost_by_resolution
+
     header = ("generation", "id", "parent", "action", "size", "G", "D", "start", "end", "÷ ProgGAN", "s", "state")
     print_table(header, [_candidate_row(record) for record in history.records])
     for number, beam in enumerate(history.beams):
         echo(f"beam {number}: {' '.join(beam) or 'empty'}")
+    if costs := cost_by_resolution(history):
+        rows: list[tuple[str, ...]] = [
+            (f"{one.resolution}²", str(one.candidates), f"{1000 * one.seconds:.3g}", _megabytes(one.memory))
+            for one in costs
+        ]
+        print_table(("resolution", "candidates", "ms per image", "peak MB"), rows)
     for name in history.lineage:
         record = history.record(name)
         echo(f"best: {_grown(record)} → {record.spec.architecture}")
+
+
+def _megabytes(memory: int) -> str:
+    return f"{memory / 10**6:,.0f}" if memory else ""
 
 
 def _candidate_row(record: Any) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Estimate the cost of a run on this machine: parameters, MACs, memory, seconds per step, total time."""
+"""Estimate the cost of a run on this machine: parameters, MACs, memory, disk, seconds per step, total time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -11,17 +11,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.distillation import open_distillation
-from ganas.cyclegan.layout import NETWORKS, Layout, find_layout
+from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, find_layout
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.search import open_search
-from ganas.cyclegan.size import NetworkSize, describe_sizes
+from ganas.cyclegan.size import BYTES_PER_PARAMETER, NetworkSize, describe_sizes, slot_parameters
 from ganas.cyclegan.steps import open_loop, open_pools
 from ganas.cyclegan.train import open_training
 from ganas.learning.loop import Loop
 from ganas.learning.timing import activation_bytes, noise, step_seconds
 from ganas.paths import StrPath
 from ganas.progress import readable_seconds
-from ganas.store import Run
+from ganas.store import KEPT_CHECKPOINTS, Run
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,31 @@ def measure_cost(config: RunConfig, layout: Layout, architecture: Architecture |
     seconds = warmup * early + (1 - warmup) * late if early else late
     memory = 4 * sum(network.bytes for network in networks) + activations
     return Cost(networks, memory, seconds)
+
+
+def disk_bytes(config: RunConfig, architecture: Architecture | None = None) -> int:
+    """Return the bytes of a run's checkpoints and networks at most; a training without architecture has the largest."""
+    layout = find_layout(architecture.layout if architecture else config.nets.layout)
+
+    def count(name: str) -> int:
+        network, width = layout.network(name), config.nets.width_of(name)
+        if name not in GENERATORS and not config.search and config.nets.discriminator == "patchgan":
+            network = find_layout("resnet9").discriminator
+        elif architecture:
+            network = network.final(architecture.ops(name))
+        return _parameters(network, width, sum if config.search else max)
+
+    generators, networks = (sum(map(count, names)) for names in (GENERATORS, NETWORKS))
+    average = generators if config.training.ema_half_life else 0
+    pools = 2 * config.loss.pool * 3 * config.data.resolution**2
+    # the two that are kept, and one that is being written; networks have Adam's two moments
+    checkpoints = (KEPT_CHECKPOINTS + 1) * (3 * networks + average + pools)
+    return BYTES_PER_PARAMETER * (checkpoints + generators)
+
+
+def _parameters(network: NetworkLayout, width: float, of_ops: Callable[[Iterator[int]], int]) -> int:
+    """Return the parameters of a network whose slots hold the sum, or the maximum, of their ops."""
+    return sum(of_ops(slot_parameters(slot, op, width) for op in slot.ops) for slot in network.slots)
 
 
 def trial_loop(config: RunConfig, layout: Layout, architecture: Architecture | None) -> Loop:
@@ -81,6 +106,7 @@ def dry_run(
     lines = [
         *describe_sizes(cost.networks),
         f"memory           about {cost.memory_bytes / 10**6:,.0f} MB",
+        f"disk             about {disk_bytes(config, architecture) / 10**6:,.0f} MB for checkpoints and networks",
         f"one step         {cost.step_seconds:.2f} s, measured here",
         f"in total         {images:,} pairs, {readable_seconds(seconds)} of steps",
     ]

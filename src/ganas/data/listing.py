@@ -1,17 +1,13 @@
 """List the images under a path by suffix. Nothing is decoded. No torch."""
 
 import os
-import re
-import weakref
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from ganas.data.decode import short_reason
 from ganas.errors import DataError, shown
 from ganas.paths import is_hidden
 from ganas.store import CONFIG, is_run_config
@@ -51,27 +47,18 @@ def list_folder(path: Path) -> Listing:
     return _select_images(path, _folder_tree(path), lambda name: _file_header(path / name))
 
 
-def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
-    """List all images in a zip, as `list_folder` does; raises DataError for a zip that is encrypted or unsafe."""
-    members = {member_name(member): member for member in _checked_members(path, archive)}
+def list_names(path: Path, names: Iterable[str], read_header: ReadHeader) -> Listing:
+    """List all images of a container whose names have forward slashes, as `list_folder` does."""
     tree: Tree = {}
-    for name in members:
+    for name in names:
         folder, _, file = name.rpartition("/")
         tree.setdefault(folder, []).append(file)
-    return _select_images(path, tree, lambda name: _member_header(archive, members[name]))
+    return _select_images(path, tree, read_header)
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file has the suffix of an image."""
     return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def member_name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name with forward slashes: some zips made on Windows contain backslashes."""
-    return member.filename if member.create_system == UNIX else member.filename.replace("\\", "/")
-
-
-UNIX = 3  # where a backslash is an ordinary character
 
 
 def _select_images(path: Path, tree: Tree, read_header: ReadHeader) -> Listing:
@@ -113,12 +100,6 @@ def _file_header(file: Path) -> bytes:
     return b""
 
 
-def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    with suppress(Exception), archive.open(member) as stream:  # damaged members raise a dozen exception types
-        return stream.read(HEADER_BYTES)
-    return b""
-
-
 def _some(names: Sequence[str]) -> str:
     """``3 files (a/b.png, …)``."""
     more = ", …" if len(names) > 1 else ""
@@ -148,36 +129,3 @@ def _folder_tree(folder: Path) -> Tree:
 
 def _refuse_folder(error: OSError) -> NoReturn:
     raise DataError(f"{shown(error.filename)}: cannot be listed ({error.strerror}): check its permissions") from error
-
-
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip to be read by any number of threads; raises DataError for a file of another kind."""
-    try:
-        with ExitStack() as stack:
-            # a file that zipfile opened itself it closes after the last user, and it counts them without a lock
-            file = stack.enter_context(path.open("rb"))
-            archive = zipfile.ZipFile(file)
-            weakref.finalize(archive, stack.pop_all().close)
-            return archive
-    except (zipfile.BadZipFile, OSError) as error:
-        if path.suffix.lower() == ".zip":
-            raise DataError(f"{shown(path)}: cannot be read as a zip ({short_reason(error)}): make it again") from error
-        raise DataError(f"{shown(path)}: {NOT_IMAGES}") from error
-
-
-def _checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return all files of a zip; raises DataError if one is encrypted or has a path outside of the zip."""
-    members = archive.infolist()
-    for member in members:
-        if _escapes(member.filename):
-            unsafe = f"contains a path outside itself ({shown(member.filename)})"
-            raise DataError(f"{shown(path)}: refused, it {unsafe}: make the zip again with relative names")
-    files = [member for member in members if not member.is_dir()]
-    if any(member.flag_bits & 0x1 for member in files):
-        raise DataError(f"{shown(path)}: encrypted: unpack it and pass the folder")
-    return files
-
-
-def _escapes(name: str) -> bool:
-    parts = re.split(r"[/\\]", name)  # zips from Windows may hold backslashes
-    return ".." in parts or parts[0] == "" or bool(re.match(r"[A-Za-z]:$", parts[0]))

@@ -47,6 +47,7 @@ from ganas.progress import warn_once
 MINIMUM_IMAGES = 2  # a domain of one image has no distribution to learn
 MAX_REPLACED = 1000  # broken images in a row that are replaced by the next one: more are no accident
 REPLACE_THEM = "replace such images by others with --set data.skip_bad=true (translate, evaluate: --skip-bad)"
+ONLY_SAMPLED = "sets above data.verify are only sampled: in a new run, a higher --set data.verify=N checks all first"
 LISTING = "listing-"  # in front of a digest that is not of the images' bytes
 
 
@@ -148,8 +149,10 @@ class ImageSource(Images):
 
     def _unreadable(self, name: str, error: UnreadableError) -> DataError:
         way_out = "; repair or remove it"
-        if self.sampled and not self.replaces:
-            way_out += f", or {REPLACE_THEM}: the same command resumes"
+        if self.sampled and self.replaces:
+            way_out += f", nor can the {min(len(self), MAX_REPLACED) - 1:,} before it be read; {ONLY_SAMPLED}"
+        elif self.sampled:
+            way_out += f", or {REPLACE_THEM}: the same command resumes; {ONLY_SAMPLED}"
         return DataError(f"{shown(self.location(name))}: {error}{way_out}")
 
     def _encoded(self, name: str) -> bytes:
@@ -340,7 +343,7 @@ def _refuse_broken(source: ImageSource, sample: ImageSource, found: Findings, mi
     reasons = f"cannot be read ({describe_broken(found.broken)})"
     if len(sample) < len(source):
         checked = f"{len(sample)} of {len(source)} images were checked, and {broken} of them {reasons}"
-        raise DataError(f"{shown(source.path)}: {checked}; repair or remove them, or {REPLACE_THEM}")
+        raise DataError(f"{shown(source.path)}: {checked}; repair or remove them, or {REPLACE_THEM}; {ONLY_SAMPLED}")
     way_out = "repair or remove them"
     if count - broken >= max(minimum, 1):
         way_out += (

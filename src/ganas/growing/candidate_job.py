@@ -1,5 +1,7 @@
 """The job of kind ``candidate``: train one candidate of a growing search, in RUN/candidates/ID."""
 
+from dataclasses import replace
+
 import torch._dynamo  # noqa: F401  imported by the first optimizer, which takes a second: do it before the fork
 
 from ganas.config import load_config
@@ -10,6 +12,7 @@ from ganas.growing.images import open_squares
 from ganas.growing.trainer import CandidateTrainer, starts_as_its_parent
 from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result
+from ganas.machine import peak_memory
 from ganas.progress import Reporter
 from ganas.signals import StopSignal
 from ganas.store import Run
@@ -24,4 +27,5 @@ def train_candidate(job: Job, stop: StopSignal, reporter: Reporter) -> Result:
     weights = load_final(parent) if parent else None
     candidate = CandidateTrainer(job.folder, spec, config, weights, open_squares(run, config))
     start = read_result(parent) if parent and starts_as_its_parent(spec, config) else None
-    return candidate.train(reporter, stop, until=job.images, start=start.scores if start else None)
+    result = candidate.train(reporter, stop, until=job.images, start=start.scores if start else None)
+    return replace(result, memory=peak_memory(config.device))

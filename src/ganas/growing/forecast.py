@@ -18,6 +18,7 @@ from ganas.growing.autogan import AutoGANArchitecture, GANArchitecture
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.candidates import Spec, work
 from ganas.growing.config import GrowConfig
+from ganas.growing.images import image_bytes
 from ganas.growing.plan import ROUTE, baseline_route, doubling_steps, remaining_stages, route_specs
 from ganas.growing.trainer import CandidateTrainer, open_features
 from ganas.jobs.job import Job
@@ -130,11 +131,16 @@ def forecast(config: GrowConfig, images: int = 0) -> Forecast:
         len(cached),
         networks=tuple(route),
         largest=max(found, key=_count, default=None),
-        disk=3 * config.data.resolution**2 * images + _disk_bytes(config, [specs for _, specs in ahead]),
+        disk=image_bytes(config, images) + _weight_bytes(config, [specs for _, specs in ahead]),
     )
 
 
-def _disk_bytes(config: GrowConfig, stages: Sequence[Sequence[Spec]]) -> int:
+def disk_bytes(config: GrowConfig) -> int:
+    """Bytes of a run's weights at most, with one worker; images come on top. `config` need not be resolved."""
+    return _weight_bytes(config, [specs for _, specs in remaining_stages(config, {}) if specs])
+
+
+def _weight_bytes(config: GrowConfig, stages: Sequence[Sequence[Spec]]) -> int:
     """Bytes of weights that are kept at the same time: a generation, its parents, the route, and two checkpoints.
 
     Candidates without children lose their weights at the end of their generation.

@@ -1,8 +1,10 @@
 """The history of a growing search, read from its folder. No torch here."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from ganas.config import load_config
@@ -65,6 +67,33 @@ class History:
             "best": self.best,
             "lineage": self.lineage,
         }
+
+
+@dataclass(frozen=True)
+class ResolutionCost:
+    """What the finished candidates of one resolution took."""
+
+    resolution: int
+    candidates: int
+    seconds: float  # of training per image, median
+    memory: int  # bytes that a candidate's process, or its GPU, held at most; 0: unknown
+
+
+def cost_by_resolution(history: History) -> list[ResolutionCost]:
+    """Sum up what training took at each resolution, the lowest first."""
+    found: dict[int, list[Result]] = defaultdict(list)
+    for one in history.records:
+        if one.result and one.result.state == "done" and one.result.images:
+            found[one.spec.architecture.resolution].append(one.result)
+    return [
+        ResolutionCost(
+            resolution,
+            len(results),
+            median(result.seconds / result.images for result in results),
+            max(result.memory for result in results),
+        )
+        for resolution, results in sorted(found.items())
+    ]
 
 
 def read_history(folder: StrPath) -> History:

@@ -37,10 +37,16 @@ def open_images(config: GrowConfig, *, minimum: int = 1, resolution: int = 1) ->
     )
 
 
+def image_bytes(config: GrowConfig, count: int) -> int:
+    """Bytes of ``images.npy`` for ``count`` images; 0 if the config keeps none of that size."""
+    size = 3 * config.data.resolution**2 * count
+    return size if size <= config.data.cache_mib << 20 else 0
+
+
 def why_not_kept(run: Run, config: GrowConfig, count: int) -> str | None:
     """Return why the squares of ``count`` images are not kept in ``images.npy``; None if they are."""
-    size = 3 * config.data.resolution**2 * count
-    if size > config.data.cache_mib << 20:
+    size = image_bytes(config, count)
+    if count and not size:
         return f"data.cache_mib={config.data.cache_mib}, which --set changes"
     run.path.mkdir(parents=True, exist_ok=True)
     if not run.images.exists() and size + SPARE_BYTES > shutil.disk_usage(run.path).free:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from ganas.growing.architecture import RGB, Double, GrowthArchitecture, Placed
 from ganas.growing.autogan import AutoGANArchitecture
 from ganas.growing.autogan_networks import AutoGANDiscriminator, AutoGANGenerator
-from ganas.layers import downsample, upsample
+from ganas.layers import Convolution, downsample, upsample
 from ganas.learning.losses import at_least_float32
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -146,7 +146,7 @@ def make_discriminator(
 
 
 def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d:
-    conv = nn.Conv2d(c_in, c_out, size, padding=size // 2)
+    conv = Convolution(c_in, c_out, size, padding=size // 2)
     return _equalized(conv.to(memory_format=torch.channels_last), gain)
 
 

@@ -13,7 +13,8 @@ Spec = dict[str, Any]
 def quantitative(field: str, title: str, **more: Any) -> Spec:
     """An axis of numbers that need not start at zero."""
     scale = {"zero": False, "nice": True} | more.pop("scale", {})
-    return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}
+    axis = {"format": ",~r"} | more.pop("axis", {})  # else an axis of one value has six digits
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis, **more}
 
 
 def line_spec(y: str, *, height: int = 260, error: bool = False, rule: bool = False, images: str = "images") -> Spec:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ganas.growing.architecture import SIDES
 from ganas.growing.config import GrowConfig
-from ganas.growing.history import History, Record
+from ganas.growing.history import History, Record, cost_by_resolution
 from ganas.growing.plan import remaining_stages
 from ganas.growing.runner import seconds_left
 from ganas.progress import readable_seconds
@@ -19,6 +19,8 @@ from ganas.report.health import STATES
 from ganas.report.page_parts import config_section, key_table
 from ganas.report.thumbnails import data_uri, frames, readable, thinned
 from ganas.report.translators import quoted
+
+ROLES = {"repeat": "finalists again", "longer": "winner, longer", "route": "ProgGAN route"}  # in tables
 
 
 def grow_page(record: RunRecord) -> Page:
@@ -32,7 +34,7 @@ def grow_page(record: RunRecord) -> Page:
         Section("winner", "The best, step by step", _lineage(record, history)),
         Section("tree", "All candidates", tree_blocks(record, history)),
         Section("analysis", "What scores depend on", analysis(history), "The analysis of the paper, on this run."),
-        Section("cost", "What it cost", [_cost(history), *_stages(remaining)]),
+        Section("cost", "What it cost", [_cost(history), *_by_resolution(history), *_stages(remaining)]),
         Section("scores", "The scores", [key_table(_keys(done))] if done else []),
         config_section(record),
     ]
@@ -47,7 +49,7 @@ def grow_page(record: RunRecord) -> Page:
         facts=(
             _progress(record, history, remaining),
             _health(history),
-            _outcome(record, history),
+            _outcome(record, config, history),
             _quality(record, history),
             _trust(record, config, history),
             _next(record),
@@ -76,7 +78,7 @@ def _progress(record: RunRecord, history: History, remaining: Sequence[tuple[str
     details = [", ".join(f"{count:,} {name}" for name, count in counts.items())]
     details.append(f"{record.images:,} images seen by all candidates together")
     hours = sum(one.result.took for one in history.records if one.result)
-    details.append(f"{readable_seconds(hours)} of work so far")
+    details.append(f"{readable_seconds(hours)} of work{' so far' * (record.state != 'finished')}")
     if record.state != "finished":
         done = [(one.spec, one.result) for one in history.records if one.result]
         ahead = [spec for _, specs in remaining for spec in specs]
@@ -84,7 +86,7 @@ def _progress(record: RunRecord, history: History, remaining: Sequence[tuple[str
         if seconds is not None:
             details.append(f"about {readable_seconds(seconds)} left, for {len(ahead):,} candidates")
         if record.state != "running":
-            details.append("the same command resumes")
+            details.append("the same command resumes" if done else "the same command begins it")
     return Fact("How far is it?", state, STATES[record.state][1], tuple(details))
 
 
@@ -104,7 +106,9 @@ def _health(history: History) -> Fact:
         if improved * 2 < len(gains):
             tone = "fair" if tone == "good" else tone
             troubles.append("most candidates end worse than they start: they may train too briefly")
-    return Fact("Is it healthy?", "yes" if tone == "good" else "look at this", tone, (*notes, *troubles))
+    few_failures = tone == "fair" and len(troubles) == len(failed[:3])
+    answer = "yes" if tone == "good" else "mostly" if few_failures else "look at this"
+    return Fact("Is it healthy?", answer, tone, (*notes, *troubles))
 
 
 def _gain_of_training(one: Record) -> float | None:
@@ -112,7 +116,7 @@ def _gain_of_training(one: Record) -> float | None:
     return start - end if isinstance(start, int | float) and isfinite(start) and end is not None else None
 
 
-def _outcome(record: RunRecord, history: History) -> Fact:
+def _outcome(record: RunRecord, config: GrowConfig, history: History) -> Fact:
     if history.best is None:
         return Fact("What came out?", "nothing yet", "plain", ("no candidate has reached the final resolution",))
     best = history.record(history.best)
@@ -122,6 +126,9 @@ def _outcome(record: RunRecord, history: History) -> Fact:
         for side in SIDES
     ]
     answer = f"generator {best.spec.id}, {layers.resolution}×{layers.resolution}"
+    if not record.result:
+        answer, size = f"so far {answer}", config.data.resolution
+        details.append(f"the best at its resolution; the search goes on to {size}×{size}")
     return Fact("What came out?", answer, "good" if record.result else "plain", tuple(details))
 
 
@@ -136,11 +143,14 @@ def _quality(record: RunRecord, history: History) -> Fact:
             f"{score.key} {'not a number' if score.value is None else f'{score.value:.4g}'} after the longer training"
         )
     if (end := score_at_end(best)) is not None:
-        details.append(f"{end:.4g} when the search chose it, lower is better")
+        when = "when the search chose it" if record.result else "so far"
+        details.append(f"{end:.4g} {when}, lower is better")
     if best.normalized is not None:
         better = best.normalized < 1
         details.append(f"{best.normalized:.3f} of the ProgGAN route's score after as many images")
         answer = "better than ProgGAN growth" if better else "no better than ProgGAN growth"
+        if not record.result:
+            return Fact(question, f"so far {answer}", "plain", tuple(details))
         return Fact(question, answer, "good" if better else "fair", tuple(details))
     return Fact(question, f"{end:.4g}" if end is not None else "not known", "plain", tuple(details))
 
@@ -210,16 +220,25 @@ def _lineage(record: RunRecord, history: History) -> list[Block]:
 
 def _cost(history: History) -> Table:
     by_generation: Mapping[tuple[str, int], list[Record]] = defaultdict(list)
-    for one in history.records:
-        by_generation[one.role, one.spec.generation].append(one)
+    for one in history.records:  # a route has a candidate a generation, which need no row each
+        by_generation[one.role, one.spec.generation if one.role == "search" else -1].append(one)
     rows = []
     for (role, generation), found in sorted(by_generation.items(), key=lambda item: (item[0][0] != "search", item[0])):
         results = [one.result for one in found if one.result]
         failed = sum(one.state == "failed" for one in found)
         images, seconds = sum(result.images for result in results), sum(result.took for result in results)
-        name = str(generation) if role == "search" else f"{role}, {generation}"
+        name = str(generation) if role == "search" else ROLES[role]
         rows.append((name, len(found), failed, images, readable_seconds(seconds)))
     return Table("Candidates, images and time", ("generation", "candidates", "failed", "images", "time"), rows)
+
+
+def _by_resolution(history: History) -> list[Block]:
+    rows = [
+        (f"{one.resolution}×{one.resolution}", one.candidates, 1000 * one.seconds, one.memory / 10**6 or None)
+        for one in cost_by_resolution(history)
+    ]
+    columns = ("resolution", "candidates", "ms per image", "peak memory, MB")
+    return [Table("Time and memory by resolution", columns, rows)] if rows else []
 
 
 def _stages(remaining: Sequence[tuple[str, list[Any]]]) -> list[Block]:

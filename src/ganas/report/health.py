@@ -53,9 +53,11 @@ def progress_fact(record: RunRecord, total: int | None, unit: str) -> Fact:
     if now.rate:
         details.append(f"{now.rate:.3g} {unit} a second")
     if spent := seconds_of(record.points):
-        details.append(f"{readable_seconds(spent)} of training so far")
+        details.append(f"{readable_seconds(spent)} of training{' so far' * (record.state != 'finished')}")
     if record.state in ("unfinished", "failed"):
-        details.append("the same command resumes from its last checkpoint")
+        details.append(
+            "the same command resumes from its last checkpoint" if record.images else "the same command begins it"
+        )
     answer = f"{now.share:.0%}, {state}" if now.share is not None else state
     return Fact("How far is it?", answer, tone, tuple(details))
 

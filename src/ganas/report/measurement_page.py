@@ -1,5 +1,7 @@
 """The page of a measurement: scores, their intervals and their protocol. No torch."""
 
+from ganas.cyclegan.layout import DIRECTIONS
+from ganas.errors import counted
 from ganas.metrics.measurement import differences, higher_is_better
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Fact, Page, Section, Table
@@ -8,7 +10,7 @@ from ganas.report.page_parts import key_table, protocol_table
 
 def measurement_page(record: RunRecord) -> Page:
     """Build the page of what ``ganas evaluate --json`` printed."""
-    found = record.measurements
+    found = {_title(name): one for name, one in record.measurements.items()}
     rows = []
     for name, one in found.items():
         for key, value in one.scores.items():
@@ -16,21 +18,21 @@ def measurement_page(record: RunRecord) -> Page:
             rows.append((name, key, value, low, high, "higher" if higher_is_better(key) else "lower"))
     warnings = [f"{name}: {line}".removeprefix(": ") for name, one in found.items() for line in one.warnings]
     unlike = _unlike(record)
-    table = Table("Scores", ("images", "score", "value", "from", "to", "better is"), rows)
+    table = Table("Scores", ("images", "score", "value", "95 % from", "to", "better is"), rows)
     blocks: list[Block] = [table, key_table([key for one in found.values() for key in one.scores])]
     blocks += protocol_table({name or "images": one.protocol for name, one in found.items()})
     doubts = (*warnings, *unlike) or ("no warning, and one protocol",)
     intervals = any(one.intervals for one in found.values())
     return Page(
         title=record.name,
-        subtitle="Measurement",
+        subtitle="Scores that ganas evaluate measured",
         state="finished",
         tone="good",
         share=None,
         facts=(
             Fact(
                 "What came out?",
-                f"{len(rows)} scores",
+                counted(len(rows), "score"),
                 "good",
                 tuple(f"{r[0]} {r[1]} {r[2]:.4g}".strip() for r in rows[:6]),
             ),
@@ -51,6 +53,12 @@ def measurement_page(record: RunRecord) -> Page:
         ),
         sections=(Section("scores", "Scores", blocks),),
     )
+
+
+def _title(name: str) -> str:
+    """``ab translated`` -> ``A→B, translated``; other names stay."""
+    direction, _, kind = name.partition(" ")
+    return f"{DIRECTIONS[direction]}, {kind}" if direction in DIRECTIONS and kind else name  # type: ignore[index]
 
 
 def _unlike(record: RunRecord) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.layout import DIRECTIONS
+from ganas.errors import counted
 from ganas.metrics.measurement import higher_is_better, is_paired, metric_of
 from ganas.records import RunRecord, Score
 from ganas.report.blocks import Block, Fact, Page, Section, Table, Tone
@@ -105,7 +106,7 @@ def quality_fact(found: Sequence[Score]) -> Fact:
         for score in found
     ]
     if not known:
-        return Fact(question, "so far", "plain", tuple(details))
+        return Fact(question, f"{counted(len(found), 'score')} so far", "plain", tuple(details))
     tone: Tone = "good" if all(known) else "fair" if any(known) else "bad"
     answers = {"good": "better than untranslated", "fair": "better in one direction", "bad": "worse than untranslated"}
     return Fact(question, answers[tone], tone, tuple(details))
@@ -114,13 +115,15 @@ def quality_fact(found: Sequence[Score]) -> Fact:
 def _outcome(record: RunRecord) -> Fact:
     kept = record.result.get("kept", {})
     if not record.result:
-        return Fact("What came out?", "nothing yet", "plain", ("the best generators so far are in its model folder",))
+        saved = any(name.startswith("scores/") for point in record.points for name in point.values)
+        details = ("the best generators so far are in its model folder",) if saved else ()
+        return Fact("What came out?", "nothing yet", "plain", details)
     if not kept:
         return Fact("What came out?", "two generators", "fair", ("the last ones: none was selected by a score",))
-    details = [
+    chosen = [
         f"{DIRECTIONS[direction]}: of {info.get('nimg', record.images):,} pairs" for direction, info in kept.items()
     ]
-    return Fact("What came out?", "two generators", "good", tuple(details))
+    return Fact("What came out?", "two generators", "good", tuple(chosen))
 
 
 def _trust(record: RunRecord) -> Fact:
@@ -150,7 +153,8 @@ def _next(record: RunRecord) -> Fact:
     config, question = config_of(record), "What next?"
     if not record.result:
         text = "wait" if record.state == "running" else "run the same command again"
-        return Fact(question, text, "plain", () if text == "wait" else ("it resumes where it stopped",))
+        resumes = ("it resumes where it stopped",) if text != "wait" and record.images else ()
+        return Fact(question, text, "plain", resumes)
     command = quoted("translate", record.path, config.data.a, f"{record.path}-translated", "--direction", "ab")
     return Fact(
         question, "translate images with it", "plain", ("ganas compare tells whether another run is better",), command

@@ -1,7 +1,7 @@
 """`ganas watch`: the page of a run, served on this machine while the run goes on. Reads only. No torch.
 
 The page asks for newer versions of itself. One is made only when somebody asks and something in the run has changed,
-and no sooner than a hundred times what the last one took, so that at most 1 % of one core is taken from the run.
+and no sooner than after a hundred times the CPU time of the last one: at most 1 % of one core is taken from the run.
 """
 
 import hashlib
@@ -34,8 +34,9 @@ class LivePage:
         run: StrPath,
         clock: Callable[[], float] = time.monotonic,
         make: Callable[[StrPath, str], str] | None = None,  # (run, version) -> the page
+        spent: Callable[[], float] = time.thread_time,  # CPU seconds: on a busy machine, a page waits for its core
     ) -> None:
-        self._run, self._clock, self._make = as_path(run), clock, make or _page
+        self._run, self._clock, self._spent, self._make = as_path(run), clock, spent, make or _page
         self._lock = threading.Lock()
         self._stamp, self._next = "", 0.0
         self.version, self.text = "", ""
@@ -46,12 +47,12 @@ class LivePage:
         A run that cannot be read at the moment leaves the last page; raises its `UserError` if there is none.
         """
         with self._lock:
-            began = self._clock()
-            if began >= self._next:
+            if self._clock() >= self._next:
+                began = self._spent()
                 stamp = fingerprint(self._run)
                 if stamp != self._stamp:
                     self._renew(stamp)
-                took = self._clock() - began
+                took = self._spent() - began
                 self._next = self._clock() + took * (1 / SHARE - 1)
             return self.version, self.text
 

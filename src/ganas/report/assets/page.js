@@ -30,7 +30,7 @@
     return {
       background: "transparent", font: "system-ui", aria: false,
       view: { stroke: "transparent" },
-      axis: { ...text, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 11, titleFontSize: 12 },
+      axis: { ...text, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 11, titleFontSize: 12, labelSeparation: 5 },
       legend: { ...text, labelFontSize: 12, titleFontSize: 12, orient: "bottom", columns: innerWidth < 600 ? 2 : 5, symbolLimit: 40, symbolOpacity: 1 },
       header: text, title: { color: ink },
       range: { category, ramp: { scheme: "viridis" } },
