@@ -17,7 +17,7 @@ from ganas.cli.options import app
 from ganas.data.tasks import TASKS
 from ganas.doctor import Finding
 from ganas.errors import GanasError, Stopped, UserError
-from ganas.recipes.figures import FIGURES
+from ganas.recipes.cyclegan.figures import FIGURES
 from kill_and_resume import write_images
 from tiny import FLAGS, GANAS, Capture, ganas, write_domains
 

@@ -24,7 +24,7 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.metrics.measurement import Measurement
 from ganas.paths import StrPath, as_path
-from ganas.recipes.jobs import JOB, RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.jobs import JOB, RecipeFolder, RecipeJob
 from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_locked
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class RunRecord:
     history: History | None = None  # grow: candidates, beams, lineage
     repeats: tuple["RunRecord", ...] = ()
     jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
-    rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe's table (`ganas.recipes.report.Row`)
+    rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe's table (`ganas.recipes.cyclegan.report.Row`)
     examples: tuple[Examples, ...] = ()  # of a finished training with pairs
     measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by name, "" for a single one
     front: Front | None = None  # of a finished search with strategy sampled

@@ -17,7 +17,7 @@ from ganas.data.sources import MINIMUM_IMAGES, notes_of, open_source
 from ganas.errors import ConfigError, DataError, counted
 from ganas.paths import as_path
 from ganas.progress import Reporter
-from ganas.recipes.jobs import Dataset
+from ganas.recipes.cyclegan.jobs import Dataset
 
 
 def find_dataset(text: str, data: DataConfig | None = None) -> Dataset:

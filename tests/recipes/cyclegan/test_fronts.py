@@ -11,13 +11,13 @@ from PIL import Image
 
 from ganas.data.tasks import write_task
 from ganas.errors import ConfigError
-from ganas.recipes.configs import job_config, portable_config, training_config
-from ganas.recipes.datasets import find_dataset
-from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
-from ganas.recipes.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
-from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
-from ganas.recipes.report_rows import Row
-from ganas.recipes.reproduce import run_recipe
+from ganas.recipes.cyclegan.configs import job_config, portable_config, training_config
+from ganas.recipes.cyclegan.datasets import find_dataset
+from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
+from ganas.recipes.cyclegan.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
+from ganas.recipes.cyclegan.jobs import Dataset, RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.plan import run_recipe
+from ganas.recipes.cyclegan.rows import Row
 from in_process import InProcess
 
 ONE = Dataset("one", "/data/one", 4, 5, "0")

@@ -19,9 +19,9 @@ from ganas.cyclegan.layout import find_layout
 from ganas.errors import GanasError
 from ganas.machine import this_machine
 from ganas.progress import readable_seconds
-from ganas.recipes.configs import job_config, refuse_changed, training_config
-from ganas.recipes.figures import Recipe, layout_of
-from ganas.recipes.jobs import RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.configs import job_config, refuse_changed, training_config
+from ganas.recipes.cyclegan.figures import Recipe, layout_of
+from ganas.recipes.cyclegan.jobs import RecipeFolder, RecipeJob
 
 
 class JobCost(NamedTuple):
