@@ -41,7 +41,7 @@ def grow(
     Raises `UserError` for errors that the user can fix, `Stopped` after a stop signal.
     """
     run = Run(out)
-    config, source = open_data(keep_choices(run, _with_route(config, route)))
+    config, source = open_data(keep_choices(run, with_route(config, route)))
     if isinstance(executor, ExecutorOptions):
         gpus = torch.cuda.device_count() if config.device.startswith("cuda") else 0
         training = config.training
@@ -64,7 +64,7 @@ def grow(
         return result
 
 
-def _with_route(config: GrowConfig, route: str | None) -> GrowConfig:
+def with_route(config: GrowConfig, route: str | None) -> GrowConfig:
     """Add the route to the config; raises `ConfigError` if it does not lead to the final resolution within limits."""
     space = growth_space(config)
     if config.base.autogan and route is not None:
@@ -111,7 +111,7 @@ def dry_run(
     config: GrowConfig, *, route: str | None = None, workers: int | None = None
 ) -> tuple[GrowConfig, list[str]]:
     """Return the resolved config, and the estimated cost of the run as lines; writes nothing."""
-    config, source = open_data(_with_route(config, route))
+    config, source = open_data(with_route(config, route))
     return config, forecast(config, len(source)).lines(workers or 1)
 
 

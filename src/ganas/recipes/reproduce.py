@@ -8,25 +8,31 @@ from ganas.paths import StrPath
 from ganas.progress import Reporter
 from ganas.recipes.cyclegan.figures import FIGURES
 from ganas.recipes.cyclegan.plan import Plan
+from ganas.recipes.growing.experiments import EXPERIMENTS
+from ganas.recipes.growing.plan import GrowingPlan
 from ganas.recipes.reproduction import RecipePlan, Reproduction
+
+ALL = (*FIGURES, *EXPERIMENTS)
 
 
 def reproduce(
-    figure: str,  # fig3, fig4, fig5 or fig6 of CycleGANAS, or front
+    # fig3, fig4, fig5 or fig6 of CycleGANAS, or front; table1, table2, table3, dggan-fig2 or dggan-fig3 of DGGAN
+    figure: str,
     out: StrPath,
     *,
     scale: str = "tiny",  # or small, paper: model sizes, training lengths and repeats
     # folders with trainA, trainB, testA and testB, or names of the paper's data sets, which are downloaded once;
-    # default: the built-in photographs at tiny scale, the figure's data sets at paper scale
+    # default: the built-in photographs at tiny scale, the figure's data sets at paper scale. Of DGGAN one folder of
+    # images, or whatever ganas grow takes; default: the built-in photographs at tiny scale
     data: Sequence[str] = (),
     executor: ExecutorOptions = ExecutorOptions(),
     features: str | None = None,  # specification of a feature network; None: scores are sliced Wasserstein distances
     seed: int = 0,
     settings: Sequence[str] = (),  # as --set, "section.key=value", for every job
 ) -> Reproduction:
-    """Run every search and training of a figure, then write a table and a plot; the same call resumes.
+    """Run every search and training of a figure or table, then write a table and a plot; the same call resumes.
 
-    Raises `UserError` for anything the user can fix, `GanasError` if every training failed, `Stopped` on a signal.
+    Raises `UserError` for anything the user can fix, `GanasError` if every run failed, `Stopped` on a signal.
     """
     plan = open_plan(
         figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings
@@ -49,6 +55,7 @@ def open_plan(
     settings: Sequence[str],
 ) -> RecipePlan:
     """Check the arguments of `reproduce`, as far as possible before any image is read or downloaded."""
-    if figure not in FIGURES:
-        raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(FIGURES)}")
-    return Plan(figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings)
+    if figure not in ALL:
+        raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(ALL)}")
+    plan = Plan if figure in FIGURES else GrowingPlan
+    return plan(figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings)

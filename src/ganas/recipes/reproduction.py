@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ganas.store import write_atomically
+from ganas.store import PAGE, write_atomically
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ def readable_id(text: str) -> str:
 def report_name(figure: str, scale: str, datasets: Sequence[str], digest: str) -> str:
     """Name a report: the figure, the scale, the data sets, and six digits of all that its numbers depend on."""
     return "-".join((figure, scale, *map(readable_id, datasets), digest[:6]))
+
+
+def run_page(folder: Path, run: str) -> str | None:
+    """Return the link from a recipe's folder to the page of one of its runs (``ganas report``), if it is written.
+
+    run    path of the run, relative to `folder`
+    """
+    page = f"{run}/{PAGE}"
+    return page if (folder / page).is_file() else None
 
 
 def write_files(folder: Path, name: str, table: str, document: Any, draw: Callable[[Path], None]) -> list[Path]:

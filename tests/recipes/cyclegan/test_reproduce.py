@@ -433,7 +433,7 @@ def test_paper_scale_prints_the_cost_before_the_download(
 ) -> None:
     """400 epochs of search and 200 of training, of the published 400 images; a step a second."""
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
-    monkeypatch.setattr("ganas.recipes.cyclegan.cost.describe_in_subprocess", describe)
+    monkeypatch.setattr("ganas.recipes.cyclegan.plan.in_subprocess", lambda made, *more: made(*more))
     monkeypatch.setattr("ganas.recipes.cyclegan.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")
     assert ganas(*paper) == 0

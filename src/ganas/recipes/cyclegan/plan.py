@@ -20,6 +20,7 @@ from ganas.recipes.cyclegan.datasets import demo_dataset, expected_dataset, find
 from ganas.recipes.cyclegan.figures import FIGURES, Recipe, recipe
 from ganas.recipes.cyclegan.jobs import JOB, Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.cyclegan.report import as_markdown, collect, write_report
+from ganas.recipes.measuring import in_subprocess
 from ganas.recipes.reproduction import Reproduction
 from ganas.signals import StopSignal
 from ganas.store import results_folder
@@ -65,12 +66,12 @@ class Plan:
 
     def cost(self) -> list[str]:
         """Return human-readable lines with the cost of the remaining jobs, measured here; nothing is downloaded."""
-        from ganas.recipes.cyclegan.cost import describe_in_subprocess
+        from ganas.recipes.cyclegan.cost import describe
 
         with tempfile.TemporaryDirectory() as folder:
             found = [expected_dataset(name, self._config.data) for name in self._datasets]
             made = self._recipe(found or [demo_dataset(Path(folder))])
-            return describe_in_subprocess(made, RecipeFolder(self._out), self._executor.workers or 1)
+            return in_subprocess(describe, made, RecipeFolder(self._out), self._executor.workers or 1)
 
     def run(self) -> Reproduction:
         """Run it, with jobs of one core each."""
