@@ -47,7 +47,7 @@ def recipe_page(record: RunRecord) -> Page:
             "jobs",
             "Searches and trainings",
             [Table("Jobs", columns, jobs)],
-            f"Each is a run of its own: {quoted('report')} {record.path}/RUN writes its page, and then this one links it",
+            f"Each is a run of its own: {quoted('report')} {record.path}/RUN writes its page, which this one links",
         ),
         Section(
             "scores", "The scores", [key_table([str(row["metric"]) for row in record.rows])] if record.rows else []

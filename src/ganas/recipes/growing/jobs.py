@@ -130,4 +130,4 @@ class GrowingFolder:
 
     def figure(self, report: Mapping[str, Any]) -> Path:
         """The plot of a report, which may be missing."""
-        return (self.path / report["file"]).with_suffix(".png")
+        return self.path / Path(str(report["file"])).with_suffix(".png")

@@ -155,15 +155,17 @@ def _by_resolution(found: Findings, data: str) -> Iterator[Sheet]:
             share = improvement(ours, baseline) if known else None  # type: ignore[arg-type]
             images = (one.images_there if one else None for one in pair)
             numbers = ours, baseline, _percent(share), 1 - share if share is not None else None
-            paper = published.get(side) if metric == "fid" else None
+            paper = published.get(side) if metric == metrics[0] else None
             there = (paper.ours, paper.baseline, _percent(paper.improvement)) if paper else (None, None, None)
             rows.append((f"{side}×{side}", *numbers, *images, *there))
         columns = (
             *("resolution", "DGGAN", "ProgGAN", "improvement", "DGGAN ÷ ProgGAN"),
-            *("images there, DGGAN", "images there, ProgGAN"),
-            *(f"published {name}, {data}" for name in ("DGGAN", "ProgGAN", "improvement")),
+            *("images at it, DGGAN", "images at it, ProgGAN"),
+            *(f"published {name}, {data}" for name in ("FID of DGGAN", "FID of ProgGAN", "improvement")),
         )
-        key = next(key for one in found.models if (key := one.key_of(metric)))
+        if metric != metrics[0]:  # nothing is published of it
+            columns, rows = columns[:-3], [row[:-3] for row in rows]
+        key = next(key for one in reversed(found.models) if (key := one.key_of(metric)))
         title = f"Each resolution, {'SWD · 1000' if metric == 'swd' else 'FID'}"
         note = (
             f"`{key}` at the highest resolution, {PROTOCOL}. There: what the runs ended with; below: the search's best "
