@@ -115,7 +115,12 @@ SCALES: Mapping[str, Scale] = {
         "autogan",
         by_data={
             CIFAR: {"training.final_images": 120_000 * BATCH},
-            LSUN: {"data.resolution": 256, "base.latent": 512, "training.final_images": 96_000 * BATCH},
+            LSUN: {
+                "data.resolution": 256,
+                "base.latent": 512,
+                "growth.depth": 11,  # six actions beside the doublings, as on CIFAR-10: about 1,050 candidates
+                "training.final_images": 96_000 * BATCH,
+            },
         },
     ),
 }

@@ -115,7 +115,7 @@ def run_experiment(made: Experiment, out: Path, executor: ExecutorOptions | Exec
     """Do all runs that are not done, and write the report, after each of them.
 
     A run that fails does not stop the others. Raises `UserError` for problems that affect every run, `GanasError` if
-    every run failed.
+    none succeeded that the report needs.
     """
     from ganas.growing.run import grow
 
@@ -142,7 +142,7 @@ def run_experiment(made: Experiment, out: Path, executor: ExecutorOptions | Exec
                 if findings := collect(made, folder, ended):
                     written = write_report(made, findings, out)
         if written is None:
-            raise GanasError(f"every run failed; the first of {len(failed)}: {failed[0]}")
+            raise GanasError(f"no run that {made.figure} needs succeeded; the first of {len(failed)}: {failed[0]}")
         table, files = written
         return Reproduction(table, tuple(files), tuple(failed))
 
