@@ -21,7 +21,7 @@ from torch import Tensor
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.translate import Translator, load_generator
 from ganas.data.tasks import TASKS, find_task
-from ganas.recipes.jobs import RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.jobs import RecipeFolder, RecipeJob
 
 SIDE = 128  # pixels
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")

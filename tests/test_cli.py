@@ -17,7 +17,7 @@ from ganas.cli.options import app
 from ganas.data.tasks import TASKS
 from ganas.doctor import Finding
 from ganas.errors import GanasError, Stopped, UserError
-from ganas.recipes.figures import FIGURES
+from ganas.recipes.reproduce import ALL
 from kill_and_resume import write_images
 from tiny import FLAGS, GANAS, Capture, ganas, write_domains
 
@@ -39,7 +39,7 @@ CONTRACT = {
         *("--preset", "--resolution", "--seed", "--set", "--dry-run"),
     ],
     "sample": ["RUN", "OUTPUT", "-n", "--seed", "--grid", "--candidate"],
-    "runs": ["RUN", "--json", "--analyse"],
+    "runs": ["RUN", "--json", "--analyse", "--plot"],
     "translate": ["RUN", "INPUT", "OUTPUT", "--direction", "--skip-bad", "--white", "--no-icc"],
     "evaluate": [
         *("[RUN]", "--a", "--b", "--paired", "--real", "--fake", "--metrics", "--features", "--images"),
@@ -50,7 +50,7 @@ CONTRACT = {
     "watch": ["RUN", "--port"],
     "doctor": ["--json"],
     "reproduce": [
-        *("|".join(FIGURES), "--out", "--scale", "--data"),
+        *("|".join(ALL), "--out", "--scale", "--data"),
         *("--workers", "--executor", "--address", "--gpu-share", "--features", "--seed", "--set", "--dry-run"),
     ],
     "data task": ["|".join(TASKS), "PHOTOS", "--size", "--out", "--pairs", "--seed", "--skip-bad", "--json"],

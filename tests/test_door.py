@@ -77,7 +77,7 @@ WITH_TORCH = (
     "growing.autogan_networks",
     "growing.finals",
     "growing.trainer",
-    *("data.loaders", "recipes.cost", "recipes.recipe_job"),
+    *("data.loaders", "recipes.cyclegan.cost", "recipes.cyclegan.recipe_job", "recipes.growing.scores"),
 )
 LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "learning.trackers", "metrics.measurement")
 MODULES = {
@@ -160,7 +160,7 @@ def test_every_example_of_the_door_runs(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("ganas.presets.make_config", small)
     made = ganas.Reproduction("a table", (), ())
-    monkeypatch.setattr("ganas.recipes.reproduce.run_recipe", lambda *_: made)
+    monkeypatch.setattr("ganas.recipes.cyclegan.plan.run_recipe", lambda *_: made)
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, PAGE.name, "exec"), names)

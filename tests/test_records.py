@@ -9,8 +9,8 @@ from filelock import FileLock
 from ganas.errors import RunError
 from ganas.jobs.result import Result
 from ganas.presets import make_config
-from ganas.recipes.figures import recipe
-from ganas.recipes.jobs import JOB, Dataset, RecipeFolder
+from ganas.recipes.cyclegan.figures import recipe
+from ganas.recipes.cyclegan.jobs import JOB, Dataset, RecipeFolder
 from ganas.records import read_run
 from ganas.store import Run, results_folder
 from tiny import Capture, ganas

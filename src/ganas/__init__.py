@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from ganas.jobs.options import ExecutorOptions as ExecutorOptions
     from ganas.metrics.measurement import Measurement as Measurement
     from ganas.presets import make_config as make_config
-    from ganas.recipes.reproduce import Reproduction as Reproduction
     from ganas.recipes.reproduce import reproduce as reproduce
+    from ganas.recipes.reproduction import Reproduction as Reproduction
     from ganas.records import RunRecord as RunRecord
     from ganas.records import read_run as read_run
     from ganas.report.page import write_report as write_report
@@ -70,7 +70,8 @@ _MODULES = {
     "ganas.jobs.options": ("ExecutorOptions",),
     "ganas.metrics.measurement": ("Measurement",),
     "ganas.presets": ("make_config",),
-    "ganas.recipes.reproduce": ("Reproduction", "reproduce"),
+    "ganas.recipes.reproduce": ("reproduce",),
+    "ganas.recipes.reproduction": ("Reproduction",),
     "ganas.records": ("RunRecord", "read_run"),
     "ganas.report.page": ("write_report",),
 }

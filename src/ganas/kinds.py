@@ -2,6 +2,6 @@
 
 KINDS = {
     "candidate": "ganas.growing.candidate_job:train_candidate",
-    "search": "ganas.recipes.recipe_job:run_search",
-    "train": "ganas.recipes.recipe_job:run_training",
+    "search": "ganas.recipes.cyclegan.recipe_job:run_search",
+    "train": "ganas.recipes.cyclegan.recipe_job:run_training",
 }

@@ -20,11 +20,13 @@ from ganas.cyclegan.layout import DIRECTIONS
 from ganas.document import parse_object, parsing
 from ganas.errors import RunError
 from ganas.growing.autogan import GANArchitecture
+from ganas.growing.candidates import candidates
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.metrics.measurement import Measurement
 from ganas.paths import StrPath, as_path
-from ganas.recipes.jobs import JOB, RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.jobs import JOB, RecipeFolder, RecipeJob
+from ganas.recipes.growing.jobs import GrowingFolder, GrowingJob
 from ganas.store import CONFIG, OUTPUT_LOCK, Run, is_locked
 
 if TYPE_CHECKING:
@@ -103,12 +105,13 @@ class Score:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One search or training of a recipe."""
+    """One search, training or growing run of a recipe."""
 
-    job: RecipeJob
+    job: RecipeJob | GrowingJob
+    path: str  # of its run, relative to the recipe's folder
     state: JobState
     error: str | None
-    scores: tuple[Score, ...]  # of a finished training, on the test images
+    scores: tuple[Score, ...]  # of a finished training, on the test images; of a growing run, those of its winner
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class RunRecord:
     history: History | None = None  # grow: candidates, beams, lineage
     repeats: tuple["RunRecord", ...] = ()
     jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
-    rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe's table (`ganas.recipes.report.Row`)
+    rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe of CycleGANAS (`ganas.recipes.cyclegan.rows.Row`)
+    reports: tuple[Mapping[str, Any], ...] = ()  # of recipes of DGGAN (`ganas.recipes.growing.report`)
     examples: tuple[Examples, ...] = ()  # of a finished training with pairs
     measurements: Mapping[str, Measurement] = field(default_factory=dict)  # by name, "" for a single one
     front: Front | None = None  # of a finished search with strategy sampled
@@ -180,6 +184,7 @@ class RunRecord:
                 for one in self.jobs
             ],
             "rows": self.rows,
+            "reports": self.reports,
             "front": json.loads(self.front.to_json()) if self.front else None,
             "measurements": {name: one.as_json() for name, one in self.measurements.items()},
         } | (self.history.as_json() if self.history else {})
@@ -193,7 +198,7 @@ def read_run(run: StrPath) -> RunRecord:
     if as_path(run).is_file():
         return _measured(as_path(run))
     folder = Run(run)
-    if any(folder.path.glob(f"jobs/*/{JOB}")):
+    if any(folder.path.glob(f"jobs/*/{JOB}")) or GrowingFolder(folder.path).job_files():
         return _recipe(folder)
     if not folder.config.is_file():
         if any(folder.path.glob(f"repeats/*/{CONFIG}")):
@@ -288,7 +293,16 @@ def _grown(run: Run, config: GrowConfig) -> RunRecord:
 
 def _recipe(run: Run) -> RunRecord:
     recipe_folder = RecipeFolder(run.path)
-    jobs = tuple(_job(recipe_folder, Run(path.parent)) for path in sorted(run.path.glob(f"jobs/*/{JOB}")))
+    jobs = [_job(recipe_folder, Run(path.parent)) for path in sorted(run.path.glob(f"jobs/*/{JOB}"))]
+    images = sum(_images(recipe_folder.run(one.job.id)) for one in jobs)
+    growing = GrowingFolder(run.path)
+    grown = [_growing_job(growing, job, error) for job, error in growing.jobs()]
+    images += sum(
+        result.images for one in grown for _, result in candidates(growing.run(one.job.id)) if result is not None
+    )
+    reports = growing.reports()
+    figures = [*recipe_folder.figures(), *(path for one in reports if (path := growing.figure(one)).is_file())]
+    jobs += grown
     rows = recipe_folder.read_rows()
     first_runs = {row["variant"]: Run(run.path / row["runs"][0]) for row in rows if row.get("runs")}
     last = {variant: one.sample_paths()[-1:] for variant, one in first_runs.items()}
@@ -298,12 +312,13 @@ def _recipe(run: Run) -> RunRecord:
         # jobs that have not started have no folder, so only started ones decide whether a recipe is unfinished
         state=_state(is_locked(run.path / OUTPUT_LOCK), all(one.state == "done" for one in jobs)),
         config=None,
-        images=sum(_images(recipe_folder.run(one.job.id)) for one in jobs),
+        images=images,
         result={},
         architecture=None,
-        trace=Trace(samples=tuple(Sample(0, path) for path in recipe_folder.figures())),
-        jobs=jobs,
+        trace=Trace(samples=tuple(Sample(0, path) for path in figures)),
+        jobs=tuple(jobs),
         rows=tuple(rows),
+        reports=tuple(reports),
         variant_samples={variant: Sample(*found) for variant, paths in last.items() for found in paths},
     )
 
@@ -351,7 +366,16 @@ def _job(recipe_folder: RecipeFolder, folder: Run) -> JobRecord:
         document = json.loads(recipe_folder.scores(job.id).read_text(encoding="utf-8"))
         scores = tuple(_translation_scores(document["untranslated"], document["translated"]))
     state: JobState = result.get("state") or ("running" if folder.is_locked else "pending")
-    return JobRecord(job, state, result.get("error"), scores)
+    path = recipe_folder.run(job.id).path.relative_to(recipe_folder.path)
+    return JobRecord(job, path.as_posix(), state, result.get("error"), scores)
+
+
+def _growing_job(folder: GrowingFolder, job: GrowingJob, error: str | None) -> JobRecord:
+    run = folder.run(job.id)
+    result = run.read_result()
+    state: JobState = "done" if result else "running" if run.is_locked else "failed" if error else "pending"
+    scores = (Score(result["metric"], result["score"]),) if result else ()
+    return JobRecord(job, run.path.relative_to(folder.path).as_posix(), state, error, scores)
 
 
 def _images(run: Run) -> int:

@@ -47,6 +47,7 @@ REPEATS_FILES = (
     "report.html",
 )  # contents of a folder of repeats
 CONFIG = "config.yaml"
+PAGE = "report.html"  # of ganas report
 OUTPUT_LOCK = ".ganas-lock"  # in an output folder, while results are written to it
 CONFIG_START = re.compile(rb"schema: \d+\r?\nkind: (search|train|grow)\b")  # how a run's config.yaml starts
 LOOK = 0.2  # seconds: whoever looks whether a folder is locked (`is_locked`) holds its lock for far less

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ganas.errors import ConfigError, RunError, Stopped
-from ganas.growing.candidates import Spec, read_spec, score_of, work
+from ganas.growing.candidates import Spec, candidates, read_spec, score_of, work
 from ganas.growing.children import uniform
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, Record, read_history
-from ganas.growing.plan import baseline_route, growth_space, remaining_stages
+from ganas.growing.plan import baseline_route, growth_space, proggan_steps, remaining_stages
 from ganas.growing.runner import GrowResult, Growth, SearchFailedError, seconds_left
 from ganas.jobs.executor import JobExit
 from ganas.jobs.job import Job
@@ -347,6 +347,40 @@ def test_the_route_is_trained_once_for_all_searches_of_the_same_training(
     assert set(other.trained) & route <= needed | searched, "of the route only what has children"
     run(tmp_path / "longer", longer, config(**{"training.images": 3216}))
     assert route - {longer.trained[0]} <= set(longer.trained), "another training, another route"
+
+
+def test_a_search_takes_the_scores_of_a_run_of_the_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes train ProgGAN first."""
+    settings = config()
+    expected = run(tmp_path / "alone", Oracle(2), settings)
+    monkeypatch.setattr("ganas.growing.runner.default_cache", lambda: tmp_path / "cache")
+    names = {"growth.route": tuple(proggan_steps(settings))}
+    first, second = Oracle(2), Oracle(2)
+    run(tmp_path / "route", first, settings.with_values(names))
+    assert run(tmp_path / "search", second, settings) == expected
+    both = {*first.trained} & {*second.trained}
+    needed = {read_spec(Run(path)).parent for path in (tmp_path / "search" / "candidates").iterdir()}
+    assert both < {*first.trained} and both <= needed, "weights are not in the cache"
+
+
+def test_the_best_at_each_resolution_keep_their_weights(tmp_path: Path) -> None:
+    """Whether or not they have children in the end: they can be sampled from, and recipes score them."""
+    settings = config()
+    result = run(tmp_path, Oracle(2), settings)
+    best = read_history_of(tmp_path, settings).by_resolution()
+    assert sorted(best) == [8, 16, 32]
+    searched = [one for one in read_history_of(tmp_path, settings).records if one.role == "search" and one.result]
+    for resolution, one in best.items():
+        there = [score_of(other.result) for other in searched if other.spec.architecture.resolution == resolution]
+        assert score_of(one.result) == min(there)
+        assert Run(tmp_path).candidate(one.spec.id).final.exists()
+    kept = {spec.id for spec, _ in candidates(Run(tmp_path)) if Run(tmp_path).candidate(spec.id).final.exists()}
+    assert len(kept) < result.candidates, "the others have none"
+
+
+def read_history_of(folder: Path, settings: GrowConfig) -> History:
+    Run(folder).write_text(Run(folder).config, settings.to_yaml())
+    return read_history(folder)
 
 
 def test_removed_weights_of_the_winner_are_trained_again(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from ganas.growing.config import GrowConfig
 from ganas.growing.plan import baseline_route, candidate_spec, open_strategy, tell_finished
 from ganas.jobs.result import Result
 from ganas.presets import make_config
-from ganas.recipes.figures import recipe
-from ganas.recipes.jobs import JOB, Dataset, RecipeFolder
+from ganas.recipes.cyclegan.figures import recipe
+from ganas.recipes.cyclegan.jobs import JOB, Dataset, RecipeFolder
 from ganas.store import Run
 
 HOSTILE = "\"><img src=x onerror=window.hacked=1>'</script><script>window.hacked=1</script>{{7*7}}&lt;"

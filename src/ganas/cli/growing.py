@@ -1,7 +1,7 @@
 """``ganas grow``, ``sample`` and ``runs``."""
 
 import json
-from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ import typer
 from ganas.cli import options
 from ganas.cli.options import app
 from ganas.cli.printing import echo, fresh, print_next, print_table
-from ganas.document import finite
 from ganas.errors import ConfigError, counted, shown
 from ganas.growing.presets import PRESETS
 
@@ -90,13 +89,18 @@ def runs(
         bool,
         typer.Option("--analyse", help="What a growing search says about growing: the paper's analysis, in numbers."),
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="With --analyse: draw it, as figure 3 of DGGAN.")
+    ] = None,
 ) -> None:
     """Show the state and scores of a run, with every candidate of a growing search and every job of a recipe."""
     from ganas.records import read_run
 
+    if plot is not None and not analyse:
+        raise ConfigError(f"--plot {plot}: it draws the analysis of a growing search, give --analyse with it")
     record = read_run(run)
     if analyse:
-        return _print_analysis(record, as_json)
+        return _print_analysis(record, as_json, plot)
     if as_json:
         print(json.dumps(record.as_json()))
         return
@@ -118,37 +122,30 @@ def runs(
         echo(score)
 
 
-def _print_analysis(record: Any, as_json: bool) -> None:
-    """Print the analysis of a growing search as tables, or as JSON."""
+def _print_analysis(record: Any, as_json: bool, plot: Path | None) -> None:
+    """Print the analysis of a growing search as tables, or as JSON, and draw it."""
+    from ganas.growing import analysis_tables
     from ganas.growing.analysis import analyse, simulated
 
-    if not record.history or record.config.growth.route is not None:
+    if not record.history or record.config.growth.route is not None or record.config.base.autogan:
         raise ConfigError(f"{shown(record.path)}: --analyse needs a search of ganas grow")
+    if plot is not None:
+        if plot.suffix.lower() != ".png":
+            raise ConfigError(f"--plot {plot}: give a name that ends in .png")
+        if find_spec("matplotlib") is None:
+            raise ConfigError("--plot needs matplotlib: run pip install matplotlib")
     found, simulations = analyse(record.history), simulated(record.history, record.config)
     if as_json:
-        document = asdict(found) | {"points": [{**asdict(one), "ratio": one.ratio} for one in found.points]}
-        document |= {"simulations": [asdict(one) for one in simulations]}
-        print(json.dumps(finite(document), default=str, allow_nan=False))
-        return
-    scores = "scores ÷ the ProgGAN route's" if found.normalized else "scores within a resolution"
-    stopped = f"; {found.stopped} others were stopped at rungs and are not counted" if found.stopped else ""
-    echo(f"{len(found.points)} candidates{stopped}; {scores}; intervals are 95 %")
-    grown = ("children", "improved", "log(parent ÷ child)", "deviation")
-    tables: dict[tuple[str, ...], list[tuple[str, ...]]] = {
-        (name, *grown): [
-            (one.name, str(one.children), one.improved.percent, f"{one.gain}", f"{one.deviation:.2g}") for one in groups
-        ]
-        for name, groups in (("action", found.by_action), ("kind", found.by_kind))
-    }
-    tables["good: score below" if found.normalized else "good: best share", "parents", "children", "good children"] = [
-        (f"{one.threshold:g}", one.parents, str(one.children), one.good.percent) for one in found.heredity
-    ]
-    tables["simulated K", "p", "trained", "best score"] = [
-        (str(one.keep), f"{one.probability:g}", f"{one.trained}", f"{one.best}") for one in simulations
-    ]
-    for columns, rows in tables.items():
-        if rows:
+        print(json.dumps(analysis_tables.as_json(found, simulations), allow_nan=False))
+    else:
+        echo(analysis_tables.summary(found))
+        for columns, rows in analysis_tables.tables(found, simulations).items():
             print_table(columns, rows)
+    if plot is not None:
+        from ganas.recipes.growing.analysis_drawing import draw_analysis
+
+        draw_analysis(found, simulations, plot)
+        echo(f"written: {shown(plot)}", err=as_json)
 
 
 def _print_history(history: Any) -> None:

@@ -1,4 +1,4 @@
-"""``ganas reproduce``: the paper's experiments as recipes."""
+"""``ganas reproduce``: the experiments of both papers as recipes."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,11 @@ from ganas.errors import GanasError, counted
 @app.command()
 def reproduce(
     figure: Annotated[
-        str, typer.Argument(metavar="fig3|fig4|fig5|fig6|front", help="A figure of CycleGANAS, or fronts.")
+        str,
+        typer.Argument(
+            metavar="fig3|fig4|fig5|fig6|front|table1|table2|table3|dggan-fig2|dggan-fig3",
+            help="A figure of CycleGANAS, or fronts; a table or figure of DGGAN.",
+        ),
     ],
     out: options.Out,
     scale: Annotated[
@@ -24,7 +28,7 @@ def reproduce(
         typer.Option(
             "--data",
             metavar="DIR|NAME",
-            help="With trainA, trainB, testA and testB, or a data set of the paper; may be repeated. "
+            help="With trainA, trainB, testA and testB, or a data set of the paper; may be repeated. Of DGGAN: images. "
             "[tiny: built-in photographs; paper: the figure's data sets]",
         ),
     ] = None,
@@ -37,7 +41,7 @@ def reproduce(
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Reproduce a figure of the paper, or compare fronts: run searches and trainings, then write a table and a plot.
+    """Reproduce a figure or table of the papers, or compare fronts: run everything, then write a table and a plot.
 
     Example: ganas reproduce fig5 --scale small --data monet2photo --out runs/paper --workers 2
     """
@@ -47,7 +51,7 @@ def reproduce(
     arguments: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
     arguments |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
     if dry_run:
-        echo("\n".join(recipes.Plan(figure, out, **arguments).cost()))
+        echo("\n".join(recipes.open_plan(figure, out, **arguments).cost()))
         return
     found = recipes.reproduce(figure, out, **arguments)
     echo(found.table)

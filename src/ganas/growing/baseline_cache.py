@@ -1,5 +1,7 @@
 """Results of the ProgGAN route, cached for later searches with the same data and config. No torch here.
 
+A search writes those of the route that normalizes its scores, a run of ``--route`` those of its own.
+
 The key of an entry is a digest of all that a candidate's training depends on, except the kind of machine, though
 machines round differently. Weights are not cached: if they are needed, the candidate is trained again. A cache that
 cannot be written is ignored.

@@ -7,9 +7,10 @@ a candidate, a process start and two scorings, is measured too.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import torch
 
@@ -76,6 +77,15 @@ class Forecast:
     largest: GANArchitecture | None = None  # of the simulated candidates, by parameters
     disk: int = 0  # bytes of images, checkpoints and weights at most, with one worker
 
+    @property
+    def seconds(self) -> float:
+        """In total, with one worker."""
+        return sum(stage.seconds for stage in self.stages)
+
+    def without_route(self) -> "Forecast":
+        """The same for a search after a run of the ProgGAN route, whose scores it takes."""
+        return replace(self, stages=tuple(stage for stage in self.stages if stage.name != ROUTE))
+
     def lines(self, workers: int) -> list[str]:
         """Human-readable lines."""
         steps = ", ".join(f"{timing.step:.3f} s at {side}×{side}" for side, timing in self.timings.items())
@@ -84,7 +94,7 @@ class Forecast:
             "total",
             sum(stage.candidates for stage in self.stages),
             sum(stage.images for stage in self.stages),
-            sum(stage.seconds for stage in self.stages),
+            self.seconds,
         )
         at_best = f", {readable_seconds(total.seconds / workers)} with {workers} at best" if workers > 1 else ""
         name = "AutoGAN" if any(isinstance(one, AutoGANArchitecture) for one in self.networks) else "the ProgGAN route"
@@ -102,8 +112,13 @@ class Forecast:
         ]
 
 
-def forecast(config: GrowConfig, images: int = 0) -> Forecast:
-    """Simulate a search or a route without training; `config` is resolved, `images` the number of real images."""
+def forecast(config: GrowConfig, images: int = 0, known: Mapping[str, Result] = MappingProxyType({})) -> Forecast:
+    """Simulate a search or a route without training.
+
+    config    resolved
+    images    number of real images
+    known     results of candidates that are trained already, by id
+    """
     network = open_features(config)
     route = [spec.architecture for spec in route_specs(config, doubling_steps(config))]
     timings = {architecture.resolution: _measure(config, architecture, network) for architecture in route}
@@ -122,7 +137,7 @@ def forecast(config: GrowConfig, images: int = 0) -> Forecast:
         if not (result := cache.read(spec)):
             break  # it must be trained, and its ancestors too, for their weights
         cached[spec.id] = result
-    ahead = [(name, specs) for name, specs in remaining_stages(config, cached) if specs]
+    ahead = [(name, specs) for name, specs in remaining_stages(config, {**cached, **known}) if specs]
     found = [spec.architecture for _, specs in ahead for spec in specs if config.growth.route is None]
     return Forecast(
         tuple(stage(name, specs) for name, specs in ahead),
@@ -151,6 +166,8 @@ def _weight_bytes(config: GrowConfig, stages: Sequence[Sequence[Spec]]) -> int:
         moments = 2 * (generator + discriminator) if config.growth.inherit_moments else 0
         return 4 * (2 * generator + discriminator + moments)
 
+    if not stages:
+        return 0
     largest = max((spec for specs in stages for spec in specs), key=lambda spec: _count(spec.architecture))
     generation = max(sum(map(weights, specs)) for specs in stages)
     checkpoints = 2 * 4 * (3 * _count(largest.architecture) + largest.architecture.parameters("generator"))

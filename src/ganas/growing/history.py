@@ -59,6 +59,17 @@ class History:
         """Find a candidate by id."""
         return next(record for record in self.records if record.spec.id == name)
 
+    def by_resolution(self) -> dict[int, Record]:
+        """At each resolution the best candidate of a search; of a route, the one that was trained longest."""
+
+        def rank(one: Record) -> tuple[float, float, str]:
+            score = score_of(one.result) if one.result else None
+            return (-one.spec.generation, 0.0, "") if routed else (0, math.inf if score is None else score, one.spec.id)
+
+        routed = all(one.role in ("route", "longer") for one in self.records)
+        done = [one for one in self.records if one.state == "done" and (one.role == ("route" if routed else "search"))]
+        return {one.spec.architecture.resolution: one for one in sorted(done, key=rank, reverse=True)}
+
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
         return {

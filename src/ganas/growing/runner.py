@@ -14,6 +14,7 @@ from ganas.growing.candidates import Spec, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import (
     baseline_route,
+    best_by_resolution,
     candidate_spec,
     final_training_spec,
     open_strategy,
@@ -213,7 +214,7 @@ class Growth:
                 raise SearchFailedError(
                     f"the weights of candidate {job.name} are missing, and training it again failed: {result.error}"
                 )
-            if spec in self._route:
+            if spec in self._route or self._config.growth.route is not None:
                 self._cache.write(spec, result)
             left = f"{self._queue.status()}{self._best()}{self._queue.eta()}"
             self._reporter.say(f"{_outcome(spec, result)}; {left}")
@@ -243,7 +244,7 @@ class Growth:
         """Remove the weights of candidates that will have no children."""
         search, winner = self._search, self._search.winner()
         needed = {*search.beams[-1], *(spec.id for spec in self._route), *([winner.id] if winner else [])}
-        needed |= {one.id for one in search.finalists}
+        needed |= {*(one.id for one in search.finalists), *best_by_resolution(search).values()}
         needed |= {one.parent or "" for one in (*search.finalists, *(candidate for candidate, _ in search.ask()))}
         for name in search.scores.keys() - needed:
             if not search.may_continue(name):

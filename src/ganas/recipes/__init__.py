@@ -1,1 +1,1 @@
-"""Recipes: the experiments of CycleGANAS, figure by figure."""
+"""Recipes: the experiments of both papers, figure by figure and table by table."""

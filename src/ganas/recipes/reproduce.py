@@ -1,186 +1,61 @@
-"""``ganas reproduce``: open or download data sets, run a figure's searches and trainings, write its table and plot."""
+"""``ganas reproduce``: the figures and tables of both papers, by name."""
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from statistics import mean
+from collections.abc import Sequence
 
-from ganas.config import absolute_features
-from ganas.errors import ConfigError, GanasError
-from ganas.jobs.executor import Executor
-from ganas.jobs.job import Job
+from ganas.errors import ConfigError
 from ganas.jobs.options import ExecutorOptions
-from ganas.jobs.queue import Queue
-from ganas.jobs.result import Result
-from ganas.paths import StrPath, as_path
-from ganas.progress import Reporter, readable_seconds
-from ganas.recipes.configs import images_of, job_config, portable_config, refuse_changed
-from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-from ganas.recipes.figures import FIGURES, Recipe, recipe
-from ganas.recipes.jobs import JOB, Dataset, RecipeFolder, RecipeJob
-from ganas.recipes.report import as_markdown, collect, write_report
-from ganas.signals import StopSignal
-from ganas.store import results_folder
+from ganas.paths import StrPath
+from ganas.progress import Reporter
+from ganas.recipes.cyclegan.figures import FIGURES
+from ganas.recipes.cyclegan.plan import Plan
+from ganas.recipes.growing.experiments import EXPERIMENTS
+from ganas.recipes.growing.plan import GrowingPlan
+from ganas.recipes.reproduction import RecipePlan, Reproduction
 
-
-@dataclass(frozen=True)
-class Reproduction:
-    """The results of a recipe."""
-
-    table: str  # Markdown
-    files: tuple[Path, ...]
-    failed: tuple[str, ...]  # one line per failed job
+ALL = (*FIGURES, *EXPERIMENTS)
 
 
 def reproduce(
-    figure: str,  # fig3, fig4, fig5 or fig6 of CycleGANAS, or front
+    # fig3, fig4, fig5 or fig6 of CycleGANAS, or front; table1, table2, table3, dggan-fig2 or dggan-fig3 of DGGAN
+    figure: str,
     out: StrPath,
     *,
     scale: str = "tiny",  # or small, paper: model sizes, training lengths and repeats
     # folders with trainA, trainB, testA and testB, or names of the paper's data sets, which are downloaded once;
-    # default: the built-in photographs at tiny scale, the figure's data sets at paper scale
+    # default: the built-in photographs at tiny scale, the figure's data sets at paper scale. Of DGGAN one folder of
+    # images, or whatever ganas grow takes; default: the built-in photographs at tiny scale
     data: Sequence[str] = (),
     executor: ExecutorOptions = ExecutorOptions(),
     features: str | None = None,  # specification of a feature network; None: scores are sliced Wasserstein distances
     seed: int = 0,
     settings: Sequence[str] = (),  # as --set, "section.key=value", for every job
 ) -> Reproduction:
-    """Run every search and training of a figure, then write a table and a plot; the same call resumes.
+    """Run every search and training of a figure or table, then write a table and a plot; the same call resumes.
 
-    Raises `UserError` for anything the user can fix, `GanasError` if every training failed, `Stopped` on a signal.
+    Raises `UserError` for anything the user can fix, `GanasError` if every run failed, `Stopped` on a signal.
     """
-    plan = Plan(figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings)
+    plan = open_plan(
+        figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings
+    )
     if scale == "paper":
         for line in plan.cost():
             Reporter().say(line)
     return plan.run()
 
 
-class Plan:
-    """The arguments of `reproduce`: checked, as far as possible before any image is read or downloaded."""
-
-    def __init__(
-        self,
-        figure: str,
-        out: StrPath,
-        *,
-        scale: str,
-        data: Sequence[str],
-        executor: ExecutorOptions,
-        features: str | None,
-        seed: int,
-        settings: Sequence[str],
-    ) -> None:
-        from ganas.machine import check_device
-        from ganas.metrics.features import load_features
-
-        absolute = absolute_features(features)
-        self._recipe = partial(recipe, figure, scale, features=absolute, seed=seed, settings=settings)
-        self._config = job_config(self._recipe([Dataset("stand-in", "stand-in", 100, 100, "")]).jobs[0])
-        device = self._config.training.device
-        if device.startswith("cuda:"):
-            raise ConfigError("training.device: give cuda alone, jobs are spread over all GPUs")
-        if executor.executor == "local":  # the nodes of a cluster check theirs
-            check_device(device)
-        self._datasets = data or (FIGURES[figure].datasets if scale == "paper" else ())
-        if not self._datasets and scale != "tiny":
-            raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
-        if features:
-            self._recipe = partial(self._recipe, weights=load_features(features, device="cpu").digest)
-        elif scale != "tiny":
-            Reporter().say(
-                "without --features scores are sliced Wasserstein distances; adding a network later trains everything "
-                "again"
-            )
-        self._out, self._executor = as_path(out), executor
-
-    def cost(self) -> list[str]:
-        """Return human-readable lines with the cost of the remaining jobs, measured here; nothing is downloaded."""
-        from ganas.recipes.cost import describe_in_subprocess
-
-        with tempfile.TemporaryDirectory() as folder:
-            found = [expected_dataset(name, self._config.data) for name in self._datasets]
-            made = self._recipe(found or [demo_dataset(Path(folder))])
-            return describe_in_subprocess(made, RecipeFolder(self._out), self._executor.workers or 1)
-
-    def run(self) -> Reproduction:
-        """Run it, with jobs of one core each."""
-        import torch
-
-        gpus = 0 if self._config.training.device == "cpu" else torch.cuda.device_count()
-        executor = self._executor.open(gpus=gpus)
-        found = [find_dataset(name, self._config.data) for name in self._datasets]
-        return run_recipe(self._recipe(found or [demo_dataset(self._out)]), self._out, executor)
-
-
-def run_recipe(recipe: Recipe, out: Path, executor: Executor) -> Reproduction:
-    """Run all jobs that are not done, and write the report.
-
-    Raises `RunError` for problems that affect every job or a folder in use, else as `reproduce`.
-    """
-    folder = RecipeFolder(out)
-    with results_folder(out, new=False), StopSignal().listening() as stop:
-        results = _run_jobs(recipe, folder, executor, stop)
-        failed = tuple(f"{job.id}: {results[job.id].error}" for job in recipe.jobs if results[job.id].state == "failed")
-        rows = collect(recipe, folder)
-        if not rows:
-            raise GanasError(f"every training failed; the first of {len(failed)}: {failed[0]}")
-        if any(row.milliseconds for row in rows):
-            from ganas.recipes.timing import time_together  # imports torch
-
-            time_together(recipe, folder, stop, Reporter())
-            rows = collect(recipe, folder)
-        return Reproduction(as_markdown(recipe, rows), tuple(write_report(recipe, rows, out)), failed)
-
-
-def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: StopSignal) -> Mapping[str, Result]:
-    jobs, reporter = {job.id: job for job in recipe.jobs}, Reporter()
-
-    def describe(job: RecipeJob) -> str:
-        return f"{job.kind} {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
-
-    def begin(started: Job) -> None:
-        job = jobs[started.name]
-        started.folder.write_text(started.path / JOB, job.to_json())
-        started.folder.write_text(started.folder.config, portable_config(job).to_yaml())
-        reporter.say(f"{describe(job)}: started")
-
-    def eta() -> float | None:
-        return _seconds_left(recipe.jobs, queue.results, queue.capacity)
-
-    queue = Queue(executor, stop, prepare=begin, eta=eta)
-    for job in recipe.jobs:
-        refuse_changed(job, folder)
-        job_folder = folder.job(job.id)
-        if not folder.result(job):  # retry what failed in an earlier call: its cause may have been fixed
-            job_folder.result.unlink(missing_ok=True)
-        queue.add(Job(job.kind, job_folder.path, images_of(job), job.parents, folder.output(job)))
-    reporter.say(f"{len(jobs)} jobs, {len(queue.results)} done before; their folders: {folder.path / 'jobs'}")
-    for name in queue.results:  # an earlier driver may have been killed before it released them
-        queue.release(name)
-    with queue.running():
-        while len(queue.results) < len(jobs):
-            for ended in queue.step():
-                job, result = jobs[ended.name], queue.results[ended.name]
-                done = result.state == "done"
-                if done:  # the next call resumes failed jobs
-                    queue.release(ended.name)
-                outcome = f"done in {readable_seconds(result.took)}" if done else f"failed: {result.error}"
-                reporter.say(f"{describe(job)}: {outcome}; {queue.status()}{queue.eta()}")
-                if job.kind == "train" and (rows := collect(recipe, folder)):
-                    write_report(recipe, rows, folder.path)  # so that users can read it while the recipe runs
-    return queue.results
-
-
-def _seconds_left(jobs: Sequence[RecipeJob], results: Mapping[str, Result], capacity: int) -> float | None:
-    """Estimate the time left from the mean time of finished jobs of the same kind, or else of any; None without any."""
-    seconds: dict[str, list[float]] = {"search": [], "train": []}
-    for job in jobs:
-        if job.id in results and results[job.id].state == "done":
-            seconds[job.kind].append(results[job.id].took)
-    either = seconds["search"] + seconds["train"]
-    if not either:
-        return None
-    return sum(mean(seconds[job.kind] or either) for job in jobs if job.id not in results) / capacity
+def open_plan(
+    figure: str,
+    out: StrPath,
+    *,
+    scale: str,
+    data: Sequence[str],
+    executor: ExecutorOptions,
+    features: str | None,
+    seed: int,
+    settings: Sequence[str],
+) -> RecipePlan:
+    """Check the arguments of `reproduce`, as far as possible before any image is read or downloaded."""
+    if figure not in ALL:
+        raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(ALL)}")
+    plan = Plan if figure in FIGURES else GrowingPlan
+    return plan(figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings)

@@ -2,10 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from ganas.store import PAGE
+
 Tone = Literal["good", "fair", "bad", "plain"]
-Cell = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """The text of a cell that leads to another page, where the page that shows it is a file itself."""
+
+    text: str
+    page: Path
+
+
+Cell = str | float | int | Link | None
+
+
+def run_link(folder: Path, run: str) -> Cell:
+    """A run of a recipe: a link to its page (``ganas report``) if it is written, else its path.
+
+    run    path of the run, relative to the `folder` of the recipe
+    """
+    page = folder / run / PAGE
+    return Link(run, page) if page.is_file() else run
 
 
 @dataclass(frozen=True)

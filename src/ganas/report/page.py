@@ -7,17 +7,19 @@ security policy names its scripts by digest: even an error in the escaping would
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ganas.document import finite, parsing
 from ganas.errors import DataError, shown
 from ganas.paths import StrPath, as_path
 from ganas.records import Kind, RunRecord, read_run
-from ganas.report.blocks import Page
+from ganas.report.blocks import Link, Page
 from ganas.report.grow_page import grow_page
 from ganas.report.measurement_page import measurement_page
 from ganas.report.recipe_page import recipe_page
@@ -25,7 +27,7 @@ from ganas.report.repeats_page import repeats_page
 from ganas.report.search_page import search_page
 from ganas.report.train_page import train_page
 from ganas.report.translators import short_op
-from ganas.store import write_atomically
+from ganas.store import PAGE, write_atomically
 from ganas.version import __version__
 
 PAGES: Mapping[Kind, Callable[[RunRecord], Page]] = {
@@ -46,23 +48,27 @@ def write_report(run: StrPath, out: StrPath | None = None) -> Path:
     Raises `RunError` if there is no run, `DataError` if `out` cannot be the page.
     """
     path = as_path(run)
-    file = as_path(out) if out is not None else path / "report.html" if path.is_dir() else path.with_suffix(".html")
+    file = as_path(out) if out is not None else path / PAGE if path.is_dir() else path.with_suffix(".html")
     if file.is_dir():
-        raise DataError(f"{str(file)!r} is a folder: give a file name, such as {str(file / 'report.html')!r}")
+        raise DataError(f"{str(file)!r} is a folder: give a file name, such as {str(file / PAGE)!r}")
     if file.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"--out {str(file)!r}: give a name that ends in .html")
-    write_atomically(file, make_page(path).encode("utf-8", errors="backslashreplace"))
+    write_atomically(file, make_page(path, home=file.parent).encode("utf-8", errors="backslashreplace"))
     return file
 
 
-def make_page(run: StrPath, *, watched: str | None = None) -> str:
+def make_page(run: StrPath, *, watched: str | None = None, home: Path | None = None) -> str:
     """Read a run and `render` it; raises `RunError` if there is none, or if its files are not what ganas writes."""
     with parsing(str(run)):
-        return render(read_run(run), watched=watched)
+        return render(read_run(run), watched=watched, home=home)
 
 
-def render(record: RunRecord, *, watched: str | None = None) -> str:
-    """Return the page of a record as HTML; `watched`: its version; it asks its server for newer ones."""
+def render(record: RunRecord, *, watched: str | None = None, home: Path | None = None) -> str:
+    """Return the page of a record as HTML.
+
+    watched    its version; it asks its server for newer ones
+    home       the folder that the page will be in; None: unknown, so it has no links to other pages
+    """
     page = PAGES[record.kind](record)
     scripts = [_asset(name) for name in (*SCRIPTS, *OWN_SCRIPTS)]
     style = _asset("page.css")
@@ -84,6 +90,7 @@ def render(record: RunRecord, *, watched: str | None = None) -> str:
         style=style,
         policy=policy,
         watched=watched,
+        home=home,
         version=__version__,
         kind=record.kind,
         path=shown(record.path),
@@ -121,12 +128,26 @@ def _template() -> Any:
     )
     environment.filters["short"] = short_op
     environment.filters["cell"] = _cell
+    environment.filters["relative"] = _relative
     environment.filters["printable"] = lambda text: shown(str(text))
     return environment.get_template("page.html.jinja")
 
 
+def _relative(link: Any, home: Path | None) -> str | None:
+    """The address of a link from a page in `home`; None: the cell is no link, or cannot be one there."""
+    if home is None or not isinstance(link, Link):
+        return None
+    try:
+        path = os.path.relpath(link.page.resolve(), home.resolve())
+    except ValueError:  # another drive of Windows
+        return None
+    return f"./{quote(Path(path).as_posix())}"
+
+
 def _cell(value: Any) -> str:
     """The text of a table's cell."""
+    if isinstance(value, Link):
+        return shown(value.text)
     if value is None:
         return ""
     if isinstance(value, float):

@@ -4,23 +4,25 @@ from statistics import mean, stdev
 
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.metrics.measurement import higher_is_better, loss_of
+from ganas.recipes.growing.jobs import GrowingFolder
 from ganas.records import RunRecord
-from ganas.report.blocks import Block, Chart, Fact, Frame, Gallery, Page, Picker, Section, Table, Tone
+from ganas.report.blocks import Block, Chart, Fact, Frame, Gallery, Page, Picker, Section, Table, Tone, run_link
 from ganas.report.charts import quantitative
 from ganas.report.fronts import recipe_blocks
+from ganas.report.growing_recipe import FIGURE_SIDE, findings, growing_sections
 from ganas.report.health import STATES
 from ganas.report.page_parts import key_table
 from ganas.report.thumbnails import data_uri, readable
 from ganas.report.translators import quoted
-
-FIGURE_SIDE = 1600  # pixels
 
 
 def recipe_page(record: RunRecord) -> Page:
     """Build the page of a recipe, during or after it."""
     done = [one for one in record.jobs if one.state == "done"]
     failed = [one for one in record.jobs if one.state == "failed"]
-    figures = [Frame(sample.path.name, data_uri(picture, FIGURE_SIDE)) for sample, picture in readable(record.samples)]
+    drawn = {GrowingFolder(record.path).figure(report) for report in record.reports}  # in their own sections
+    plots = [sample for sample in record.samples if sample.path not in drawn]
+    figures = [Frame(sample.path.name, data_uri(picture, FIGURE_SIDE)) for sample, picture in readable(plots)]
     shown: list[Block] = [*recipe_blocks(record.rows, record.variant_samples), *_chart(record), *_table(record)]
     if figures:
         shown.append(Gallery("The figure", "As the paper draws it.", figures, "whole"))
@@ -33,17 +35,19 @@ def recipe_page(record: RunRecord) -> Page:
             one.job.seed,
             one.state,
             one.error or "; ".join(map(str, one.scores)),
+            run_link(record.path, one.path),
         )
         for one in record.jobs
     ]
-    columns = ("job", "kind", "variant", "data", "seed", "state", "scores or error")
+    columns = ("job", "kind", "variant", "data", "seed", "state", "scores or error", "run")
     sections = [
+        *growing_sections(record),
         Section("results", "Results", shown),
         Section(
             "jobs",
             "Searches and trainings",
             [Table("Jobs", columns, jobs)],
-            f"Each is a run of its own: {quoted('report')} {record.path}/jobs/JOB/run",
+            f"Each is a run of its own: {quoted('report')} {record.path}/RUN writes its page, which this one links",
         ),
         Section(
             "scores", "The scores", [key_table([str(row["metric"]) for row in record.rows])] if record.rows else []
@@ -53,7 +57,7 @@ def recipe_page(record: RunRecord) -> Page:
     tone: Tone = "bad" if failed else "good"
     return Page(
         title=record.name,
-        subtitle="Experiments of the paper",
+        subtitle="Experiments of the papers",
         state=STATES[record.state][0],
         tone=STATES[record.state][1],
         share=len(done) / len(record.jobs) if record.jobs else None,
@@ -62,7 +66,10 @@ def recipe_page(record: RunRecord) -> Page:
                 "How far is it?",
                 STATES[record.state][0],
                 STATES[record.state][1],
-                (f"{len(done)} of {len(record.jobs)} jobs that have begun are done", f"{record.images:,} pairs seen"),
+                (
+                    f"{len(done)} of {len(record.jobs)} jobs that have begun are done",
+                    f"{record.images:,} images or pairs seen",
+                ),
             ),
             Fact(
                 "Is it healthy?",
@@ -71,13 +78,21 @@ def recipe_page(record: RunRecord) -> Page:
                 tuple(f"{one.job.id}: {one.error}" for one in failed[:3]),
             ),
             Fact(
-                "What came out?", f"{len(record.rows)} rows" if record.rows else "nothing yet", "plain", _best(record)
+                "What came out?",
+                _outcome(record),
+                "plain",
+                _best(record),
             ),
-            Fact("How good is it?", "in the table" if record.rows else "not known yet", "plain", _beaten(record)),
+            Fact(
+                "How good is it?",
+                "in the table" if record.rows or record.reports else "not known yet",
+                "plain",
+                (*findings(record), *_beaten(record)),
+            ),
             Fact(
                 "Can I trust it?",
-                f"{repeats} seeds a variant" if repeats else "too early to tell",
-                "good" if repeats >= 3 else "fair" if repeats else "plain",
+                f"{repeats} seeds a variant" if repeats else "one seed" if record.reports else "too early to tell",
+                "good" if repeats >= 3 else "fair" if repeats or record.reports else "plain",
                 ("differences within the deviation over seeds are noise",),
             ),
             Fact(
@@ -92,6 +107,12 @@ def recipe_page(record: RunRecord) -> Page:
         ),
         sections=[section for section in sections if section.blocks],
     )
+
+
+def _outcome(record: RunRecord) -> str:
+    parts = [f"{len(record.rows)} rows"] if record.rows else []
+    parts += [str(report["figure"]) for report in record.reports]
+    return ", ".join(dict.fromkeys(parts)) or "nothing yet"
 
 
 def _best(record: RunRecord) -> tuple[str, ...]:

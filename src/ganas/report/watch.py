@@ -23,7 +23,7 @@ from ganas.report.page import make_page
 HOST = "127.0.0.1"
 SHARE = 0.01  # of one core
 NICE = 10  # lower priority than the run's
-WATCHED = ("metrics.jsonl", "result.json", "log.txt", "config.yaml", "samples", "candidates", "jobs", "repeats")
+WATCHED = ("metrics.jsonl", "result.json", "log.txt", "config.yaml", "samples", "candidates", "jobs", "repeats", "runs")
 
 
 class LivePage:
@@ -76,11 +76,13 @@ def fingerprint(run: Path) -> str:
     from ganas.store import Run
 
     parts = [str(Run(run).is_locked)]
-    for folder in (run, *sorted(run.glob("repeats/*")), *sorted(run.glob("jobs/*")), *sorted(run.glob("candidates/*"))):
-        for name in WATCHED:
-            with suppress(OSError):
-                found = (folder / name).stat()
-                parts.append(f"{folder.name}/{name} {found.st_size} {found.st_mtime_ns}")
+    inner = ("repeats", "jobs", "runs", "candidates")
+    folders = [run, *(path for name in inner for path in sorted(run.glob(f"{name}/*")))]
+    files = [folder / name for folder in folders for name in WATCHED]
+    for path in (*files, *sorted(run.glob("*.json"))):  # also the reports of a recipe
+        with suppress(OSError):
+            found = path.stat()
+            parts.append(f"{path.parent.name}/{path.name} {found.st_size} {found.st_mtime_ns}")
     return "\n".join(parts)
 
 

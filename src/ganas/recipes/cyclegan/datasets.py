@@ -5,19 +5,17 @@ A data set is a folder with trainA, trainB, testA and testB. The paper's are dow
 """
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from ganas.cyclegan.config import DataConfig
-from ganas.data.demo import write_demo_data
 from ganas.data.names import PARTS, PUBLISHED
 from ganas.data.published import download, is_downloaded
 from ganas.data.sources import MINIMUM_IMAGES, notes_of, open_source
 from ganas.errors import ConfigError, DataError, counted
 from ganas.paths import as_path
 from ganas.progress import Reporter
-from ganas.recipes.jobs import Dataset
+from ganas.recipes.cyclegan.jobs import Dataset
+from ganas.recipes.photographs import write_photographs
 
 
 def find_dataset(text: str, data: DataConfig | None = None) -> Dataset:
@@ -45,15 +43,7 @@ def expected_dataset(text: str, data: DataConfig | None = None) -> Dataset:
 
 def demo_dataset(out: Path) -> Dataset:
     """Write the built-in photographs to ``out/demo``, unless they are there, and open them."""
-    folder = out / "demo"
-    if not folder.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out) as temporary:
-            data = write_demo_data(Path(temporary) / "photographs")
-            for part, source in zip(PARTS, (data.a, data.b, data.test_a, data.test_b), strict=True):
-                shutil.copytree(source, Path(temporary) / "demo" / part)
-            (Path(temporary) / "demo").rename(folder)
-    return _open_checked("demo", folder)
+    return _open_checked("demo", write_photographs(out))
 
 
 def _open_checked(name: str, folder: Path, data: DataConfig | None = None) -> Dataset:

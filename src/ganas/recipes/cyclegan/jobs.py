@@ -11,7 +11,6 @@ OUT/jobs/ID/
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from ganas.config import adjustable, network_of
 from ganas.cyclegan.config import DataConfig, RunConfig
 from ganas.document import parsing, read_record, write_record
 from ganas.jobs.result import Result, read_result
+from ganas.recipes.reproduction import readable_id
 from ganas.settings import read_setting
 from ganas.store import Run
 
@@ -116,11 +116,6 @@ class RecipeJob:
             return cls(dataset=Dataset(**document.pop("dataset")), values=values, settings=settings, **document)
 
 
-def readable_id(text: str) -> str:
-    """Replace characters that not every file system allows in a name."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "_", text)
-
-
 class RecipeFolder:
     """The folder of a recipe, which has one folder per job."""
 
@@ -150,7 +145,7 @@ class RecipeFolder:
 
     @property
     def times(self) -> Path:
-        """The file with the milliseconds of trainings that were timed together (`ganas.recipes.timing`)."""
+        """The file with the milliseconds of trainings that were timed together (`ganas.recipes.cyclegan.timing`)."""
         return self.path / "times.json"
 
     def read_times(self) -> dict[str, dict[str, float]]:
@@ -158,7 +153,7 @@ class RecipeFolder:
         return json.loads(self.times.read_text(encoding="utf-8")) if self.times.is_file() else {}
 
     def _tables(self) -> list[Path]:
-        """The JSON tables of the recipe's reports (`ganas.recipes.report.write_report`), one per seed and settings."""
+        """The JSON tables of reports (`ganas.recipes.cyclegan.report.write_report`), one per seed and settings."""
         return sorted(path for prefix in REPORTS for path in self.path.glob(f"{prefix}*.json"))
 
     def read_rows(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from ganas.cyclegan.front import open_point, read_front
 from ganas.cyclegan.match_size import match_widths
 from ganas.errors import RunError, shown
 from ganas.presets import make_config
-from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.jobs import JOB_PREFIX, SIZE_SEPARATOR, RecipeFolder, RecipeJob
 from ganas.settings import Values
 from ganas.store import Run
 

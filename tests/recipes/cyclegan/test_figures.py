@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ganas.errors import ConfigError, RunError
-from ganas.recipes.configs import job_config
-from ganas.recipes.figures import FIGURES, SCALES, recipe
-from ganas.recipes.jobs import Dataset, RecipeJob
+from ganas.recipes.cyclegan.configs import job_config
+from ganas.recipes.cyclegan.figures import FIGURES, SCALES, recipe
+from ganas.recipes.cyclegan.jobs import Dataset, RecipeJob
 
 ONE, OTHER = Dataset("one", "/data/one", 4, 5, "0"), Dataset("other", "/data/other", 4, 5, "1")
 every_recipe = pytest.mark.parametrize("figure, scale", [*product(FIGURES, SCALES)])

@@ -1,7 +1,6 @@
 """Plot the figures in the paper's style: sizes as bars, repeats as crosses, means as lines, ranges as bands."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from statistics import fmean, mean
 from typing import Any
@@ -9,21 +8,19 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ganas.cyclegan.layout import DIRECTIONS
-from ganas.data.decode import SOFTWARE
 from ganas.metrics.measurement import higher_is_better
-from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, FRONT, SEARCHED, Recipe
-from ganas.recipes.fronts import compare_fronts
-from ganas.recipes.report_rows import Row
-from ganas.store import write_atomically
+from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, FRONT, SEARCHED, Recipe
+from ganas.recipes.cyclegan.fronts import compare_fronts
+from ganas.recipes.cyclegan.rows import Row
+from ganas.recipes.plotting import PANEL, save
 
 HAND_MADE, SEARCHED_COLOR, OTHER, BAR = "#c0392b", "#2e8b57", "#34699a", "#d9d9d9"
-PANEL = (4.2, 3.2)  # inches
 
 
 def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
     """Plot one panel per data set and direction and write them to a PNG file."""
     if recipe.figure == FRONT:
-        return _save(_draw_fronts(recipe, rows), path)
+        return save(_draw_fronts(recipe, rows), path)
     datasets = [*dict.fromkeys(row.dataset for row in rows)]
     figure = Figure(figsize=(PANEL[0] * len(DIRECTIONS), PANEL[1] * len(datasets)), layout="constrained")
     panels = figure.subplots(len(datasets), len(DIRECTIONS), squeeze=False)
@@ -33,13 +30,7 @@ def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
             (_plot_widths if recipe.figure == "fig4" else _plot_variants)(recipe, panel_rows, axes)
             axes.tick_params(labelsize=8)
             axes.set_title(f"{dataset}, {DIRECTIONS[direction]}", fontsize=9)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": SOFTWARE})
-    write_atomically(path, buffer.getvalue())
+    save(figure, path)
 
 
 GROUP_COLORS = {ALONE: HAND_MADE, DISTILLED: "#e59866", SEARCHED: SEARCHED_COLOR, DRAWN: OTHER}

@@ -29,12 +29,13 @@ from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.result import Result
 from ganas.jobs.worker import load_work, run_job
 from ganas.progress import Reporter
-from ganas.recipes.cost import describe, recipe_cost
-from ganas.recipes.datasets import demo_dataset, expected_dataset, find_dataset
-from ganas.recipes.figures import Recipe, recipe
-from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
-from ganas.recipes.report import collect
-from ganas.recipes.reproduce import Reproduction, run_recipe
+from ganas.recipes.cyclegan.cost import describe, recipe_cost
+from ganas.recipes.cyclegan.datasets import demo_dataset, expected_dataset, find_dataset
+from ganas.recipes.cyclegan.figures import Recipe, recipe
+from ganas.recipes.cyclegan.jobs import Dataset, RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.plan import run_recipe
+from ganas.recipes.cyclegan.report import collect
+from ganas.recipes.reproduction import Reproduction
 from ganas.signals import StopSignal
 from ganas.store import Run, results_folder
 from in_process import InProcess
@@ -432,8 +433,8 @@ def test_paper_scale_prints_the_cost_before_the_download(
 ) -> None:
     """400 epochs of search and 200 of training, of the published 400 images; a step a second."""
     monkeypatch.setattr(ExecutorOptions, "open", lambda *_, **__: Stub())
-    monkeypatch.setattr("ganas.recipes.cost.describe_in_subprocess", describe)
-    monkeypatch.setattr("ganas.recipes.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
+    monkeypatch.setattr("ganas.recipes.cyclegan.plan.in_subprocess", lambda made, *more: made(*more))
+    monkeypatch.setattr("ganas.recipes.cyclegan.cost.measure_cost", lambda *_: SimpleNamespace(step_seconds=1.0))
     paper = ("reproduce", "fig6", "--scale", "paper", "--data", "facades", "--out", tmp_path / "out")
     assert ganas(*paper) == 0
     done, told = capsys.readouterr()

@@ -1,12 +1,7 @@
 """Estimate the cost of a recipe on this machine by measuring one step of each kind of job."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import chdir
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import NamedTuple
 
 import torch
@@ -16,12 +11,11 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import DistillationConfig, RunConfig, resolve
 from ganas.cyclegan.cost import measure_cost
 from ganas.cyclegan.layout import find_layout
-from ganas.errors import GanasError
 from ganas.machine import this_machine
 from ganas.progress import readable_seconds
-from ganas.recipes.configs import job_config, refuse_changed, training_config
-from ganas.recipes.figures import Recipe, layout_of
-from ganas.recipes.jobs import RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.configs import job_config, refuse_changed, training_config
+from ganas.recipes.cyclegan.figures import Recipe, layout_of
+from ganas.recipes.cyclegan.jobs import RecipeFolder, RecipeJob
 
 
 class JobCost(NamedTuple):
@@ -59,18 +53,6 @@ def _expected(job: RecipeJob) -> tuple[RunConfig, Architecture | None]:
         training = config.training.model_copy(update={"device": "auto"})
         config = config.model_copy(update={"training": training})
     return config, architecture
-
-
-def describe_in_subprocess(recipe: Recipe, recipe_folder: RecipeFolder, workers: int) -> list[str]:
-    """Run `describe` in a subprocess: the driver runs for days and would never free the memory that measuring takes."""
-    # chdir, because a spawned process would import modules from the current folder; it changes back to it by itself
-    with chdir(sys.prefix), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(describe, recipe, recipe_folder, workers).result()
-        except BrokenProcessPool:
-            raise GanasError(
-                "the process that measures a step of each job died, perhaps out of memory: free some and try again"
-            ) from None
 
 
 def describe(recipe: Recipe, recipe_folder: RecipeFolder, workers: int) -> list[str]:

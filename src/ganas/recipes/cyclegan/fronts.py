@@ -13,8 +13,8 @@ from statistics import fmean
 
 from ganas.cyclegan.layout import DIRECTIONS, Direction
 from ganas.metrics.measurement import higher_is_better, loss_of
-from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, SEARCHED, Recipe
-from ganas.recipes.report_rows import Row
+from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SEARCHED, Recipe
+from ganas.recipes.cyclegan.rows import Row
 from ganas.stats import Interval, difference, hypervolume, mean_interval
 
 Point = tuple[float, float]  # milliseconds and loss: a score so that lower is better

@@ -12,14 +12,14 @@ from PIL import Image
 from ganas.data.tasks import write_task
 from ganas.errors import ConfigError
 from ganas.progress import Reporter
-from ganas.recipes.configs import job_config, portable_config, training_config
-from ganas.recipes.datasets import find_dataset
-from ganas.recipes.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
-from ganas.recipes.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
-from ganas.recipes.jobs import Dataset, RecipeFolder, RecipeJob
-from ganas.recipes.report_rows import Row
-from ganas.recipes.reproduce import run_recipe
-from ganas.recipes.timing import time_together
+from ganas.recipes.cyclegan.configs import job_config, portable_config, training_config
+from ganas.recipes.cyclegan.datasets import find_dataset
+from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
+from ganas.recipes.cyclegan.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
+from ganas.recipes.cyclegan.jobs import Dataset, RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.plan import run_recipe
+from ganas.recipes.cyclegan.rows import Row
+from ganas.recipes.cyclegan.timing import time_together
 from ganas.signals import StopSignal
 from in_process import InProcess
 
@@ -208,14 +208,14 @@ def test_generators_are_timed_together_and_once(tmp_path: Path, monkeypatch: pyt
     trainings = [job for job in wanted.jobs if job.kind == "train"]
     folder, done = RecipeFolder(tmp_path), {job.id for job in trainings[1:]}
     monkeypatch.setattr(RecipeFolder, "result", lambda _, job: job.id if job.id in done else None)
-    monkeypatch.setattr("ganas.recipes.timing.load_generator", lambda file: (str(file), None))
+    monkeypatch.setattr("ganas.recipes.cyclegan.timing.load_generator", lambda file: (str(file), None))
 
     def milliseconds(file: str, side: int) -> float:
         assert side == 64
         turns.append(file)
         return [5.0, 1.0, 2.0, 9.0, 3.0][turns.count(file) - 1 - 5 * (turns.count(file) > 5)]
 
-    monkeypatch.setattr("ganas.recipes.timing.whole_milliseconds", milliseconds)
+    monkeypatch.setattr("ganas.recipes.cyclegan.timing.whole_milliseconds", milliseconds)
     for _ in range(2):
         time_together(wanted, folder, StopSignal(), Reporter(quiet=True))
     assert len(turns) == 5 * 2 * len(done) and len(set(turns[: 2 * len(done)])) == 2 * len(done), "in turns, once"

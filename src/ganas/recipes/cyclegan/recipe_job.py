@@ -19,8 +19,8 @@ from ganas.jobs.job import Job
 from ganas.jobs.result import Result, training_progress
 from ganas.metrics.cache import Cache
 from ganas.progress import Reporter
-from ganas.recipes.configs import job_config, training_config, with_images
-from ganas.recipes.jobs import RecipeFolder, RecipeJob
+from ganas.recipes.cyclegan.configs import job_config, training_config, with_images
+from ganas.recipes.cyclegan.jobs import RecipeFolder, RecipeJob
 from ganas.signals import StopSignal
 from ganas.store import default_cache, write_atomically
 

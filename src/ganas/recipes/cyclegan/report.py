@@ -11,11 +11,12 @@ from typing import Any
 from ganas.cyclegan.layout import DIRECTIONS, find_layout
 from ganas.cyclegan.size import parameters
 from ganas.metrics.measurement import SPREADS, metric_of, selecting_metrics
-from ganas.recipes.figures import FRONT, HANDMADE, Recipe, Variant
-from ganas.recipes.fronts import fronts_as_markdown
-from ganas.recipes.jobs import RecipeFolder, readable_id
-from ganas.recipes.report_rows import Row
-from ganas.store import Run, write_atomically
+from ganas.recipes.cyclegan.figures import FRONT, HANDMADE, Recipe, Variant
+from ganas.recipes.cyclegan.fronts import fronts_as_markdown
+from ganas.recipes.cyclegan.jobs import RecipeFolder
+from ganas.recipes.cyclegan.rows import Row
+from ganas.recipes.reproduction import report_name, write_files
+from ganas.store import Run
 
 # the figure shows the first of these that was measured; the paper uses FID
 PREFERRED = [*selecting_metrics(paired=False), "psnr", "perceptual"]
@@ -155,19 +156,12 @@ def _format(number: float) -> str:
 
 
 def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Write the table as Markdown and JSON, and the figure if matplotlib is installed; return the files written.
+    """Write the table and the figure (`write_files`)."""
 
-    File names consist of the figure, the scale, the data sets and six hex digits of the recipe's digest, which changes
-    with the seed, the settings and the feature network.
-    """
-    name = "-".join((recipe.figure, recipe.scale, *map(readable_id, recipe.datasets), recipe.digest[:6]))
-    table, document = folder / f"{name}.md", folder / f"{name}.json"
-    write_atomically(table, as_markdown(recipe, rows).encode())
-    write_atomically(document, (json.dumps([asdict(row) for row in rows], indent=1) + "\n").encode())
-    try:
-        from ganas.recipes.drawing import draw
-    except ImportError:  # matplotlib is missing or broken
-        return [table, document]
-    picture = folder / f"{name}.png"
-    draw(recipe, rows, picture)
-    return [table, document, picture]
+    def plot(path: Path) -> None:
+        from ganas.recipes.cyclegan.drawing import draw
+
+        draw(recipe, rows, path)
+
+    name = report_name(recipe.figure, recipe.scale, recipe.datasets, recipe.digest)
+    return write_files(folder, name, as_markdown(recipe, rows), [asdict(row) for row in rows], plot)

@@ -11,8 +11,8 @@ from ganas.cyclegan.front_search import whole_milliseconds
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.cyclegan.translate import load_generator
 from ganas.progress import Reporter
-from ganas.recipes.figures import Recipe
-from ganas.recipes.jobs import RecipeFolder
+from ganas.recipes.cyclegan.figures import Recipe
+from ganas.recipes.cyclegan.jobs import RecipeFolder
 from ganas.signals import StopSignal
 from ganas.store import write_atomically
 

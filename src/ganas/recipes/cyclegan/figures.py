@@ -20,8 +20,8 @@ from ganas.data.sources import check_halves
 from ganas.data.tasks import find_task
 from ganas.errors import ConfigError
 from ganas.presets import make_config
-from ganas.recipes.configs import job_config
-from ganas.recipes.jobs import JOB_PREFIX, SIZE_SEPARATOR, ConfigItem, Dataset, RecipeJob
+from ganas.recipes.cyclegan.configs import job_config
+from ganas.recipes.cyclegan.jobs import JOB_PREFIX, SIZE_SEPARATOR, ConfigItem, Dataset, RecipeJob
 from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.

@@ -1,0 +1,1 @@
+"""The experiments of CycleGANAS, figure by figure, and fronts."""
