@@ -107,7 +107,14 @@ SCALES: Mapping[str, Scale] = {
             "metrics.images": 1000,
         },
         "autogan-small",
-        {"training.sample_every": 160_000, "training.checkpoint_every": 32_000},
+        {  # as many images as the ProgGAN of this scale, in as small batches
+            "training.batch": 16,
+            "training.generator_batch": 32,
+            "training.images": 120_000,
+            "training.log_every": 8000,
+            "training.sample_every": 40_000,
+            "training.checkpoint_every": 8000,
+        },
     ),
     # the final training is ProgGAN's at the last resolution: 120,000 iterations on CIFAR-10, 96,000 at 256×256
     "paper": Scale(
