@@ -1,8 +1,9 @@
 """CPU seconds that ``ganas watch`` takes a wall second, polled every two seconds while its run changes every second.
 
-    python experiments/watch_cost.py RUN [--seconds 120]
+    python experiments/watch_cost.py RUN [--seconds 120] [--live]
 
-RUN is a folder that may be changed: lines are appended to its log.txt. The first page and the imports are not counted.
+RUN is a folder that may be changed: lines are appended to its log.txt; with --live it is a run that goes on, and nothing
+is appended. The first page and the imports are not counted.
 """
 
 import argparse
@@ -26,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--live", action="store_true")
     arguments = parser.parse_args()
     command = [sys.executable, "-u", "-m", "ganas", "watch", str(arguments.run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -34,8 +36,9 @@ def main() -> None:
         print(f"first page and imports: {cpu_seconds(server.pid):.2f} CPU s")
         before, began = cpu_seconds(server.pid), time.monotonic()
         while time.monotonic() - began < arguments.seconds:
-            with (arguments.run / "log.txt").open("a") as log:
-                log.write("2026-01-01 00:00:00 a line\n")
+            if not arguments.live:
+                with (arguments.run / "log.txt").open("a") as log:
+                    log.write("2026-01-01 00:00:00 a line\n")
             try:
                 request = urllib.request.Request(address, headers={"If-None-Match": version})
                 with urllib.request.urlopen(request) as answer:

@@ -51,7 +51,9 @@ def _balance(found: Analysis) -> Chart | None:
     x = quantitative("ratio", "parameters of G ÷ parameters of D", scale={"type": "log", "nice": False, "padding": 12})
     y = quantitative("score", title, scale={"type": "log", "nice": False, "padding": 12})
     tooltip = [{"field": name} for name in ("id", "resolution", "generation", "ratio", "score")]
-    points = {"x": x, "y": y, "color": {"field": "resolution", "type": "nominal"}, "tooltip": tooltip}
+    sides = sorted({one.architecture.resolution for one in found.points})
+    color = {"field": "resolution", "type": "nominal", "sort": [f"{side}²" for side in sides]}
+    points = {"x": x, "y": y, "color": color, "tooltip": tooltip}
     line = {"x": x, "y": y, "order": {"field": "generation"}}
     spec = {
         "width": "container",

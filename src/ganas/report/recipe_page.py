@@ -3,6 +3,7 @@
 from statistics import mean, stdev
 
 from ganas.cyclegan.layout import DIRECTIONS
+from ganas.errors import counted
 from ganas.metrics.measurement import higher_is_better, loss_of
 from ganas.recipes.growing.jobs import GrowingFolder
 from ganas.records import RunRecord
@@ -73,7 +74,7 @@ def recipe_page(record: RunRecord) -> Page:
             ),
             Fact(
                 "Is it healthy?",
-                f"{len(failed)} jobs failed" if failed else "yes",
+                f"{counted(len(failed), 'job')} failed" if failed else "yes",
                 tone,
                 tuple(f"{one.job.id}: {one.error}" for one in failed[:3]),
             ),
