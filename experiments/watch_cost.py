@@ -2,8 +2,8 @@
 
     python experiments/watch_cost.py RUN [--seconds 120] [--live]
 
-RUN is a folder that may be changed: lines are appended to its log.txt; with --live it is a run that goes on, and nothing
-is appended. The first page and the imports are not counted.
+RUN is a folder that may be changed: lines are appended to its log.txt; with --live it is a run that goes on, and
+nothing is appended. The first page and the imports are not counted.
 """
 
 import argparse
