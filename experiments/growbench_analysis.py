@@ -18,6 +18,7 @@ import numpy as np
 from growbench import REPLAYS, Jackknife, architecture_share, rounded
 from scipy.stats import spearmanr
 
+from ganas.growing.actions import TRAIN_ON
 from ganas.growing.table import Route, Table, read_table, replay
 from ganas.growing.topk import TopK
 
@@ -156,6 +157,46 @@ def correlations(table: Table, groups: Sequence[Sequence[Route]], one: Callable,
     )
 
 
+def print_actions(table: Table) -> None:
+    """What a growth does to its child, beside more training of the same parent; what the balance of networks says."""
+    samples = Jackknife(table, effects_of_actions)
+    print("\n| action, at | parents | log score ÷ that of more training |\n|---|---|---|")
+    for (action, resolution), (parents, _) in samples.whole.items():
+        effect = samples.interval(lambda values, key=(action, resolution): values[key][1])
+        print(f"| {action}, {resolution}² | {parents} | {rounded(effect)} |")
+    balance = Jackknife(table, balance_correlations)
+    print(
+        "\n| parameters of G ÷ D, rank correlation with the score at | nodes | range of the ratio | |\n|---|---|---|---|"
+    )
+    for (depth, resolution), (count, low, high, _) in balance.whole.items():
+        value = balance.interval(lambda values, key=(depth, resolution): values[key][3])
+        print(f"| depth {depth}, {resolution}² | {count} | {low:.2f} to {high:.2f} | {rounded(value)} |")
+
+
+def effects_of_actions(table: Table) -> dict[tuple[str, int], tuple[int, float]]:
+    """By action and resolution: the number of parents, and the mean difference to the parent that trains on."""
+    paths, found = {row.path for row in table.rows}, defaultdict(list)
+    for path in sorted(paths):
+        on = (*path[:-1], str(TRAIN_ON))
+        if path and path != on and on in paths and stage(on) == stage(path):
+            found[path[-1], stage(path)[1]].append(
+                fmean(log(table.score(world, path) / table.score(world, on)) for world in table.worlds)
+            )
+    return {key: (len(values), fmean(values)) for key, values in sorted(found.items())}
+
+
+def balance_correlations(table: Table) -> dict[Stage, tuple[int, float, float, float]]:
+    """By stage: nodes, the least and the largest ratio, its mean rank correlation with scores within worlds."""
+    sizes = {row.path: row.parameters for row in table.rows}
+    found = {}
+    for key, paths in stages(table).items():
+        ratios = [sizes[path]["generator"] / sizes[path]["discriminator"] for path in paths]
+        if len(paths) > 3:
+            rank = fmean(correlation(ratios, [table.score(world, path) for path in paths]) for world in table.worlds)
+            found[key] = len(paths), min(ratios), max(ratios), rank
+    return found
+
+
 def print_keep_and_probability(table: Table) -> None:
     """What K and p do to algorithm 1, as in the paper's Figure 3."""
     samples = Jackknife(table, ends_by_setting)
@@ -193,6 +234,7 @@ def main() -> None:
     print_variance(table)
     print_luck(table)
     print_ranks(table)
+    print_actions(table)
     print_keep_and_probability(table)
 
 
