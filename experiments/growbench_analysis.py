@@ -165,9 +165,7 @@ def print_actions(table: Table) -> None:
         effect = samples.interval(lambda values, key=(action, resolution): values[key][1])
         print(f"| {action}, {resolution}² | {parents} | {rounded(effect)} |")
     balance = Jackknife(table, balance_correlations)
-    print(
-        "\n| parameters of G ÷ D, rank correlation with the score at | nodes | range of the ratio | |\n|---|---|---|---|"
-    )
+    print("\n| G ÷ D, parameters | nodes | range | rank correlation with the score |\n|---|---|---|---|")
     for (depth, resolution), (count, low, high, _) in balance.whole.items():
         value = balance.interval(lambda values, key=(depth, resolution): values[key][3])
         print(f"| depth {depth}, {resolution}² | {count} | {low:.2f} to {high:.2f} | {rounded(value)} |")
