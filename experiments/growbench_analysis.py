@@ -70,6 +70,18 @@ def print_variance(table: Table) -> None:
             print(f"| {depth} | {resolution}² | {len(paths)} | {nodes:.3f} | {noise:.3f} | {share:.2f} |")
 
 
+def print_schedules(table: Table) -> None:
+    """The share of architecture among the deepest nodes that were trained as often at the final resolution."""
+    groups: dict[int, list[Route]] = defaultdict(list)
+    for path in sorted({row.path for row in table.rows if len(row.path) == table.depth and "fade" in row.path}):
+        groups[table.depth - path.index("fade")].append(path)
+    samples = Jackknife(table, lambda part: {n: architecture_share(scores(part, paths)) for n, paths in groups.items()})
+    print("\n| trainings at the final resolution | nodes | share of architecture |\n|---|---|---|")
+    for number, paths in sorted(groups.items()):
+        share = samples.interval(lambda values, number=number: values[number])
+        print(f"| {number} | {len(paths)} | {rounded(share)} |")
+
+
 def print_luck(table: Table) -> None:
     """How much of a node's luck its children and grandchildren have."""
     samples = Jackknife(table, slopes_of_luck)
@@ -230,6 +242,7 @@ def main() -> None:
     table = read_table(parser.parse_args().table)
     print(f"{len(table.rows)} rows, worlds {table.worlds}, {table.key}\n")
     print_variance(table)
+    print_schedules(table)
     print_luck(table)
     print_ranks(table)
     print_actions(table)
