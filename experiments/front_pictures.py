@@ -4,7 +4,8 @@
 
 RECIPE is the folder of `ganas reproduce front` on a task of `ganas data task`. Four photographs of scikit-image are
 reduced to squares of 128 pixels and damaged as the task does it; each column of the picture is a translator of the
-harder direction, fastest first, with its milliseconds and its mean PSNR on these four.
+harder direction, a searched (S), a taught (D) or a hand-made one (C), fastest first, with its milliseconds and its mean
+PSNR on these four.
 """
 
 import argparse
@@ -36,7 +37,9 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = RecipeFolder(arguments.recipe)
     jobs = [RecipeJob.read(folder.job(path.parent.name)) for path in sorted((folder.path / "jobs").glob("*/job.json"))]
-    trained = [job for job in jobs if job.timed and job.seed == arguments.seed and folder.result(job) and not job.drawn]
+    trained = [
+        job for job in jobs if job.timed and job.seed == arguments.seed and folder.result(job) and job.drawn is None
+    ]
     if not trained:
         raise SystemExit(f"{arguments.recipe} has no finished trainings of a front with seed {arguments.seed}")
     task = find_task(trained[0].dataset.part("trainA"))
@@ -51,7 +54,8 @@ def main() -> None:
     for job in trained:
         network, _ = load_generator(folder.run(job.id).generator(direction))
         made = Translator(network, multiple=4)(inputs)
-        milliseconds = json.loads(folder.scores(job.id).read_text())["milliseconds"][direction]
+        measured = json.loads(folder.scores(job.id).read_text())["milliseconds"]
+        milliseconds = folder.read_times().get(job.id, measured)[direction]
         found.append((milliseconds, job.name, made))
     for milliseconds, name, made in sorted(found, key=lambda item: item[0]):
         columns.append((f"{name}\n{milliseconds:.1f} ms\n{psnr(made, targets):.1f} dB", made))

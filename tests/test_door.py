@@ -77,7 +77,13 @@ WITH_TORCH = (
     "growing.autogan_networks",
     "growing.finals",
     "growing.trainer",
-    *("data.loaders", "recipes.cyclegan.cost", "recipes.cyclegan.recipe_job", "recipes.growing.scores"),
+    *(
+        "data.loaders",
+        "recipes.cyclegan.cost",
+        "recipes.cyclegan.recipe_job",
+        "recipes.cyclegan.timing",
+        "recipes.growing.scores",
+    ),
 )
 LIGHT_PARTS = ("learning.adversarial", "learning.schedules", "learning.trackers", "metrics.measurement")
 MODULES = {

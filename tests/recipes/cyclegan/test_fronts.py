@@ -208,6 +208,9 @@ def test_generators_are_timed_together_and_once(tmp_path: Path, monkeypatch: pyt
     trainings = [job for job in wanted.jobs if job.kind == "train"]
     folder, done = RecipeFolder(tmp_path), {job.id for job in trainings[1:]}
     monkeypatch.setattr(RecipeFolder, "result", lambda _, job: job.id if job.id in done else None)
+    for job in trainings:
+        folder.job(job.id).path.mkdir(parents=True)
+        folder.scores(job.id).write_text(job.id)
     monkeypatch.setattr("ganas.recipes.cyclegan.timing.load_generator", lambda file: (str(file), None))
 
     def milliseconds(file: str, side: int) -> float:
@@ -223,3 +226,7 @@ def test_generators_are_timed_together_and_once(tmp_path: Path, monkeypatch: pyt
     done.add(trainings[0].id)
     time_together(wanted, folder, StopSignal(), Reporter(quiet=True))
     assert folder.read_times().keys() == done and turns.count(turns[0]) == 10
+    folder.scores(trainings[1].id).write_text("trained again")
+    assert folder.read_times().keys() == done - {trainings[1].id}, "the milliseconds of another network"
+    folder.times.write_bytes(b"\xff[]")
+    assert folder.read_times() == {}

@@ -11,6 +11,7 @@ OUT/jobs/ID/
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from ganas.document import parsing, read_record, write_record
 from ganas.jobs.result import Result, read_result
 from ganas.recipes.reproduction import readable_id
 from ganas.settings import read_setting
-from ganas.store import Run
+from ganas.store import Run, write_atomically
 
 JOB = "job.json"
 RUN_AGAIN = "remove its folder to run it again"
@@ -149,8 +150,22 @@ class RecipeFolder:
         return self.path / "times.json"
 
     def read_times(self) -> dict[str, dict[str, float]]:
-        """The milliseconds of both directions by id of a training; none before all trainings have ended."""
-        return json.loads(self.times.read_text(encoding="utf-8")) if self.times.is_file() else {}
+        """The milliseconds of both directions by id of a training, without those that were trained again since."""
+        try:
+            known = dict(json.loads(self.times.read_text(encoding="utf-8")))
+            return {name: entry["milliseconds"] for name, entry in known.items() if entry["of"] == self._version(name)}
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}  # not timed yet, or damaged: they are timed again
+
+    def write_times(self, times: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the milliseconds of trainings that are done."""
+        entries = {name: {"milliseconds": one, "of": self._version(name)} for name, one in times.items()}
+        write_atomically(self.times, (json.dumps(entries, indent=1) + "\n").encode())
+
+    def _version(self, name: str) -> str | None:
+        """Tell two trainings of one job apart: no two have the same scores and milliseconds."""
+        path = self.scores(name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
 
     def _tables(self) -> list[Path]:
         """The JSON tables of reports (`ganas.recipes.cyclegan.report.write_report`), one per seed and settings."""

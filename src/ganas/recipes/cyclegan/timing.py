@@ -4,7 +4,6 @@ Each training has timed its own, but the machine may have been busy with other j
 timed again in rounds, so that whatever else the machine does meets all alike.
 """
 
-import json
 from statistics import median
 
 from ganas.cyclegan.front_search import whole_milliseconds
@@ -14,16 +13,14 @@ from ganas.progress import Reporter
 from ganas.recipes.cyclegan.figures import Recipe
 from ganas.recipes.cyclegan.jobs import RecipeFolder
 from ganas.signals import StopSignal
-from ganas.store import write_atomically
 
 ROUNDS = 5
 
 
 def time_together(recipe: Recipe, folder: RecipeFolder, stop: StopSignal, reporter: Reporter) -> None:
-    """Write the milliseconds of all finished trainings that are timed: medians of `ROUNDS`; once."""
+    """Write the milliseconds of all finished trainings that are timed: medians of `ROUNDS`; again if one is new."""
     sides = {job.id: job.timed for job in recipe.jobs if job.timed and folder.result(job)}
-    known = folder.read_times()
-    if sides.keys() <= known.keys():
+    if sides.keys() <= folder.read_times().keys():
         return
     reporter.say(f"timing the generators of {len(sides)} trainings together, {ROUNDS} times: leave the machine alone")
     with stop.interruptible():
@@ -36,7 +33,9 @@ def time_together(recipe: Recipe, folder: RecipeFolder, stop: StopSignal, report
             {key: whole_milliseconds(network, sides[key[0]]) for key, network in networks.items()}
             for _ in range(ROUNDS)
         ]
-    times = {
-        name: {direction: median(one[name, direction] for one in rounds) for direction in DIRECTIONS} for name in sides
-    }
-    write_atomically(folder.times, (json.dumps(known | times, indent=1) + "\n").encode())
+    folder.write_times(
+        {
+            name: {direction: median(one[name, direction] for one in rounds) for direction in DIRECTIONS}
+            for name in sides
+        }
+    )
