@@ -76,7 +76,8 @@ def unit(arguments: argparse.Namespace) -> None:
     flags = {"data.a": a, "data.b": b, "data.resolution": task.size, "data.load_scale": 1, "nets.layout": "framed"}
     flags |= {"nets.width": arguments.width, "seed": arguments.seed, "data.split_seed": 0, "training.threads": 1}
     flags |= {"search.strategy": "of", "search.derive": "projection", "training.images": arguments.images}
-    folder = arguments.out / f"{task.task}-{arguments.seed}{'-exchanged' if arguments.exchanged else ''}"
+    name = f"{task.task}-{arguments.width:g}-{arguments.images}-{arguments.seed}"
+    folder = arguments.out / (f"{name}-exchanged" if arguments.exchanged else name)
     ganas.search(make_config("search", preset="small", flags=flags), folder)
     slots = defaultdict(list)
     for choice in Run(folder).read_result()["choices"]:
@@ -132,22 +133,30 @@ def summary(arguments: argparse.Namespace) -> None:
     """Print ratios of sizes, and the agreement of seeds."""
     rows = read(arguments.rows)
     chance = fmean(1 / len(slot.ops) for slot in LAYOUT.searched)
-    print("| task | read by | searches | size, harder ÷ easier | same, domains as they are | exchanged | seeds agree |")
+    print(
+        "| task | read by | searches | size, harder ÷ easier: both orders | domains as they are | exchanged | seeds agree |"
+    )
     print("|---|---|---|---|---|---|---|")
-    for task in sorted({row["task"] for row in rows}):
-        here = [(row, read_architectures(row)) for row in rows if row["task"] == task]
+    for kind in sorted({_kind(row) for row in rows}):
+        here = [(row, read_architectures(row)) for row in rows if _kind(row) == kind]
         for way in here[0][1]:
-            ratios: dict[bool, list[float]] = defaultdict(list)
+            ratios: dict[bool, dict[int, float]] = defaultdict(dict)
             ops: dict[bool, list[list[str]]] = defaultdict(list)
             for row, found in here:
                 harder, easier = found[way]
-                ratios[row["exchanged"]].append(log(size(harder, row["width"]) / size(easier, row["width"])))
+                ratio = log(size(harder, row["width"]) / size(easier, row["width"]))
+                ratios[row["exchanged"]][row["seed"]] = ratio
                 ops[row["exchanged"]].append([*harder, *easier])
-            parts = [_ratio([*ratios[False], *ratios[True]]), _ratio(ratios[False]), _ratio(ratios[True])]
+            both = [fmean((ratio, ratios[True][seed])) for seed, ratio in ratios[False].items() if seed in ratios[True]]
+            parts = [_ratio(both), *(_ratio([*ratios[exchanged].values()]) for exchanged in (False, True))]
             pairs = [fmean(map(eq, one, other)) for same in ops.values() for one, other in combinations(same, 2)]
             agreed = f"{fmean(pairs):.0%}" if pairs else ""
-            print(f"| {task} | {way} | {len(here)} | {' | '.join(parts)} | {agreed} |")
+            print(f"| {kind[0]} | {way} | {len(here)} | {' | '.join(parts)} | {agreed} |")
     print(f"\nChance of two random architectures to agree in a slot: {chance:.0%}")
+
+
+def _kind(row: Mapping[str, Any]) -> tuple[str, float, int]:
+    return row["task"], row["width"], row["images"]
 
 
 def _ratio(logs: Sequence[float]) -> str:
