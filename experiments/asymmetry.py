@@ -133,9 +133,7 @@ def summary(arguments: argparse.Namespace) -> None:
     """Print ratios of sizes, and the agreement of seeds."""
     rows = read(arguments.rows)
     chance = fmean(1 / len(slot.ops) for slot in LAYOUT.searched)
-    print(
-        "| task | read by | searches | size, harder ÷ easier: both orders | domains as they are | exchanged | seeds agree |"
-    )
+    print("| task | read by | searches | harder ÷ easier, both orders | as they are | exchanged | seeds agree |")
     print("|---|---|---|---|---|---|---|")
     for kind in sorted({_kind(row) for row in rows}):
         here = [(row, read_architectures(row)) for row in rows if _kind(row) == kind]
