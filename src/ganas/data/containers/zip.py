@@ -150,7 +150,7 @@ def _damaged(path: Path, reason: str) -> DataError:
 def _checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """Return all files of a zip; raises DataError if members overlap, are encrypted or have a path outside the zip."""
     members = archive.infolist()
-    if _overlap(members, archive.start_dir):  # type: ignore[attr-defined]
+    if _overlap(members, archive.start_dir):
         raise _damaged(path, "members overlap")
     for member in members:
         if _escapes(member.filename):
