@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ganas.config import Config, DataFacts, load_config
 from ganas.cyclegan.config import RunConfig, resolve
 from ganas.errors import ConfigError
+from ganas.growing import baseline_cache
 from ganas.growing.baseline_cache import BaselineCache
 from ganas.growing.config import GrowConfig
 from ganas.growing.config import resolve as resolve_growth
@@ -156,3 +157,12 @@ def test_other_files_and_other_ways_to_use_them_are_another_config() -> None:
 def test_results_of_the_route_are_kept_for_the_same_way_of_measuring(features: str, same: bool, tmp_path: Path) -> None:
     ours, theirs = (BaselineCache(tmp_path, config)._folder for config in (growing(), growing(features=features)))  # type: ignore[arg-type]
     assert (ours == theirs) == same
+
+
+def test_results_of_the_route_are_not_kept_when_rounding_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = BaselineCache(tmp_path, growing())._folder
+    assert BaselineCache(tmp_path, growing())._folder == before
+    monkeypatch.setattr(baseline_cache, "ARITHMETIC", baseline_cache.ARITHMETIC + 1)
+    assert BaselineCache(tmp_path, growing())._folder != before

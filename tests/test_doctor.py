@@ -40,6 +40,14 @@ def test_it_names_the_presets_that_fit(free: int, expected: str) -> None:
     assert doctor.what_fits(free, NEEDS) == expected
 
 
+@pytest.mark.parametrize(
+    "size, text",
+    [(4 * 10**7, "0.04"), (123 * 10**7, "1.2"), (996 * 10**7, "10"), (123 * 10**9, "123"), (10**13, "10,000")],
+)
+def test_gigabytes_are_never_in_powers_of_ten(size: int, text: str) -> None:
+    assert f"paper {text} GB" in doctor.what_fits(0, {"grow": {"paper": size}})
+
+
 def test_the_needs_are_those_of_the_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     needs = doctor.disk_needs()
     assert needs["grow"]["tiny"] < needs["grow"]["small"] < needs["grow"]["gpu"] < needs["grow"]["paper"]

@@ -1,6 +1,8 @@
 """What a run takes from its machine, and what may change when it goes on."""
 
+import mmap
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +15,7 @@ from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.config import resolve as resolve_translation
 from ganas.errors import RunError
 from ganas.growing.config import GrowConfig, resolve
-from ganas.machine import Machine, cgroup_cores, cores, default_threads, switch_off_tf32
+from ganas.machine import Machine, cgroup_cores, cores, default_threads, peak_memory, switch_off_tf32
 from ganas.presets import make_config
 from ganas.resuming import claim, keep_choices
 from ganas.store import Run
@@ -64,6 +66,25 @@ def test_a_container_may_use_what_its_groups_may(
     monkeypatch.setattr(machine, "cgroup_cores", lambda: found)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
     assert cores() == max(1, int(expected or 4))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells these pages apart")
+def test_pages_of_files_are_not_memory_that_a_run_needs(tmp_path: Path) -> None:
+    size = 32 << 20
+    (tmp_path / "images.npy").write_bytes(bytes(size))
+    before = peak_memory("cpu")
+    with (tmp_path / "images.npy").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[:: mmap.PAGESIZE]) == 0
+        assert peak_memory("cpu") - before < size / 2
+        held = bytearray(b"1") * size
+        assert peak_memory("cpu") - before > size / 2
+        del held
+
+
+def test_a_system_that_does_not_tell_them_apart_counts_all(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("VmRSS:	  1 kB\n")
+    for status in ("status", "missing"):
+        assert peak_memory("cpu", tmp_path / status) > 1024
 
 
 def test_what_may_change_when_a_run_goes_on() -> None:

@@ -115,12 +115,16 @@ def disk_needs() -> dict[str, dict[str, int]]:
     return needs | {"grow": {preset: forecast.disk_bytes(config) for preset, config in grow.items()}}
 
 
+def _gigabytes(size: int) -> str:
+    return f"{size / GB:,.0f} GB" if size >= 10 * GB else f"{size / GB:.2g} GB"
+
+
 def what_fits(free: int, needs: Mapping[str, Mapping[str, int]]) -> str:
     """Say in one line which presets of each kind of run fit into so many bytes."""
     room, lacking = [], []
     for kind, presets in needs.items():
         fits = [preset for preset, need in presets.items() if need <= free]
-        others = [f"{preset} {need / GB:,.2g} GB" for preset, need in presets.items() if need > free]
+        others = [f"{preset} {_gigabytes(need)}" for preset, need in presets.items() if need > free]
         room += [f"{kind} ({', '.join(fits) if others else 'all presets'})"] if fits else []
         lacking += [f"{kind} ({', '.join(others)})"] if others else []
     parts = [

@@ -1,7 +1,6 @@
 """Layers of both methods: convolution for gradient penalties, instance norm, spectral norm, up- and downsampling."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -18,22 +17,18 @@ WARM_UP = 15  # power iterations at the start, as in torch's own spectral norm
 # ── convolution ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def input_gradients() -> Iterator[None]:
-    """Within it, `Convolution` computes the gradients of inputs only: what a gradient penalty differentiates again."""
-    before, _Convolution.inputs_only = _Convolution.inputs_only, True
-    try:
-        yield
-    finally:
-        _Convolution.inputs_only = before
-
-
 class Convolution(nn.Conv2d):
-    """A convolution of stride 1 whose gradient by its input is a transposed convolution, as Karras et al. (2021) do.
+    """A convolution of stride 1 and an odd kernel that keeps the size of images, for gradient penalties.
 
-    torch differentiates a convolution twice by one whose kernel is the whole image. That is slower, and oneDNN divides
-    by zero in it: bf16, eight images of 256×256.
+    The gradient by its input is a transposed convolution, as Karras et al. (2021) do. torch differentiates a
+    convolution twice by one whose kernel is the whole image. That is slower, and oneDNN divides by zero in it: bf16,
+    eight images of 256×256.
     """
+
+    def __init__(self, c_in: int, c_out: int, size: int) -> None:
+        if size % 2 == 0:
+            raise ValueError(f"kernels of size {size} do not keep the size of images: use an odd one")
+        super().__init__(c_in, c_out, size, padding=size // 2)
 
     def forward(self, input: Tensor) -> Tensor:
         x, weight, bias = input, self.weight, self.bias
@@ -41,13 +36,16 @@ class Convolution(nn.Conv2d):
             return super().forward(x)
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
-            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+            x, weight = _cast(x, dtype), _cast(weight, dtype)
+            bias = None if bias is None else _cast(bias, dtype)
         return _Convolution.apply(x, weight, bias, self.padding)  # type: ignore[no-any-return]
 
 
-class _Convolution(torch.autograd.Function):
-    inputs_only = False  # of the process: gradients on a GPU are computed in threads of torch's
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x if x.dtype == torch.float64 else x.to(dtype)  # as autocast does
 
+
+class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -57,11 +55,22 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        if _Convolution.inputs_only:
+        weight_wanted, bias_wanted = (_is_wanted(ctx, index) for index in (1, 2))
+        wanted = [ctx.needs_input_grad[0], weight_wanted, bias_wanted]
+        if torch.is_grad_enabled() and wanted == [True, False, False]:  # to be differentiated again
             return functional.conv_transpose2d(gradient, weight, padding=ctx.padding), None, None, None
-        needed = [*ctx.needs_input_grad[:2], ctx.bias is not None and ctx.needs_input_grad[2]]
         options = ([1, 1], list(ctx.padding), [1, 1], False, [0, 0], 1)  # stride to groups
-        return *torch.ops.aten.convolution_backward(gradient, x, weight, ctx.bias, *options, needed), None
+        return *torch.ops.aten.convolution_backward(gradient, x, weight, ctx.bias, *options, wanted), None
+
+
+def _is_wanted(ctx: Any, index: int) -> bool:
+    """Whether the backward pass that runs in this thread uses the gradient of a parameter; True if torch cannot say."""
+    if not ctx.needs_input_grad[index]:
+        return False
+    try:  # private, since torch 2.0
+        return torch._C._will_engine_execute_node(ctx.next_functions[index][0])
+    except (AttributeError, RuntimeError, TypeError):  # it refuses leaves that `torch.autograd.grad` differentiates by
+        return True
 
 
 # ── instance norm ────────────────────────────────────────────────────────────────────────────────────────────────────

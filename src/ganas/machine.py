@@ -93,12 +93,19 @@ def cgroup_cores(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc
     return min(limits)
 
 
-def peak_memory(device: str) -> int:
-    """The bytes that this process has held at most: resident, or of tensors on a GPU; 0 where nobody counts them."""
+def peak_memory(device: str, status: Path = Path("/proc/self/status")) -> int:
+    """The bytes that this process has held at most: of its own, or of tensors on a GPU; 0 where nobody counts them.
+
+    On Linux without pages of files (libraries, images.npy), which the system may drop at any time: what the process
+    holds now, for it does not shrink (`keep_freed_memory`). Elsewhere with them.
+    """
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.max_memory_allocated()
+    with suppress(OSError):
+        if anonymous := re.search(r"^RssAnon:\s*(\d+) kB$", status.read_text(), re.MULTILINE):
+            return int(anonymous[1]) * 1024
     with suppress(ImportError):  # on Windows
         import resource
 

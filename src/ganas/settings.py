@@ -70,7 +70,9 @@ def _read(text: str, annotation: Any) -> Any:
         return [_read(item, get_args(kind)[0]) for item in items.split(",")] if items else []
     if kind is Path:  # shells do not expand ~ after =
         return expanded(text)
-    return text.strip() if get_origin(kind) is Literal else text
+    if get_origin(kind) is Literal:
+        return {str(choice): choice for choice in get_args(kind)}.get(text.strip(), text.strip())
+    return text
 
 
 def _number(text: str) -> int | float | str:

@@ -210,6 +210,67 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
     assert "secret.zip: encrypted" in refusal(lambda: open_source(path))
 
 
+def _of_2_63_bytes(entry: bytearray) -> None:
+    entry[24:28] = b"\xff" * 4  # the size is in a zip64 field
+    entry[30:32] = struct.pack("<H", 12)
+    entry[46 + len("b.png") :] = struct.pack("<HHQ", 1, 8, 2**63)
+
+
+def _of_bad_utf8(entry: bytearray) -> None:
+    entry[9] |= 8
+    entry[46:48] = b"\xff\xfe"
+
+
+def _of_version_9(entry: bytearray) -> None:
+    entry[6] = 90
+
+
+def _that_begins_where_another_does(entry: bytearray) -> None:
+    entry[42:46] = bytes(4)
+
+
+def _that_reaches_beyond_the_end(entry: bytearray) -> None:
+    entry[20:24] = b"\xfe\xff\xff\xff"
+
+
+def _that_reaches_into_the_directory(entry: bytearray) -> None:
+    entry[20:24] = struct.pack("<I", struct.unpack_from("<I", entry, 20)[0] + 1)
+
+
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (_of_2_63_bytes, "a member of 2^63 bytes or more"),
+        (_of_bad_utf8, "damaged: 'utf-8' codec can't decode"),
+        (_of_version_9, "damaged: zip file version 9.0"),
+        (_that_begins_where_another_does, "members overlap"),
+        (_that_reaches_beyond_the_end, "members overlap"),
+        (_that_reaches_into_the_directory, "members overlap"),
+    ],
+)
+def test_a_zip_with_a_damaged_directory_is_refused(
+    tmp_path: Path, damage: Callable[[bytearray], None], reason: str
+) -> None:
+    path = zip_of(tmp_path / "x.zip", {"a.png": plain(), "b.png": plain((1, 2, 3))})
+    content = path.read_bytes()
+    first = content.index(b"PK\x01\x02")
+    last, end = content.rindex(b"PK\x01\x02"), content.rindex(b"PK\x05\x06")
+    damage(entry := bytearray(content[last:end]))
+    ending = bytearray(content[end:])
+    ending[12:16] = struct.pack("<I", last - first + len(entry))
+    path.write_bytes(content[:last] + entry + ending)
+    assert f"x.zip: cannot be read as a zip ({reason}" in refusal(lambda: open_source(path, skip_bad=True))
+
+
+def test_a_zip_may_begin_with_other_bytes_and_hold_its_members_in_any_order(tmp_path: Path) -> None:
+    """Neither is an overlap."""
+    path = zip_of(tmp_path / "x.zip", {"b.png": plain(), "a.png": plain((1, 2, 3))})
+    content = path.read_bytes()
+    first, last, end = (content.index(b"PK\x01\x02"), content.rindex(b"PK\x01\x02"), content.rindex(b"PK\x05\x06"))
+    path.write_bytes(b"#!/bin/sh\n" + content[:first] + content[last:end] + content[first:last] + content[end:])
+    assert open_source(path).names == ("a.png", "b.png")
+
+
 def test_a_damaged_member_is_broken_not_fatal(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "x.zip", {"good.png": plain(), "bad.png": plain((1, 2, 3))})
     content = bytearray(path.read_bytes())

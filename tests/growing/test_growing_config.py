@@ -10,6 +10,7 @@ from ganas.errors import ConfigError
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import doubling_steps
 from ganas.presets import make_config
+from ganas.settings import read_setting
 
 NEW_KEYS = {
     "growth": ("strategy", "fade", "doublings", "fmap_base"),
@@ -69,6 +70,13 @@ def test_images_of_4_pixels_are_not_scored_by_swd() -> None:
     with pytest.raises(ConfigError, match=r"base.resolution=4: .* give --features, or base.resolution=8"):
         make(**{"base.resolution": 4})
     assert make(**{"base.resolution": 4, "metrics.features": "inception"}).selected_metric == "fid"
+
+
+def test_a_choice_of_numbers_is_read_from_text() -> None:
+    assert read_setting(GrowConfig, "base.resolution= 4") == ("base.resolution", 4)
+    key, value = read_setting(GrowConfig, "base.resolution=5")
+    with pytest.raises(ConfigError, match=r"base\.resolution: input should be 4 or 8, got '5'"):
+        make(**{key: value})
 
 
 def test_a_race_may_have_any_number_of_images() -> None:

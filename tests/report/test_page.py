@@ -5,7 +5,7 @@ import re
 import shutil
 from math import log
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from made import (
@@ -58,6 +58,30 @@ def test_runs_that_have_not_ended_have_pages(tmp_path: Path) -> None:
     one = write_repeats(tmp_path / "repeats", seeds=(4,))
     (one / "result.json").unlink()
     assert "1 seeds" in render(read_run(one))
+
+
+@pytest.mark.parametrize(
+    "settings, candidates, expected",
+    [
+        ({}, 5, "the best at its resolution; the search goes on to 16×16"),
+        (
+            {"growth.finalists": 2, "growth.rank_by": "per_resolution"},
+            12,
+            "the best at its resolution; the search goes on",
+        ),
+        ({}, 10**6, "the winner of the search; only its longer training is left"),
+        ({"training.final_images": 0}, 10**6, "all training is done"),
+        ({"growth.route": ("fade",)}, 10**6, "the last of the route so far; it goes on to 16×16"),
+        ({"growth.route": ()}, 10**6, "the end of the route; only its longer training is left"),
+    ],
+)
+def test_a_growing_run_says_what_follows(
+    settings: dict[str, Any], candidates: int, expected: str, tmp_path: Path
+) -> None:
+    run = write_growth(tmp_path / "run", candidates=candidates, pictures=False, **settings)
+    run.result.unlink(missing_ok=True)
+    (fact,) = (one for one in PAGES["grow"](read_run(run.path)).facts if one.question == "What came out?")
+    assert fact.details[-1] == expected
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
 from ganas.jobs.result import SCHEMA, Result, read_result
 from ganas.store import Run
-from ganas.version import __version__
+from ganas.version import ARITHMETIC, __version__
 
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
 
@@ -44,7 +44,8 @@ class BaselineCache:
         document = config.model_dump(mode="json", exclude=SEARCH_ONLY)
         document["network"] = network_of(config.metrics.features)
         document["fade_images"] = config.fade_images  # its default depends on the strategy, which is left out
-        versions = {name: version(name) for name in LIBRARIES} | {"ganas": __version__, "result": str(SCHEMA)}
+        ours = {"ganas": __version__, "arithmetic": str(ARITHMETIC), "result": str(SCHEMA)}
+        versions = {name: version(name) for name in LIBRARIES} | ours
         name = _digest(json.dumps([document, versions], sort_keys=True))
         self._folder = cache and cache / "candidates" / name
 

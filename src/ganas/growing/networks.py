@@ -146,7 +146,7 @@ def make_discriminator(
 
 
 def _conv(c_in: int, c_out: int, size: int = 3, gain: float = GAIN) -> nn.Conv2d:
-    conv = Convolution(c_in, c_out, size, padding=size // 2)
+    conv = Convolution(c_in, c_out, size)
     return _equalized(conv.to(memory_format=torch.channels_last), gain)
 
 

@@ -24,7 +24,7 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     error: str | None = None  # failed: one line, with the path of the log
     ended: bool = False  # of itself, before its target: it needs no more images
-    memory: int = 0  # bytes that its last worker held at most, on its GPU if it has one; 0: unknown
+    memory: int = 0  # bytes of its own that its last worker held at most, or of its GPU; 0: unknown
 
     @property
     def took(self) -> float:

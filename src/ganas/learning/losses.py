@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganas.layers import input_gradients
-
 
 def at_least_float32(x: Tensor) -> Tensor:
     """Convert bf16 to float32, in which losses are computed; wider types are unchanged."""
@@ -25,8 +23,7 @@ def zero_centered_penalty(scores: Tensor, images: Tensor) -> Tensor:
     images   [2n, ...], real and fake ones, which require a gradient
     scores   [2n, 1], the discriminator's, computed from them
     """
-    with input_gradients():
-        (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
     return gradient.square().sum() / len(images)
 
 
@@ -34,7 +31,6 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) 
     """E[(‖∇ₓ D(x)‖ - 1)²] at images [n, ...] between real and fake ones, a norm per image (Gulrajani et al. 2017)."""
     x = images.detach().requires_grad_()
     scores = at_least_float32(discriminator(x))
-    with input_gradients():
-        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     excess: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1
     return excess.square().mean()

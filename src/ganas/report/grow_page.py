@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
 
 from ganas.growing.architecture import SIDES
+from ganas.growing.candidates import Spec
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, Record, cost_by_resolution
 from ganas.growing.plan import remaining_stages
@@ -20,7 +20,9 @@ from ganas.report.page_parts import config_section, key_table
 from ganas.report.thumbnails import data_uri, frames, readable, thinned
 from ganas.report.translators import quoted
 
-ROLES = {"repeat": "finalists again", "longer": "winner, longer", "route": "ProgGAN route"}  # in tables
+Remaining = Sequence[tuple[str, Sequence[Spec]]]  # candidates that are left, by stage
+LONGER = "winner, longer"  # the stage of the longer training
+ROLES = {"repeat": "finalists again", "longer": LONGER, "route": "ProgGAN route"}  # in tables
 
 
 def grow_page(record: RunRecord) -> Page:
@@ -49,7 +51,7 @@ def grow_page(record: RunRecord) -> Page:
         facts=(
             _progress(record, history, remaining),
             _health(history),
-            _outcome(record, config, history),
+            _outcome(record, config, history, remaining),
             _quality(record, history),
             _trust(record, config, history),
             _next(record),
@@ -62,7 +64,7 @@ def _keys(done: Sequence[Record]) -> list[str]:
     return [*dict.fromkeys(key for one in done if one.result for key in one.result.scores)]
 
 
-def _remaining(config: GrowConfig, history: History) -> list[tuple[str, list[Any]]]:
+def _remaining(config: GrowConfig, history: History) -> Remaining:
     results = {one.spec.id: one.result for one in history.records if one.result}
     return [(name, specs) for name, specs in remaining_stages(config, results) if specs]
 
@@ -70,7 +72,7 @@ def _remaining(config: GrowConfig, history: History) -> list[tuple[str, list[Any
 # ── at a glance ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _progress(record: RunRecord, history: History, remaining: Sequence[tuple[str, list[Any]]]) -> Fact:
+def _progress(record: RunRecord, history: History, remaining: Remaining) -> Fact:
     state, _ = STATES[record.state]
     counts: dict[str, int] = defaultdict(int)
     for one in history.records:
@@ -116,7 +118,7 @@ def _gain_of_training(one: Record) -> float | None:
     return start - end if isinstance(start, int | float) and isfinite(start) and end is not None else None
 
 
-def _outcome(record: RunRecord, config: GrowConfig, history: History) -> Fact:
+def _outcome(record: RunRecord, config: GrowConfig, history: History, remaining: Remaining) -> Fact:
     if history.best is None:
         return Fact("What came out?", "nothing yet", "plain", ("no candidate has reached the final resolution",))
     best = history.record(history.best)
@@ -127,9 +129,21 @@ def _outcome(record: RunRecord, config: GrowConfig, history: History) -> Fact:
     ]
     answer = f"generator {best.spec.id}, {layers.resolution}×{layers.resolution}"
     if not record.result:
-        answer, size = f"so far {answer}", config.data.resolution
-        details.append(f"the best at its resolution; the search goes on to {size}×{size}")
+        answer = f"so far {answer}"
+        details.append(_ahead(config, layers.resolution, remaining))
     return Fact("What came out?", answer, "good" if record.result else "plain", tuple(details))
+
+
+def _ahead(config: GrowConfig, reached: int, remaining: Remaining) -> str:
+    """Say what the best so far is, and what follows."""
+    routed, size = config.growth.route is not None, config.data.resolution
+    if not remaining:
+        return "all training is done"
+    if all(name == LONGER for name, _ in remaining):
+        return f"{'the end of the route' if routed else 'the winner of the search'}; only its longer training is left"
+    goal = f" to {size}×{size}" if reached < size else ""
+    so_far = "the last of the route so far; it goes on" if routed else "the best at its resolution; the search goes on"
+    return f"{so_far}{goal}"
 
 
 def _quality(record: RunRecord, history: History) -> Fact:
@@ -241,6 +255,6 @@ def _by_resolution(history: History) -> list[Block]:
     return [Table("Time and memory by resolution", columns, rows)] if rows else []
 
 
-def _stages(remaining: Sequence[tuple[str, list[Any]]]) -> list[Block]:
+def _stages(remaining: Remaining) -> list[Block]:
     rows = [(name, len(specs), sum(spec.images for spec in specs)) for name, specs in remaining]
     return [Table("What is left", ("stage", "candidates", "images"), rows)] if rows else []

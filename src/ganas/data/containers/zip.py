@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import weakref
 import zipfile
 from bisect import bisect_left
@@ -19,6 +20,8 @@ from ganas.data.limits import UnreadableError
 from ganas.data.listing import HEADER_BYTES, NOT_IMAGES, Listing, list_names
 from ganas.errors import DataError, shown
 
+DAMAGE = (zipfile.BadZipFile, NotImplementedError, OverflowError, ValueError, struct.error)  # what zipfile raises
+LOCAL_HEADER_BYTES = 30  # besides the name
 UNIX = 3  # where a backslash is an ordinary character
 MEMBER = np.dtype(
     [
@@ -67,8 +70,8 @@ class Zip(Container):
 class _Opened:
     """An open zip and its directory, without directories in it: of members with one name the last.
 
-    Raises `DataError` for a zip that is encrypted or unsafe. A member takes 32 bytes and its name; zipfile's objects,
-    which are dropped after opening, 750.
+    Raises `DataError` for a zip that is damaged, encrypted or unsafe. A member takes 32 bytes and its name; zipfile's
+    objects, which are dropped after opening, 750.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +83,10 @@ class _Opened:
         order = [one for one, after in zip(order, following, strict=True) if after < 0 or names[one] != names[after]]
         self.names = Keys.of(names[index].encode("utf-8", "surrogateescape") for index in order)
         facts = (tuple(getattr(files[index], name) for name in MEMBER.names or ()) for index in order)
-        self.members = np.fromiter(facts, MEMBER, len(order))
+        try:
+            self.members = np.fromiter(facts, MEMBER, len(order))
+        except OverflowError as error:
+            raise _damaged(path, "a member of 2^63 bytes or more") from error
         stored = ((place, files[index].orig_filename, names[index]) for place, index in enumerate(order))
         self._stored = {place: original for place, original, name in stored if original != name}
         self.archive.filelist.clear()
@@ -131,15 +137,21 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
             archive = zipfile.ZipFile(file)
             weakref.finalize(archive, stack.pop_all().close)
             return archive
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*DAMAGE, OSError) as error:
         if path.suffix.lower() == ".zip":
-            raise DataError(f"{shown(path)}: cannot be read as a zip ({short_reason(error)}): make it again") from error
+            raise _damaged(path, short_reason(error)) from error
         raise DataError(f"{shown(path)}: {NOT_IMAGES}") from error
 
 
+def _damaged(path: Path, reason: str) -> DataError:
+    return DataError(f"{shown(path)}: cannot be read as a zip ({reason}): make it again")
+
+
 def _checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return all files of a zip; raises DataError if one is encrypted or has a path outside of the zip."""
+    """Return all files of a zip; raises DataError if members overlap, are encrypted or have a path outside the zip."""
     members = archive.infolist()
+    if _overlap(members, archive.start_dir):
+        raise _damaged(path, "members overlap")
     for member in members:
         if _escapes(member.filename):
             unsafe = f"contains a path outside itself ({shown(member.filename)})"
@@ -148,6 +160,18 @@ def _checked_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipIn
     if any(member.flag_bits & 0x1 for member in files):
         raise DataError(f"{shown(path)}: encrypted: unpack it and pass the folder")
     return files
+
+
+def _overlap(members: Sequence[zipfile.ZipInfo], end: int) -> bool:
+    """Whether a member reaches into the next, or beyond `end`; zipfile checks only what it listed itself."""
+    try:
+        starts = np.fromiter((member.header_offset for member in members), np.int64, len(members))
+        headers = (LOCAL_HEADER_BYTES + len(member.orig_filename) + member.compress_size for member in members)
+        sizes = np.fromiter(headers, np.int64, len(members))
+    except OverflowError:
+        return True
+    order = np.argsort(starts)
+    return bool(np.any(starts < 0) or np.any(np.diff(starts[order], append=end) < sizes[order]))
 
 
 def _escapes(name: str) -> bool:
