@@ -3,7 +3,8 @@
 Its ``spec.json`` says what to train; its ``result.json``, which is written last, how the training ended.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -62,6 +63,25 @@ def score_of(result: Result, images: int | None = None) -> float | None:
     earlier = {int(reached): scores for reached, scores in result.facts.get("earlier", {}).items()}
     reached = min((reached for reached in earlier if images and reached >= images), default=None)  # by whole batches
     return next(iter((result.scores if reached is None else earlier[reached]).values()), None)
+
+
+def is_finished(spec: Spec, result: Result) -> bool:
+    """Whether a candidate was trained to its end: it did not fail, and no race stopped it before."""
+    return result.state == "done" and (result.images >= spec.images or result.ended)
+
+
+def best_by_resolution(trained: Iterable[tuple[Spec, Result]]) -> dict[int, str]:
+    """The ids of the best finished candidates at each resolution.
+
+    A search keeps the weights of these, so whoever needs the weights of the best must ask here which ones they are.
+    """
+    finished = [(spec, score_of(result)) for spec, result in trained if is_finished(spec, result)]
+
+    def rank(one: tuple[Spec, float | None]) -> tuple[float, str]:
+        spec, score = one
+        return math.inf if score is None or math.isnan(score) else score, spec.id  # min() cannot order NaN
+
+    return {spec.architecture.resolution: spec.id for spec, _ in sorted(finished, key=rank, reverse=True)}
 
 
 def work(spec: Spec) -> int:
