@@ -11,7 +11,7 @@ from typing import Literal
 from ganas.document import parsing, read_record, write_record
 from ganas.growing.architecture import SIDES
 from ganas.growing.autogan import GANArchitecture, read_architecture
-from ganas.jobs.result import Result, read_result
+from ganas.jobs.result import Result, forget_last_scores, read_result
 from ganas.store import Run
 
 RETRAIN = "remove its folder to train it again"
@@ -56,6 +56,13 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
         candidate = Run(folder)
         if candidate.spec.is_file():
             yield read_spec(candidate), read_result(candidate)
+
+
+def forget_failures(run: Run) -> None:
+    """Let the next call train all failed candidates of a run again: what made them fail may have been fixed."""
+    for folder in map(Run, run.candidates.glob("*")):
+        if (result := read_result(folder)) and result.state == "failed":
+            forget_last_scores(folder)
 
 
 def score_of(result: Result, images: int | None = None) -> float | None:
