@@ -129,7 +129,7 @@ class RunRecord:
     scores: tuple[Score, ...] = ()
     history: History | None = None  # grow: candidates, beams, lineage
     repeats: tuple["RunRecord", ...] = ()
-    jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
+    jobs: tuple[JobRecord, ...] = ()  # of a recipe; of CycleGANAS those started so far
     rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe of CycleGANAS (`ganas.recipes.cyclegan.rows.Row`)
     reports: tuple[Mapping[str, Any], ...] = ()  # of recipes of DGGAN (`ganas.recipes.growing.report`)
     examples: tuple[Examples, ...] = ()  # of a finished training with pairs
@@ -309,7 +309,7 @@ def _recipe(run: Run) -> RunRecord:
     return RunRecord(
         path=run.path,
         kind="recipe",
-        # jobs that have not started have no folder, so only started ones decide whether a recipe is unfinished
+        # jobs of CycleGANAS that have not started have no folder: of them only started ones decide
         state=_state(is_locked(run.path / OUTPUT_LOCK), all(one.state == "done" for one in jobs)),
         config=None,
         images=images,

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ganas.config import adjustable, network_of
 from ganas.cyclegan.config import DataConfig, RunConfig
-from ganas.document import parsing, read_record, write_record
+from ganas.document import parsing, read_record, stored_object, write_record
 from ganas.jobs.result import Result, read_result
 from ganas.recipes.reproduction import readable_id
 from ganas.settings import read_setting
@@ -150,7 +150,7 @@ class RecipeFolder:
 
     def read_times(self) -> dict[str, dict[str, float]]:
         """The milliseconds of both directions by id of a training; none before all trainings have ended."""
-        return json.loads(self.times.read_text(encoding="utf-8")) if self.times.is_file() else {}
+        return {name: times for name, times in stored_object(self.times).items() if isinstance(times, dict)}
 
     def _tables(self) -> list[Path]:
         """The JSON tables of reports (`ganas.recipes.cyclegan.report.write_report`), one per seed and settings."""
@@ -161,9 +161,10 @@ class RecipeFolder:
         if not (tables := self._tables()):
             return []
         try:
-            return list(json.loads(max(tables, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8")))
+            rows = json.loads(max(tables, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8"))
         except ValueError:
             return []  # another program's
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def figures(self) -> list[Path]:
         """The figures that were drawn."""
