@@ -95,9 +95,10 @@ def test_an_id_depends_on_everything_that_affects_results() -> None:
 
 def test_settings_reach_autogan_only_where_its_authors_leave_a_choice() -> None:
     given = ("training.images=800", "growth.keep=3", "data.flip=true", "metrics.images=7", "training.log_every=9")
+    given += ("training.batches=[32:8]", "training.patience=2", "training.device=cpu", "training.timeout=60")
     *grown, fixed = made("table1", settings=given).jobs
     assert all(job.settings == given for job in grown)
-    assert fixed.settings == ("data.flip=true", "metrics.images=7")
+    assert fixed.settings == ("data.flip=true", "metrics.images=7", "training.device=cpu", "training.timeout=60")
     assert fixed.config().training.images == made("table1").jobs[2].config().training.images
 
 
