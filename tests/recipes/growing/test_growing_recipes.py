@@ -24,6 +24,7 @@ from ganas.recipes.growing.plan import Collector, run_experiment
 from ganas.recipes.growing.published import CIFAR_LEVELS, LSUN_LEVELS, TABLE_1, TABLE_3, improvement
 from ganas.recipes.growing.report import Findings, as_document, as_markdown, make_sheets, write_report
 from ganas.records import read_run
+from ganas.report.growing_recipe import findings as findings_of
 from ganas.report.page import write_report as write_page
 from ganas.store import Run
 from kill_and_resume import write_images
@@ -214,6 +215,20 @@ def test_a_folder_with_a_report_has_a_page_with_links_to_its_runs(tmp_path: Path
     assert f'<a href="./{link}">' in write_page(tmp_path).read_text()
     assert f'<a href="./{tmp_path.name}/{link}">' in write_page(tmp_path, tmp_path.parent / "x.html").read_text()
     assert f"]({link})" in as_markdown(make_sheets(one, findings()), tmp_path)
+
+
+def test_scores_are_compared_in_their_order_without_deviations(tmp_path: Path) -> None:
+    one = made("table1")
+    keys = ["swd@laplacian-clean-32", "is@inception-clean-299", "is_std@inception-clean-299", "fid@inception-clean-299"]
+    measured = dict(zip(keys, (0.002, 8.0, 0.1, 12.0), strict=True))
+    models = [replace(model(name, 32, None, final=True), scores=measured) for name in ("ProgGAN", "DGGAN")]
+    GrowingFolder(tmp_path).announce(one.jobs)
+    write_report(one, Findings(models), tmp_path)
+    assert findings_of(read_run(tmp_path)) == (
+        f"table1: {keys[0]} of DGGAN 0.002, of ProgGAN 0.002",
+        f"table1: {keys[1]} of DGGAN 8, of ProgGAN 8 (higher is better)",
+        f"table1: {keys[3]} of DGGAN 12, of ProgGAN 12",
+    )
 
 
 def test_numbers_that_json_lacks_are_null() -> None:
