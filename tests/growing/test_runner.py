@@ -20,6 +20,7 @@ from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result, write_result
 from ganas.presets import make_config
 from ganas.progress import Reporter
+from ganas.records import read_run
 from ganas.signals import StopSignal
 from ganas.store import Run
 
@@ -363,6 +364,10 @@ def test_a_search_takes_the_scores_of_a_run_of_the_route(tmp_path: Path, monkeyp
     both = {*first.trained} & {*second.trained}
     needed = {read_spec(Run(path)).parent for path in (tmp_path / "search" / "candidates").iterdir()}
     assert both < {*first.trained} and both <= needed, "weights are not in the cache"
+    history = read_history_of(tmp_path / "search", settings)
+    paid = sum(one.spec.images for one in history.records if one.spec.id in second.trained)
+    assert read_run(tmp_path / "search").images == paid, "what was copied cost nothing"
+    assert paid < sum(one.result.images for one in history.records if one.result)
 
 
 def test_the_best_at_each_resolution_keep_their_weights(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Its ``spec.json`` says what to train; its ``result.json``, which is written last
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from ganas.document import parsing, read_record, write_record
@@ -14,6 +14,7 @@ from ganas.growing.autogan import GANArchitecture, read_architecture
 from ganas.jobs.result import Result, forget_last_scores, read_result
 from ganas.store import Run
 
+COPIED = "copied"  # a fact of results
 RETRAIN = "remove its folder to train it again"
 
 State = Literal["pending", "running", "done", "failed", "stopped"]  # stopped: at a rung of a race
@@ -56,6 +57,16 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
         candidate = Run(folder)
         if candidate.spec.is_file():
             yield read_spec(candidate), read_result(candidate)
+
+
+def copied(result: Result) -> Result:
+    """A result as it is taken over from another run, which paid for it."""
+    return replace(result, facts={**result.facts, COPIED: True})
+
+
+def paid_for(results: Iterable[Result | None]) -> list[Result]:
+    """The results that a run trained for itself: only these belong in sums of images and time."""
+    return [result for result in results if result and not result.facts.get(COPIED)]
 
 
 def forget_failures(run: Run) -> None:

@@ -10,7 +10,7 @@ from statistics import mean
 from ganas.errors import ConfigError, GanasError
 from ganas.growing.autogan import GANArchitecture
 from ganas.growing.baseline_cache import BaselineCache
-from ganas.growing.candidates import Spec, best_by_resolution, score_of, work
+from ganas.growing.candidates import Spec, best_by_resolution, copied, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import (
     baseline_route,
@@ -130,7 +130,7 @@ class Growth:
             if spec.parent and spec.id not in self._specs and read_result(folder) is None:
                 if kept := self._cache.read(spec):
                     folder.write_text(folder.spec, spec.to_json())
-                    folder.write_text(folder.result, kept.to_json())
+                    folder.write_text(folder.result, copied(kept).to_json())
             self._add(spec, first=True)
             result = self._queue.results.get(spec.id)
             if result is None or (result.state == "failed" and not stuck):
