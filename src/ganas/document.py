@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from ganas.errors import ArchitectureError, RunError, UserError
@@ -70,6 +71,15 @@ def write_record(content: Mapping[str, Any]) -> str:
 def read_record(text: str, origin: str, what: str, way_out: str) -> dict[str, Any]:
     """Read the result of `write_record`, without its schema; raises `RunError` that names `origin` and the reason."""
     return open_envelope(parse_object(text, origin, what, way_out=way_out), origin, what)
+
+
+def stored_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that can be written again; empty if there is none, or if it is damaged or foreign."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # UnicodeDecodeError is a ValueError, too
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def parse_object(

@@ -20,7 +20,7 @@ from ganas.cyclegan.layout import DIRECTIONS
 from ganas.document import parse_object, parsing
 from ganas.errors import RunError
 from ganas.growing.autogan import GANArchitecture
-from ganas.growing.candidates import candidates
+from ganas.growing.candidates import candidates, paid_for
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, read_history
 from ganas.metrics.measurement import Measurement
@@ -129,7 +129,7 @@ class RunRecord:
     scores: tuple[Score, ...] = ()
     history: History | None = None  # grow: candidates, beams, lineage
     repeats: tuple["RunRecord", ...] = ()
-    jobs: tuple[JobRecord, ...] = ()  # of a recipe, those started so far
+    jobs: tuple[JobRecord, ...] = ()  # of a recipe; of CycleGANAS those started so far
     rows: tuple[Mapping[str, Any], ...] = ()  # of a recipe of CycleGANAS (`ganas.recipes.cyclegan.rows.Row`)
     reports: tuple[Mapping[str, Any], ...] = ()  # of recipes of DGGAN (`ganas.recipes.growing.report`)
     examples: tuple[Examples, ...] = ()  # of a finished training with pairs
@@ -282,7 +282,7 @@ def _grown(run: Run, config: GrowConfig) -> RunRecord:
         kind="grow",
         state=_state(run.is_locked, run.result.is_file()),
         config=config,
-        images=sum(record.result.images or 0 for record in history.records if record.result),
+        images=sum(result.images or 0 for result in paid_for(record.result for record in history.records)),
         result=result,
         architecture=history.record(result["winner"]).spec.architecture if result else None,
         trace=replace(_trace(run.candidate(history.best)) if history.best else Trace(), log=tuple(run.read_log())),
@@ -297,9 +297,8 @@ def _recipe(run: Run) -> RunRecord:
     images = sum(_images(recipe_folder.run(one.job.id)) for one in jobs)
     growing = GrowingFolder(run.path)
     grown = [_growing_job(growing, job, error) for job, error in growing.jobs()]
-    images += sum(
-        result.images for one in grown for _, result in candidates(growing.run(one.job.id)) if result is not None
-    )
+    results = (result for one in grown for _, result in candidates(growing.run(one.job.id)))
+    images += sum(result.images for result in paid_for(results))
     reports = growing.reports()
     figures = [*recipe_folder.figures(), *(path for one in reports if (path := growing.figure(one)).is_file())]
     jobs += grown
@@ -309,7 +308,7 @@ def _recipe(run: Run) -> RunRecord:
     return RunRecord(
         path=run.path,
         kind="recipe",
-        # jobs that have not started have no folder, so only started ones decide whether a recipe is unfinished
+        # jobs of CycleGANAS that have not started have no folder: of them only started ones decide
         state=_state(is_locked(run.path / OUTPUT_LOCK), all(one.state == "done" for one in jobs)),
         config=None,
         images=images,

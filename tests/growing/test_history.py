@@ -1,15 +1,18 @@
 """The history of a search, read from its folder while it runs and after it."""
 
 import json
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, permutations
+from math import inf, nan
 from pathlib import Path
 
 import pytest
 from test_runner import Oracle, config, run
 
 from ganas.errors import RunError
-from ganas.growing.candidates import score_of
+from ganas.growing.candidates import best_by_resolution, score_of
 from ganas.growing.history import read_history
+from ganas.growing.plan import baseline_route
 from ganas.jobs.result import Result
 from ganas.store import Run
 
@@ -51,6 +54,18 @@ def test_an_unfinished_search_is_read_too(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run: give the folder that ganas grow wrote"):
         read_history(tmp_path)
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best() -> None:
+    """NaN is neither above nor below a score, so that sorting it would let chance decide."""
+    spec = baseline_route(config())[0]
+    results = [Result("done", spec.images, scores={"swd": score}) for score in (nan, 2.0, inf, 1.0, nan)]
+    trained = [(replace(spec, id=str(number)), result) for number, result in enumerate(results)]
+    orders = permutations(trained)
+    assert {best_by_resolution(order)[8] for order in orders} == {"3"}
+    assert best_by_resolution(trained[:1]) == {8: "0"}, "its weights are there"
+    stopped = Result("done", spec.images // 2, scores={"swd": 0.1})
+    assert best_by_resolution([*trained, (replace(spec, id="5"), stopped)]) == {8: "3"}
 
 
 def test_a_score_at_an_earlier_target_is_found_despite_whole_batches() -> None:

@@ -20,6 +20,7 @@ from ganas.jobs.job import Job
 from ganas.jobs.result import Result, read_result, write_result
 from ganas.presets import make_config
 from ganas.progress import Reporter
+from ganas.records import read_run
 from ganas.signals import StopSignal
 from ganas.store import Run
 
@@ -33,8 +34,9 @@ class Oracle:
         seed: int = 0,
         killed: int | None = None,
         fails: Callable[[Spec], bool] = lambda spec: False,
+        lucky: bool = False,  # short trainings score better than long ones, not worse
     ) -> None:
-        self.capacity, self._killed, self._fails = capacity, killed, fails
+        self.capacity, self._killed, self._fails, self._lucky = capacity, killed, fails, lucky
         self._random = random.Random(seed)
         self._running: list[Job] = []
         self.trained: list[str] = []
@@ -61,7 +63,8 @@ class Oracle:
             return [JobExit(job, "it fell over")]
         end = (1 + uniform(spec.id)) * spec.architecture.resolution
         candidate.write_text(candidate.final, "weights")
-        end *= 1 + uniform(spec.id, job.images) * (spec.images - job.images) / spec.images  # luck of a short training
+        luck = uniform(spec.id, job.images) * (spec.images - job.images) / spec.images  # of a short training
+        end *= 1 - luck if self._lucky else 1 + luck
         result = Result("done", job.images, 1.0, scores={"swd@laplacian-clean-8": end}, facts={"start": 2 * end})
         write_result(candidate, result)
         return [JobExit(job)]
@@ -361,6 +364,10 @@ def test_a_search_takes_the_scores_of_a_run_of_the_route(tmp_path: Path, monkeyp
     both = {*first.trained} & {*second.trained}
     needed = {read_spec(Run(path)).parent for path in (tmp_path / "search" / "candidates").iterdir()}
     assert both < {*first.trained} and both <= needed, "weights are not in the cache"
+    history = read_history_of(tmp_path / "search", settings)
+    paid = sum(one.spec.images for one in history.records if one.spec.id in second.trained)
+    assert read_run(tmp_path / "search").images == paid, "what was copied cost nothing"
+    assert paid < sum(one.result.images for one in history.records if one.result)
 
 
 def test_the_best_at_each_resolution_keep_their_weights(tmp_path: Path) -> None:
@@ -376,6 +383,17 @@ def test_the_best_at_each_resolution_keep_their_weights(tmp_path: Path) -> None:
         assert Run(tmp_path).candidate(one.spec.id).final.exists()
     kept = {spec.id for spec, _ in candidates(Run(tmp_path)) if Run(tmp_path).candidate(spec.id).final.exists()}
     assert len(kept) < result.candidates, "the others have none"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_of_a_race_keep_their_weights(seed: int, tmp_path: Path) -> None:
+    """Whoever a race stopped may have been ahead of them: a score of a short training is no finished one."""
+    settings = config(**RACING | {"growth.finalists": 0, "growth.depth": 6, "seed": seed})
+    run(tmp_path, Oracle(2, lucky=True), settings)
+    best = read_history_of(tmp_path, settings).by_resolution()
+    assert sorted(best) == [8, 16, 32]
+    for one in best.values():
+        assert one.state == "done" and Run(tmp_path).candidate(one.spec.id).final.exists()
 
 
 def read_history_of(folder: Path, settings: GrowConfig) -> History:

@@ -3,16 +3,18 @@
 Its ``spec.json`` says what to train; its ``result.json``, which is written last, how the training ended.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from ganas.document import parsing, read_record, write_record
 from ganas.growing.architecture import SIDES
 from ganas.growing.autogan import GANArchitecture, read_architecture
-from ganas.jobs.result import Result, read_result
+from ganas.jobs.result import Result, forget_last_scores, read_result
 from ganas.store import Run
 
+COPIED = "copied"  # a fact of results
 RETRAIN = "remove its folder to train it again"
 
 State = Literal["pending", "running", "done", "failed", "stopped"]  # stopped: at a rung of a race
@@ -57,11 +59,47 @@ def candidates(run: Run) -> Iterator[tuple[Spec, Result | None]]:
             yield read_spec(candidate), read_result(candidate)
 
 
+def copied(result: Result) -> Result:
+    """A result as it is taken over from another run, which paid for it."""
+    return replace(result, facts={**result.facts, COPIED: True})
+
+
+def paid_for(results: Iterable[Result | None]) -> list[Result]:
+    """The results that a run trained for itself: only these belong in sums of images and time."""
+    return [result for result in results if result and not result.facts.get(COPIED)]
+
+
+def forget_failures(run: Run) -> None:
+    """Let the next call train all failed candidates of a run again: what made them fail may have been fixed."""
+    for folder in map(Run, run.candidates.glob("*")):
+        if (result := read_result(folder)) and result.state == "failed":
+            forget_last_scores(folder)
+
+
 def score_of(result: Result, images: int | None = None) -> float | None:
     """The score of the EMA generator at the end, or at an earlier target in images; None if the training failed."""
     earlier = {int(reached): scores for reached, scores in result.facts.get("earlier", {}).items()}
     reached = min((reached for reached in earlier if images and reached >= images), default=None)  # by whole batches
     return next(iter((result.scores if reached is None else earlier[reached]).values()), None)
+
+
+def is_finished(spec: Spec, result: Result) -> bool:
+    """Whether a candidate was trained to its end: it did not fail, and no race stopped it before."""
+    return result.state == "done" and (result.images >= spec.images or result.ended)
+
+
+def best_by_resolution(trained: Iterable[tuple[Spec, Result]]) -> dict[int, str]:
+    """The ids of the best finished candidates at each resolution.
+
+    A search keeps the weights of these, so whoever needs the weights of the best must ask here which ones they are.
+    """
+    finished = [(spec, score_of(result)) for spec, result in trained if is_finished(spec, result)]
+
+    def rank(one: tuple[Spec, float | None]) -> tuple[float, str]:
+        spec, score = one
+        return math.inf if score is None or math.isnan(score) else score, spec.id  # min() cannot order NaN
+
+    return {spec.architecture.resolution: spec.id for spec, _ in sorted(finished, key=rank, reverse=True)}
 
 
 def work(spec: Spec) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from ganas.config import load_config
 from ganas.errors import ConfigError, RunError
 from ganas.growing.architecture import SIDES
-from ganas.growing.candidates import Spec, State, candidates, cost, score_of
+from ganas.growing.candidates import Spec, State, best_by_resolution, candidates, cost, is_finished, score_of
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import baseline_route, candidate_spec, lineage_of, open_strategy, route_specs, tell_finished
 from ganas.growing.strategy import Candidate
@@ -61,14 +61,12 @@ class History:
 
     def by_resolution(self) -> dict[int, Record]:
         """At each resolution the best candidate of a search; of a route, the one that was trained longest."""
-
-        def rank(one: Record) -> tuple[float, float, str]:
-            score = score_of(one.result) if one.result else None
-            return (-one.spec.generation, 0.0, "") if routed else (0, math.inf if score is None else score, one.spec.id)
-
-        routed = all(one.role in ("route", "longer") for one in self.records)
-        done = [one for one in self.records if one.state == "done" and (one.role == ("route" if routed else "search"))]
-        return {one.spec.architecture.resolution: one for one in sorted(done, key=rank, reverse=True)}
+        if all(one.role in ("route", "longer") for one in self.records):
+            done = [one for one in self.records if one.state == "done" and one.role == "route"]
+            ordered = sorted(done, key=lambda one: one.spec.generation)
+            return {one.spec.architecture.resolution: one for one in ordered}
+        searched = [(one.spec, one.result) for one in self.records if one.role == "search" and one.result]
+        return {resolution: self.record(name) for resolution, name in best_by_resolution(searched).items()}
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -163,10 +161,11 @@ def _state(folder: Run, spec: Spec, result: Result | None, *, waits: bool) -> St
     """How far a candidate is; `waits`: the search asks for its training, or for more of it."""
     if result and result.state == "failed":
         return "failed"
-    unfinished = result is None or (result.images < spec.images and not result.ended)
-    if unfinished and (waits or result is None):
+    if result and is_finished(spec, result):
+        return "done"
+    if waits or result is None:
         return "running" if folder.is_locked else "pending"
-    return "stopped" if unfinished else "done"
+    return "stopped"
 
 
 def _rank(record: Record) -> tuple[int, int, bool, int, float, str]:

@@ -219,16 +219,6 @@ def _stage(search: GrowingStrategy, candidate: Candidate) -> tuple[int, int]:
     return resolutions[-1], resolutions.count(resolutions[-1])
 
 
-def best_by_resolution(search: GrowingStrategy) -> dict[int, str]:
-    """The ids of the best candidates so far at each resolution, by their scores; repeats of finalists do not count."""
-    scored = [
-        (score.value, name)
-        for name, score in search.scores.items()
-        if score is not None and not search.candidates[name].repeat
-    ]
-    return {search.candidates[name].architecture.resolution: name for _, name in sorted(scored, reverse=True)}
-
-
 def lineage_of(search: GrowingStrategy, candidate: Candidate) -> list[Candidate]:
     """A candidate and its ancestors, from the base on."""
     line = [candidate]

@@ -10,11 +10,10 @@ from statistics import mean
 from ganas.errors import ConfigError, GanasError
 from ganas.growing.autogan import GANArchitecture
 from ganas.growing.baseline_cache import BaselineCache
-from ganas.growing.candidates import Spec, score_of, work
+from ganas.growing.candidates import Spec, best_by_resolution, copied, score_of, work
 from ganas.growing.config import GrowConfig
 from ganas.growing.plan import (
     baseline_route,
-    best_by_resolution,
     candidate_spec,
     final_training_spec,
     open_strategy,
@@ -131,7 +130,7 @@ class Growth:
             if spec.parent and spec.id not in self._specs and read_result(folder) is None:
                 if kept := self._cache.read(spec):
                     folder.write_text(folder.spec, spec.to_json())
-                    folder.write_text(folder.result, kept.to_json())
+                    folder.write_text(folder.result, copied(kept).to_json())
             self._add(spec, first=True)
             result = self._queue.results.get(spec.id)
             if result is None or (result.state == "failed" and not stuck):
@@ -244,7 +243,9 @@ class Growth:
         """Remove the weights of candidates that will have no children."""
         search, winner = self._search, self._search.winner()
         needed = {*search.beams[-1], *(spec.id for spec in self._route), *([winner.id] if winner else [])}
-        needed |= {*(one.id for one in search.finalists), *best_by_resolution(search).values()}
+        trained = [(name, self._queue.results.get(name)) for name, one in search.candidates.items() if not one.repeat]
+        best = best_by_resolution((self._specs[name], result) for name, result in trained if result)
+        needed |= {*(one.id for one in search.finalists), *best.values()}
         needed |= {one.parent or "" for one in (*search.finalists, *(candidate for candidate, _ in search.ask()))}
         for name in search.scores.keys() - needed:
             if not search.may_continue(name):

@@ -45,7 +45,10 @@ def write_result(folder: Run, result: Result) -> None:
 
 
 def forget_last_scores(folder: Run) -> None:
-    """Go back to how a job was at its last smaller target, so that it runs again and keeps its earlier scores."""
+    """Go back to how a job was at its last smaller target, so that it runs again and keeps its earlier scores.
+
+    That is also the way to try a failed job again.
+    """
     result = read_result(folder)
     earlier = dict(result.facts.get("earlier", {})) if result else {}
     if not result or not earlier:
@@ -53,7 +56,8 @@ def forget_last_scores(folder: Run) -> None:
     images = max(map(int, earlier))
     scores = earlier.pop(str(images))
     facts = {**result.facts, "earlier": earlier}
-    folder.write_text(folder.result, replace(result, images=images, scores=scores, facts=facts).to_json())
+    kept = replace(result, state="done", error=None, images=images, scores=scores, facts=facts)
+    folder.write_text(folder.result, kept.to_json())
 
 
 def failure(folder: Run, error: str) -> Result:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from ganas.growing.architecture import SIDES
-from ganas.growing.candidates import Spec
+from ganas.growing.candidates import Spec, paid_for
 from ganas.growing.config import GrowConfig
 from ganas.growing.history import History, Record, cost_by_resolution
 from ganas.growing.plan import remaining_stages
@@ -79,7 +79,7 @@ def _progress(record: RunRecord, history: History, remaining: Remaining) -> Fact
         counts[one.state] += 1
     details = [", ".join(f"{count:,} {name}" for name, count in counts.items())]
     details.append(f"{record.images:,} images seen by all candidates together")
-    hours = sum(one.result.took for one in history.records if one.result)
+    hours = sum(result.took for result in paid_for(one.result for one in history.records))
     details.append(f"{readable_seconds(hours)} of work{' so far' * (record.state != 'finished')}")
     if record.state != "finished":
         done = [(one.spec, one.result) for one in history.records if one.result]
@@ -238,7 +238,7 @@ def _cost(history: History) -> Table:
         by_generation[one.role, one.spec.generation if one.role == "search" else -1].append(one)
     rows = []
     for (role, generation), found in sorted(by_generation.items(), key=lambda item: (item[0][0] != "search", item[0])):
-        results = [one.result for one in found if one.result]
+        results = paid_for(one.result for one in found)
         failed = sum(one.state == "failed" for one in found)
         images, seconds = sum(result.images for result in results), sum(result.took for result in results)
         name = str(generation) if role == "search" else ROLES[role]

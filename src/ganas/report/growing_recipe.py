@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ganas.metrics.measurement import SPREADS, higher_is_better, metric_of
 from ganas.recipes.growing.jobs import RUN, GrowingFolder
 from ganas.records import RunRecord, Sample
 from ganas.report.blocks import Block, Cell, Frame, Gallery, Section, Table, Text, run_link
@@ -45,6 +46,9 @@ def _compared(report: Mapping[str, Any]) -> Iterator[str]:
     final = {one["model"]: one for one in report["models"] if one["final"]}
     if {"DGGAN", "ProgGAN"} <= final.keys():
         ours, baseline = final["DGGAN"]["scores"], final["ProgGAN"]["scores"]
-        for key in ours.keys() & baseline.keys():
-            if ours[key] is not None and baseline[key] is not None:
-                yield f"{report['figure']}: {key} of DGGAN {ours[key]:.4g}, of ProgGAN {baseline[key]:.4g}"
+        for key, score in ours.items():
+            other = baseline.get(key)
+            if metric_of(key) in SPREADS or score is None or other is None:
+                continue
+            note = " (higher is better)" if higher_is_better(key) else ""
+            yield f"{report['figure']}: {key} of DGGAN {score:.4g}, of ProgGAN {other:.4g}{note}"

@@ -68,7 +68,7 @@ def recipe_page(record: RunRecord) -> Page:
                 STATES[record.state][0],
                 STATES[record.state][1],
                 (
-                    f"{len(done)} of {len(record.jobs)} jobs that have begun are done",
+                    f"{len(done)} of {len(record.jobs)} jobs so far are done",
                     f"{record.images:,} images or pairs seen",
                 ),
             ),

@@ -1,24 +1,33 @@
 """Recipes of DGGAN as data: the runs of each table and figure, the published numbers, and reports of made-up scores."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from ganas.errors import ConfigError, GanasError, RunError
+from ganas.errors import ConfigError, GanasError, RunError, Stopped
+from ganas.growing.architecture import GrowthArchitecture
+from ganas.growing.candidates import forget_failures
+from ganas.growing.images import open_images
+from ganas.growing.networks import Generator, make_generator
 from ganas.growing.runner import SearchFailedError
-from ganas.recipes.growing import published
+from ganas.jobs.result import Result, read_result, write_result
+from ganas.presets import make_config
+from ganas.recipes.cyclegan.jobs import RecipeFolder
+from ganas.recipes.growing import published, scores
 from ganas.recipes.growing.experiments import EXPERIMENTS, SCALES, Experiment, experiment
 from ganas.recipes.growing.jobs import GrowingFolder, GrowingJob, TrainingImages
 from ganas.recipes.growing.models import Model
-from ganas.recipes.growing.plan import run_experiment
+from ganas.recipes.growing.plan import Collector, run_experiment
 from ganas.recipes.growing.published import CIFAR_LEVELS, LSUN_LEVELS, TABLE_1, TABLE_3, improvement
 from ganas.recipes.growing.report import Findings, as_document, as_markdown, make_sheets, write_report
 from ganas.records import read_run
+from ganas.report.growing_recipe import findings as findings_of
 from ganas.report.page import write_report as write_page
+from ganas.store import Run
+from kill_and_resume import write_images
 from tiny import Capture, ganas
 
 IMAGES = TrainingImages("noise", "/data/noise", "0")
@@ -87,9 +96,10 @@ def test_an_id_depends_on_everything_that_affects_results() -> None:
 
 def test_settings_reach_autogan_only_where_its_authors_leave_a_choice() -> None:
     given = ("training.images=800", "growth.keep=3", "data.flip=true", "metrics.images=7", "training.log_every=9")
+    given += ("training.batches=[32:8]", "training.patience=2", "training.device=cpu", "training.timeout=60")
     *grown, fixed = made("table1", settings=given).jobs
     assert all(job.settings == given for job in grown)
-    assert fixed.settings == ("data.flip=true", "metrics.images=7")
+    assert fixed.settings == ("data.flip=true", "metrics.images=7", "training.device=cpu", "training.timeout=60")
     assert fixed.config().training.images == made("table1").jobs[2].config().training.images
 
 
@@ -207,6 +217,20 @@ def test_a_folder_with_a_report_has_a_page_with_links_to_its_runs(tmp_path: Path
     assert f"]({link})" in as_markdown(make_sheets(one, findings()), tmp_path)
 
 
+def test_scores_are_compared_in_their_order_without_deviations(tmp_path: Path) -> None:
+    one = made("table1")
+    keys = ["swd@laplacian-clean-32", "is@inception-clean-299", "is_std@inception-clean-299", "fid@inception-clean-299"]
+    measured = dict(zip(keys, (0.002, 8.0, 0.1, 12.0), strict=True))
+    models = [replace(model(name, 32, None, final=True), scores=measured) for name in ("ProgGAN", "DGGAN")]
+    GrowingFolder(tmp_path).announce(one.jobs)
+    write_report(one, Findings(models), tmp_path)
+    assert findings_of(read_run(tmp_path)) == (
+        f"table1: {keys[0]} of DGGAN 0.002, of ProgGAN 0.002",
+        f"table1: {keys[1]} of DGGAN 8, of ProgGAN 8 (higher is better)",
+        f"table1: {keys[3]} of DGGAN 12, of ProgGAN 12",
+    )
+
+
 def test_numbers_that_json_lacks_are_null() -> None:
     found = Findings([model("DGGAN", 32, float("inf"), final=True)])
     text = json.dumps(as_document(made("table2"), found, make_sheets(made("table2"), found)), allow_nan=False)
@@ -233,11 +257,11 @@ def grown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if names[-1] == "dggan":
             raise SearchFailedError("every candidate failed")
 
-    def score(_: object, __: object, ended: Sequence[GrowingJob]) -> Findings:
-        return Findings([model(job.name, 32, 10.0, final=True) for job in ended])
+    def score(job: GrowingJob) -> Findings:
+        return Findings([model(job.name, 32, 10.0, final=True)])
 
     monkeypatch.setattr("ganas.growing.run.grow", grow)
-    monkeypatch.setattr("ganas.recipes.growing.plan.collect", score)
+    monkeypatch.setattr(Collector, "_open_scorer", lambda _: score)
     return names
 
 
@@ -250,6 +274,133 @@ def test_a_failed_run_is_listed_and_the_others_go_on(grown: list[str], tmp_path:
     only = Experiment("table2", "small", one.jobs[1:2])
     with pytest.raises(GanasError, match="no run that table2 needs succeeded; the first of 1: noise-dggan"):
         run_experiment(only, tmp_path / "other", None)  # type: ignore[arg-type]
+
+
+def test_a_model_without_scores_stops_no_other_run(
+    grown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(job: GrowingJob) -> Findings:
+        if job.name == "AutoGAN":
+            raise RunError("its history is damaged")
+        return Findings([model(job.name, 32, 10.0, final=True)], missing=["c at 8×8"], failed=["d at 16×16: too small"])
+
+    monkeypatch.setattr(Collector, "_open_scorer", lambda _: score)
+    one = made("table1")
+    found = run_experiment(one, tmp_path, None)  # type: ignore[arg-type]
+    assert grown == ["proggan", "dggan", "autogan"]
+    assert [line.rpartition(": ")[2] for line in found.failed] == [
+        "every candidate failed",
+        "its history is damaged",
+        "too small",
+    ]
+    assert "c at 8×8." in found.table and "d at 16×16: too small." in found.table and "ProgGAN" in found.table
+
+
+def test_a_recipe_between_two_runs_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other runs are known, and what failed before stays so until it runs again."""
+    one, folder = made("table1"), GrowingFolder(tmp_path)
+    folder.write_job(one.jobs[2], "no memory")
+
+    def grow(config: object, out: Path, *, route: str | None, executor: object) -> None:
+        Run(out).write_result({"metric": "fid", "score": 1.0})
+        raise Stopped("stopped")
+
+    monkeypatch.setattr("ganas.growing.run.grow", grow)
+    with pytest.raises(Stopped):
+        run_experiment(one, tmp_path, None)  # type: ignore[arg-type]
+    record = read_run(tmp_path)
+    states = {job.job.name: job.state for job in record.jobs}
+    assert states == {"ProgGAN": "done", "DGGAN": "pending", "AutoGAN": "failed"} and record.state == "unfinished"
+
+
+def test_the_next_call_trains_failed_candidates_again(
+    grown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, seen = made("table1"), list[tuple[str, bool]]()
+
+    def grow(config: object, out: Path, *, route: str | None, executor: object) -> None:
+        failed = Run(out).candidate("c")
+        seen.append((out.name.split("-")[1], failed.result.exists()))
+        write_result(failed, Result("failed", error="no memory"))
+        if "-dggan-" in out.name:
+            raise SearchFailedError("every candidate failed")
+
+    monkeypatch.setattr("ganas.growing.run.grow", grow)
+    for _ in range(2):
+        run_experiment(one, tmp_path, None)  # type: ignore[arg-type]
+    assert seen[:3] == [("proggan", False), ("dggan", False), ("autogan", False)]
+    assert seen[3:] == [("proggan", True), ("dggan", False), ("autogan", True)], "a run without it is left as it is"
+
+
+def test_a_failed_candidate_goes_back_to_its_last_score(tmp_path: Path) -> None:
+    candidate = Run(tmp_path).candidate("c")
+    write_result(candidate, Result("done", images=32, scores={"swd": 3.0}))
+    write_result(candidate, Result("failed", images=50, error="no memory"))
+    forget_failures(Run(tmp_path))
+    result = read_result(candidate)
+    assert result and (result.state, result.images, result.scores, result.error) == ("done", 32, {"swd": 3.0}, None)
+
+
+# ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_model_that_cannot_be_scored_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that do not apply are left out, real images are opened once, and the device is that of the runs."""
+    write_images(tmp_path / "images", 12, seed=0)
+    flags = {"data.images": tmp_path / "images", "data.resolution": 16, "metrics.images": 8, "training.device": "cpu"}
+    config = make_config("grow", preset="tiny", flags=flags)
+    folder, jobs = GrowingFolder(tmp_path), [replace(job, features=None) for job in made("table1").jobs[:2]]
+    names = {"gone": 8, "broken": 8, "small": 4, "whole": 16}
+
+    def models(job: GrowingJob, *_: object) -> list[Model]:
+        one = model(job.name, 16, None)
+        return [replace(one, run=job.id, candidate=name, resolution=side) for name, side in names.items()]
+
+    def open_generator(_: object, one: Model) -> Generator:
+        if one.candidate == "broken":
+            raise RunError("its weights are damaged")
+        return make_generator(GrowthArchitecture(4, 4, base=one.resolution))
+
+    for job in jobs:
+        run = folder.run(job.id)
+        run.write_text(run.config, config.to_yaml())
+        run.write_result({"winner": "w"})
+        for name in names.keys() - {"gone"}:
+            run.write_text(run.candidate(name).final, name)
+    opened = []
+    monkeypatch.setattr(scores, "models_of", models)
+    monkeypatch.setattr(scores, "read_history", lambda _: None)
+    monkeypatch.setattr(scores, "open_generator", open_generator)
+    monkeypatch.setattr(scores, "open_images", lambda config: opened.append(config) or open_images(config))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    scorer = scores.Scorer(folder)
+    for job in jobs:
+        found = scorer.score(job)
+        small, whole = found.models
+        assert not small.scores and "left out" in small.warnings[0] and (whole.score("swd") or 0) > 0
+        assert found.missing == [f"{job.id}: gone at 8×8 is left out, its weights are missing"]
+        assert found.failed == [f"{job.id}: broken at 8×8 has no scores: its weights are damaged"]
+    assert len(opened) == 1 and scores.device_of(config) == "cpu"
+
+
+# ── bad input ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[1]", b"3", b"{", b'{"schema": 1, "sheets": []}'])
+def test_damaged_files_are_treated_as_absent(content: bytes, tmp_path: Path) -> None:
+    for name in ("table1-tiny-x.json", "fig3-tiny-x.json", "times.json", "scores.json"):
+        (tmp_path / name).write_bytes(content)
+    assert not GrowingFolder(tmp_path).reports() and not scores._read(tmp_path / "scores.json")
+    recipe = RecipeFolder(tmp_path)
+    assert not recipe.read_times() and not recipe.read_rows()
+
+
+def test_a_damaged_job_is_one_line(tmp_path: Path) -> None:
+    GrowingFolder(tmp_path).announce(made("table2").jobs)
+    for path in GrowingFolder(tmp_path).job_files():
+        path.write_bytes(b"\xff\xfe")
+    with pytest.raises(RunError, match="remove it, and its run, to run it again"):
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ganas.config import adjustable, network_of
 from ganas.cyclegan.config import DataConfig, RunConfig
-from ganas.document import parsing, read_record, write_record
+from ganas.document import parsing, read_record, stored_object, write_record
 from ganas.jobs.result import Result, read_result
 from ganas.recipes.reproduction import readable_id
 from ganas.settings import read_setting
@@ -152,10 +152,10 @@ class RecipeFolder:
     def read_times(self) -> dict[str, dict[str, float]]:
         """The milliseconds of both directions by id of a training, without those that were trained again since."""
         try:
-            known = dict(json.loads(self.times.read_text(encoding="utf-8")))
-            return {name: entry["milliseconds"] for name, entry in known.items() if entry["of"] == self._version(name)}
-        except (OSError, ValueError, TypeError, KeyError):
-            return {}  # not timed yet, or damaged: they are timed again
+            known = stored_object(self.times).items()
+            return {name: entry["milliseconds"] for name, entry in known if entry["of"] == self._version(name)}
+        except (TypeError, KeyError):
+            return {}  # damaged: they are timed again
 
     def write_times(self, times: Mapping[str, Mapping[str, float]]) -> None:
         """Write the milliseconds of trainings that are done."""
@@ -176,9 +176,10 @@ class RecipeFolder:
         if not (tables := self._tables()):
             return []
         try:
-            return list(json.loads(max(tables, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8")))
+            rows = json.loads(max(tables, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8"))
         except ValueError:
             return []  # another program's
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def figures(self) -> list[Path]:
         """The figures that were drawn."""

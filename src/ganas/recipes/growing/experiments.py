@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ganas.errors import ConfigError
-from ganas.growing.presets import PRESETS
 from ganas.recipes.growing.jobs import GrowingJob, TrainingImages
 from ganas.recipes.growing.published import AUTOGAN, DGGAN, PROGGAN
 from ganas.settings import Values, split_setting
@@ -28,6 +27,8 @@ RESERVED_KEYS = (
     "growth.route",
     "seed",
 )
+# Of training only these are AutoGAN's, too: all other keys, also future ones, are part of how its authors train it.
+MACHINE_KEYS = ("training.precision", "training.device", "training.threads", "training.timeout")
 
 
 class ExperimentSpec(NamedTuple):
@@ -194,9 +195,6 @@ def _frozen(value: Any) -> Any:
 
 
 def _is_of_autogan(setting: str) -> bool:
-    """Whether a --set is meant for AutoGAN, too: not what its authors' recipe sets, nor how networks grow."""
+    """Whether a --set is meant for AutoGAN, too: a key of images, scores or the machine."""
     key = split_setting(setting)[0]
-    section = key.split(".")[0]
-    if section == "training":
-        return key == "training.precision" or key not in {*PRESETS["autogan"], "training.final_evaluations"}
-    return section in ("data", "metrics")
+    return key.split(".")[0] in ("data", "metrics") or key in MACHINE_KEYS

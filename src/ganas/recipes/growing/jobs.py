@@ -8,14 +8,13 @@ OUT/scores/ID.json  scores of its models (`ganas.recipes.growing.scores`)
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ganas.config import adjustable, network_of
-from ganas.document import parsing, read_record, write_record
-from ganas.errors import RunError
+from ganas.document import SCHEMA, parsing, read_record, stored_object, write_record
 from ganas.growing.config import GrowConfig
 from ganas.presets import make_config
 from ganas.recipes.growing.published import PROGGAN
@@ -28,6 +27,7 @@ RUN = "run"  # the column of reports that holds paths of runs
 JOB_NAME = re.compile(r"-[a-z]+-\d+-[0-9a-f]{10}$")  # how their ids end
 RUN_AGAIN = "remove it, and its run, to run it again"
 REPORTS = ("table", "dggan-")  # how the names of reports begin
+REPORT_KEYS = {"figure", "scale", "data", "models", "sheets"}  # that readers of a report need
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,31 @@ class GrowingFolder:
 
     def write_job(self, job: GrowingJob, error: str | None = None) -> None:
         """Note what a run is, and why it failed."""
-        folder = Run(self.path)
-        folder.write_text(self.path / RUNS / f"{job.id}.json", write_record({"job": asdict(job), "error": error}))
+        Run(self.path).write_text(self._job_file(job), write_record({"job": asdict(job), "error": error}))
+
+    def announce(self, jobs: Iterable[GrowingJob]) -> None:
+        """Note what is going to run, so that readers do not take a recipe for finished between two of its runs."""
+        for job in jobs:
+            if not self._job_file(job).is_file():  # it may have the error of an earlier call
+                self.write_job(job)
+
+    def error(self, job: GrowingJob) -> str | None:
+        """Why a run failed; None if it did not, or has not begun."""
+        return stored_object(self._job_file(job)).get("error")
+
+    def _job_file(self, job: GrowingJob) -> Path:
+        return self.path / RUNS / f"{job.id}.json"
 
     def job_files(self) -> list[Path]:
-        """The files of all jobs that have begun."""
+        """The files of all jobs of the recipes that have begun."""
         return sorted(path for path in (self.path / RUNS).glob("*.json") if JOB_NAME.search(path.stem))
 
     def jobs(self) -> Iterator[tuple[GrowingJob, str | None]]:
-        """Yield all jobs that have begun, with the errors of those that failed; raises `RunError` for a damaged one."""
+        """Yield all jobs, with the errors of those that failed; raises `RunError` for a damaged file."""
         for path in self.job_files():
-            document = read_record(path.read_text(encoding="utf-8"), str(path), "job", RUN_AGAIN)
+            with parsing(str(path), way_out=RUN_AGAIN):
+                text = path.read_text(encoding="utf-8")
+            document = read_record(text, str(path), "job", RUN_AGAIN)
             with parsing(str(path), way_out=RUN_AGAIN):
                 yield GrowingJob.from_content(document["job"]), document["error"]
 
@@ -120,11 +134,8 @@ class GrowingFolder:
         paths = [path for prefix in REPORTS for path in self.path.glob(f"{prefix}*.json")]
         found = []
         for path in sorted(paths, key=lambda path: path.stat().st_mtime):
-            try:
-                document = read_record(path.read_text(encoding="utf-8"), str(path), "report", "remove it")
-            except RunError:
-                continue  # another program's
-            if "sheets" in document:
+            document = stored_object(path)
+            if document.get("schema") == SCHEMA and document.keys() >= REPORT_KEYS:  # else another program's
                 found.append({**document, "file": path.name})
         return found
 

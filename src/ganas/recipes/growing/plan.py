@@ -4,7 +4,8 @@ A run is what ``ganas grow`` does, with its queue, its lock and its resume; here
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache as once
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ganas.config import absolute_features
 from ganas.data.names import absolute
 from ganas.errors import ConfigError, GanasError, Stopped, UserError
 from ganas.growing.analysis import analyse, simulated
+from ganas.growing.candidates import forget_failures
 from ganas.growing.history import read_history
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
@@ -121,11 +123,14 @@ def run_experiment(made: Experiment, out: Path, executor: ExecutorOptions | Exec
 
     folder, reporter, failed = GrowingFolder(out), Reporter(), list[str]()
     with results_folder(out, new=False), StopSignal().listening() as stop:
-        ended, written = list[GrowingJob](), None
+        collector, written = Collector(made, folder), None
+        folder.announce(made.jobs)
         for number, job in enumerate(made.jobs, 1):
             stop.check()
-            folder.write_job(job)
             run = folder.run(job.id)
+            if folder.error(job):
+                forget_failures(run)
+            folder.write_job(job)
             reporter.say(
                 f"run {number} of {len(made.jobs)}: {job.name} on {job.dataset.name}, seed {job.seed} ({job.id})"
             )
@@ -138,23 +143,36 @@ def run_experiment(made: Experiment, out: Path, executor: ExecutorOptions | Exec
                 folder.write_job(job, str(error))
                 continue
             with stop.interruptible():
-                ended.append(job)
-                if findings := collect(made, folder, ended):
-                    written = write_report(made, findings, out)
+                try:
+                    collector.add(job)
+                except UserError as error:  # of what one run left behind: the others may still have a report
+                    failed.append(f"{job.id}: {error}")
+                if collector.findings:
+                    written = write_report(made, collector.findings, out)
+        failed += collector.findings.failed
         if written is None:
             raise GanasError(f"no run that {made.figure} needs succeeded; the first of {len(failed)}: {failed[0]}")
         table, files = written
         return Reproduction(table, tuple(files), tuple(failed))
 
 
-def collect(made: Experiment, folder: GrowingFolder, ended: Sequence[GrowingJob]) -> Findings:
+class Collector:
     """What the finished runs say: the analysis of the search for figure 3, else the scores of all models."""
-    if made.figure != ANALYSIS:
-        from ganas.recipes.growing.scores import score_run
 
-        return Findings([model for job in ended for model in score_run(folder, job)])
-    search = next((job for job in ended if job.name == DGGAN), None)
-    if search is None:
-        return Findings()
-    history = read_history(folder.run(search.id).path)
-    return Findings(analysis=analyse(history), simulations=simulated(history, search.config()))
+    def __init__(self, made: Experiment, folder: GrowingFolder) -> None:
+        self._analyses, self._folder = made.figure == ANALYSIS, folder
+        self._score = once(self._open_scorer)
+        self.findings = Findings()
+
+    def add(self, job: GrowingJob) -> None:
+        """Add what a run says that has ended; raises `UserError` for one that is damaged."""
+        if not self._analyses:
+            self.findings = self.findings.with_scores(self._score()(job))
+        elif job.name == DGGAN:
+            history = read_history(self._folder.run(job.id).path)
+            self.findings = Findings(analysis=analyse(history), simulations=simulated(history, job.config()))
+
+    def _open_scorer(self) -> Callable[[GrowingJob], Findings]:
+        from ganas.recipes.growing.scores import Scorer  # imports torch
+
+        return Scorer(self._folder).score

@@ -4,7 +4,7 @@ A sheet is plain values with a caption; Markdown, JSON and the page of ``ganas r
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,17 @@ class Findings:
     models: Sequence[Model] = ()
     analysis: Analysis | None = None  # of the search
     simulations: Sequence[Setting] = field(default_factory=tuple)
+    missing: Sequence[str] = ()  # models without weights, a line each
+    failed: Sequence[str] = ()  # models that could not be scored, a line each
+
+    def with_scores(self, of_a_run: "Findings") -> "Findings":
+        """Add the scores of another run."""
+        return replace(
+            self,
+            models=(*self.models, *of_a_run.models),
+            missing=(*self.missing, *of_a_run.missing),
+            failed=(*self.failed, *of_a_run.failed),
+        )
 
     def final(self, name: str) -> Model | None:
         """What a model's run ended with."""
@@ -69,7 +80,8 @@ class Findings:
 
 def make_sheets(made: Experiment, found: Findings) -> list[Sheet]:
     """The sheets of a table or a figure."""
-    runs = Sheet("Runs", ("model", RUN), [(job.name, f"{RUNS}/{job.id}") for job in made.jobs])
+    notes = tuple(f"{line}." for line in (*found.missing, *found.failed))
+    runs = Sheet("Runs", ("model", RUN), [(job.name, f"{RUNS}/{job.id}") for job in made.jobs], notes)
     return [*_BY_FIGURE[made.figure](found), runs]
 
 
