@@ -35,7 +35,7 @@ def draw_analysis(found: Analysis, simulations: Sequence[Setting], path: Path) -
     for side, groups, title in ((actions, found.by_action, "action"), (kinds, found.by_kind, "kernel size, filters")):
         share, gain = side.subplots(2, sharey=True)
         share.invert_yaxis()  # the best on top
-        _shares(groups, share, f"children better than their parent, by {title}")
+        _shares(groups, share, f"better than their parent, by {title}")
         _gains(groups, gain)
     heredity, over_p, over_k = right.subplots(3)
     _heredity(found, heredity)
