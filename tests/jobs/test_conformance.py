@@ -104,7 +104,7 @@ def first_worker(job: Job) -> int:
 
 
 def wait_until_started(job: Job) -> None:
-    wait_until((job.path / "starts").exists)
+    wait_until(lambda: (job.path / "starts").exists() and bool(starts(job)))  # it is created before it is written
 
 
 def start(executor: Executor, job: Job) -> None:
