@@ -39,7 +39,8 @@ def _cells(columns: tuple[str, ...], row: list[Any], folder: Path) -> tuple[Cell
 
 def findings(record: RunRecord) -> tuple[str, ...]:
     """What the newest reports say of DGGAN against ProgGAN, a line each."""
-    return tuple(line for report in reversed(record.reports) for line in _compared(report))
+    lines = (line for report in reversed(record.reports) for line in _compared(report))
+    return tuple(dict.fromkeys(lines))  # tables and figures share their models
 
 
 def _compared(report: Mapping[str, Any]) -> Iterator[str]:
@@ -51,4 +52,8 @@ def _compared(report: Mapping[str, Any]) -> Iterator[str]:
             if metric_of(key) in SPREADS or score is None or other is None:
                 continue
             note = " (higher is better)" if higher_is_better(key) else ""
-            yield f"{report['figure']}: {key} of DGGAN {score:.4g}, of ProgGAN {other:.4g}{note}"
+            yield f"{key} of DGGAN {_number(score)}, of ProgGAN {_number(other)}{note}"
+
+
+def _number(score: float) -> str:
+    return f"{score:,.0f}" if abs(score) >= 1000 else f"{score:.4g}"

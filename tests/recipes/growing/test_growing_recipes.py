@@ -225,9 +225,9 @@ def test_scores_are_compared_in_their_order_without_deviations(tmp_path: Path) -
     GrowingFolder(tmp_path).announce(one.jobs)
     write_report(one, Findings(models), tmp_path)
     assert findings_of(read_run(tmp_path)) == (
-        f"table1: {keys[0]} of DGGAN 0.002, of ProgGAN 0.002",
-        f"table1: {keys[1]} of DGGAN 8, of ProgGAN 8 (higher is better)",
-        f"table1: {keys[3]} of DGGAN 12, of ProgGAN 12",
+        f"{keys[0]} of DGGAN 0.002, of ProgGAN 0.002",
+        f"{keys[1]} of DGGAN 8, of ProgGAN 8 (higher is better)",
+        f"{keys[3]} of DGGAN 12, of ProgGAN 12",
     )
 
 
