@@ -23,7 +23,7 @@ class RecipePlan(Protocol):
     """The checked arguments of ``ganas reproduce`` for the figures or tables of one paper."""
 
     def cost(self) -> list[str]:
-        """Return human-readable lines with the cost of what remains, measured here; nothing is downloaded."""
+        """Return human-readable lines with the cost of what remains, measured here."""
 
     def run(self) -> Reproduction:
         """Run what remains, and write the report."""
@@ -32,6 +32,11 @@ class RecipePlan(Protocol):
 def readable_id(text: str) -> str:
     """Replace characters that not every file system allows in a name."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)
+
+
+def short_number(number: float) -> str:
+    """Format with four significant digits, or as an integer from 1000 up."""
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def report_name(figure: str, scale: str, datasets: Sequence[str], digest: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ganas.metrics.measurement import SPREADS, higher_is_better, metric_of
 from ganas.recipes.growing.jobs import RUN, GrowingFolder
+from ganas.recipes.reproduction import short_number
 from ganas.records import RunRecord, Sample
 from ganas.report.blocks import Block, Cell, Frame, Gallery, Section, Table, Text, run_link
 from ganas.report.thumbnails import data_uri, readable
@@ -52,8 +53,4 @@ def _compared(report: Mapping[str, Any]) -> Iterator[str]:
             if metric_of(key) in SPREADS or score is None or other is None:
                 continue
             note = " (higher is better)" if higher_is_better(key) else ""
-            yield f"{key} of DGGAN {_number(score)}, of ProgGAN {_number(other)}{note}"
-
-
-def _number(score: float) -> str:
-    return f"{score:,.0f}" if abs(score) >= 1000 else f"{score:.4g}"
+            yield f"{key} of DGGAN {short_number(score)}, of ProgGAN {short_number(other)}{note}"

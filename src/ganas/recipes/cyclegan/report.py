@@ -15,7 +15,7 @@ from ganas.recipes.cyclegan.figures import FRONT, HANDMADE, Recipe, Variant
 from ganas.recipes.cyclegan.fronts import fronts_as_markdown
 from ganas.recipes.cyclegan.jobs import RecipeFolder
 from ganas.recipes.cyclegan.rows import Row
-from ganas.recipes.reproduction import report_name, write_files
+from ganas.recipes.reproduction import report_name, short_number, write_files
 from ganas.store import Run
 
 # the figure shows the first of these that was measured; the paper uses FID
@@ -125,9 +125,9 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
             lines.append(
                 f"| {row.variant} | {DIRECTIONS[row.direction]} | {row.width:g} | {row.parameters:,} "
                 f"| {row.bytes / 10**6:.2f} | {row.macs / 10**9:.3f} | {row.size:.3f} | {row.asymmetry:.2f} "
-                f"| {_format(row.untranslated)} | {_mean_and_std(row.scores)} "
-                f"| {_format(min(row.scores))} to {_format(max(row.scores))} | {len(row.scores)} | {share} "
-                f"| {_format(row.untranslated_held) if row.untranslated_held is not None else ''} "
+                f"| {short_number(row.untranslated)} | {_mean_and_std(row.scores)} "
+                f"| {short_number(min(row.scores))} to {short_number(max(row.scores))} | {len(row.scores)} | {share} "
+                f"| {short_number(row.untranslated_held) if row.untranslated_held is not None else ''} "
                 f"| {_mean_and_std(row.late) if row.late else ''} |"
             )
         lines.append("")
@@ -147,12 +147,7 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
 def _mean_and_std(scores: Sequence[float]) -> str:
     """Format the mean, and the standard deviation if there are several scores and all are finite."""
     has_std = len(scores) > 1 and all(map(isfinite, scores))
-    return _format(mean(scores)) + (f" ± {_format(stdev(scores))}" if has_std else "")
-
-
-def _format(number: float) -> str:
-    """Format with four significant digits, or as an integer from 1000 up."""
-    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
+    return short_number(mean(scores)) + (f" ± {short_number(stdev(scores))}" if has_std else "")
 
 
 def write_report(recipe: Recipe, rows: Sequence[Row], folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from ganas.recipes.growing.published import (
     TABLE_3,
     improvement,
 )
-from ganas.recipes.reproduction import report_name, run_page, write_files
+from ganas.recipes.reproduction import report_name, run_page, short_number, write_files
 
 Cell = str | int | float | None
 SWD_UNIT = 1000  # the paper's
@@ -258,7 +258,7 @@ def _text(value: Cell) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return short_number(value)
     return f"{value:,}" if isinstance(value, int) else value
 
 
