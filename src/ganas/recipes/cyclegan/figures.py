@@ -96,7 +96,7 @@ SCALES: Mapping[str, Scale] = {
         repeats=3,
         evaluations=3,
         num_random=5,
-        front=FrontScale((4, 8, 12, 16), 4000, 4000),
+        front=FrontScale((4, 8, 16), 3000, 3000),
         train=(("training.images", 4000),),
     ),
     "paper": Scale(
