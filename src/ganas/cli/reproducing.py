@@ -47,11 +47,12 @@ def reproduce(
     """
     from ganas.jobs.options import ExecutorOptions
     from ganas.recipes import reproduce as recipes
+    from ganas.recipes.reproduction import Request
 
     arguments: dict[str, Any] = {"scale": scale, "data": data or (), "features": features, "seed": seed}
     arguments |= {"settings": settings or (), "executor": ExecutorOptions(executor, workers, address, gpu_share)}
     if dry_run:
-        echo("\n".join(recipes.open_plan(figure, out, **arguments).cost()))
+        echo("\n".join(recipes.open_plan(Request(figure, out, **arguments)).cost()))
         return
     found = recipes.reproduce(figure, out, **arguments)
     echo(found.table)

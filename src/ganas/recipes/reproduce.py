@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from ganas.errors import ConfigError
 from ganas.jobs.options import ExecutorOptions
-from ganas.paths import StrPath
+from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter
 from ganas.recipes.cyclegan.figures import FIGURES
 from ganas.recipes.cyclegan.plan import Plan
 from ganas.recipes.growing.experiments import EXPERIMENTS
 from ganas.recipes.growing.plan import GrowingPlan
-from ganas.recipes.reproduction import RecipePlan, Reproduction
+from ganas.recipes.reproduction import RecipePlan, Reproduction, Request
 
 ALL = (*FIGURES, *EXPERIMENTS)
 
@@ -34,28 +34,15 @@ def reproduce(
 
     Raises `UserError` for anything the user can fix, `GanasError` if every run failed, `Stopped` on a signal.
     """
-    plan = open_plan(
-        figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings
-    )
+    plan = open_plan(Request(figure, as_path(out), scale, data, executor, features, seed, settings))
     if scale == "paper":
         for line in plan.cost():
             Reporter().say(line)
     return plan.run()
 
 
-def open_plan(
-    figure: str,
-    out: StrPath,
-    *,
-    scale: str,
-    data: Sequence[str],
-    executor: ExecutorOptions,
-    features: str | None,
-    seed: int,
-    settings: Sequence[str],
-) -> RecipePlan:
+def open_plan(request: Request) -> RecipePlan:
     """Check the arguments of `reproduce`, as far as possible before any image is read or downloaded."""
-    if figure not in ALL:
-        raise ConfigError(f"unknown figure {figure!r}: choose one of {', '.join(ALL)}")
-    plan = Plan if figure in FIGURES else GrowingPlan
-    return plan(figure, out, scale=scale, data=data, executor=executor, features=features, seed=seed, settings=settings)
+    if request.figure not in ALL:
+        raise ConfigError(f"unknown figure {request.figure!r}: choose one of {', '.join(ALL)}")
+    return Plan(request) if request.figure in FIGURES else GrowingPlan(request)

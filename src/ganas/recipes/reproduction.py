@@ -7,7 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ganas.jobs.options import ExecutorOptions
 from ganas.store import PAGE, write_atomically
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of ``ganas reproduce``, as its Python function explains them."""
+
+    figure: str
+    out: Path
+    scale: str
+    data: Sequence[str]
+    executor: ExecutorOptions
+    features: str | None
+    seed: int
+    settings: Sequence[str]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ from ganas.config import absolute_features
 from ganas.errors import ConfigError, GanasError
 from ganas.jobs.executor import Executor
 from ganas.jobs.job import Job
-from ganas.jobs.options import ExecutorOptions
 from ganas.jobs.queue import Queue
 from ganas.jobs.result import Result
-from ganas.paths import StrPath, as_path
 from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.cyclegan.configs import images_of, job_config, portable_config, refuse_changed
 from ganas.recipes.cyclegan.datasets import demo_dataset, expected_dataset, find_dataset
@@ -21,7 +19,7 @@ from ganas.recipes.cyclegan.figures import FIGURES, Recipe, recipe
 from ganas.recipes.cyclegan.jobs import JOB, Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.cyclegan.report import as_markdown, collect, write_report
 from ganas.recipes.measuring import in_subprocess
-from ganas.recipes.reproduction import Reproduction
+from ganas.recipes.reproduction import Reproduction, Request
 from ganas.signals import StopSignal
 from ganas.store import results_folder
 
@@ -29,30 +27,26 @@ from ganas.store import results_folder
 class Plan:
     """The arguments of `reproduce`: checked, as far as possible before any image is read or downloaded."""
 
-    def __init__(
-        self,
-        figure: str,
-        out: StrPath,
-        *,
-        scale: str,
-        data: Sequence[str],
-        executor: ExecutorOptions,
-        features: str | None,
-        seed: int,
-        settings: Sequence[str],
-    ) -> None:
+    def __init__(self, request: Request) -> None:
         from ganas.machine import check_device
         from ganas.metrics.features import load_features
 
-        absolute = absolute_features(features)
-        self._recipe = partial(recipe, figure, scale, features=absolute, seed=seed, settings=settings)
+        scale, features = request.scale, request.features
+        self._recipe = partial(
+            recipe,
+            request.figure,
+            scale,
+            features=absolute_features(features),
+            seed=request.seed,
+            settings=request.settings,
+        )
         self._config = job_config(self._recipe([Dataset("stand-in", "stand-in", 100, 100, "")]).jobs[0])
         device = self._config.training.device
         if device.startswith("cuda:"):
             raise ConfigError("training.device: give cuda alone, jobs are spread over all GPUs")
-        if executor.executor == "local":  # the nodes of a cluster check theirs
+        if request.executor.executor == "local":  # the nodes of a cluster check theirs
             check_device(device)
-        self._datasets = data or (FIGURES[figure].datasets if scale == "paper" else ())
+        self._datasets = request.data or (FIGURES[request.figure].datasets if scale == "paper" else ())
         if not self._datasets and scale != "tiny":
             raise ConfigError(f"--scale {scale} needs images: give --data DIR, once or more")
         if features:
@@ -62,7 +56,7 @@ class Plan:
                 "without --features scores are sliced Wasserstein distances; adding a network later trains everything "
                 "again"
             )
-        self._out, self._executor = as_path(out), executor
+        self._out, self._executor = request.out, request.executor
 
     def cost(self) -> list[str]:
         """Return human-readable lines with the cost of the remaining jobs, measured here; nothing is downloaded."""
@@ -119,7 +113,8 @@ def _run_jobs(recipe: Recipe, folder: RecipeFolder, executor: Executor, stop: St
         return _seconds_left(recipe.jobs, queue.results, queue.capacity)
 
     queue = Queue(executor, stop, prepare=begin, eta=eta)
-    for job in recipe.jobs:
+    needed = {parent for job in recipe.jobs for parent in job.parents}
+    for job in sorted(recipe.jobs, key=lambda job: job.id not in needed):  # else workers wait for a late teacher
         refuse_changed(job, folder)
         job_folder = folder.job(job.id)
         if not folder.result(job):  # retry what failed in an earlier call: its cause may have been fixed

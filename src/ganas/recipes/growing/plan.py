@@ -4,7 +4,7 @@ A run is what ``ganas grow`` does, with its queue, its lock and its resume; here
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache as once
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from ganas.growing.candidates import forget_failures
 from ganas.growing.history import read_history
 from ganas.jobs.executor import Executor
 from ganas.jobs.options import ExecutorOptions
-from ganas.paths import StrPath, as_path
+from ganas.paths import as_path
 from ganas.progress import Reporter, readable_seconds
 from ganas.recipes.growing.experiments import ANALYSIS, Experiment, experiment
 from ganas.recipes.growing.jobs import GrowingFolder, GrowingJob, TrainingImages
@@ -25,7 +25,7 @@ from ganas.recipes.growing.published import DGGAN
 from ganas.recipes.growing.report import Findings, write_report
 from ganas.recipes.measuring import in_subprocess
 from ganas.recipes.photographs import write_photographs
-from ganas.recipes.reproduction import Reproduction
+from ganas.recipes.reproduction import Reproduction, Request
 from ganas.signals import StopSignal
 from ganas.store import results_folder
 
@@ -35,27 +35,24 @@ UNKNOWN = TrainingImages("stand-in", "stand-in", "")  # to check a recipe before
 class GrowingPlan:
     """The arguments of `reproduce`: checked, as far as possible before any image is read."""
 
-    def __init__(
-        self,
-        figure: str,
-        out: StrPath,
-        *,
-        scale: str,
-        data: Sequence[str],
-        executor: ExecutorOptions,
-        features: str | None,
-        seed: int,
-        settings: Sequence[str],
-    ) -> None:
+    def __init__(self, request: Request) -> None:
         from ganas.growing.run import with_route
         from ganas.machine import check_device
         from ganas.metrics.features import load_features
 
-        made = partial(experiment, figure, scale, seed=seed, settings=settings, features=absolute_features(features))
+        figure, scale, data, features = request.figure, request.scale, request.data, request.features
+        made = partial(
+            experiment,
+            figure,
+            scale,
+            seed=request.seed,
+            settings=request.settings,
+            features=absolute_features(features),
+        )
         jobs = made(UNKNOWN).jobs
         configs = [with_route(job.config(), job.route) for job in jobs]  # refuses routes that the limits do not admit
         self._config = configs[0]
-        if executor.executor == "local":  # the nodes of a cluster check theirs
+        if request.executor.executor == "local":  # the nodes of a cluster check theirs
             check_device(self._config.training.device)
         if len(data) > 1:
             raise ConfigError(f"{figure} learns from one set of images: give --data once")
@@ -65,7 +62,7 @@ class GrowingPlan:
             made = partial(made, weights=load_features(features, device="cpu").digest)
         elif scale != "tiny":
             Reporter().say("without --features scores are sliced Wasserstein distances; FID and IS need a network")
-        self._made, self._data, self._out, self._executor = made, data, as_path(out), executor
+        self._made, self._data, self._out, self._executor = made, data, request.out, request.executor
 
     def cost(self) -> list[str]:
         """Return human-readable lines with the cost of the runs that remain, measured here."""
