@@ -15,6 +15,7 @@ import argparse
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from statistics import fmean, median
 from typing import Any, cast
 
@@ -24,11 +25,11 @@ from safetensors.torch import load
 
 import ganas
 from ganas.config import load_config
-from ganas.cyclegan.architecture import Architecture, random_architecture
+from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.distillation import open_distillation
 from ganas.cyclegan.domains import open_domains
-from ganas.cyclegan.elastic import ElasticNetwork, largest
+from ganas.cyclegan.elastic import ElasticNetwork, largest, random_choice
 from ganas.cyclegan.front_search import measured_milliseconds, predicted_milliseconds
 from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, find_layout
@@ -49,7 +50,9 @@ DISTANCE_IMAGES = 32  # as in a search
 
 def choices(count: int) -> Iterator[tuple[int, Architecture]]:
     """Random elastic architectures with their numbers; the generators of one are different."""
-    return ((number, random_architecture(find_layout("elastic"), number)) for number in range(count))
+    for number in range(count):
+        below = Random(number).randrange
+        yield number, Architecture("elastic", **{name: random_choice(LAYOUT, below) for name in GENERATORS})
 
 
 # ── milliseconds ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,9 @@
 """What this machine supports, and is fast at: threads, devices, bf16, memory formats. No torch on import."""
 
 import ctypes
+import hashlib
 import os
+import platform
 import re
 import sys
 from contextlib import suppress
@@ -62,11 +64,21 @@ def this_machine() -> Machine:
 
 
 def _cpu_flags() -> set[str]:
+    return set(_cpu_line("flags").split())
+
+
+def _cpu_line(name: str) -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return set(line.split())
-    return set()
+            if line.startswith(name):
+                return line
+    return ""
+
+
+def cpu() -> str:
+    """What times on this CPU depend on: its model, and a digest of what it can do."""
+    model = _cpu_line("model name").partition(":")[2].strip() or platform.machine()
+    return f"{model} {hashlib.sha256(' '.join(sorted(_cpu_flags())).encode()).hexdigest()[:8]}"
 
 
 def default_threads() -> int:

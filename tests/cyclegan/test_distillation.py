@@ -11,7 +11,7 @@ from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.build import Network, build, only_op
 from ganas.cyclegan.config import DistillationConfig, LossConfig, RunConfig, SearchConfig
 from ganas.cyclegan.distillation import Distillation, compared_cells, count_cells, open_distillation, with_teacher
-from ganas.cyclegan.elastic import ElasticNetwork, largest, random_choice, skeleton, smallest
+from ganas.cyclegan.elastic import ElasticNetwork, below_with, largest, random_choice, skeleton, smallest
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, find_layout
 from ganas.cyclegan.model import CycleGAN, generator_loss
 from ganas.cyclegan.networks import open_gan
@@ -80,7 +80,9 @@ def recorded(network: Network | ElasticNetwork, x: Tensor) -> tuple[Tensor, list
     return image, found
 
 
-@pytest.mark.parametrize("choose", [None, largest, smallest, lambda layout: random_choice(layout, torch.Generator())])
+@pytest.mark.parametrize(
+    "choose", [None, largest, smallest, lambda layout: random_choice(layout, below_with(torch.Generator()))]
+)
 def test_the_terms_and_their_gradients_are_those_by_hand(
     teacher: Path, choose: Callable[[ElasticLayout], tuple[str, ...]] | None
 ) -> None:
@@ -137,8 +139,8 @@ def test_a_sandwich_is_compared_with_the_teacher_three_times(teacher: Path) -> N
         one.network.register_forward_hook(lambda *_: calls.append(1))
     compare = distillation.comparison(a, b)
     terms, _ = sandwich_loss(gan, a, b, LossConfig(), torch.Generator().manual_seed(5), compare)
-    random = torch.Generator().manual_seed(5)
-    chosen = {name: [largest, smallest, lambda layout: random_choice(layout, random)] for name in GENERATORS}
+    below = below_with(torch.Generator().manual_seed(5))
+    chosen = {name: [largest, smallest, lambda layout: random_choice(layout, below)] for name in GENERATORS}
     sums: dict[str, Tensor] = {}
     for number in range(3):
         for name in GENERATORS:

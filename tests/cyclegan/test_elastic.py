@@ -1,5 +1,6 @@
 """Elastic generators: subnetworks that share weights equal networks of their own."""
 
+from collections import Counter
 from typing import cast
 
 import pytest
@@ -9,8 +10,16 @@ from torch import Tensor, nn
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.build import build, only_op
 from ganas.cyclegan.config import LossConfig
-from ganas.cyclegan.elastic import ElasticNetwork, cropped, largest, random_choice, smallest, superkernels_of
-from ganas.cyclegan.layout import GENERATORS, LAYOUTS, ElasticLayout, find_layout
+from ganas.cyclegan.elastic import (
+    ElasticNetwork,
+    below_with,
+    cropped,
+    largest,
+    random_choice,
+    smallest,
+    superkernels_of,
+)
+from ganas.cyclegan.layout import GENERATORS, LAYOUTS, SKIP, ElasticLayout, find_layout
 from ganas.cyclegan.model import CycleGAN, generator_loss
 from ganas.cyclegan.size import macs, parameters
 from ganas.cyclegan.steps import sandwich_loss
@@ -21,7 +30,7 @@ CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 
 def some_choices(count: int = 12) -> list[tuple[str, ...]]:
     generator = torch.Generator().manual_seed(0)
-    return [largest(LAYOUT), smallest(LAYOUT), *(random_choice(LAYOUT, generator) for _ in range(count))]
+    return [largest(LAYOUT), smallest(LAYOUT), *(random_choice(LAYOUT, below_with(generator)) for _ in range(count))]
 
 
 def noise(*shape: int, seed: int = 1) -> Tensor:
@@ -57,6 +66,24 @@ def test_a_subnetwork_that_is_cut_out_computes_the_same_and_has_the_same_gradien
         assert whole.abs().sum() == pytest.approx(cropped(whole, parameter.shape).abs().sum().item()), "nothing else"
     unused = supernet.superkernels.keys() - keys.values()
     assert all(supernet.superkernels[key].grad is None for key in unused)
+
+
+def test_random_choices_have_any_number_of_cells_and_any_choice_in_each() -> None:
+    """Both uniform: 2,000 choices, expected counts of 200 and at least 75, five standard deviations of tolerance."""
+    below = below_with(torch.Generator().manual_seed(0))
+    chosen = [random_choice(LAYOUT, below) for _ in range(2000)]
+    cells = [number for number, slot in enumerate(LAYOUT.slots) if SKIP in slot.ops]
+    depths = Counter(sum(ops[number] != SKIP for number in cells) for ops in chosen)
+    assert len(cells) == 9 and depths.keys() == {*range(10)}
+    assert all(abs(count - 200) < 5 * 200**0.5 for count in depths.values())
+    for number, slot in enumerate(LAYOUT.slots):
+        counts = Counter(ops[number] for ops in chosen)
+        skipped = counts.pop(SKIP, 0)
+        assert not skipped or abs(skipped - 1000) < 5 * 500**0.5
+        expected = (2000 - skipped) / len(counts)
+        assert counts.keys() == {*slot.ops} - {SKIP} and all(
+            abs(n - expected) < 5 * expected**0.5 for n in counts.values()
+        )
 
 
 def test_crops_are_the_first_channels_and_the_middle_taps() -> None:
@@ -106,8 +133,8 @@ def test_the_gradient_of_a_sandwich_is_the_sum_of_the_subnetworks_own() -> None:
     torch.stack([*terms.values()]).sum().backward()
     together = {name: parameter.grad for name, parameter in gan.named_parameters()}
     gan.zero_grad(set_to_none=True)
-    random = torch.Generator().manual_seed(5)
-    chosen = {name: [largest(LAYOUT), smallest(LAYOUT), random_choice(LAYOUT, random)] for name in GENERATORS}
+    below = below_with(torch.Generator().manual_seed(5))
+    chosen = {name: [largest(LAYOUT), smallest(LAYOUT), random_choice(LAYOUT, below)] for name in GENERATORS}
     for number in range(3):
         for name in GENERATORS:
             gan.network(name).ops = chosen[name][number]

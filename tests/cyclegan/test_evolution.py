@@ -3,7 +3,7 @@
 import hashlib
 import random
 from itertools import product
-from math import inf
+from math import inf, nan
 
 import pytest
 
@@ -48,7 +48,8 @@ def brute_force(choices: list[Choices], limit: float = inf) -> list[Choices]:
 @pytest.mark.parametrize("limit", [inf, 2.4])
 def test_the_front_of_a_small_space_is_that_of_brute_force(seed: int, limit: float) -> None:
     """Nearly: it tries a part of the space, and finds at least four fifths of the front."""
-    found, expected = run(population=12, generations=5, seed=seed, limit=limit), brute_force(ALL, limit)
+    admits = lambda one: cost(one) <= limit  # noqa: E731
+    found, expected = run(population=12, generations=5, seed=seed, admits=admits), brute_force(ALL, limit)
     assert expected and len(found.scores) < len(ALL)
     assert all(cost(one) <= limit for one in found.scores)
     assert len({*expected} & {*found.front()}) >= 0.8 * len(expected)
@@ -80,6 +81,26 @@ def test_nothing_is_tried_twice_and_first_members_are() -> None:
     assert len(seen) <= len(ALL)
     with pytest.raises(ValueError, match="expected"):
         evolution.tell(ALL[0], 1.0)
+
+
+def test_what_has_no_score_ends_last() -> None:
+    """Even if it is nearly everything: NaN is worse than any number, and no parent while others are left."""
+    evolution = Evolution(SLOTS, cost, population=4, generations=6)
+    scored = ALL[::9]
+    while asked := evolution.ask():
+        for one in asked:
+            evolution.tell(one, number(one, "score") if one in scored else nan)
+    (best, *_) = sorted(evolution.scores, key=lambda one: evolution.scores[one])
+    assert best in scored and len(evolution.scores) == 24
+
+
+def test_mutations_are_drawn_as_the_first_generation() -> None:
+    """Of choices that are always equal, children have nothing else."""
+    evolution = Evolution(SLOTS, cost, population=6, generations=2, draw=lambda chance: ALL[chance.randrange(2)])
+    while asked := evolution.ask():
+        for one in asked:
+            evolution.tell(one, number(one, "score"))
+    assert {*evolution.scores} == {*ALL[:2]}
 
 
 def test_crowding_by_hand() -> None:

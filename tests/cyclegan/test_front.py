@@ -3,8 +3,12 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -17,7 +21,7 @@ from ganas.cyclegan.elastic import Ops, largest, smallest
 from ganas.cyclegan.front import Front, Translator, open_point, read_front
 from ganas.cyclegan.front_search import draw_point, find_front
 from ganas.cyclegan.kept import Kept
-from ganas.cyclegan.layout import GENERATORS
+from ganas.cyclegan.layout import GENERATORS, LAYOUTS, ElasticLayout
 from ganas.cyclegan.search import search
 from ganas.cyclegan.size import parameters
 from ganas.cyclegan.train import train
@@ -87,10 +91,10 @@ def test_a_front_and_the_training_of_one_of_its_points(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(fronts, "median_seconds", lambda *_: 0.001)
     before = Run(tmp_path / "run").evolution.read_bytes()
-    for number, point in enumerate(front.points):
+    for number in range(len(front.points)):
         random, drawn_values = draw_point(tmp_path / "run", number, 5)
         assert (random, drawn_values) == (draw_point(tmp_path / "run", number, 5)[0], values)
-        assert random != point.architecture and random != draw_point(tmp_path / "run", number, 6)[0]
+        assert random != draw_point(tmp_path / "run", number, 6)[0]
     assert Run(tmp_path / "run").evolution.read_bytes() == before
 
     training = {"nets.discriminator": "searched", **values}
@@ -104,6 +108,13 @@ def test_a_front_and_the_training_of_one_of_its_points(tmp_path: Path, monkeypat
     [
         ({"nets.layout": "elastic"}, "layout 'elastic' is searched with --strategy sampled"),
         ({"search.strategy": "sampled"}, "layout 'framed' is searched with --strategy of or tf"),
+        (
+            {
+                **{"nets.layout": "elastic", "search.strategy": "sampled", "search.budget": "params"},
+                **{"search.budget_ab": 10.0},
+            },
+            "the smallest subnetwork of generator_ab takes",
+        ),
         (
             {"nets.layout": "elastic", "search.strategy": "sampled", "training.compile": True},
             "training.compile is not for subnetworks",
@@ -122,6 +133,17 @@ def test_fronts_are_not_repeated(tmp_path: Path) -> None:
     settings = {"nets.layout": "elastic", "search.strategy": "sampled"}
     with pytest.raises(ConfigError, match="not for fronts"):
         search(make_config("search", preset="tiny", flags=flags(tmp_path) | settings), tmp_path / "run", repeats=2)
+
+
+@pytest.mark.parametrize("end", [smallest, largest])
+def test_random_choices_take_as_long_as_any_network(end: Callable[[ElasticLayout], Ops]) -> None:
+    """Even as the smallest and the largest. Time is the number of parameters here."""
+    layout = LAYOUTS["elastic"].generator
+    assert isinstance(layout, ElasticLayout)
+    time = cache(lambda ops: float(parameters(layout, ops, 4)))
+    wanted = time(end(layout))
+    walks = [fronts._as_slow(layout, time, wanted, Random(seed)) for seed in range(5)]
+    assert all(abs(time(ops) / wanted - 1) <= 0.02 for ops in walks)
 
 
 # ── what is kept of an evolution ─────────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +240,31 @@ def test_the_best_few_are_chosen_by_their_score(tmp_path: Path, capsys: pytest.C
         sizes = [size for judge_of, size in judged if judge_of == name]
         assert chosen[-1].parameters == min(sizes), "of all finalists"
     assert Front.from_json(found.to_json(), "here") == found
-    assert "psnr@rgb-native-32 -" in found.lines()[0]
+    assert "psnr@rgb-native-32 -" in found.lines()[0] and "test images" not in found.lines()[0]
+    assert "chosen by test images" in replace(found, split="test").lines()[0]
+
+
+@pytest.mark.parametrize("unit", ["params", "macs", "ms"])
+def test_a_front_keeps_its_limit(tmp_path: Path, unit: str) -> None:
+    """Of one direction; milliseconds as they were measured, which are not the predicted ones on the clock here."""
+    config = small_config("elastic", SearchConfig(**SMALL))
+    gan, (a, b) = small_gan(config), noise(config)
+    take: dict[str, Callable[[Translator], float]] = {
+        "params": lambda one: one.parameters,
+        "macs": lambda one: one.macs,
+        "ms": lambda one: one.milliseconds,
+    }
+    free = find_front(gan, a, b, config, Kept(tmp_path / "free", {}))
+    least, most = (take[unit](free.points[end].generator_ba) for end in (0, -1))
+    limit = (least + most) / 3
+    limited = small_config("elastic", SearchConfig(**SMALL, budget=unit, budget_ba=limit))
+    found = find_front(gan, a, b, limited, Kept(tmp_path / "limited", {}))
+    assert max(take[unit](point.generator_ba) for point in found.points) <= limit
+    assert max(take[unit](point.generator_ab) for point in found.points) > limit, "the other direction has none"
+    fronts.check_limits(limited)
+    tight = small_config("elastic", SearchConfig(**SMALL, budget=unit, budget_ba=least / 2))
+    with pytest.raises(ConfigError, match=r"the smallest subnetwork of generator_ba takes .* raise the limit"):
+        fronts.check_limits(tight)
 
 
 def test_a_front_without_scores_is_read(tmp_path: Path) -> None:
@@ -229,9 +275,13 @@ def test_a_front_without_scores_is_read(tmp_path: Path) -> None:
     document = json.loads(front.to_json())
     for point in document["points"]:
         for name in GENERATORS:
-            for key in ("metric", "score", "error"):
+            for key in ("metric", "score", "error", "width"):
                 del point[name][key]
-    assert Front.from_json(json.dumps(document), "here") == front
+    del document["split"]
+    found = Front.from_json(json.dumps(document), "here")
+    assert [point.architecture for point in found.points] == [point.architecture for point in front.points]
+    assert found.split is None and found.points[0].generator_ab.width is None
+    assert front.points[0].generator_ab.width == config.nets.width
 
 
 def test_a_search_scores_its_finalists_on_held_out_images(tmp_path: Path) -> None:
@@ -244,6 +294,7 @@ def test_a_search_scores_its_finalists_on_held_out_images(tmp_path: Path) -> Non
         found.front and torch.isfinite(torch.tensor([point.generator_ab.score for point in found.front.points])).all()
     )
     assert {(point.generator_ba.metric or "").partition("@")[0] for point in found.front.points} == {"swd"}
+    assert found.front.split == read_front(Run(tmp_path / "run")).split == "validation"
 
 
 def test_milliseconds_of_a_whole_network_and_of_its_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

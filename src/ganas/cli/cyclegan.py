@@ -48,11 +48,13 @@ def search(
     ] = None,
     budget_macs: Annotated[
         str | None,
-        typer.Option("--budget-macs", metavar="N[,N]", help="Multiply-accumulates per image of --resolution: 10G."),
+        typer.Option(
+            "--budget-macs", metavar="N[,N]", help="Multiply-accumulates per image of --resolution; fronts: of 256²."
+        ),
     ] = None,
     budget_ms: Annotated[
         str | None,
-        typer.Option("--budget-ms", metavar="MS[,MS]", help="Milliseconds per image of --resolution, measured here."),
+        typer.Option("--budget-ms", metavar="MS[,MS]", help="Milliseconds per image, as --budget-macs, measured here."),
     ] = None,
     budget_width: Annotated[
         float | None, typer.Option("--budget-width", metavar="W", help="Generator width for the budget. [the search's]")
@@ -96,7 +98,7 @@ def search(
     given |= {"--seed": seed or None, "--point": len(result.front.points) - 1 if result.front else None}
     arguments = [part for option, value in given.items() if value is not None for part in (option, value)]
     arguments += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
-    if config.search and config.search.budget:  # train at the width of the budget
+    if config.search and config.search.budget and not result.front:  # train at the width of the budget
         ab, ba = (f"{config.search.budget_width or config.nets.width_of(name):g}" for name in GENERATORS)
         both = ["--set", f"nets.width_ab={ab}", "--set", f"nets.width_ba={ba}"]
         arguments += ["--width", ab] if ab == ba else both

@@ -148,10 +148,10 @@ class SearchConfig(Section):
             raise ValueError("search.budget is the unit, search.budget_ab and search.budget_ba the limits: give both")
         if self.budget is None and self.budget_width is not None:
             raise ValueError("search.budget_width needs a budget: give search.budget and a limit, too")
-        if self.budget is not None and STRATEGIES[self.strategy].sandwich:
+        if self.budget_width is not None and STRATEGIES[self.strategy].sandwich:
             raise ValueError(
-                f"search.budget limits a single architecture, and search.strategy={self.strategy} finds a front of "
-                f"them: search without it, and give ganas train --budget-ms"
+                f"search.budget_width is for architectures that are trained at other widths; those of "
+                f"search.strategy={self.strategy} have the width that they were found at: leave it out"
             )
         return self
 

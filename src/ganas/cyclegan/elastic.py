@@ -5,7 +5,7 @@ the middle taps. What runs is the final network of the choice, with cropped weig
 that is cut out computes what it computed here, and has the same gradients.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Self
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganas.cyclegan.build import Network, build, only_op
-from ganas.cyclegan.layout import SHARES, ElasticLayout
+from ganas.cyclegan.layout import SHARES, SKIP, ElasticLayout
 
 Ops = tuple[str, ...]
 
@@ -30,16 +30,30 @@ def smallest(layout: ElasticLayout) -> Ops:
     return tuple(slot.ops[0] for slot in layout.slots)
 
 
-def random_choice(layout: ElasticLayout, generator: torch.Generator) -> Ops:
-    """Choices that are uniform and independent."""
-    return tuple(slot.ops[int(torch.randint(len(slot.ops), (), generator=generator))] for slot in layout.slots)
+def random_choice(layout: ElasticLayout, below: Callable[[int], int]) -> Ops:
+    """Random choices: the number of residual cells is uniform, as is the choice in each of them and in other slots.
+
+    If skipping were one choice of many, hardly a network would have fewer than seven of nine cells.
+
+    below   returns a random integer from 0 to one less than its argument
+    """
+    skipped = [number for number, slot in enumerate(layout.slots) if SKIP in slot.ops]
+    for _ in range(below(len(skipped) + 1)):
+        skipped.pop(below(len(skipped)))
+    options = [[op for op in slot.ops if op != SKIP] for slot in layout.slots]
+    return tuple(SKIP if number in skipped else ops[below(len(ops))] for number, ops in enumerate(options))
+
+
+def below_with(generator: torch.Generator) -> Callable[[int], int]:
+    """Random integers for `random_choice` from a generator of torch, whose state a checkpoint holds."""
+    return lambda count: int(torch.randint(count, (), generator=generator))
 
 
 def _maximal(ops: Ops) -> list[str]:
     """One choice of each kind of op, with its largest kernel and all of its channels."""
     by_kind: dict[str, str] = {}
     for op in ops:  # kernels and shares ascend
-        if op != "skip":
+        if op != SKIP:
             by_kind[kind_of(op)] = op
     return list(by_kind.values())
 

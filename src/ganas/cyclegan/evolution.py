@@ -7,7 +7,8 @@ to the same children, whatever order they are told in.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
+from math import inf, isnan
+from sys import float_info
 
 Choices = tuple[str, ...]  # one per slot
 
@@ -22,30 +23,31 @@ class Evolution:
         *,
         population: int = 32,
         generations: int = 15,
-        mutation: float = 0.2,  # probability that a slot of a child is drawn anew
-        limit: float = inf,  # of the cost: dearer choices are not tried
+        mutation: float = 0.2,  # probability that a slot of a child is that of random choices
+        draw: Callable[[random.Random], Choices] | None = None,  # random choices; None: uniform and independent
+        admits: Callable[[Choices], bool] = lambda _: True,  # limits: choices that it refuses are not tried
         first: Sequence[Choices] = (),  # members of the first generation; the others are random
         seed: int = 0,
     ) -> None:
         self._slots, self._cost, self._population, self._generations = slots, cost, population, generations
-        self._mutation, self._limit, self._seed = mutation, limit, seed
+        self._mutation, self._draw, self._admits, self._seed = mutation, draw or self._uniform, admits, seed
         self._drawn = 0  # children so far, a few of them discarded
         self.scores: dict[Choices, float] = {}
         self._parents: list[Choices] = []
         self._generation = 1
-        self._awaited = dict.fromkeys([one for one in first if cost(one) <= limit][:population])
-        self._fill(self._random)
+        self._awaited = dict.fromkeys([one for one in first if admits(one)][:population])
+        self._fill(self._draw)
 
     def ask(self) -> Sequence[Choices]:
         """The choices without a score of this generation; empty: the evolution is over."""
         return list(self._awaited)
 
     def tell(self, choices: Choices, score: float) -> None:
-        """Record a score, lower is better; the last of a generation makes the next one."""
+        """Record a score, lower is better, NaN the worst; the last of a generation makes the next one."""
         if choices not in self._awaited:
             raise ValueError(f"no score of {choices} is expected")
         del self._awaited[choices]
-        self.scores[choices] = score
+        self.scores[choices] = float_info.max if isnan(score) else score
         if not self._awaited and self._generation < self._generations:
             self._generation += 1
             self._parents = self._best(self._population)
@@ -66,18 +68,18 @@ class Evolution:
             attempts -= 1
             self._drawn += 1
             one = make(random.Random(f"{self._seed} {self._drawn}"))
-            if one not in self.scores and self._cost(one) <= self._limit:
+            if one not in self.scores and self._admits(one):
                 self._awaited.setdefault(one)
 
-    def _random(self, chance: random.Random) -> Choices:
+    def _uniform(self, chance: random.Random) -> Choices:
         return tuple(chance.choice(options) for options in self._slots)
 
     def _child(self, chance: random.Random) -> Choices:
-        """Cross two parents slot by slot, then draw some slots anew."""
-        one, other = chance.choice(self._parents), chance.choice(self._parents)
+        """Cross two parents slot by slot, then put random choices into some slots."""
+        one, other, new = chance.choice(self._parents), chance.choice(self._parents), self._draw(chance)
         return tuple(
-            chance.choice(options) if chance.random() < self._mutation else chance.choice(pair)
-            for options, pair in zip(self._slots, zip(one, other, strict=True), strict=True)
+            fresh if chance.random() < self._mutation else chance.choice(pair)
+            for fresh, *pair in zip(new, one, other, strict=True)
         )
 
     def _best(self, count: int) -> list[Choices]:

@@ -31,6 +31,7 @@ class Translator:
     metric: str | None = None  # key of its score on held-out images; None: it was chosen by its distance
     score: float | None = None
     error: float | None = None  # standard error of the score over images; None: not known
+    width: float | None = None  # of the supernet, of which the first choice is the share; None: not known
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Front:
     points: tuple[Point, ...]
     resolution: int  # of the image that milliseconds are of
     images: int  # pairs that the supernets had seen
+    split: str | None = None  # which images the scores are of: validation or test; None: there are no scores
 
     def to_json(self) -> str:
         """The text of a ``front.json``."""
@@ -67,7 +69,7 @@ class Front:
             points = tuple(
                 Point(one["limit"], *(_translator(one[name]) for name in GENERATORS)) for one in document["points"]
             )
-            return cls(points, document["resolution"], document["images"])
+            return cls(points, document["resolution"], document["images"], document.get("split"))
 
     def within(self, milliseconds: float) -> Point:
         """The point of the largest translators within a budget; raises `ConfigError` if even the smallest is slower."""
@@ -84,6 +86,7 @@ class Front:
 
     def lines(self) -> list[str]:
         """A human-readable line per point."""
+        chosen = "; chosen by test images, whose scores are too good" if self.split == "test" else ""
         return [
             f"point {number}: within {point.limit:.1f} ms, "
             + ", ".join(
@@ -91,6 +94,7 @@ class Front:
                 + (f", {one.metric} {one.score:.4g}" if one.score is not None else "")
                 for name, one in zip(GENERATORS, (point.generator_ab, point.generator_ba), strict=True)
             )
+            + chosen
             for number, point in enumerate(self.points)
         ]
 

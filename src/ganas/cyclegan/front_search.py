@@ -7,6 +7,7 @@ whole for what it found. The best few within each limit are then compared by the
 one. All that is computed is kept in the run's folder.
 """
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from torch import Tensor
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.build import Network, SlotModule, only_op
-from ganas.cyclegan.config import RunConfig
+from ganas.cyclegan.config import RunConfig, SearchConfig
 from ganas.cyclegan.elastic import ElasticNetwork, Ops, largest, random_choice, smallest
 from ganas.cyclegan.evolution import Evolution
 from ganas.cyclegan.front import Front, Point, Translator, fine_tuning, read_front
@@ -27,7 +28,9 @@ from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, Slot, find_layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import input_sides, macs, parameters
+from ganas.errors import ConfigError
 from ganas.learning.timing import median_seconds
+from ganas.machine import cpu
 from ganas.metrics.measurement import loss_of
 from ganas.paths import StrPath
 from ganas.progress import Bar, Reporter
@@ -36,35 +39,84 @@ from ganas.store import Run
 
 WARM_UP, REPEATS = 2, 7
 WHOLE_REPEATS = 15  # of a whole network
-DRAWS = 500  # random choices, of which one takes about as long as a given one
+DRAWS = 2000  # most steps of a random walk to choices that take about as long as given ones
+SAME_TIME = 0.02  # relative difference of predicted times that is about none
 FINALISTS = 3  # within each limit, which are compared by the real score
 BATCH = 8  # images that are translated at once
 
 
+def open_evolution(run: Run, images: int, *, writes: bool = True) -> Kept:
+    """What the evolution of supernets computed that had seen so many pairs; the times of another CPU begin anew."""
+    return Kept(run.evolution, {"images": images, "cpu": cpu()}, writes=writes)
+
+
 def draw_point(run: StrPath, number: int, seed: int) -> tuple[Architecture, Values]:
-    """As `open_point`, but of random choices that take about as long as the point does: the closest of `DRAWS`.
+    """As `open_point`, but of random choices that take about as long as the point does.
 
     What a search has to beat. Times are predicted, as in the evolution.
     """
     folder = Run(run)
     front = read_front(folder)
     config = load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
-    kept = Kept(folder.evolution, {"images": front.images}, writes=False)
+    kept = open_evolution(folder, front.images, writes=False)
     layout, point = find_layout("elastic").generator, front.points[number]
     assert isinstance(layout, ElasticLayout)
-    chance = torch.Generator().manual_seed(seed)
     drawn = {}
     for name, translator in zip(GENERATORS, (point.generator_ab, point.generator_ba), strict=True):
-        choices = [random_choice(layout, chance) for _ in range(DRAWS)]
         width = config.nets.width_of(name)
-        times = [predicted_milliseconds(layout, width, ops, front.resolution, kept) for ops in choices]
-        gaps = [abs(time - translator.predicted) for time in times]
-        drawn[name] = choices[gaps.index(min(gaps))]
+        time = partial(predicted_milliseconds, layout, width, side=front.resolution, kept=kept)
+        drawn[name] = _as_slow(layout, time, time(translator.ops), random.Random(f"{seed} {number} {name}"))
     return Architecture("elastic", **drawn), fine_tuning(folder, config)
+
+
+def _as_slow(layout: ElasticLayout, time: Callable[[Ops], float], wanted: float, chance: random.Random) -> Ops:
+    """Random choices, of which random slots were changed while that brought their time closer to the wanted one.
+
+    Few independent choices take as little time as the smallest network, and hardly any as much as the largest.
+    """
+    ops = random_choice(layout, chance.randrange)
+    for _ in range(DRAWS):
+        if abs(time(ops) - wanted) <= SAME_TIME * wanted:
+            break
+        changed, fresh = chance.randrange(len(ops)), random_choice(layout, chance.randrange)
+        other = (*ops[:changed], fresh[changed], *ops[changed + 1 :])
+        ops = min(ops, other, key=lambda one: abs(time(one) - wanted))
+    return ops
 
 
 Translate = Callable[[Tensor], Tensor]
 Judge = Callable[[str, Network], tuple[str, float, float | None]]
+
+
+def limit_of(search: SearchConfig, name: str) -> float:
+    """What a generator may take of the unit of `search.budget`; infinite without a limit."""
+    limit = search.budget_ab if name == GENERATORS[0] else search.budget_ba
+    return inf if limit is None else limit
+
+
+def amount(
+    search: SearchConfig, layout: ElasticLayout, ops: Ops, width: float, milliseconds: Callable[[Ops], float]
+) -> float:
+    """What a subnetwork takes of it: parameters, multiply-accumulates or milliseconds."""
+    if search.budget == "params":
+        return parameters(layout, ops, width)
+    return macs(layout, ops, width, search.latency_resolution) if search.budget == "macs" else milliseconds(ops)
+
+
+def check_limits(config: RunConfig) -> None:
+    """Raise `ConfigError` if even the smallest subnetwork exceeds a limit."""
+    layout, search = find_layout(config.nets.layout).generator, config.search
+    assert search and isinstance(layout, ElasticLayout)
+    for name in GENERATORS:
+        if (limit := limit_of(search, name)) == inf:
+            continue
+        width, side = config.nets.width_of(name), search.latency_resolution
+        measured = partial(measured_milliseconds, ElasticNetwork(layout, width), side=side)
+        if (least := amount(search, layout, smallest(layout), width, measured)) > limit:
+            raise ConfigError(
+                f"search.budget: the smallest subnetwork of {name} takes {least:,.4g} {search.budget}, more than "
+                f"{limit:,g}: raise the limit, or lower nets.width"
+            )
 
 
 @torch.no_grad()
@@ -159,12 +211,16 @@ class _Direction:
         """The front, the fastest first, with measured milliseconds."""
         layout, kept, wanted = self._network.layout, self._kept, self._wanted()
         predicted = cache(self._predicted)
+        limit, least = limit_of(self._search, self._name), smallest(layout)
+        takes = partial(amount, self._search, layout, width=self._network.width)
         evolution = Evolution(
             [slot.ops for slot in layout.slots],
             predicted,
+            admits=lambda ops: ops == least or takes(ops, milliseconds=predicted) <= limit,
             population=self._search.population,
             generations=self._search.generations,
-            first=[smallest(layout), largest(layout)],
+            draw=lambda chance: random_choice(layout, chance.randrange),
+            first=[least, largest(layout)],
             seed=self._config.seed * len(GENERATORS) + seed,
         )
         while asked := evolution.ask():
@@ -180,12 +236,16 @@ class _Direction:
                 macs(layout, ops, self._network.width, self._side),
                 parameters(layout, ops, self._network.width),
                 evolution.scores[ops],
+                width=self._network.width,
             )
             for ops in evolution.front()
         ]
-        best, front = inf, []
+        measured = {one.ops: one.milliseconds for one in translators}
+        best, front = inf, list[Translator]()
         for one in sorted(translators, key=lambda one: one.milliseconds):
-            if one.distance < best:
+            fits = takes(one.ops, milliseconds=measured.__getitem__) <= limit
+            # the smallest did fit when the search began (`check_limits`); measured again, it can take a little longer
+            if one.distance < best and (fits or not front):
                 best = one.distance
                 front.append(one)
         return front

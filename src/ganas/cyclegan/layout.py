@@ -141,6 +141,7 @@ class Layout:
 W1, W2, W4, W8 = map(Channels, (1, 2, 4, 8))
 
 SHARES = {"1/4": 0.25, "1/2": 0.5, "3/4": 0.75, "1": 1.0}  # of the channels
+SKIP = "skip"  # no residual cell
 
 
 class ElasticLayout(NetworkLayout):
@@ -157,7 +158,7 @@ class ElasticLayout(NetworkLayout):
         trunk, stem, *cells, up1, up2, out = ops
         w1, w2, w4 = (Channels(multiple * SHARES[trunk]) for multiple in (1, 2, 4))
         encoder = Cell((Slot("e1.1", ("conv3",), w1, w2, "down"), Slot("e1.2", ("conv3",), w2, w4, "down")))
-        residual = [_elastic_cell(number, choice, w4) for number, choice in enumerate(cells, 1) if choice != "skip"]
+        residual = [_elastic_cell(number, choice, w4) for number, choice in enumerate(cells, 1) if choice != SKIP]
         decoder = Cell((Slot("d1.1", (up1,), w4, w2, "up"), Slot("d1.2", (up2,), w2, w1, "up")))
         return NetworkLayout(
             (
@@ -187,7 +188,7 @@ def _elastic_generator(blocks: int = 9) -> ElasticLayout:
     kernels, convolutions = ("conv3", "conv5", "conv7"), ("sepconv3", "sepconv5", "conv3")
     cells = tuple(f"{op} {share}" for op in convolutions for share in SHARES)
     choices = {"trunk": tuple(SHARES), "stem": kernels}
-    choices |= {f"r{number}": ("skip", *cells) for number in range(1, blocks + 1)}
+    choices |= {f"r{number}": (SKIP, *cells) for number in range(1, blocks + 1)}
     choices |= {"d1.1": DECODE, "d1.2": DECODE, "out": kernels}
     return ElasticLayout(tuple(Cell((Slot(name, ops, W4, W4),)) for name, ops in choices.items()))
 

@@ -17,8 +17,7 @@ from ganas.cyclegan.derive import Agreement, agreement, deviations, read_choices
 from ganas.cyclegan.distillation import Distillation, open_distillation, with_teacher
 from ganas.cyclegan.domains import Domains, open_domains
 from ganas.cyclegan.front import Front, read_front
-from ganas.cyclegan.front_search import find_front
-from ganas.cyclegan.kept import Kept
+from ganas.cyclegan.front_search import check_limits, find_front, open_evolution
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, Layout, find_layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.networks import open_gan
@@ -96,15 +95,14 @@ def search(config: RunConfig, out: StrPath, *, repeats: int = 1) -> SearchResult
             reporter.say(line)
         if note := find_strategy(config).note:
             reporter.note([note])
-        budget = open_budget(run, config, layout)
+        sandwich = find_strategy(config).sandwich
+        budget = None if sandwich else open_budget(run, config, layout)
         penalty = budget.terms if budget else no_penalty
         with stop.interruptible():
             gan = open_gan(config, layout, None)
             distillation = open_distillation(gan, None, config)
 
         shown = [images.to(config.training.device) for images in _projection_images(config, domains, 1)]
-
-        sandwich = find_strategy(config).sandwich
 
         def log() -> dict[str, Any]:
             if sandwich:
@@ -154,13 +152,16 @@ def _write_front(
     images, reporter = trainer.loop.nimg, trainer.reporter
     if not run.front.is_file() or read_front(run).images != images:  # a longer run has other supernets
         a, b = (part.to(config.training.device) for part in _projection_images(config, domains, FRONT_IMAGES))
-        kept = Kept(run.evolution, {"images": images})
+        kept = open_evolution(run, images)
         teachers = distillation.translators() if distillation else None
         judge = partial(_judge, config, validation) if validation else None
         try:
             front = find_front(gan, a, b, config, kept, teachers=teachers, judge=judge, reporter=reporter)
         except Stopped as stopped:
             raise Stopped(f"{stopped} while the front evolved: the same command goes on") from None
+        if metric := front.points[-1].generator_ab.metric:
+            assert validation
+            front = replace(front, split=validation.split_of(metric_of(metric)))
         _write_pictures(run, front, gan, a[:PICTURED], b[:PICTURED])
         run.write_text(run.front, front.to_json())
     front = read_front(run)
@@ -273,7 +274,10 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
         way_out = f"add images, or search with --strategy {whole}"
         for name, source in (("A", domains.a), ("B", domains.b)):
             check_halves(len(source), name, f"--strategy {config.search.strategy}", way_out)
-    if config.search.budget != "ms":  # the latencies are not measured yet
+    if find_strategy(config).sandwich:
+        if not run.front.is_file():
+            check_limits(config)
+    elif config.search.budget != "ms":  # the latencies are not measured yet
         open_budget(run, config, layout)
     config, validation = open_validation(config, domains, Cache(default_cache()))
     return config, domains, validation

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganas.cyclegan.config import LossConfig, RunConfig
 from ganas.cyclegan.distillation import Compare, Distillation
-from ganas.cyclegan.elastic import largest, random_choice, smallest
+from ganas.cyclegan.elastic import below_with, largest, random_choice, smallest
 from ganas.cyclegan.layout import DISCRIMINATORS, GENERATORS, NETWORKS
 from ganas.cyclegan.mixed import draw
 from ganas.cyclegan.model import CycleGAN, Fakes, ImagePool, discriminator_loss, generator_loss
@@ -119,7 +119,7 @@ def sandwich_loss(
     """Return the sum of the terms of the largest, the smallest and a random subnetwork, and the fakes of all three."""
     total: Terms = {}
     found = []
-    for choose in (largest, smallest, partial(random_choice, generator=generator)):
+    for choose in (largest, smallest, partial(random_choice, below=below_with(generator))):
         for network in map(gan.network, GENERATORS):
             network.ops = choose(network.layout)
         terms, fakes = generator_loss(gan, a, b, config, compare)

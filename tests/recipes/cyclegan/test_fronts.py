@@ -14,13 +14,14 @@ from ganas.errors import ConfigError
 from ganas.progress import Reporter
 from ganas.recipes.cyclegan.configs import job_config, portable_config, training_config
 from ganas.recipes.cyclegan.datasets import find_dataset
-from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, Recipe, recipe
+from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, SHALLOW_DISTILLED, Recipe, recipe
 from ganas.recipes.cyclegan.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
 from ganas.recipes.cyclegan.jobs import Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.cyclegan.plan import run_recipe
 from ganas.recipes.cyclegan.rows import Row
 from ganas.recipes.cyclegan.timing import time_together
 from ganas.signals import StopSignal
+from ganas.stats import mean_interval
 from in_process import InProcess
 
 ONE = Dataset("one", "/data/one", 4, 5, "0")
@@ -28,13 +29,15 @@ FRONT = [(10.0, 3.0), (20.0, 2.0), (30.0, 2.5), (40.0, 1.0)]  # the third is wor
 
 
 def test_times_and_losses_between_points_by_hand() -> None:
-    assert time_at(FRONT, 4.0) == 10, "better from its fastest point on"
+    assert time_at(FRONT, 3.1) is None and time_at(FRONT, 3.0) == pytest.approx(10), "worse than all"
     assert time_at(FRONT, 2.0) == pytest.approx(20) and time_at(FRONT, 2.5) == pytest.approx(math.sqrt(200))
     assert time_at(FRONT, 1.5) == pytest.approx(math.sqrt(800)) and time_at(FRONT, 0.9) is None
-    assert loss_at(FRONT, 9.9) is None and loss_at(FRONT, 10) == 3
-    assert loss_at(FRONT, math.sqrt(200)) == pytest.approx(2.5) and loss_at(FRONT, 99) == 1
+    assert loss_at(FRONT, 9.5) is None and loss_at(FRONT, 9.6) == loss_at(FRONT, 10) == 3, "five percent are no time"
+    assert loss_at(FRONT, math.sqrt(200)) == pytest.approx(2.5) and loss_at(FRONT, 41.9) == 1
+    assert loss_at(FRONT, 42.1) is None, "slower than all"
+    assert loss_at(FRONT[:3], 31) == 2, "as long as the third, which is worse than the second"
     assert loss_at(FRONT, math.sqrt(800)) == pytest.approx(1.5), "it skips the point that is slower and worse"
-    assert time_at([], 1.0) is None and loss_at([], 1.0) is None
+    assert time_at([], 1.0) is None and loss_at([], 1.0) is None and time_at(FRONT[:1], 3.0) == 10
 
 
 def row(variant: str, group: str, times: tuple[float, ...], scores: tuple[float, ...], width: float) -> Row:
@@ -50,35 +53,68 @@ def made() -> Recipe:
 
 ROWS = [
     row("C2", ALONE, (10.0, 12.0), (20.0, 21.0), 2),
+    row("C4", ALONE, (40.0, 40.0), (22.0, 22.0), 4),
     row("C8", ALONE, (80.0, 80.0), (24.0, 25.0), 8),
     row("D2", DISTILLED, (11.0, 11.0), (22.0, 23.0), 2),
+    row("D4", DISTILLED, (40.0, 40.0), (21.0, 22.0), 4),
     row("S0", SEARCHED, (5.0, 5.0), (22.0, 23.0), 8),
     row("S1", SEARCHED, (20.0, 20.0), (26.0, 26.0), 8),
-    row("R0", DRAWN, (5.0, 5.0), (21.0, 21.0), 8),
+    row("R0", DRAWN, (5.1, 5.0), (21.0, 21.0), 8),
+    row("R1", DRAWN, (18.0, 19.5), (21.0, 26.5), 8),
 ]
 
 
 def test_a_comparison_by_hand() -> None:
-    """Two seeds. Of hand-made generators the least time counts; a front that is taught ends with its teacher."""
+    """Two seeds. Equal generators take equally long, and the front of the taught ends with their teacher."""
     (found,) = compare_fronts(made(), ROWS)
     assert found.reference == (80, -10)
-    assert found.fronts[ALONE] == {0: [(10, -20), (80, -24)], 1: [(10, -21), (80, -25)]}
-    assert found.fronts[DISTILLED] == {0: [(10, -22), (80, -24)], 1: [(10, -23), (80, -25)]}
+    assert found.fronts[ALONE] == {0: [(11, -20), (40, -22), (80, -24)], 1: [(11, -21), (40, -22), (80, -25)]}
+    assert found.fronts[DISTILLED] == {0: [(11, -22), (40, -21), (80, -24)], 1: [(11, -23), (40, -22), (80, -25)]}
     # seed 0: from 5 to 20 ms 12 dB more than untranslated, from there to 80 16; seed 1: 13 and 16
     volumes = [(15 * 12 + 60 * 16) / 80, (15 * 13 + 60 * 16) / 80]
     assert found.volumes[SEARCHED].estimate == pytest.approx(sum(volumes) / 2)
-    alone = [70 * 10 / 80, 70 * 11 / 80]
-    assert found.ahead[ALONE].estimate == pytest.approx((sum(volumes) - sum(alone)) / 2)
     assert found.volumes[SEARCHED].low < found.volumes[SEARCHED].estimate < found.volumes[SEARCHED].high
-    # hand-made ones reach the score of S0 half way to C8, in log ms; nobody reaches that of S1
-    assert found.time[ALONE].estimate == pytest.approx(5 / math.sqrt(10 * 80)) and found.unreached[ALONE] == 2
-    assert found.time[DISTILLED].estimate == pytest.approx(5 / 10)
-    assert found.gain[DISTILLED].estimate == pytest.approx((26 - 22 - 2 / 3 + 26 - 23 - 2 / 3) / 2)
-    assert found.slower[DISTILLED] == 2, "nothing of it is as fast as S0"
-    assert found.gain[DRAWN].estimate == pytest.approx(((22 - 21 + 26 - 21) / 2 + (23 - 21 + 26 - 21) / 2) / 2)
+    # of the hand-made ones, the widest counts at its own time only: the corner
+    alone = [(29 * 10 + 40 * 12) / 80, (29 * 11 + 40 * 12) / 80]
+    expected = mean_interval([volumes[0] - alone[0], volumes[1] - alone[1]])
+    assert found.against[ALONE].ahead.low == pytest.approx(expected.low), "pairs of a seed"
+    # seed 0: S0 scores as C4; seed 1: as a third of the way from there to C8; nobody scores as S1
+    ratio = math.log(5 / 40), math.log(5 / (40 * 2 ** (1 / 3)))
+    assert found.against[ALONE].time.estimate == pytest.approx(math.exp(sum(ratio) / 2))  # type: ignore[union-attr]
+    assert found.against[ALONE].left_out == {"better": 2, "faster": 2}
+    # S1 at 20 ms: between D2 and the teacher, as D4 is worse than D2
+    part = math.log(20 / 11) / math.log(80 / 11)
+    gains = [26 - 22 - 2 * part, 26 - 23 - 2 * part]
+    assert found.against[DISTILLED].gain.estimate == pytest.approx(sum(gains) / 2)  # type: ignore[union-attr]
+    # random ones: seed 0 is worse throughout, and 11 % faster; seed 1: S0 at the score of a point between
+    assert found.against[DRAWN].left_out == {"better": 2, "slower": 1}
+    between = 5 * math.exp((23 - 21) / 5.5 * math.log(19.5 / 5)), 5 * math.exp(5 / 5.5 * math.log(19.5 / 5))
+    ratio = (math.log(5 / between[0]) + math.log(20 / between[1])) / 2
+    assert found.against[DRAWN].time.estimate == pytest.approx(math.exp(ratio))  # type: ignore[union-attr]
+    gains = [22 - 21, ((23 - 21) + (26 - 26.5)) / 2]
+    assert found.against[DRAWN].gain.estimate == pytest.approx(sum(gains) / 2)  # type: ignore[union-attr]
     text = "\n".join(fronts_as_markdown(made(), ROWS))
     assert "untranslated 10, C8 80.0 ms" in text and "| searched | 5.0: 22.5, 20.0: 26 |" in text
-    assert "2 not reached" in text and "2 faster than all" in text
+    assert "2 better than all" in text and "1 slower than all" in text
+
+
+def test_seeds_with_missing_points_are_left_out() -> None:
+    """A job failed: the front of its seed would be a worse one, and another seed's points would take its place."""
+    rows = [
+        replace(one, seeds=(1,), milliseconds=(20.0,), scores=(26.0,)) if one.variant == "S1" else one for one in ROWS
+    ]
+    (found,) = compare_fronts(made(), rows)
+    assert {*found.fronts[SEARCHED]} == {1} and {*found.fronts[ALONE]} == {0, 1}
+    alone = (29 * 11 + 40 * 12) / 80
+    assert found.against[ALONE].ahead.estimate == pytest.approx((15 * 13 + 60 * 16) / 80 - alone)
+    (found,) = compare_fronts(made(), [one for one in ROWS if one.variant != "D4"])
+    assert DISTILLED not in found.fronts and DISTILLED not in found.against
+
+
+def test_points_with_one_network_count_once() -> None:
+    rows = [replace(one, milliseconds=(5.0, 5.2), scores=(22.0, 23.0)) if one.variant == "S1" else one for one in ROWS]
+    (found,) = compare_fronts(made(), rows)
+    assert found.against[ALONE].left_out == {"faster": 2}
 
 
 def test_lower_is_better_for_distances() -> None:
@@ -89,8 +125,8 @@ def test_lower_is_better_for_distances() -> None:
 
 def test_a_recipe_that_has_begun_has_no_comparison_yet() -> None:
     assert compare_fronts(made(), []) == compare_fronts(made(), ROWS[:1]) == [] == fronts_as_markdown(made(), [])
-    (found,) = compare_fronts(made(), ROWS[:2])
-    assert SEARCHED not in found.fronts and not found.ahead
+    (found,) = compare_fronts(made(), ROWS[:3])
+    assert {*found.fronts} == {ALONE} and not found.against
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -106,6 +142,7 @@ def test_every_seed_has_its_own_teacher_search_and_trainings(scale: str) -> None
         for job, teacher, search in zip(variant.jobs, teachers, found.searches, strict=True):
             config = job_config(job)
             images = config.total_images
+            assert job_config(job).training.evaluate_every == images, "they are compared at the end"
             if variant.group in (SEARCHED, DRAWN):
                 assert job.architecture == f"job:{search.id}" and job.point == int(variant.name[1:])
                 assert set(job.parents) == {search.id, teacher.id}
@@ -128,9 +165,16 @@ def test_every_seed_has_its_own_teacher_search_and_trainings(scale: str) -> None
     )
 
 
-def test_what_the_recipe_controls_cannot_be_set() -> None:
+@pytest.mark.parametrize("setting", ["distillation.teacher=x", "training.images=9", "search.latency_resolution=64"])
+def test_what_the_recipe_controls_cannot_be_set(setting: str) -> None:
     with pytest.raises(ConfigError, match="front controls this key"):
-        recipe("front", "tiny", [ONE], settings=["distillation.teacher=x"])
+        recipe("front", "tiny", [ONE], settings=[setting])
+
+
+def test_only_the_layouts_of_a_front_limit_its_resolution() -> None:
+    """40 is no multiple of 16, which other figures need."""
+    found = recipe("front", "tiny", [ONE], settings=["data.resolution=40"])
+    assert {job_config(job).data.resolution for job in found.jobs} == {40}
 
 
 def test_a_job_that_is_older_than_teachers_keeps_its_id() -> None:
@@ -151,10 +195,8 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return find_dataset(str(home / "exposure"))
 
 
-QUICK = (
-    *("data.resolution=32", "training.images=2", "training.batch=1", "nets.discriminator_width=2"),
-    *("search.population=3", "search.generations=1", "search.latency_resolution=32"),
-)
+QUICK = ("data.resolution=32", "training.batch=1", "nets.discriminator_width=2", "search.population=3")
+QUICK += ("search.generations=1",)
 
 
 def test_a_task_is_scored_by_its_pairs(task: Dataset) -> None:
@@ -165,13 +207,16 @@ def test_a_task_is_scored_by_its_pairs(task: Dataset) -> None:
 
 @pytest.mark.long
 def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue of 22 jobs; the table, the figure, and that random choices take about as long as the points."""
+    """A queue of 26 jobs; the table, the figure, and that random choices take about as long as the points."""
     monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0.001)
+    tiny = SCALES["tiny"]
+    quick = replace(tiny.front, search_images=2, train_images=2, timed=32)
+    monkeypatch.setitem(SCALES, "tiny", replace(tiny, front=quick))  # type: ignore[misc]
     wanted = recipe("front", "tiny", [task], settings=QUICK)
     found = run_recipe(wanted, tmp_path, InProcess())
     assert not found.failed and [path.suffix for path in found.files] == [".md", ".json", ".png"]
     rows = [Row(**one) for one in json.loads(found.files[1].read_text())]
-    assert {one.group for one in rows} == {ALONE, DISTILLED, SEARCHED, DRAWN}
+    assert {one.group for one in rows} == {ALONE, DISTILLED, SHALLOW_DISTILLED, SEARCHED, DRAWN}
     assert all(len(one.milliseconds) == 2 and min(one.milliseconds) > 0 for one in rows)
     assert {one.metric.partition("@")[0] for one in rows} == {"psnr"}
     assert "| hand-made, distilled |" in found.table and "`psnr@rgb-native-32`" in found.table

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.metrics.measurement import higher_is_better
-from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, FRONT, SEARCHED, Recipe
+from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, FRONT, SEARCHED, SHALLOW_DISTILLED, Recipe
 from ganas.recipes.cyclegan.fronts import compare_fronts
 from ganas.recipes.cyclegan.rows import Row
 from ganas.recipes.plotting import PANEL, save
@@ -33,7 +33,13 @@ def draw(recipe: Recipe, rows: Sequence[Row], path: Path) -> None:
     save(figure, path)
 
 
-GROUP_COLORS = {ALONE: HAND_MADE, DISTILLED: "#e59866", SEARCHED: SEARCHED_COLOR, DRAWN: OTHER}
+GROUP_COLORS = {
+    ALONE: HAND_MADE,
+    DISTILLED: "#e59866",
+    SHALLOW_DISTILLED: "#8e44ad",
+    SEARCHED: SEARCHED_COLOR,
+    DRAWN: OTHER,
+}
 
 
 def _draw_fronts(recipe: Recipe, rows: Sequence[Row]) -> Figure:
@@ -59,7 +65,7 @@ def _draw_fronts(recipe: Recipe, rows: Sequence[Row]) -> Figure:
         axes.set_ylabel(one.key, fontsize=8)
         axes.tick_params(labelsize=8, which="both")
         axes.set_title(f"{one.dataset}, {DIRECTIONS[one.direction]}", fontsize=9)
-    if found:
+    if found and found[0].fronts:
         panels[0][0].legend(fontsize=7)
     return figure
 

@@ -5,17 +5,19 @@ space. The number in a variant's name is its width (C16, N16); scales other than
 have the total size of the C of the same number. Each generator of C' has the size of that of N.
 
 Fronts: S0, S1, … are the points that a search found, R0, R1, … random choices of about the same time from the same
-supernets, and D is C taught by the widest C, as S and R are.
+supernets, D is C taught by the widest C, as S and R are, and T is D with three residual cells instead of nine.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ganas.cyclegan.layout import find_layout
 from ganas.cyclegan.presets import IGNORED_KEYS
 from ganas.cyclegan.strategies import find_strategy
+from ganas.data.pairs import find_pairs
 from ganas.data.sources import check_halves
 from ganas.data.tasks import find_task
 from ganas.errors import ConfigError
@@ -26,10 +28,11 @@ from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
 KEEP_LAST = (("metrics.select", "last"),)
-HANDMADE = "resnet9"
+HANDMADE, SHALLOW = "resnet9", "resnet3"
 FRONT = "front"
 # the groups of a front
-ALONE, DISTILLED, SEARCHED, DRAWN = "hand-made", "hand-made, distilled", "searched", "random, equal time"
+ALONE, DISTILLED, SHALLOW_DISTILLED = "hand-made", "hand-made, distilled", "three cells, distilled"
+SEARCHED, DRAWN = "searched", "random, equal time"
 COMPARED_STRATEGIES = ("of", "tf", "th", "ths")  # of figure 3: the paper's, whatever else there is
 # Keys that --set may not change: the figures set them, or they have a command-line option.
 RESERVED_KEYS = (
@@ -38,6 +41,8 @@ RESERVED_KEYS = (
     *("data.split_seed", "metrics.features", "metrics.split", "training.threads", "training.inherit"),
     *("distillation.teacher", "search.points"),
 )
+# of a front: else searched and hand-made generators would not see equally many images, or be fast at other sizes
+FRONT_KEYS = ("training.images", "training.epochs", "search.latency_resolution")
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ SCALES: Mapping[str, Scale] = {
         repeats=3,
         evaluations=3,
         num_random=5,
-        front=FrontScale((4, 8, 16), 3000, 3000),
+        front=FrontScale((4, 8, 12, 16), 2000, 2000),
         train=(("training.images", 4000),),
     ),
     "paper": Scale(
@@ -278,18 +283,22 @@ def _front(build: FigureBuilder) -> list[Variant]:
     scale = build.scale.front
     seeds = range(build.seed, build.seed + build.scale.repeats)
     paired = find_task(build.dataset.part("trainA")) is not None
+    if paired:
+        find_pairs(Path(build.dataset.folder), "val")  # else test pairs would choose
     common = {"paired": paired, "features": build.features, "weights": build.weights}
 
     def train(name: str, group: str, images: int, jobs: Mapping[int, Mapping[str, Any]], *more: ConfigItem) -> Variant:
-        values = (*KEEP_LAST, *build.scale.train, ("training.images", images), *more)
+        values = (*KEEP_LAST, *build.scale.train, *_length(images), *more)
         if paired:
             values = (*values, ("data.load_scale", 1))
         made = (build._job("train", name, seed, *values, timed=scale.timed, **common, **jobs[seed]) for seed in seeds)
         return Variant(name, build.dataset.name, tuple(made), group)
 
-    def hand_made(letter: str, group: str, width: float, jobs: Mapping[int, Mapping[str, Any]]) -> Variant:
+    def hand_made(
+        letter: str, group: str, width: float, jobs: Mapping[int, Mapping[str, Any]], architecture: str = HANDMADE
+    ) -> Variant:
         images = scale.search_images + scale.train_images
-        jobs = {seed: {"architecture": HANDMADE, **jobs.get(seed, {})} for seed in seeds}
+        jobs = {seed: {"architecture": architecture, **jobs.get(seed, {})} for seed in seeds}
         return train(f"{letter}{width:g}", group, images, jobs, ("nets.width", width))
 
     alone = [hand_made("C", ALONE, width, {}) for width in scale.widths]
@@ -297,9 +306,10 @@ def _front(build: FigureBuilder) -> list[Variant]:
         seed: {"teacher": f"{JOB_PREFIX}{teacher.id}"} for seed, teacher in zip(seeds, alone[-1].jobs, strict=True)
     }
     distilled = [hand_made("D", DISTILLED, width, taught) for width in scale.widths[:-1]]
+    shallow = [hand_made("T", SHALLOW_DISTILLED, width, taught, SHALLOW) for width in scale.widths]
     values: list[ConfigItem] = [("nets.layout", "elastic"), ("search.strategy", "sampled")]
     values += [("nets.width", scale.widths[-1]), ("search.points", scale.points)]
-    values += [("search.latency_resolution", scale.timed), ("training.images", scale.search_images)]
+    values += [("search.latency_resolution", scale.timed), *_length(scale.search_images)]
     values += [("training.batch", 1), ("training.decay", 0.5), *scale.search]  # as trainings
     values += [("data.load_scale", 1)] if paired else []
     found = {}
@@ -321,7 +331,12 @@ def _front(build: FigureBuilder) -> list[Variant]:
         )
         for point in points
     ]
-    return [*alone, *distilled, *searched, *drawn]
+    return [*alone, *distilled, *shallow, *searched, *drawn]
+
+
+def _length(images: int) -> tuple[ConfigItem, ...]:
+    """Train on so many images, and score once: a front compares what comes out at the end."""
+    return ("training.images", images), ("training.evaluate_every", images)
 
 
 class Figure(NamedTuple):
@@ -367,7 +382,8 @@ def recipe(
         raise ConfigError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
     for setting in settings:
         key = split_setting(setting)[0]
-        if key in RESERVED_KEYS or key.split(".")[0] in RESERVED_KEYS:
+        reserved = (*RESERVED_KEYS, *(FRONT_KEYS if figure == FRONT else ()))
+        if key in reserved or key.split(".")[0] in reserved:
             raise ConfigError(f"--set {key}: {figure} controls this key, leave it out")
     names = [dataset.name for dataset in datasets]
     if duplicate := next((name for name in names if names.count(name) > 1), None):
@@ -387,7 +403,7 @@ def recipe(
     made = Recipe(figure, scale, tuple(variants), tuple(searches), reference, size_reference)
     for job in made.jobs:  # report invalid settings before any job starts
         config = job_config(job)
-        for name in (layout, HANDMADE):
+        for name in (config.nets.layout if job.kind == "search" else HANDMADE, HANDMADE):
             find_layout(name).check_resolution(config.data.resolution)
         if find_strategy(config).halved:  # else it would fail after other searches ran
             for part, count in zip(("trainA", "trainB"), job.dataset.training_counts(config.data), strict=True):

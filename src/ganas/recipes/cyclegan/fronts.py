@@ -5,20 +5,40 @@ intervals are those of a mean over seeds.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
+from statistics import fmean, median
 
 from ganas.cyclegan.layout import DIRECTIONS, Direction
 from ganas.metrics.measurement import higher_is_better, loss_of
-from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SEARCHED, Recipe
+from ganas.recipes.cyclegan.figures import (
+    ALONE,
+    DISTILLED,
+    DRAWN,
+    SEARCHED,
+    SHALLOW_DISTILLED,
+    Recipe,
+)
 from ganas.recipes.cyclegan.rows import Row
-from ganas.stats import Interval, difference, hypervolume, mean_interval
+from ganas.stats import Interval, hypervolume, mean_interval, paired_difference
 
 Point = tuple[float, float]  # milliseconds and loss: a score so that lower is better
-BASELINES = (ALONE, DISTILLED, DRAWN)
+Fronts = Mapping[int, Sequence[Point]]  # by seed
+HAND_MADE = (ALONE, DISTILLED, SHALLOW_DISTILLED)
+BASELINES = (*HAND_MADE, DRAWN)
+SAME_TIME = 1.05  # times that differ by less, as those of equal generators do, are one for `loss_at`
+
+
+@dataclass(frozen=True)
+class Against:
+    """The searched front against another one, over the seeds that have both."""
+
+    ahead: Interval  # the searched front's hypervolume less the other one's
+    time: Interval | None  # its milliseconds ÷ the other one's at equal score, geometric mean
+    gain: Interval | None  # the other one's loss less its own at equal time
+    left_out: Mapping[str, int]  # points that are better or worse than all of it, faster or slower than all of it
 
 
 @dataclass(frozen=True)
@@ -29,17 +49,13 @@ class Comparison:
     direction: Direction
     key: str
     reference: Point  # milliseconds of the widest hand-made generator, loss of the untranslated images
-    fronts: Mapping[str, Mapping[int, Sequence[Point]]]  # by group and seed
+    fronts: Mapping[str, Fronts]  # by group
     volumes: Mapping[str, Interval]  # by group: mean gain over the untranslated images within the reference's time
-    ahead: Mapping[str, Interval]  # by baseline: the searched front's volume less the baseline's
-    time: Mapping[str, Interval]  # by baseline: milliseconds ÷ those of the baseline at equal score, geometric mean
-    unreached: Mapping[str, int]  # by baseline: searched points whose score it does not reach, left out of `time`
-    gain: Mapping[str, Interval]  # by baseline: its loss at equal time less the searched one
-    slower: Mapping[str, int]  # by baseline: searched points that are faster than all of its own, left out of `gain`
+    against: Mapping[str, Against]  # by baseline
 
 
 def compare_fronts(recipe: Recipe, rows: Sequence[Row]) -> list[Comparison]:
-    """Compare the searched front with the others, for every data set, direction and metric with all groups."""
+    """Compare the searched front with the others, for every data set, direction and metric that has complete ones."""
     found = []
     for dataset in dict.fromkeys(row.dataset for row in rows):
         for direction in DIRECTIONS:
@@ -47,65 +63,81 @@ def compare_fronts(recipe: Recipe, rows: Sequence[Row]) -> list[Comparison]:
             reference = next((row for row in here if row.variant == recipe.reference), None)
             if reference is None:
                 continue
+            times = _times_of_equals(here)
+            corner_time = times[reference.width, reference.parameters]
             untranslated = {reference.metric: reference.untranslated, **reference.untranslated_others}
             for key, before in untranslated.items():
-                corner = min(reference.milliseconds), loss_of(key, before)
-                found.append(_compare(dataset, direction, key, corner, fronts_of(here, key, recipe.reference)))
+                corner, fronts = (corner_time, loss_of(key, before)), fronts_of(recipe, here, key)
+                volumes = {group: _volumes(seeds, corner) for group, seeds in fronts.items()}
+                against = {
+                    group: _against(fronts[SEARCHED], fronts[group], volumes[SEARCHED], volumes[group])
+                    for group in BASELINES
+                    if fronts.get(SEARCHED, {}).keys() & fronts.get(group, {}).keys()
+                }
+                means = {group: mean_interval([*of.values()]) for group, of in volumes.items()}
+                found.append(Comparison(dataset, direction, key, corner, fronts, means, against))
     return found
 
 
-def fronts_of(rows: Sequence[Row], key: str, reference: str) -> dict[str, dict[int, list[Point]]]:
-    """The points of each group and seed, the fastest first; a taught front ends with the teacher."""
-    fronts: dict[str, dict[int, list[Point]]] = defaultdict(lambda: defaultdict(list))
-    times: dict[tuple[float, int], float] = {}  # equal generators take equally long: the least of all measurements
+def _times_of_equals(rows: Sequence[Row]) -> dict[tuple[float, int], float]:
+    """Equal generators take equally long: of the hand-made ones of one size, the median of all that were timed."""
+    times: dict[tuple[float, int], list[float]] = defaultdict(list)
     for row in rows:
-        for milliseconds in row.milliseconds if row.group in (ALONE, DISTILLED) else ():
-            size = row.width, row.parameters
-            times[size] = min(milliseconds, times.get(size, math.inf))
+        if row.group in HAND_MADE:
+            times[row.width, row.parameters] += row.milliseconds
+    return {size: median(measured) for size, measured in times.items()}
+
+
+def fronts_of(recipe: Recipe, rows: Sequence[Row], key: str) -> dict[str, Fronts]:
+    """The points of each group and seed, the fastest first; the front of the taught ends with their teacher.
+
+    Without seeds that lack a point: a front of fewer points would be a worse one.
+    """
+    times = _times_of_equals(rows)
+    found: dict[str, dict[int, dict[str, Point]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         scores = row.scores if row.metric == key else row.others.get(key, ())
-        groups = [row.group, *([DISTILLED] if row.variant == reference else [])]
         for seed, milliseconds, score in zip(row.seeds, row.milliseconds, scores, strict=False):
-            point = (
-                times.get((row.width, row.parameters), milliseconds)
-                if row.group in (ALONE, DISTILLED)
-                else milliseconds
-            )
-            for group in groups:
-                fronts[group][seed].append((point, loss_of(key, score)))
-    return {group: {seed: sorted(points) for seed, points in seeds.items()} for group, seeds in fronts.items()}
-
-
-def _compare(
-    dataset: str, direction: Direction, key: str, reference: Point, fronts: Mapping[str, Mapping[int, Sequence[Point]]]
-) -> Comparison:
-    volumes = {
-        group: [hypervolume(points, reference) / reference[0] for points in seeds.values()]
-        for group, seeds in fronts.items()
+            time = times[row.width, row.parameters] if row.group in HAND_MADE else milliseconds
+            for group in (row.group, *([DISTILLED] if row.variant == recipe.reference else [])):
+                found[group][seed][row.variant] = time, loss_of(key, score)
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for variant in recipe.variants:
+        wanted[variant.group].add(variant.name)
+    wanted[DISTILLED].add(recipe.reference)
+    complete = {
+        group: {seed: sorted(points.values()) for seed, points in seeds.items() if points.keys() == wanted[group]}
+        for group, seeds in found.items()
     }
-    searched, baselines = fronts.get(SEARCHED, {}), [group for group in BASELINES if group in fronts]
-    ahead = {group: difference(volumes[SEARCHED], volumes[group]) for group in baselines if SEARCHED in volumes}
-    time, gain = {}, {}
-    unreached, slower = dict.fromkeys(baselines, 0), dict.fromkeys(baselines, 0)
-    for group in baselines:
-        ratios, gains = [], []  # of each seed
-        for seed in searched.keys() & fronts[group].keys():
-            other = fronts[group][seed]
-            times = [(point[0], time_at(other, point[1])) for point in searched[seed]]
-            losses = [(point[1], loss_at(other, point[0])) for point in searched[seed]]
-            reached = [math.log(mine / theirs) for mine, theirs in times if theirs is not None]
-            fast = [theirs - mine for mine, theirs in losses if theirs is not None]
-            unreached[group] += len(times) - len(reached)
-            slower[group] += len(losses) - len(fast)
-            ratios += [fmean(reached)] if reached else []
-            gains += [fmean(fast)] if fast else []
-        if ratios:
-            mean = mean_interval(ratios)
-            time[group] = Interval(*(_exp(value) for value in (mean.estimate, mean.low, mean.high)))
-        if gains:
-            gain[group] = mean_interval(gains)
-    means = {group: mean_interval(values) for group, values in volumes.items()}
-    return Comparison(dataset, direction, key, reference, fronts, means, ahead, time, unreached, gain, slower)
+    return {group: seeds for group, seeds in complete.items() if seeds}
+
+
+def _volumes(seeds: Fronts, corner: Point) -> dict[int, float]:
+    return {seed: hypervolume(points, corner) / corner[0] for seed, points in seeds.items()}
+
+
+def _against(searched: Fronts, other: Fronts, volume: Mapping[int, float], others: Mapping[int, float]) -> Against:
+    seeds = sorted(searched.keys() & other.keys())
+    ratios, gains, left_out = [], [], Counter[str]()
+    for seed in seeds:
+        theirs = other[seed]
+        fastest, best = min(time for time, _ in theirs), min(loss for _, loss in theirs)
+        logs, differences = [], []
+        for loss, time in {loss: time for time, loss in searched[seed]}.items():  # two limits can have one network
+            if (same_score := time_at(theirs, loss)) is not None:
+                logs.append(math.log(time / same_score))
+            else:
+                left_out["better" if loss < best else "worse"] += 1
+            if (same_time := loss_at(theirs, time)) is not None:
+                differences.append(same_time - loss)
+            else:
+                left_out["faster" if time < fastest else "slower"] += 1
+        ratios += [fmean(logs)] if logs else []
+        gains += [fmean(differences)] if differences else []
+    ahead = paired_difference([volume[seed] for seed in seeds], [others[seed] for seed in seeds])
+    ratio = mean_interval(ratios) if ratios else None
+    times = ratio and Interval(*(_exp(value) for value in (ratio.estimate, ratio.low, ratio.high)))
+    return Against(ahead, times, mean_interval(gains) if gains else None, left_out)
 
 
 def _exp(value: float) -> float:
@@ -122,29 +154,30 @@ def _improving(points: Sequence[Point]) -> list[Point]:
 
 
 def time_at(points: Sequence[Point], loss: float) -> float | None:
-    """Return the milliseconds at which a front reaches a loss, by straight lines over log milliseconds; None: never.
+    """Return the milliseconds at which a front has a loss, by straight lines over log milliseconds.
 
-    A front that is better from its fastest point on has that one's.
+    None for a loss that is better, or worse, than those of all points.
     """
     front = _improving(points)
-    if not front or front[-1][1] > loss:
+    if not front or not front[-1][1] <= loss <= front[0][1]:
         return None
-    if front[0][1] <= loss:
-        return front[0][0]
     for (fast, high), (slow, low) in pairwise(front):
         if low <= loss:
             return math.exp(_between(loss, high, low, math.log(fast), math.log(slow)))
-    raise AssertionError("the last point reaches it")
+    return front[0][0]  # the only point
 
 
 def loss_at(points: Sequence[Point], milliseconds: float) -> float | None:
-    """Return the loss that a front has at a time, as `time_at`; None: all of it is slower. It never gets worse."""
+    """Return the loss that a front has at a time, as `time_at`; it never gets worse with time.
+
+    None for a time that is shorter, or longer, than those of all points by more than times are sure.
+    """
     front = _improving(points)
-    if not front or front[0][0] > milliseconds:
+    if not front or not front[0][0] / SAME_TIME <= milliseconds <= max(time for time, _ in points) * SAME_TIME:
         return None
     for (fast, high), (slow, low) in pairwise(front):
         if milliseconds <= slow:
-            return _between(math.log(milliseconds), math.log(fast), math.log(slow), high, low)
+            return _between(math.log(max(milliseconds, fast)), math.log(fast), math.log(slow), high, low)
     return front[-1][1]
 
 
@@ -168,17 +201,16 @@ def fronts_as_markdown(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
             points = zip(*seeds.values(), strict=False)
             means = [(fmean(p[0] for p in same), fmean(p[1] for p in same)) for same in points]
             text = ", ".join(f"{time:.1f}: {_score(one.key, loss)}" for time, loss in means)
-            time = _or_empty(one.time.get(group), one.unreached.get(group, 0), "not reached")
-            gain = _or_empty(one.gain.get(group), one.slower.get(group, 0), "faster than all")
-            lines.append(f"| {group} | {text} | {one.volumes[group]} | {one.ahead.get(group, '')} | {time} | {gain} |")
+            lines.append(f"| {group} | {text} | {one.volumes[group]} | {_describe(one.against.get(group))} |")
         lines.append("")
     if lines:
         lines += [
             f"Hypervolume: the mean gain over the untranslated images within the time of {recipe.reference}, in units "
             "of the score; every seed has a front of its own, and brackets hold 95 % intervals of a mean over seeds. "
             "Equal score and equal ms: along straight lines between the points of the other front of the same seed, "
-            "over log ms; below 1 and above 0 the searched front is ahead. The front of the distilled ones ends with "
-            "their teacher. Only what is ahead of the distilled and of the random front is the merit of the search.",
+            "over log ms; below 1 and above 0 the searched front is ahead. Points that the other front has nothing to "
+            "compare with are left out and counted. The front of the distilled ones ends with their teacher. Only what "
+            "is ahead of both distilled fronts and of the random one is the merit of the search.",
             "",
         ]
     return lines
@@ -189,6 +221,17 @@ def _score(key: str, loss: float) -> str:
     return f"{-loss if higher_is_better(key) else loss:.4g}"
 
 
-def _or_empty(interval: Interval | None, left_out: int, why: str) -> str:
-    parts = [str(interval)] if interval else []
-    return "; ".join([*parts, *([f"{left_out} {why}"] if left_out else [])])
+def _describe(against: Against | None) -> str:
+    """The last three columns of a front."""
+    if against is None:
+        return " | | "
+    time, gain = (
+        "; ".join(
+            [
+                *([str(found)] if found else []),
+                *(f"{against.left_out[word]} {word} than all" for word in words if word in against.left_out),
+            ]
+        )
+        for found, words in ((against.time, ("better", "worse")), (against.gain, ("faster", "slower")))
+    )
+    return f"{against.ahead} | {time} | {gain}"

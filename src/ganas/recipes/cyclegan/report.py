@@ -46,21 +46,26 @@ def _rows(variant: Variant, recipe_folder: RecipeFolder, size: int) -> Iterator[
         metric_key = min(keys, key=_rank)
         metric = metric_of(metric_key)
         (opposite_direction,) = DIRECTIONS.keys() - {direction}
-        generator, opposite = documents[0]["sizes"][direction], documents[0]["sizes"][opposite_direction]
+        sizes = [document["sizes"][direction] for document in documents]
+        # equal for all seeds, but for searched fronts, where each seed has networks of its own
+        count, opposite = (
+            mean(document["sizes"][one]["parameters"] for document in documents)
+            for one in (direction, opposite_direction)
+        )
         yield Row(
             dataset=variant.dataset,
             variant=variant.name,
             group=variant.group,
             direction=direction,
-            architecture=documents[0]["architecture"],
+            architecture=", ".join(dict.fromkeys(document["architecture"] for document in documents)),
             runs=tuple(str(run.path.relative_to(recipe_folder.path)) for run in runs),
             seeds=tuple(job.seed for job in jobs),
-            width=generator["width"],
-            parameters=generator["parameters"],
-            bytes=generator["bytes"],
-            macs=generator["macs"],
-            size=generator["parameters"] / size,
-            asymmetry=generator["parameters"] / opposite["parameters"],
+            width=sizes[0]["width"],
+            parameters=round(count),
+            bytes=round(mean(one["bytes"] for one in sizes)),
+            macs=round(mean(one["macs"] for one in sizes)),
+            size=count / size,
+            asymmetry=count / opposite,
             metric=metric_key,
             untranslated=documents[0]["untranslated"][direction]["scores"][metric_key],
             scores=tuple(scores[metric_key] for scores in repeats),
@@ -135,8 +140,9 @@ def as_markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
     lines += [
         f"size: parameters ÷ parameters of {reference}; ÷ other: parameters ÷ parameters of the other direction's "
         f"generator; before: score of the untranslated images; deviation: standard deviation over runs; normalized: "
-        f"mean ÷ mean of {recipe.reference}; held out: the same metric on held-out images at the training resolution, "
-        f"against training images, before translation (before) and averaged over the second half of a run (late).",
+        f"mean ÷ mean of {recipe.reference}; sizes are means over runs; held out: the same metric on held-out images "
+        f"at the training resolution, against training images, before translation (before) and averaged over the "
+        f"second half of a run (late).",
         "",
     ]
     if recipe.figure == FRONT:

@@ -4,6 +4,7 @@ Each training has timed its own, but the machine may have been busy with other j
 timed again in rounds, so that whatever else the machine does meets all alike.
 """
 
+from collections.abc import Mapping
 from statistics import median
 
 from ganas.cyclegan.front_search import whole_milliseconds
@@ -33,9 +34,7 @@ def time_together(recipe: Recipe, folder: RecipeFolder, stop: StopSignal, report
             {key: whole_milliseconds(network, sides[key[0]]) for key, network in networks.items()}
             for _ in range(ROUNDS)
         ]
-    folder.write_times(
-        {
-            name: {direction: median(one[name, direction] for one in rounds) for direction in DIRECTIONS}
-            for name in sides
-        }
-    )
+    times: dict[str, Mapping[str, float]] = {
+        name: {direction: median(one[name, direction] for one in rounds) for direction in DIRECTIONS} for name in sides
+    }
+    folder.write_times({**folder.read_times(), **times})  # the folder can hold other recipes, too
