@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from ganas.cyclegan.architecture import Architecture, random_architecture
@@ -15,6 +16,7 @@ from ganas.cyclegan.elastic import ElasticNetwork, below_with, largest, random_c
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, find_layout
 from ganas.cyclegan.model import CycleGAN, generator_loss
 from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.presets import PRESETS, _tiny
 from ganas.cyclegan.steps import open_loop, open_pools, sandwich_loss
 from ganas.cyclegan.translate import GeneratorInfo, load_generator, save_generator
 from ganas.errors import ConfigError, RunError
@@ -285,6 +287,35 @@ def test_mixtures_have_no_teacher(teacher: Path, tmp_path: Path, capsys: Capture
     domains = write_domains(tmp_path)
     assert ganas("search", *domains, *FLAGS, "--teacher", teacher, "--out", tmp_path / "run") == 2
     assert "--teacher is for subnetworks: leave it out, or search with --strategy sampled" in capsys.readouterr().err
+
+
+def test_a_front_without_a_teacher_trains_one_first(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the run, once; it is the hand-made network, trained as the preset does."""
+    monkeypatch.setitem(PRESETS, "tiny", lambda kind: _tiny(kind) | {"training.images": 8})  # type: ignore[misc]
+    monkeypatch.setattr("ganas.cyclegan.front_search.median_seconds", lambda *_: 0.01)
+    command = ["search", *write_domains(tmp_path), *FLAGS, "--layout", "elastic", "--strategy", "sampled"]
+    command += ["--resolution", "32", "--set", "search.generations=1", "--set", "search.latency_resolution=32"]
+    alone, teacher = [*command, "--out", tmp_path / "alone", "--teacher", "none"], tmp_path / "run-teacher"
+    command += ["--set", "distillation.features=2", "--out", tmp_path / "run"]
+    assert ganas(*command, "--layout", "framed") == 2 and not teacher.exists(), "before the teacher is trained"
+    assert "layout 'framed' is searched with" in capsys.readouterr().err
+    assert ganas(*command, "--dry-run") == 0 and not teacher.exists()
+    said = capsys.readouterr().out
+    assert "the teacher, " in said and "in total         8 pairs" in said and "the search, without a teacher:" in said
+    assert ganas(*command) == 0
+    said, log = capsys.readouterr(), (tmp_path / "run" / "log.txt").read_text()
+    assert "training the teacher first, resnet9 in" in said.err and f"--teacher {teacher}" in said.out
+    assert "distillation" in log and Run(teacher).config.is_file()
+    trained = RunConfig.model_validate(yaml.safe_load(Run(teacher).config.read_text()))
+    assert trained.nets.layout == "resnet9" and trained.distillation == DistillationConfig()
+    before = Run(teacher).generator("ab").stat().st_mtime_ns
+    assert ganas(*command, "--dry-run") == 0 and "the teacher" not in capsys.readouterr().out
+    assert ganas(*command) == 0 and "first" not in capsys.readouterr().err
+    assert Run(teacher).generator("ab").stat().st_mtime_ns == before
+    assert ganas(*alone) == 0 and not (tmp_path / "alone-teacher").exists()
+    assert "distillation" not in (tmp_path / "alone" / "log.txt").read_text()
 
 
 def test_a_damaged_teacher_is_named(teacher: Path, tmp_path: Path) -> None:

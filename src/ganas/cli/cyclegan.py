@@ -14,6 +14,7 @@ from ganas.cyclegan.layout import LAYOUTS
 from ganas.cyclegan.strategies import STRATEGIES
 from ganas.errors import ConfigError, counted, shown
 
+HANDMADE = "resnet9"
 SEARCHABLE = ", ".join(name for name, layout in LAYOUTS.items() if layout.size > 1)
 
 if TYPE_CHECKING:
@@ -61,7 +62,14 @@ def search(
     ] = None,
     features: options.Features = None,
     paired: options.Paired = None,
-    teacher: options.Teacher = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="RUN|none",
+            help="Trained translator that a front learns from, too. [resnet9, trained first, in OUT-teacher]",
+        ),
+    ] = None,
     repeats: Annotated[
         int, typer.Option("--repeats", metavar="N", min=1, help="Search with N consecutive seeds: do they agree?")
     ] = 1,
@@ -80,13 +88,19 @@ def search(
     from ganas.cyclegan.search import search as run_search
     from ganas.presets import make_config
 
-    flags = _flags(a, b, resolution, seed, features, paired) | {"nets.layout": layout, "search.strategy": strategy}
-    flags |= {"distillation.teacher": teacher}
+    common = _flags(a, b, resolution, seed, features, paired)
+    flags = common | {"nets.layout": layout, "search.strategy": strategy}
     flags |= _budget_flags({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
+    front = _finds_front(strategy, settings or ()) and repeats == 1  # fronts are not repeated
+    own = out.with_name(f"{out.name}-teacher") if front and teacher is None else None
+    flags["distillation.teacher"] = own or (Path(teacher) if teacher and teacher != "none" else None)
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
+    needed: list[str] = []  # before the search
+    if own:
+        config, needed = _with_trained(own, config, out, common, preset, settings or (), dry_run)
     if dry_run:
         resolved, lines = run_dry(config, out, repeats=repeats)
-        return echo("\n".join([resolved.to_yaml(), *lines]))
+        return echo("\n".join([resolved.to_yaml(), *needed, *lines]))
     result = run_search(config, out, repeats=repeats)
     print_table(("slot", "A→B / D_A", "B→A / D_B"), result.architecture.table())
     echo(result.architecture)
@@ -94,7 +108,7 @@ def search(
     for line in result.spent:
         echo(line)
     given = {"--preset": preset, "--resolution": resolution, "--features": features, "--paired": paired}
-    given |= {"--teacher": teacher}
+    given |= {"--teacher": config.distillation.teacher}
     given |= {"--seed": seed or None, "--point": len(result.front.points) - 1 if result.front else None}
     arguments = [part for option, value in given.items() if value is not None for part in (option, value)]
     arguments += [part for kept in _training_settings(config, preset, settings or ()) for part in ("--set", kept)]
@@ -237,6 +251,51 @@ def _training_settings(config: "RunConfig", preset: str | None, settings: Sequen
     if training.nets.discriminator == "patchgan" and not find_layout("resnet9").fits(config.data.resolution):
         kept.append("nets.discriminator=searched")
     return kept
+
+
+def _finds_front(strategy: str | None, settings: Sequence[str]) -> bool:
+    """Whether a search trains subnetworks, which can have a teacher."""
+    from ganas.settings import split_setting
+
+    chosen = dict(map(split_setting, settings)).get("search.strategy", strategy)
+    return chosen in [name for name, known in STRATEGIES.items() if known.sandwich]
+
+
+def _with_trained(
+    teacher: Path,
+    config: "RunConfig",  # of the search
+    out: Path,  # of the search
+    flags: dict[str, Any],  # that both have
+    preset: str | None,
+    settings: Sequence[str],
+    dry_run: bool,
+) -> tuple["RunConfig", list[str]]:
+    """Train the hand-made network as ``ganas train resnet9`` does with the options of a search, unless it is done.
+
+    In a dry run, return the search without a teacher that does not exist yet, and what training it takes.
+    """
+    from ganas.cyclegan.architecture import find_architecture
+    from ganas.cyclegan.config import DistillationConfig
+    from ganas.cyclegan.cost import dry_run as run_dry
+    from ganas.cyclegan.search import open_search
+    from ganas.cyclegan.train import train as run_training
+    from ganas.presets import make_config
+    from ganas.progress import Reporter
+    from ganas.store import Run
+
+    shared = [one for one in _training_settings(config, preset, settings) if not one.startswith("distillation.")]
+    training = make_config("train", preset=preset, flags=flags | {"nets.layout": HANDMADE}, settings=shared)
+    if Run(teacher).result.is_file():
+        return config, []
+    alone = config.model_copy(update={"distillation": DistillationConfig()})
+    open_search(alone, Run(out))  # an error in the options of the search is not for the end of a training
+    if dry_run:
+        _, lines = run_dry(training, teacher, find_architecture(HANDMADE))
+        words = [f"the teacher, {shown(teacher)}:", *(f"  {line}" for line in lines), "the search, without a teacher:"]
+        return alone, words
+    Reporter().say(f"training the teacher first, {HANDMADE} in {shown(teacher)}; --teacher takes one, or none")
+    run_training(training, find_architecture(HANDMADE), teacher)
+    return config, []
 
 
 def _budget_flags(limits: dict[str, str | None], width: float | None) -> dict[str, Any]:

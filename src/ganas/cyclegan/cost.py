@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.distillation import open_distillation
-from ganas.cyclegan.layout import GENERATORS, NETWORKS, Layout, NetworkLayout, find_layout
+from ganas.cyclegan.elastic import ElasticNetwork
+from ganas.cyclegan.layout import GENERATORS, NETWORKS, ElasticLayout, Layout, NetworkLayout, find_layout
 from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.search import open_search
 from ganas.cyclegan.size import BYTES_PER_PARAMETER, NetworkSize, describe_sizes, slot_parameters
@@ -58,6 +59,8 @@ def disk_bytes(config: RunConfig, architecture: Architecture | None = None) -> i
             network = find_layout("resnet9").discriminator
         elif architecture:
             network = network.final(architecture.ops(name))
+        if isinstance(network, ElasticLayout):
+            return sum(parameter.numel() for parameter in ElasticNetwork(network, width).parameters())
         return _parameters(network, width, sum if config.search else max)
 
     generators, networks = (sum(map(count, names)) for names in (GENERATORS, NETWORKS))
