@@ -61,6 +61,8 @@ def _draw_fronts(recipe: Recipe, rows: Sequence[Row]) -> Figure:
         axes.axhline(sign * one.reference[1], color="grey", linestyle="--", linewidth=0.8)
         axes.axvline(one.reference[0], color="grey", linestyle=":", linewidth=0.8)
         axes.set_xscale("log")
+        axes.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
+        axes.set_xticks([], minor=True)
         axes.set_xlabel("ms", fontsize=8)
         axes.set_ylabel(one.key, fontsize=8)
         axes.tick_params(labelsize=8, which="both")
