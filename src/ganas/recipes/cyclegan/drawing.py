@@ -6,6 +6,7 @@ from statistics import fmean, mean
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.metrics.measurement import higher_is_better
@@ -61,8 +62,9 @@ def _draw_fronts(recipe: Recipe, rows: Sequence[Row]) -> Figure:
         axes.axhline(sign * one.reference[1], color="grey", linestyle="--", linewidth=0.8)
         axes.axvline(one.reference[0], color="grey", linestyle=":", linewidth=0.8)
         axes.set_xscale("log")
-        axes.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
-        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("ms", fontsize=8)
         axes.set_ylabel(one.key, fontsize=8)
         axes.tick_params(labelsize=8, which="both")
