@@ -79,23 +79,25 @@ def test_a_comparison_by_hand() -> None:
     expected = mean_interval([volumes[0] - alone[0], volumes[1] - alone[1]])
     assert found.against[ALONE].ahead.low == pytest.approx(expected.low), "pairs of a seed"
     # seed 0: S0 scores as C4; seed 1: as a third of the way from there to C8; nobody scores as S1
+    first, second = found.against[ALONE].points
     ratio = math.log(5 / 40), math.log(5 / (40 * 2 ** (1 / 3)))
-    assert found.against[ALONE].time.estimate == pytest.approx(math.exp(sum(ratio) / 2))  # type: ignore[union-attr]
-    assert found.against[ALONE].left_out == {"better": 2, "faster": 2}
+    assert first.time and first.time.estimate == pytest.approx(math.exp(sum(ratio) / 2))
+    assert first.left_out == {"faster": 2} and second.left_out == {"better": 2} and not second.time
     # S1 at 20 ms: between D2 and the teacher, as D4 is worse than D2
     part = math.log(20 / 11) / math.log(80 / 11)
-    gains = [26 - 22 - 2 * part, 26 - 23 - 2 * part]
-    assert found.against[DISTILLED].gain.estimate == pytest.approx(sum(gains) / 2)  # type: ignore[union-attr]
-    # random ones: seed 0 is worse throughout, and 11 % faster; seed 1: S0 at the score of a point between
-    assert found.against[DRAWN].left_out == {"better": 2, "slower": 1}
-    between = 5 * math.exp((23 - 21) / 5.5 * math.log(19.5 / 5)), 5 * math.exp(5 / 5.5 * math.log(19.5 / 5))
-    ratio = (math.log(5 / between[0]) + math.log(20 / between[1])) / 2
-    assert found.against[DRAWN].time.estimate == pytest.approx(math.exp(ratio))  # type: ignore[union-attr]
-    gains = [22 - 21, ((23 - 21) + (26 - 26.5)) / 2]
-    assert found.against[DRAWN].gain.estimate == pytest.approx(sum(gains) / 2)  # type: ignore[union-attr]
+    gain = found.against[DISTILLED].points[1].gain
+    assert gain and gain.estimate == pytest.approx((26 - 22 - 2 * part + 26 - 23 - 2 * part) / 2)
+    # random ones: seed 0 is worse throughout, and 11 % faster; seed 1: both have the score of a place between
+    first, second = found.against[DRAWN].points
+    assert first.left_out == {"better": 1} and second.left_out == {"better": 1, "slower": 1}
+    for point, time, loss in ((first, 5, 23), (second, 20, 26)):
+        same = 5 * math.exp((loss - 21) / 5.5 * math.log(19.5 / 5))
+        assert point.time and point.time.estimate == pytest.approx(time / same)
+    assert first.gain and second.gain
+    assert (first.gain.estimate, second.gain.estimate) == pytest.approx(((22 - 21 + 23 - 21) / 2, 26 - 26.5))
     text = "\n".join(fronts_as_markdown(made(), ROWS))
     assert "untranslated 10, C8 80.0 ms" in text and "| searched | 5.0: 22.5, 20.0: 26 |" in text
-    assert "2 better than all" in text and "1 slower than all" in text
+    assert "| S1, 20.0: 26 | hand-made | 2 better than all | " in text and "1 slower than all" in text
 
 
 def test_seeds_with_missing_points_are_left_out() -> None:
@@ -109,12 +111,6 @@ def test_seeds_with_missing_points_are_left_out() -> None:
     assert found.against[ALONE].ahead.estimate == pytest.approx((15 * 13 + 60 * 16) / 80 - alone)
     (found,) = compare_fronts(made(), [one for one in ROWS if one.variant != "D4"])
     assert DISTILLED not in found.fronts and DISTILLED not in found.against
-
-
-def test_points_with_one_network_count_once() -> None:
-    rows = [replace(one, milliseconds=(5.0, 5.2), scores=(22.0, 23.0)) if one.variant == "S1" else one for one in ROWS]
-    (found,) = compare_fronts(made(), rows)
-    assert found.against[ALONE].left_out == {"faster": 2}
 
 
 def test_lower_is_better_for_distances() -> None:

@@ -32,13 +32,20 @@ SAME_TIME = 1.05  # times that differ by less, as those of equal generators do, 
 
 
 @dataclass(frozen=True)
+class AtPoint:
+    """One searched point against another front, over seeds."""
+
+    time: Interval | None  # its milliseconds ÷ the other front's at equal score, geometric mean
+    gain: Interval | None  # the other front's loss less its own at equal time
+    left_out: Mapping[str, int]  # seeds in which it is better or worse than all points, faster or slower than all
+
+
+@dataclass(frozen=True)
 class Against:
     """The searched front against another one, over the seeds that have both."""
 
     ahead: Interval  # the searched front's hypervolume less the other one's
-    time: Interval | None  # its milliseconds ÷ the other one's at equal score, geometric mean
-    gain: Interval | None  # the other one's loss less its own at equal time
-    left_out: Mapping[str, int]  # points that are better or worse than all of it, faster or slower than all of it
+    points: tuple[AtPoint, ...]  # the fastest first
 
 
 @dataclass(frozen=True)
@@ -118,26 +125,25 @@ def _volumes(seeds: Fronts, corner: Point) -> dict[int, float]:
 
 def _against(searched: Fronts, other: Fronts, volume: Mapping[int, float], others: Mapping[int, float]) -> Against:
     seeds = sorted(searched.keys() & other.keys())
-    ratios, gains, left_out = [], [], Counter[str]()
-    for seed in seeds:
-        theirs = other[seed]
-        fastest, best = min(time for time, _ in theirs), min(loss for _, loss in theirs)
-        logs, differences = [], []
-        for loss, time in {loss: time for time, loss in searched[seed]}.items():  # two limits can have one network
-            if (same_score := time_at(theirs, loss)) is not None:
-                logs.append(math.log(time / same_score))
-            else:
-                left_out["better" if loss < best else "worse"] += 1
-            if (same_time := loss_at(theirs, time)) is not None:
-                differences.append(same_time - loss)
-            else:
-                left_out["faster" if time < fastest else "slower"] += 1
-        ratios += [fmean(logs)] if logs else []
-        gains += [fmean(differences)] if differences else []
     ahead = paired_difference([volume[seed] for seed in seeds], [others[seed] for seed in seeds])
-    ratio = mean_interval(ratios) if ratios else None
+    of_seeds = zip(*(searched[seed] for seed in seeds), strict=True)
+    return Against(ahead, tuple(_at_point(points, [other[seed] for seed in seeds]) for points in of_seeds))
+
+
+def _at_point(points: Sequence[Point], others: Sequence[Sequence[Point]]) -> AtPoint:
+    logs, gains, left_out = [], [], Counter[str]()
+    for (time, loss), theirs in zip(points, others, strict=True):
+        if (same_score := time_at(theirs, loss)) is not None:
+            logs.append(math.log(time / same_score))
+        else:
+            left_out["better" if loss < min(loss for _, loss in theirs) else "worse"] += 1
+        if (same_time := loss_at(theirs, time)) is not None:
+            gains.append(same_time - loss)
+        else:
+            left_out["faster" if time < min(time for time, _ in theirs) else "slower"] += 1
+    ratio = mean_interval(logs) if logs else None
     times = ratio and Interval(*(_exp(value) for value in (ratio.estimate, ratio.low, ratio.high)))
-    return Against(ahead, times, mean_interval(gains) if gains else None, left_out)
+    return AtPoint(times, mean_interval(gains) if gains else None, left_out)
 
 
 def _exp(value: float) -> float:
@@ -193,24 +199,37 @@ def fronts_as_markdown(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
         lines += [
             f"**{one.dataset}, {DIRECTIONS[one.direction]}**, `{one.key}`, {corner}",
             "",
-            "| front | ms: score, means over seeds | hypervolume | searched is ahead by | ms ÷ its ms at equal score "
-            "| better at equal ms by |",
-            "|---|---|---|---|---|---|",
+            "| front | ms: score, means over seeds | hypervolume | searched is ahead by |",
+            "|---|---|---|---|",
         ]
         for group, seeds in one.fronts.items():
-            points = zip(*seeds.values(), strict=False)
-            means = [(fmean(p[0] for p in same), fmean(p[1] for p in same)) for same in points]
+            means = _means(seeds)
             text = ", ".join(f"{time:.1f}: {_score(one.key, loss)}" for time, loss in means)
-            lines.append(f"| {group} | {text} | {one.volumes[group]} | {_describe(one.against.get(group))} |")
+            ahead = one.against[group].ahead if group in one.against else ""
+            lines.append(f"| {group} | {text} | {one.volumes[group]} | {ahead} |")
+        if one.against:
+            lines += [
+                "",
+                "| searched point | against | ms ÷ its ms at equal score | better at equal ms by |",
+                "|---|---|---|---|",
+            ]
+        for number, (time, loss) in enumerate(_means(one.fronts.get(SEARCHED, {}))):
+            for group, against in one.against.items():
+                found = against.points[number]
+                lines.append(
+                    f"| S{number}, {time:.1f}: {_score(one.key, loss)} | {group} "
+                    f"| {_describe(found.time, found.left_out, ('better', 'worse'))} "
+                    f"| {_describe(found.gain, found.left_out, ('faster', 'slower'))} |"
+                )
         lines.append("")
     if lines:
         lines += [
             f"Hypervolume: the mean gain over the untranslated images within the time of {recipe.reference}, in units "
             "of the score; every seed has a front of its own, and brackets hold 95 % intervals of a mean over seeds. "
             "Equal score and equal ms: along straight lines between the points of the other front of the same seed, "
-            "over log ms; below 1 and above 0 the searched front is ahead. Points that the other front has nothing to "
-            "compare with are left out and counted. The front of the distilled ones ends with their teacher. Only what "
-            "is ahead of both distilled fronts and of the random one is the merit of the search.",
+            "over log ms; below 1 and above 0 the searched front is ahead. Seeds in which the other front has nothing "
+            "to compare with are left out and counted. The front of the distilled ones ends with their teacher. Only "
+            "what is ahead of both distilled fronts and of the random one is the merit of the search.",
             "",
         ]
     return lines
@@ -221,17 +240,12 @@ def _score(key: str, loss: float) -> str:
     return f"{-loss if higher_is_better(key) else loss:.4g}"
 
 
-def _describe(against: Against | None) -> str:
-    """The last three columns of a front."""
-    if against is None:
-        return " | | "
-    time, gain = (
-        "; ".join(
-            [
-                *([str(found)] if found else []),
-                *(f"{against.left_out[word]} {word} than all" for word in words if word in against.left_out),
-            ]
-        )
-        for found, words in ((against.time, ("better", "worse")), (against.gain, ("faster", "slower")))
-    )
-    return f"{against.ahead} | {time} | {gain}"
+def _means(seeds: Fronts) -> list[Point]:
+    """The mean over seeds of each point."""
+    same = zip(*seeds.values(), strict=True)
+    return [(fmean(time for time, _ in points), fmean(loss for _, loss in points)) for points in same]
+
+
+def _describe(found: Interval | None, left_out: Mapping[str, int], words: Sequence[str]) -> str:
+    parts = [str(found)] if found else []
+    return "; ".join(parts + [f"{left_out[word]} {word} than all" for word in words if word in left_out])
