@@ -68,14 +68,14 @@ def test_a_comparison_by_hand() -> None:
     """Two seeds. Equal generators take equally long, and the front of the taught ends with their teacher."""
     (found,) = compare_fronts(made(), ROWS)
     assert found.reference == (80, -10)
-    assert found.fronts[ALONE] == {0: [(11, -20), (40, -22), (80, -24)], 1: [(11, -21), (40, -22), (80, -25)]}
-    assert found.fronts[DISTILLED] == {0: [(11, -22), (40, -21), (80, -24)], 1: [(11, -23), (40, -22), (80, -25)]}
+    assert found.fronts[ALONE] == {0: [(10.5, -20), (40, -22), (80, -24)], 1: [(11.5, -21), (40, -22), (80, -25)]}
+    assert found.fronts[DISTILLED] == {0: [(10.5, -22), (40, -21), (80, -24)], 1: [(11.5, -23), (40, -22), (80, -25)]}
     # seed 0: from 5 to 20 ms 12 dB more than untranslated, from there to 80 16; seed 1: 13 and 16
     volumes = [(15 * 12 + 60 * 16) / 80, (15 * 13 + 60 * 16) / 80]
     assert found.volumes[SEARCHED].estimate == pytest.approx(sum(volumes) / 2)
     assert found.volumes[SEARCHED].low < found.volumes[SEARCHED].estimate < found.volumes[SEARCHED].high
     # of the hand-made ones, the widest counts at its own time only: the corner
-    alone = [(29 * 10 + 40 * 12) / 80, (29 * 11 + 40 * 12) / 80]
+    alone = [(29.5 * 10 + 40 * 12) / 80, (28.5 * 11 + 40 * 12) / 80]
     expected = mean_interval([volumes[0] - alone[0], volumes[1] - alone[1]])
     assert found.against[ALONE].ahead.low == pytest.approx(expected.low), "pairs of a seed"
     # seed 0: S0 scores as C4; seed 1: as a third of the way from there to C8; nobody scores as S1
@@ -84,9 +84,9 @@ def test_a_comparison_by_hand() -> None:
     assert first.time and first.time.estimate == pytest.approx(math.exp(sum(ratio) / 2))
     assert first.left_out == {"faster": 2} and second.left_out == {"better": 2} and not second.time
     # S1 at 20 ms: between D2 and the teacher, as D4 is worse than D2
-    part = math.log(20 / 11) / math.log(80 / 11)
+    parts = [2 * math.log(20 / fastest) / math.log(80 / fastest) for fastest in (10.5, 11.5)]
     gain = found.against[DISTILLED].points[1].gain
-    assert gain and gain.estimate == pytest.approx((26 - 22 - 2 * part + 26 - 23 - 2 * part) / 2)
+    assert gain and gain.estimate == pytest.approx((26 - 22 - parts[0] + 26 - 23 - parts[1]) / 2)
     # random ones: seed 0 is worse throughout, and 11 % faster; seed 1: both have the score of a place between
     first, second = found.against[DRAWN].points
     assert first.left_out == {"better": 1} and second.left_out == {"better": 1, "slower": 1}
@@ -107,10 +107,21 @@ def test_seeds_with_missing_points_are_left_out() -> None:
     ]
     (found,) = compare_fronts(made(), rows)
     assert {*found.fronts[SEARCHED]} == {1} and {*found.fronts[ALONE]} == {0, 1}
-    alone = (29 * 11 + 40 * 12) / 80
+    alone = (28.5 * 11 + 40 * 12) / 80
     assert found.against[ALONE].ahead.estimate == pytest.approx((15 * 13 + 60 * 16) / 80 - alone)
     (found,) = compare_fronts(made(), [one for one in ROWS if one.variant != "D4"])
     assert DISTILLED not in found.fronts and DISTILLED not in found.against
+
+
+def test_seeds_of_several_machines() -> None:
+    """A machine of half the speed changes no volume and no ratio, only the milliseconds that are shown."""
+    slow = [replace(one, milliseconds=(one.milliseconds[0], 2 * one.milliseconds[1])) for one in ROWS]
+    (one,), (other,) = compare_fronts(made(), ROWS), compare_fronts(made(), slow)
+    assert {key: str(value) for key, value in one.volumes.items()} == {k: str(v) for k, v in other.volumes.items()}
+    assert other.reference == (120, -10)
+    for group, against in one.against.items():
+        for point, same in zip(against.points, other.against[group].points, strict=True):
+            assert (str(point.time), str(point.gain), point.left_out) == (str(same.time), str(same.gain), same.left_out)
 
 
 def test_lower_is_better_for_distances() -> None:

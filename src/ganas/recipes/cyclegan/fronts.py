@@ -71,27 +71,32 @@ def compare_fronts(recipe: Recipe, rows: Sequence[Row]) -> list[Comparison]:
             if reference is None:
                 continue
             times = _times_of_equals(here)
-            corner_time = times[reference.width, reference.parameters]
+            corners = {seed: times[seed, reference.width, reference.parameters] for seed in reference.seeds}
             untranslated = {reference.metric: reference.untranslated, **reference.untranslated_others}
             for key, before in untranslated.items():
-                corner, fronts = (corner_time, loss_of(key, before)), fronts_of(recipe, here, key)
-                volumes = {group: _volumes(seeds, corner) for group, seeds in fronts.items()}
+                loss, fronts = loss_of(key, before), fronts_of(recipe, here, key)
+                volumes = {group: _volumes(seeds, corners, loss) for group, seeds in fronts.items()}
                 against = {
                     group: _against(fronts[SEARCHED], fronts[group], volumes[SEARCHED], volumes[group])
                     for group in BASELINES
                     if fronts.get(SEARCHED, {}).keys() & fronts.get(group, {}).keys()
                 }
                 means = {group: mean_interval([*of.values()]) for group, of in volumes.items()}
+                corner = fmean(corners.values()), loss
                 found.append(Comparison(dataset, direction, key, corner, fronts, means, against))
     return found
 
 
-def _times_of_equals(rows: Sequence[Row]) -> dict[tuple[float, int], float]:
-    """Equal generators take equally long: of the hand-made ones of one size, the median of all that were timed."""
-    times: dict[tuple[float, int], list[float]] = defaultdict(list)
+def _times_of_equals(rows: Sequence[Row]) -> dict[tuple[int, float, int], float]:
+    """Equal generators take equally long: of the hand-made ones of a seed and size, the median of all that were timed.
+
+    Never of several seeds: theirs may have been timed on different machines.
+    """
+    times: dict[tuple[int, float, int], list[float]] = defaultdict(list)
     for row in rows:
         if row.group in HAND_MADE:
-            times[row.width, row.parameters] += row.milliseconds
+            for seed, milliseconds in zip(row.seeds, row.milliseconds, strict=True):
+                times[seed, row.width, row.parameters].append(milliseconds)
     return {size: median(measured) for size, measured in times.items()}
 
 
@@ -105,7 +110,7 @@ def fronts_of(recipe: Recipe, rows: Sequence[Row], key: str) -> dict[str, Fronts
     for row in rows:
         scores = row.scores if row.metric == key else row.others.get(key, ())
         for seed, milliseconds, score in zip(row.seeds, row.milliseconds, scores, strict=False):
-            time = times[row.width, row.parameters] if row.group in HAND_MADE else milliseconds
+            time = times[seed, row.width, row.parameters] if row.group in HAND_MADE else milliseconds
             for group in (row.group, *([DISTILLED] if row.variant == recipe.reference else [])):
                 found[group][seed][row.variant] = time, loss_of(key, score)
     wanted: dict[str, set[str]] = defaultdict(set)
@@ -119,8 +124,9 @@ def fronts_of(recipe: Recipe, rows: Sequence[Row], key: str) -> dict[str, Fronts
     return {group: seeds for group, seeds in complete.items() if seeds}
 
 
-def _volumes(seeds: Fronts, corner: Point) -> dict[int, float]:
-    return {seed: hypervolume(points, corner) / corner[0] for seed, points in seeds.items()}
+def _volumes(seeds: Fronts, corners: Mapping[int, float], loss: float) -> dict[int, float]:
+    """The mean gain over a loss, by seed, within the seed's time of the widest hand-made generator."""
+    return {seed: hypervolume(points, (corners[seed], loss)) / corners[seed] for seed, points in seeds.items()}
 
 
 def _against(searched: Fronts, other: Fronts, volume: Mapping[int, float], others: Mapping[int, float]) -> Against:
