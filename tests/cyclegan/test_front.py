@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -318,3 +320,26 @@ def test_milliseconds_of_a_whole_network_and_of_its_slots(tmp_path: Path, monkey
     ):
         small, large = map(measure, both)
         assert 0 < small < large
+
+
+# In a process of its own: whatever keeps memory keeps it until the process ends.
+COUNT_PAGE_FAULTS = """
+import resource
+from ganas.cyclegan.build import Network, only_op
+from ganas.cyclegan.elastic import smallest
+from ganas.cyclegan.front_search import whole_milliseconds
+from ganas.cyclegan.layout import find_layout
+
+layout = find_layout("elastic").generator
+network = Network(layout.final(smallest(layout)), 32, only_op)
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    whole_milliseconds(network, 256)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are glibc's")
+def test_no_memory_is_taken_from_the_system_while_the_clock_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", COUNT_PAGE_FAULTS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100, "tens of thousands if each layer gives its memory back"

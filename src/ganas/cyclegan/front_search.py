@@ -30,7 +30,7 @@ from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import input_sides, macs, parameters
 from ganas.errors import ConfigError
 from ganas.learning.timing import median_seconds
-from ganas.machine import cpu
+from ganas.machine import cpu, keep_freed_memory
 from ganas.metrics.measurement import loss_of
 from ganas.paths import StrPath
 from ganas.progress import Bar, Reporter
@@ -288,7 +288,7 @@ def predicted_milliseconds(layout: ElasticLayout, width: float, ops: Ops, side: 
 def _of_slot(slot: Slot, side: int, width: float) -> float:
     module = SlotModule(slot, width, only_op).eval().to(memory_format=torch.channels_last)
     image = torch.rand(1, slot.c_in.at(width), side, side).to(memory_format=torch.channels_last)
-    with _one_thread():
+    with _steady():
         return 1000 * median_seconds(lambda: module(image), "cpu", WARM_UP, REPEATS)
 
 
@@ -301,12 +301,14 @@ def measured_milliseconds(network: ElasticNetwork, ops: Ops, side: int) -> float
 def whole_milliseconds(network: Network, side: int) -> float:
     """Of a final generator, for an image of side × side on one thread."""
     alone, image = network.cpu().eval(), torch.rand(1, 3, side, side)
-    with _one_thread():
+    with _steady():
         return 1000 * median_seconds(lambda: alone(image), "cpu", WARM_UP, WHOLE_REPEATS)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _steady() -> Iterator[None]:
+    """One thread, and no page faults, which come and go: times of one network jumped by half with them (LOG.md)."""
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -16,6 +16,7 @@ from ganas.cyclegan.size import input_sides
 from ganas.document import parse_object
 from ganas.learning.loop import autocast
 from ganas.learning.timing import median_seconds
+from ganas.machine import keep_freed_memory
 from ganas.store import Run
 
 WARM_UP, REPEATS = 2, 7
@@ -44,6 +45,7 @@ def load_latencies(run: Run, config: RunConfig, layout: Layout, width: float) ->
 def measure_latencies(config: RunConfig, layout: Layout, width: float) -> Latencies:
     """Measure every op in every slot; equal slots are measured once."""
     torch.set_num_threads(config.training.threads or 1)
+    keep_freed_memory()  # as in training
     measure = cache(partial(_microseconds, width=width, config=config))
     return {
         slot.name: {op: measure(replace(slot, name="", ops=(op,)), side) for op in slot.ops}
