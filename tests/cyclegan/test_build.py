@@ -42,8 +42,8 @@ def test_the_residual_cells_of_256_pixels_see_maps_of_64(layout: Layout) -> None
             if declared.residual:
                 cell.register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0].shape, output.shape]))
         assert network(torch.empty(1, 3, 256, 256)).shape == (1, 3, 256, 256)
-    assert len(seen) == 2 * {"resnet6": 6, "resnet3": 3}.get(layout.name, 9)
-    assert set(seen) == {(1, 10, 64, 64)}
+    assert len(seen) == 2 * {"resnet6": 6, "resnet3": 3, "resnet0": 0}.get(layout.name, 9)
+    assert set(seen) <= {(1, 10, 64, 64)}
 
 
 @pytest.mark.parametrize("name, side", [("paper", 16), ("framed", 16), ("reference", 28), ("resnet9", 30)])

@@ -155,13 +155,13 @@ def test_a_sandwich_is_compared_with_the_teacher_three_times(teacher: Path) -> N
     assert len(calls) == 2, "each teacher translates a batch once"
 
 
-@pytest.mark.parametrize("layout", ["framed", "paper", "reference", "resnet9", "resnet6", "resnet3"])
+@pytest.mark.parametrize("layout", ["framed", "paper", "reference", "resnet9", "resnet6", "resnet3", "resnet0"])
 def test_features_are_compared_at_the_same_depths_of_all_layouts(layout: str) -> None:
     """At the end of the encoder, and of each third of the residual cells, all at a quarter of the resolution."""
     network = find_layout(layout).generator
     ops = random_architecture(find_layout(layout), 1).generator_ab
     final, count = network.final(ops), count_cells(network)
-    assert count == {"resnet6": 6, "resnet3": 3}.get(layout, 9)
+    assert count == {"resnet6": 6, "resnet3": 3, "resnet0": 0}.get(layout, 9)
     first = 0 if layout == "paper" else 1
     assert compared_cells(final, count) == [first + count * third // 3 for third in range(4)]
 

@@ -7,7 +7,8 @@ fixed, the others are searched. No torch here.
 - ``paper``      CycleGANAS section 3.2, as written: the last searched slot emits the image
 - ``reference``  what the authors' released code builds: stem and output searched too, 24 and 5 slots
 - ``elastic``    generators for small devices: also the widths, kernels and number of residual cells of ``resnet9``
-- ``resnet9``, ``resnet6``, ``resnet3``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
+- ``resnet9``, ``resnet6``   the hand-made CycleGAN generators with the 70×70 PatchGAN (Zhu et al. 2017)
+- ``resnet3``, ``resnet0``   the same with fewer residual cells, and with none
 """
 
 from collections.abc import Mapping, Sequence
@@ -280,6 +281,7 @@ LAYOUTS: Mapping[str, Layout] = {
         _resnet(9),
         _resnet(6),
         _resnet(3),
+        _resnet(0),
     )
 }
 

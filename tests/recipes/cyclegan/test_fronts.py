@@ -14,7 +14,17 @@ from ganas.errors import ConfigError
 from ganas.progress import Reporter
 from ganas.recipes.cyclegan.configs import job_config, portable_config, training_config
 from ganas.recipes.cyclegan.datasets import find_dataset
-from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, SCALES, SEARCHED, SHALLOW_DISTILLED, Recipe, recipe
+from ganas.recipes.cyclegan.figures import (
+    ALONE,
+    BARE_DISTILLED,
+    DISTILLED,
+    DRAWN,
+    SCALES,
+    SEARCHED,
+    SHALLOW_DISTILLED,
+    Recipe,
+    recipe,
+)
 from ganas.recipes.cyclegan.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
 from ganas.recipes.cyclegan.jobs import Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.cyclegan.plan import run_recipe
@@ -214,7 +224,7 @@ def test_a_task_is_scored_by_its_pairs(task: Dataset) -> None:
 
 @pytest.mark.long
 def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue of 26 jobs; the table, the figure, and that random choices take about as long as the points."""
+    """A queue of 32 jobs; the table, the figure, and that random choices take about as long as the points."""
     monkeypatch.setattr("ganas.jobs.queue.POLL_SECONDS", 0.001)
     tiny = SCALES["tiny"]
     quick = replace(tiny.front, search_images=2, train_images=2, timed=32)
@@ -223,7 +233,7 @@ def test_fronts_from_start_to_end(task: Dataset, tmp_path: Path, monkeypatch: py
     found = run_recipe(wanted, tmp_path, InProcess())
     assert not found.failed and [path.suffix for path in found.files] == [".md", ".json", ".png"]
     rows = [Row(**one) for one in json.loads(found.files[1].read_text())]
-    assert {one.group for one in rows} == {ALONE, DISTILLED, SHALLOW_DISTILLED, SEARCHED, DRAWN}
+    assert {one.group for one in rows} == {ALONE, DISTILLED, SHALLOW_DISTILLED, BARE_DISTILLED, SEARCHED, DRAWN}
     assert all(len(one.milliseconds) == 2 and min(one.milliseconds) > 0 for one in rows)
     assert {one.metric.partition("@")[0] for one in rows} == {"psnr"}
     assert "| hand-made, distilled |" in found.table and "`psnr@rgb-native-32`" in found.table

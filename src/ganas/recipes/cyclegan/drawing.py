@@ -10,7 +10,16 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from ganas.cyclegan.layout import DIRECTIONS
 from ganas.metrics.measurement import higher_is_better
-from ganas.recipes.cyclegan.figures import ALONE, DISTILLED, DRAWN, FRONT, SEARCHED, SHALLOW_DISTILLED, Recipe
+from ganas.recipes.cyclegan.figures import (
+    ALONE,
+    BARE_DISTILLED,
+    DISTILLED,
+    DRAWN,
+    FRONT,
+    SEARCHED,
+    SHALLOW_DISTILLED,
+    Recipe,
+)
 from ganas.recipes.cyclegan.fronts import compare_fronts
 from ganas.recipes.cyclegan.rows import Row
 from ganas.recipes.plotting import PANEL, save
@@ -38,6 +47,7 @@ GROUP_COLORS = {
     ALONE: HAND_MADE,
     DISTILLED: "#e59866",
     SHALLOW_DISTILLED: "#8e44ad",
+    BARE_DISTILLED: "#c39bd3",
     SEARCHED: SEARCHED_COLOR,
     DRAWN: OTHER,
 }

@@ -5,7 +5,8 @@ space. The number in a variant's name is its width (C16, N16); scales other than
 have the total size of the C of the same number. Each generator of C' has the size of that of N.
 
 Fronts: S0, S1, … are the points that a search found, R0, R1, … random choices of about the same time from the same
-supernets, D is C taught by the widest C, as S and R are, and T is D with three residual cells instead of nine.
+supernets, D is C taught by the widest C, as S and R are, T is D with three residual cells instead of nine, and Z is D
+without any.
 """
 
 import hashlib
@@ -28,10 +29,11 @@ from ganas.settings import split_setting
 
 # Compare all runs after the same number of images: picking a checkpoint by a few held-out images is close to random.
 KEEP_LAST = (("metrics.select", "last"),)
-HANDMADE, SHALLOW = "resnet9", "resnet3"
+HANDMADE, SHALLOW, BARE = "resnet9", "resnet3", "resnet0"
 FRONT = "front"
 # the groups of a front
-ALONE, DISTILLED, SHALLOW_DISTILLED = "hand-made", "hand-made, distilled", "three cells, distilled"
+ALONE, DISTILLED = "hand-made", "hand-made, distilled"
+SHALLOW_DISTILLED, BARE_DISTILLED = "three cells, distilled", "no cells, distilled"
 SEARCHED, DRAWN = "searched", "random, equal time"
 COMPARED_STRATEGIES = ("of", "tf", "th", "ths")  # of figure 3: the paper's, whatever else there is
 # Keys that --set may not change: the figures set them, or they have a command-line option.
@@ -307,6 +309,7 @@ def _front(build: FigureBuilder) -> list[Variant]:
     }
     distilled = [hand_made("D", DISTILLED, width, taught) for width in scale.widths[:-1]]
     shallow = [hand_made("T", SHALLOW_DISTILLED, width, taught, SHALLOW) for width in scale.widths]
+    bare = [hand_made("Z", BARE_DISTILLED, width, taught, BARE) for width in scale.widths]
     values: list[ConfigItem] = [("nets.layout", "elastic"), ("search.strategy", "sampled")]
     values += [("nets.width", scale.widths[-1]), ("search.points", scale.points)]
     values += [("search.latency_resolution", scale.timed), *_length(scale.search_images)]
@@ -331,7 +334,7 @@ def _front(build: FigureBuilder) -> list[Variant]:
         )
         for point in points
     ]
-    return [*alone, *distilled, *shallow, *searched, *drawn]
+    return [*alone, *distilled, *shallow, *bare, *searched, *drawn]
 
 
 def _length(images: int) -> tuple[ConfigItem, ...]:
