@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ganas.config import Config, DataFacts, load_config
 from ganas.cyclegan.config import RunConfig, resolve
+from ganas.cyclegan.presets import PRESETS
 from ganas.errors import ConfigError
 from ganas.growing import baseline_cache
 from ganas.growing.baseline_cache import BaselineCache
@@ -166,3 +167,34 @@ def test_results_of_the_route_are_not_kept_when_rounding_changes(
     assert BaselineCache(tmp_path, growing())._folder == before
     monkeypatch.setattr(baseline_cache, "ARITHMETIC", baseline_cache.ARITHMETIC + 1)
     assert BaselineCache(tmp_path, growing())._folder != before
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_search_for_a_front_trains_as_the_network_that_is_its_largest_choice(preset: str) -> None:
+    domains = {"data.a": "a", "data.b": "b"}
+    trained = make_config("train", preset=preset, flags=domains)
+    searches = [
+        make_config("search", preset=preset, flags=domains | {"search.strategy": "sampled"}),
+        make_config("search", preset=preset, flags=domains, settings=["search.strategy=sampled"]),
+    ]
+    for search in searches:
+        for key in ("nets.width", "training.batch", "training.decay"):
+            assert search.value(key) == trained.value(key)
+    chosen = make_config("search", preset=preset, flags=domains | {"search.strategy": "sampled", "nets.width": 3})
+    assert chosen.nets.width == 3
+    assert make_config("search", preset=preset, flags=domains).value("training.decay") == 0
+
+
+@pytest.mark.parametrize(
+    "strategy, key",
+    [
+        ("of", "search.points"),
+        ("tf", "search.latency_resolution"),
+        ("sampled", "search.warmup"),
+        (None, "search.points"),
+    ],
+)
+def test_what_only_other_strategies_have_is_refused(strategy: str | None, key: str) -> None:
+    flags = {"data.a": "a", "data.b": "b", "search.strategy": strategy}
+    with pytest.raises(ConfigError, match=f"{key} has no meaning for --strategy {strategy or 'of'}: leave it out"):
+        make_config("search", preset="tiny", flags=flags, settings=[f"{key}=2"])

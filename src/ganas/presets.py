@@ -44,7 +44,10 @@ def make_config(
         values = growing.WASSERSTEIN | growing.PRESETS[preset] | given | overrides
         return validate(GrowConfig, nest({"kind": kind}, values))
     overrides = read_settings(RunConfig, kind, cyclegan.IGNORED_KEYS[kind], settings)
-    values = {**cyclegan.PRESETS[preset](kind)}
+    strategy = overrides.get("search.strategy", given.get("search.strategy"))
+    if kind == "search":
+        cyclegan.refuse_ignored(strategy, overrides)
+    values = cyclegan.preset_values(preset, kind, strategy)
     for over in (given, overrides):
         for one, other in (("training.images", "training.epochs"), ("training.epochs", "training.images")):
             if one in over and other not in over:

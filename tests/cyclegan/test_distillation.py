@@ -1,5 +1,6 @@
 """What a teacher adds to the loss, by hand; that it stays as it is; and that a distilled run resumes to the bit."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -310,12 +311,34 @@ def test_a_front_without_a_teacher_trains_one_first(
     assert "distillation" in log and Run(teacher).config.is_file()
     trained = RunConfig.model_validate(yaml.safe_load(Run(teacher).config.read_text()))
     assert trained.nets.layout == "resnet9" and trained.distillation == DistillationConfig()
+    assert trained.nets.width == 2, "as wide as the supernets"
     before = Run(teacher).generator("ab").stat().st_mtime_ns
-    assert ganas(*command, "--dry-run") == 0 and "the teacher" not in capsys.readouterr().out
+    assert ganas(*command, "--dry-run") == 0 and "the teacher, " not in capsys.readouterr().out
     assert ganas(*command) == 0 and "first" not in capsys.readouterr().err
     assert Run(teacher).generator("ab").stat().st_mtime_ns == before
     assert ganas(*alone) == 0 and not (tmp_path / "alone-teacher").exists()
     assert "distillation" not in (tmp_path / "alone" / "log.txt").read_text()
+    # a run goes on with the teacher that it has, or with none, whatever the command leaves out
+    assert ganas(*alone[:-2]) == 0 and not (tmp_path / "alone-teacher").exists()
+    teacher.rename(tmp_path / "moved")
+    assert ganas(*command, "--teacher", tmp_path / "moved") == ganas(*command) == 0 and not teacher.exists()
+    # a new run does not learn from the teacher of another one
+    (tmp_path / "moved").rename(teacher)
+    shutil.rmtree(tmp_path / "run")
+    capsys.readouterr()
+    assert ganas(*command, "--seed", "5") == 2 and not (tmp_path / "run").exists()
+    assert f"{str(teacher)!r} is a run of another config (seed" in capsys.readouterr().err
+
+
+def test_a_teacher_lies_beside_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("ganas.cyclegan.cost.dry_run", lambda config, *_, **__: (config, []))
+    command = ["search", *write_domains(tmp_path), *FLAGS, "--layout", "elastic", "--strategy", "sampled"]
+    assert ganas(*command, "--resolution", "32", "--out", ".", "--dry-run") == 0
+    assert f"the teacher, {tmp_path / 'here-teacher'}:" in capsys.readouterr().out
 
 
 def test_a_damaged_teacher_is_named(teacher: Path, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import typer
 
 from ganas.cli import options
 from ganas.cli.options import app, refuse_both
-from ganas.cli.printing import echo, fresh, print_next, print_table
+from ganas.cli.printing import echo, fresh, named, print_next, print_table
 from ganas.cyclegan.layout import LAYOUTS
+from ganas.cyclegan.presets import finds_front
 from ganas.cyclegan.strategies import STRATEGIES
 from ganas.errors import ConfigError, counted, shown
+from ganas.store import Run
 
 HANDMADE = "resnet9"
 SEARCHABLE = ", ".join(name for name, layout in LAYOUTS.items() if layout.size > 1)
@@ -87,13 +89,21 @@ def search(
     from ganas.cyclegan.layout import GENERATORS
     from ganas.cyclegan.search import search as run_search
     from ganas.presets import make_config
+    from ganas.settings import split_setting
 
     common = _flags(a, b, resolution, seed, features, paired)
     flags = common | {"nets.layout": layout, "search.strategy": strategy}
     flags |= _budget_flags({"params": budget_params, "macs": budget_macs, "ms": budget_ms}, budget_width)
-    front = _finds_front(strategy, settings or ()) and repeats == 1  # fronts are not repeated
-    own = out.with_name(f"{out.name}-teacher") if front and teacher is None else None
-    flags["distillation.teacher"] = own or (Path(teacher) if teacher and teacher != "none" else None)
+    chosen = dict(map(split_setting, settings or ())).get("search.strategy", strategy)
+    front = finds_front(chosen) and repeats == 1  # fronts are not repeated
+    own: Path | None = None  # teacher
+    if front and teacher is None and Run(out).has_progress:
+        flags["distillation.teacher"] = _teacher_of(Run(out))
+    elif front and teacher is None:
+        own = Path(f"{named(out)}-teacher")
+        flags["distillation.teacher"] = own
+    elif teacher != "none":
+        flags["distillation.teacher"] = teacher and Path(teacher)
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     needed: list[str] = []  # before the search
     if own:
@@ -253,12 +263,12 @@ def _training_settings(config: "RunConfig", preset: str | None, settings: Sequen
     return kept
 
 
-def _finds_front(strategy: str | None, settings: Sequence[str]) -> bool:
-    """Whether a search trains subnetworks, which can have a teacher."""
-    from ganas.settings import split_setting
+def _teacher_of(run: Run) -> Path | None:
+    """The teacher of a search that began."""
+    from ganas.config import load_config
+    from ganas.cyclegan.config import RunConfig
 
-    chosen = dict(map(split_setting, settings)).get("search.strategy", strategy)
-    return chosen in [name for name, known in STRATEGIES.items() if known.sandwich]
+    return load_config(RunConfig, run.config.read_bytes(), str(run.config)).distillation.teacher
 
 
 def _with_trained(
@@ -270,9 +280,10 @@ def _with_trained(
     settings: Sequence[str],
     dry_run: bool,
 ) -> tuple["RunConfig", list[str]]:
-    """Train the hand-made network as ``ganas train resnet9`` does with the options of a search, unless it is done.
+    """Train the hand-made network as wide, and on the same data, as the supernets of a search, unless it is done.
 
-    In a dry run, return the search without a teacher that does not exist yet, and what training it takes.
+    Raises `RunError` if the folder holds another training than that. In a dry run, return the search without a teacher
+    that does not exist yet, and what training it takes.
     """
     from ganas.cyclegan.architecture import find_architecture
     from ganas.cyclegan.config import DistillationConfig
@@ -281,11 +292,14 @@ def _with_trained(
     from ganas.cyclegan.train import train as run_training
     from ganas.presets import make_config
     from ganas.progress import Reporter
-    from ganas.store import Run
 
     shared = [one for one in _training_settings(config, preset, settings) if not one.startswith("distillation.")]
+    nets = config.nets
+    flags |= {"nets.width": nets.width, "nets.width_ab": nets.width_ab, "nets.width_ba": nets.width_ba}
     training = make_config("train", preset=preset, flags=flags | {"nets.layout": HANDMADE}, settings=shared)
     if Run(teacher).result.is_file():
+        if not dry_run:
+            run_training(training, find_architecture(HANDMADE), teacher)  # refuses one of other images, say
         return config, []
     alone = config.model_copy(update={"distillation": DistillationConfig()})
     open_search(alone, Run(out))  # an error in the options of the search is not for the end of a training

@@ -48,10 +48,14 @@ def _quoted(argument: object) -> str:
     return f"$'{''.join(chr(byte) if byte in plain else f'{chr(92)}x{byte:02x}' for byte in os.fsencode(text))}'"
 
 
+def named(run: Path) -> Path:
+    """The same path, which ends in a name: that of the current folder instead of ``.``."""
+    return run.resolve() if run.name in ("", "..") else run
+
+
 def fresh(run: Path, ending: str) -> Path:
     """A path next to a run that does not exist yet: RUN-train or RUN-samples.png, with a number if needed."""
-    if run.name in ("", ".."):  # the current folder, say
-        run = run.resolve()
+    run = named(run)
     stem, dot, suffix = ending.partition(".")
     paths = (Path(f"{run}{stem}{f'-{number}' if number > 1 else ''}{dot}{suffix}") for number in count(1))
     return next(path for path in paths if not os.path.lexists(path))

@@ -17,6 +17,7 @@ from ganas.cyclegan.networks import open_gan
 from ganas.cyclegan.search import open_search
 from ganas.cyclegan.size import BYTES_PER_PARAMETER, NetworkSize, describe_sizes, slot_parameters
 from ganas.cyclegan.steps import open_loop, open_pools
+from ganas.cyclegan.strategies import find_strategy
 from ganas.cyclegan.train import open_training
 from ganas.learning.loop import Loop
 from ganas.learning.timing import activation_bytes, noise, step_seconds
@@ -115,6 +116,9 @@ def dry_run(
     ]
     if repeats > 1:
         lines.append(f"{repeats} repeats       {readable_seconds(repeats * seconds)}")
-    if config.search and config.search.budget == "ms":
+    if config.search and find_strategy(config).sandwich:
+        most = len(GENERATORS) * config.search.population * config.search.generations
+        lines.append(f"then             an evolution, which compares up to {most:,} subnetworks with the teacher")
+    elif config.search and config.search.budget == "ms":
         lines.append("budget           in milliseconds: the search measures latencies first, then checks that it fits")
     return config, lines

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
+
+from ganas.cyclegan.strategies import STRATEGIES
+from ganas.errors import ConfigError
 
 if TYPE_CHECKING:  # the help of commands lists the presets: it must not wait for pydantic
     from ganas.settings import Values
@@ -100,7 +103,39 @@ PRESETS: Mapping[str, Callable[[str], Values]] = {
     "paper": _paper,
     "reference": _reference,
 }
+# A front's largest choice is the hand-made network: a search for one trains as that does, and as wide.
+AS_TRAINED = ("nets.width", "training.batch", "training.decay")
+
+
+def preset_values(preset: str, kind: str, strategy: str | None = None) -> Values:
+    """The values of a preset for a kind of run; those of searches also depend on the strategy."""
+    values = {**PRESETS[preset](kind)}
+    if kind == "search" and finds_front(strategy):
+        training = PRESETS[preset]("train")
+        values = {key: value for key, value in values.items() if key not in AS_TRAINED}
+        values |= {key: training[key] for key in AS_TRAINED if key in training}
+    return values
+
+
+def refuse_ignored(strategy: str | None, keys: Iterable[str]) -> None:
+    """Raise `ConfigError` for a key that searches with the strategy ignore."""
+    front = finds_front(strategy)
+    for key in keys:
+        if key in (MIXTURE_KEYS if front else FRONT_KEYS):
+            raise ConfigError(f"{key} has no meaning for --strategy {strategy or 'of'}: leave it out")
+
+
+def finds_front(strategy: str | None) -> bool:
+    """Whether a strategy trains subnetworks, among which it finds a front."""
+    return strategy in STRATEGIES and STRATEGIES[strategy].sandwich
+
+
 IGNORED_KEYS = {  # keys that a kind of run ignores
     "search": ("metrics.select", "training.inherit"),
     "train": ("search", "nets.mixing", "nets.layout"),  # the architecture determines the layout
 }
+MIXTURE_KEYS = (
+    *("nets.mixing", "search.sampling", "search.derive", "search.temperature_start", "search.temperature_end"),
+    *("search.warmup", "search.alpha_lr", "search.budget_weight"),
+)
+FRONT_KEYS = ("search.points", "search.population", "search.generations", "search.latency_resolution")

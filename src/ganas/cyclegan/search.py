@@ -275,7 +275,7 @@ def open_search(config: RunConfig, run: Run) -> tuple[RunConfig, Domains, Valida
         for name, source in (("A", domains.a), ("B", domains.b)):
             check_halves(len(source), name, f"--strategy {config.search.strategy}", way_out)
     if find_strategy(config).sandwich:
-        if not run.front.is_file():
+        if not run.has_progress:  # else a busy machine could refuse what it began
             check_limits(config)
     elif config.search.budget != "ms":  # the latencies are not measured yet
         open_budget(run, config, layout)

@@ -134,7 +134,7 @@ def describe_stretched_schedules(before: RunConfig, after: RunConfig, nimg: int)
     if search and find_sampler(search).uses_temperature:
         start, end = search.temperature_start, search.temperature_end
         schedules["the temperature"] = lambda run: temperature(nimg, total=run.total_images, start=start, end=end)
-    if search and search.warmup:
+    if search and search.warmup and not find_strategy(after).sandwich:
         schedules["the image from which alphas learn"] = alphas_begin
     if find_strategy(after).images == "swapped":
         schedules["the image at which the halves swap roles"] = swap_at
