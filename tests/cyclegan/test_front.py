@@ -143,9 +143,10 @@ def test_random_choices_take_as_long_as_any_network(end: Callable[[ElasticLayout
     layout = LAYOUTS["elastic"].generator
     assert isinstance(layout, ElasticLayout)
     time = cache(lambda ops: float(parameters(layout, ops, 4)))
-    wanted = time(end(layout))
-    walks = [fronts._as_slow(layout, time, wanted, Random(seed)) for seed in range(5)]
-    assert all(abs(time(ops) / wanted - 1) <= 0.02 for ops in walks)
+    model = end(layout)
+    walks = [fronts._as_slow(layout, time, model, Random(seed)) for seed in range(5)]
+    assert all(abs(time(ops) / time(model) - 1) <= 0.05 for ops in walks)
+    assert model not in walks, "else it would be compared with itself"
 
 
 # ── what is kept of an evolution ─────────────────────────────────────────────────────────────────────────────────────

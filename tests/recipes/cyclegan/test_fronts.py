@@ -25,7 +25,7 @@ from ganas.recipes.cyclegan.figures import (
     Recipe,
     recipe,
 )
-from ganas.recipes.cyclegan.fronts import compare_fronts, fronts_as_markdown, loss_at, time_at
+from ganas.recipes.cyclegan.fronts import compare_fronts, fronts_as_markdown, loss_at, mean_gain, time_at
 from ganas.recipes.cyclegan.jobs import Dataset, RecipeFolder, RecipeJob
 from ganas.recipes.cyclegan.plan import run_recipe
 from ganas.recipes.cyclegan.rows import Row
@@ -48,6 +48,18 @@ def test_times_and_losses_between_points_by_hand() -> None:
     assert loss_at(FRONT[:3], 31) == 2, "as long as the third, which is worse than the second"
     assert loss_at(FRONT, math.sqrt(800)) == pytest.approx(1.5), "it skips the point that is slower and worse"
     assert time_at([], 1.0) is None and loss_at([], 1.0) is None and time_at(FRONT[:1], 3.0) == 10
+
+
+def test_the_mean_gain_at_equal_times_by_hand() -> None:
+    """Over log milliseconds, where both have points: what only one of them has counts for neither."""
+    better = [(time, loss - 0.25) for time, loss in FRONT]
+    assert mean_gain(FRONT, FRONT) == 0 and mean_gain(better, FRONT) == pytest.approx(0.25)
+    assert mean_gain([(1.0, 9.0), *better], FRONT) == pytest.approx(0.25), "the faster point is left out"
+    # from 3 to 1 along a line in log ms, against a level 2: by 1 worse at first, by 1 better at the end
+    falling, level = [(10.0, 3.0), (40.0, 1.0)], [(5.0, 2.0), (80.0, 2.0)]
+    assert mean_gain(falling, level) == pytest.approx(0) == mean_gain(level, falling)
+    assert mean_gain(falling, [(20.0, 2.0), (80.0, 2.0)]) == pytest.approx(0.5), "from 20 to 40 ms"
+    assert mean_gain(falling, [(40.0, 2.0), (80.0, 2.0)]) is None
 
 
 def row(variant: str, group: str, times: tuple[float, ...], scores: tuple[float, ...], width: float) -> Row:
@@ -107,6 +119,7 @@ def test_a_comparison_by_hand() -> None:
     assert (first.gain.estimate, second.gain.estimate) == pytest.approx(((22 - 21 + 23 - 21) / 2, 26 - 26.5))
     text = "\n".join(fronts_as_markdown(made(), ROWS))
     assert "untranslated 10, C8 80.0 ms" in text and "| searched | 5.0: 22.5, 20.0: 26 |" in text
+    assert found.against[ALONE].gain and f"| {found.against[ALONE].gain} |" in text
     assert "| S1, 20.0: 26 | hand-made | 2 better than all | " in text and "1 slower than all" in text
 
 

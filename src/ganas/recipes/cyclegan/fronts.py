@@ -45,7 +45,8 @@ class AtPoint:
 class Against:
     """The searched front against another one, over the seeds that have both."""
 
-    ahead: Interval  # the searched front's hypervolume less the other one's
+    ahead: Interval  # the searched front's hypervolume less the other one's; also for times that the other one lacks
+    gain: Interval | None  # the other front's loss less its own at equal time: mean over log ms, where both have points
     points: tuple[AtPoint, ...]  # the fastest first
 
 
@@ -133,8 +134,11 @@ def _volumes(seeds: Fronts, corners: Mapping[int, float], loss: float) -> dict[i
 def _against(searched: Fronts, other: Fronts, volume: Mapping[int, float], others: Mapping[int, float]) -> Against:
     seeds = sorted(searched.keys() & other.keys())
     ahead = paired_difference([volume[seed] for seed in seeds], [others[seed] for seed in seeds])
+    gains = [mean_gain(searched[seed], other[seed]) for seed in seeds]
+    known = [gain for gain in gains if gain is not None]
     of_seeds = zip(*(searched[seed] for seed in seeds), strict=True)
-    return Against(ahead, tuple(_at_point(points, [other[seed] for seed in seeds]) for points in of_seeds))
+    at_points = (_at_point(points, [other[seed] for seed in seeds]) for points in of_seeds)
+    return Against(ahead, mean_interval(known) if known else None, tuple(at_points))
 
 
 def _at_point(points: Sequence[Point], others: Sequence[Sequence[Point]]) -> AtPoint:
@@ -194,6 +198,21 @@ def loss_at(points: Sequence[Point], milliseconds: float) -> float | None:
     return front[-1][1]
 
 
+def mean_gain(points: Sequence[Point], others: Sequence[Point]) -> float | None:
+    """Return how much lower the loss of a front is than that of others, on average over log milliseconds.
+
+    In the range of times that both have; None if there is none.
+    """
+    low = max(min(time for time, _ in front) for front in (points, others))
+    high = min(max(time for time, _ in front) for front in (points, others))
+    if low >= high:
+        return None
+    knots = [low, *sorted(time for time, _ in (*points, *others) if low < time < high), high]
+    gains = [(loss_at(others, time) or 0) - (loss_at(points, time) or 0) for time in knots]
+    parts = zip(pairwise(knots), pairwise(gains), strict=True)
+    return sum(math.log(slow / fast) * (one + other) / 2 for (fast, slow), (one, other) in parts) / math.log(high / low)
+
+
 def _between(x: float, x0: float, x1: float, y0: float, y1: float) -> float:
     return y0 + (y1 - y0) * (x - x0) / (x1 - x0) if x1 != x0 else y1
 
@@ -206,14 +225,15 @@ def fronts_as_markdown(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
         lines += [
             f"**{one.dataset}, {DIRECTIONS[one.direction]}**, `{one.key}`, {corner}",
             "",
-            "| front | ms: score, means over seeds | hypervolume | searched is ahead by |",
-            "|---|---|---|---|",
+            "| front | ms: score, means over seeds | hypervolume | searched is ahead by | better at equal ms by |",
+            "|---|---|---|---|---|",
         ]
         for group, seeds in one.fronts.items():
             means = _means(seeds)
             text = ", ".join(f"{time:.1f}: {_score(one.key, loss)}" for time, loss in means)
-            ahead = one.against[group].ahead if group in one.against else ""
-            lines.append(f"| {group} | {text} | {one.volumes[group]} | {ahead} |")
+            against = one.against.get(group)
+            parts = (against.ahead, against.gain or "no time in common") if against else ("", "")
+            lines.append(f"| {group} | {text} | {one.volumes[group]} | {parts[0]} | {parts[1]} |")
         if one.against:
             lines += [
                 "",
@@ -232,7 +252,9 @@ def fronts_as_markdown(recipe: Recipe, rows: Sequence[Row]) -> list[str]:
     if lines:
         lines += [
             f"Hypervolume: the mean gain over the untranslated images within the time of {recipe.reference}, in units "
-            "of the score; every seed has a front of its own, and brackets hold 95 % intervals of a mean over seeds. "
+            "of the score; a front also gains there by being faster than all points of the other. Better at equal ms: "
+            "on average over log ms, where both fronts have points. Every seed has a front of its own, and brackets "
+            "hold 95 % intervals of a mean over seeds. "
             "Equal score and equal ms: along straight lines between the points of the other front of the same seed, "
             "over log ms; below 1 and above 0 the searched front is ahead. Seeds in which the other front has nothing "
             "to compare with are left out and counted. The front of the distilled ones ends with their teacher. Only "
