@@ -305,6 +305,7 @@ def test_a_front_without_a_teacher_trains_one_first(
     assert ganas(*command, "--dry-run") == 0 and not teacher.exists()
     said = capsys.readouterr().out
     assert "the teacher, " in said and "in total         8 pairs" in said and "the search, without a teacher:" in said
+    assert "an evolution, which compares up to 64 subnetworks" in said and "latencies" not in said
     assert ganas(*command) == 0
     said, log = capsys.readouterr(), (tmp_path / "run" / "log.txt").read_text()
     assert "training the teacher first, resnet9 in" in said.err and f"--teacher {teacher}" in said.out
