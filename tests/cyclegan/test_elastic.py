@@ -62,7 +62,7 @@ def test_a_subnetwork_that_is_cut_out_computes_the_same_and_has_the_same_gradien
     for name, parameter in alone.named_parameters():
         whole = supernet.superkernels[keys[name]].grad
         assert whole is not None and parameter.grad is not None
-        torch.testing.assert_close(cropped(whole, parameter.shape), parameter.grad, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(cropped(whole, parameter.shape), parameter.grad, **CLOSE)
         assert whole.abs().sum() == pytest.approx(cropped(whole, parameter.shape).abs().sum().item()), "nothing else"
     unused = supernet.superkernels.keys() - keys.values()
     assert all(supernet.superkernels[key].grad is None for key in unused)

@@ -18,6 +18,7 @@ from ganas.cyclegan.derive import agreement
 from ganas.cyclegan.layout import NETWORKS, Layout, NetworkLayout, Slot, find_layout
 from ganas.cyclegan.mixed import MixedOp, use_mean_weights
 from ganas.cyclegan.model import CycleGAN, discriminator_loss, generator_loss, inherit_weights
+from ganas.cyclegan.ops import OPS
 from ganas.cyclegan.projection import ProjectedOp, output_shares, projected_weights, projection_losses
 from ganas.cyclegan.search import search
 from ganas.cyclegan.size import parameters
@@ -102,35 +103,58 @@ def test_a_projection_is_an_op_with_weights(layout: Layout) -> None:
                 )
 
 
-def test_taps_by_hand() -> None:
-    """Mixtures of one channel, with every kernel a constant: what is left of the sum."""
-    gan = supernets("framed", width=1)
-    slots = {
-        slot.name: (slot, module) for slot, module in searched(gan, find_layout("framed").generator, "generator_ab")
-    }
-    _, module = slots["r1.1"]
-    mixed = module.op
+def zeros(name: str, share: float = 1.0) -> MixedOp:
+    """The mixture of a slot of width 1, with kernels and biases that are zero and weights that are equal."""
+    found = searched(supernets("framed", width=1), find_layout("framed").generator, "generator_ab")
+    (mixed,) = (module.op for slot, module in found if slot.name == name)
     assert isinstance(mixed, MixedOp)
-    constants = dict(zip(mixed.ops, (1.0, 10.0, 100.0, 1000.0, 10_000.0), strict=True))
-    for op, constant in constants.items():
+    for parameter in mixed.ops.parameters():
+        nn.init.zeros_(parameter)
+    mixed.set_weights(torch.full([len(mixed.ops)], share, dtype=torch.float64))
+    return mixed
+
+
+def set_kernel(mixed: MixedOp, op: str, values: Tensor) -> None:
+    mixed.ops[op].get_parameter("1.weight" if OPS[op].resampling else "weight").data.copy_(values)
+
+
+def test_taps_by_hand() -> None:
+    """With every kernel a constant: what is left of the sum."""
+    mixed = zeros("r1.1")
+    for op, constant in zip(mixed.ops, (1.0, 10.0, 100.0, 1000.0, 10_000.0), strict=True):
         for parameter in mixed.ops[op].parameters():
             nn.init.constant_(parameter, constant)
-    mixed.set_weights(torch.ones(5, dtype=torch.float64))
     # conv3, conv5, conv7, dilconv3 (every second of 5×5), dilconv5 (every second of 9×9)
     line = ProjectedOp(mixed, "conv7").taps[0, 0, 3].tolist()
     assert line == [100, 110 + 11_000, 111, 11_111, 111, 110 + 11_000, 100]
     assert ProjectedOp(mixed, "dilconv3").taps[0, 0].tolist()[1] == [11_110.0, 11_111.0, 11_110.0]
     assert ProjectedOp(mixed, "conv3").bias.tolist() == [11_111.0] * 4
-    _, module = slots["e1.1"]
-    mixed = module.op
-    assert isinstance(mixed, MixedOp)
-    for op in mixed.ops.values():
-        for parameter in op.parameters():
-            nn.init.constant_(parameter, 0.0)
-    nn.init.constant_(mixed.ops["conv4"].weight, 8.0)  # type: ignore[arg-type]
-    mixed.set_weights(torch.ones(8, dtype=torch.float64))
-    assert ProjectedOp(mixed, "avgpool").weights()["1.weight"].unique().tolist() == [32.0], "the mean tap, times four"
-    assert ProjectedOp(mixed, "maxpool").taps.unique().tolist() == [0.0], "its own"
+
+
+def test_pools_by_hand() -> None:
+    """Of taps that all differ: the mean of the sum's 2×2 where the average is taken, nothing of it for the maximum."""
+    mixed = zeros("e1.1", share=0.5)
+    set_kernel(mixed, "conv3", 100 * torch.arange(9.0).view(3, 3))  # at the pool's pixels 400, 500, 700 and 800
+    set_kernel(mixed, "conv4", torch.arange(16.0).view(4, 4))  # 5, 6, 9 and 10
+    for op in ("avgpool", "maxpool"):
+        set_kernel(mixed, op, torch.tensor([4.0, 8.0]).view(2, 1, 1, 1))
+    average, maximum = ProjectedOp(mixed, "avgpool"), ProjectedOp(mixed, "maxpool")
+    assert average.taps.flatten(1).tolist() == [[(600 + 7.5 + 1) / 2] * 4, [(600 + 7.5 + 2) / 2] * 4]
+    assert average.weights()["1.weight"].flatten().tolist() == [2 * (600 + 7.5 + 1), 2 * (600 + 7.5 + 2)], "four taps"
+    assert maximum.taps.flatten().tolist() == maximum.weights()["1.weight"].flatten().tolist() == [2, 4], "its own"
+
+
+def test_interpolations_by_hand() -> None:
+    """As for pools: a pixel becomes 2×2, the last taps of 3×3."""
+    mixed = zeros("d1.1", share=0.5)
+    set_kernel(mixed, "deconv3", torch.arange(9.0).view(3, 3))  # 4, 5, 7 and 8
+    own = torch.arange(8.0).view(2, 4, 1, 1)  # of each output, and each input
+    for op in ("nearest", "bilinear"):
+        set_kernel(mixed, op, own)
+    nearest, bilinear = ProjectedOp(mixed, "nearest"), ProjectedOp(mixed, "bilinear")
+    assert nearest.weights()["1.weight"].tolist() == ((6 + own) / 2).tolist()
+    assert nearest.taps.tolist() == ((6 + own) / 2).transpose(0, 1).expand(4, 2, 2, 2).tolist()
+    assert bilinear.weights()["1.weight"].tolist() == (own / 2).tolist(), "its own"
 
 
 def test_losses_are_those_of_supernets_with_one_slot_replaced() -> None:

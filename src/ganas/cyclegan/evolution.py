@@ -7,10 +7,11 @@ to the same children, whatever order they are told in.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from math import inf, isnan
+from math import inf
 from sys import float_info
 
 Choices = tuple[str, ...]  # one per slot
+Aims = Mapping[Choices, tuple[float, float]]  # cost and score
 
 
 class Evolution:
@@ -43,11 +44,11 @@ class Evolution:
         return list(self._awaited)
 
     def tell(self, choices: Choices, score: float) -> None:
-        """Record a score, lower is better, NaN the worst; the last of a generation makes the next one."""
+        """Record a score, lower is better, NaN or infinite the worst; the last of a generation makes the next one."""
         if choices not in self._awaited:
             raise ValueError(f"no score of {choices} is expected")
         del self._awaited[choices]
-        self.scores[choices] = float_info.max if isnan(score) else score
+        self.scores[choices] = score if score < inf else float_info.max
         if not self._awaited and self._generation < self._generations:
             self._generation += 1
             self._parents = self._best(self._population)
@@ -55,11 +56,7 @@ class Evolution:
 
     def front(self) -> list[Choices]:
         """The choices that no other one beats in both aims, the cheapest first."""
-        found: list[Choices] = []
-        for one in sorted(self.scores, key=lambda one: (self._cost(one), self.scores[one], one)):
-            if not found or self.scores[one] < self.scores[found[-1]]:
-                found.append(one)
-        return found
+        return _front(list(self.scores), self._aims())
 
     def _fill(self, make: Callable[[random.Random], Choices]) -> None:
         """Add new choices within the limit; fewer than a population if hardly any are left."""
@@ -84,8 +81,7 @@ class Evolution:
 
     def _best(self, count: int) -> list[Choices]:
         """The first fronts, one after the other; of the last one that fits in part, the least crowded."""
-        left, best = sorted(self.scores), list[Choices]()
-        aims = {one: (self._cost(one), self.scores[one]) for one in left}
+        left, best, aims = sorted(self.scores), list[Choices](), self._aims()
         while left and len(best) < count:
             front = _front(left, aims)
             left = [one for one in left if one not in front]
@@ -95,8 +91,8 @@ class Evolution:
             best += front
         return best
 
-
-Aims = Mapping[Choices, tuple[float, float]]
+    def _aims(self) -> Aims:
+        return {one: (self._cost(one), score) for one, score in self.scores.items()}
 
 
 def _front(choices: Sequence[Choices], aims: Aims) -> list[Choices]:

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from ganas.config import load_config
 from ganas.cyclegan.architecture import Architecture
-from ganas.cyclegan.build import Network, SlotModule, only_op
+from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import RunConfig, SearchConfig
 from ganas.cyclegan.elastic import ElasticNetwork, Ops, largest, random_choice, smallest
 from ganas.cyclegan.evolution import Evolution
 from ganas.cyclegan.front import Front, Point, Translator, fine_tuning, read_front
 from ganas.cyclegan.kept import Kept
+from ganas.cyclegan.latency import REPEATS, WARM_UP, slot_call
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, Slot, find_layout
 from ganas.cyclegan.model import CycleGAN
 from ganas.cyclegan.size import input_sides, macs, parameters
@@ -37,7 +38,6 @@ from ganas.progress import Bar, Reporter
 from ganas.settings import Values
 from ganas.store import Run
 
-WARM_UP, REPEATS = 2, 7
 WHOLE_REPEATS = 15  # of a whole network
 DRAWS = 2000  # most steps of a random walk to choices that take about as long as given ones
 SAME_TIME = 0.02  # relative difference of predicted times that is about none
@@ -287,10 +287,9 @@ def predicted_milliseconds(layout: ElasticLayout, width: float, ops: Ops, side: 
 
 @torch.no_grad()
 def _of_slot(slot: Slot, side: int, width: float) -> float:
-    module = SlotModule(slot, width, only_op).eval().to(memory_format=torch.channels_last)
-    image = torch.rand(1, slot.c_in.at(width), side, side).to(memory_format=torch.channels_last)
+    call = slot_call(slot, side, width)
     with _steady():
-        return 1000 * median_seconds(lambda: module(image), "cpu", WARM_UP, REPEATS)
+        return 1000 * median_seconds(call, "cpu", WARM_UP, REPEATS)
 
 
 def measured_milliseconds(network: ElasticNetwork, ops: Ops, side: int) -> float:

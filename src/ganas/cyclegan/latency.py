@@ -1,15 +1,15 @@
 """Latency of each op in the slots of a generator, measured on this machine once and stored in the run."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from ganas.cyclegan.build import SlotModule, mixture
+from ganas.cyclegan.build import SlotModule, only_op
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.grouping import naive
 from ganas.cyclegan.layout import Layout, Slot
 from ganas.cyclegan.networks import MEMORY_FORMATS
 from ganas.cyclegan.size import input_sides
@@ -56,14 +56,19 @@ def measure_latencies(config: RunConfig, layout: Layout, width: float) -> Latenc
 
 
 def _microseconds(slot: Slot, side: int, *, width: float, config: RunConfig) -> int:
-    memory_format = MEMORY_FORMATS[config.training.memory_format]
-    module: nn.Module = SlotModule(slot, width, mixture("", naive))
-    module = module.to(config.device).to(memory_format=memory_format).eval()
-    image = torch.rand(1, slot.c_in.at(width), side, side, device=config.device)
-    image = image.to(memory_format=memory_format)
+    call = slot_call(slot, side, width, config.device, MEMORY_FORMATS[config.training.memory_format])
 
     def run() -> None:
         with autocast(config):
-            module(image)
+            call()
 
     return max(1, round(1e6 * median_seconds(run, config.device, WARM_UP, REPEATS)))
+
+
+def slot_call(
+    slot: Slot, side: int, width: float, device: str = "cpu", memory_format: torch.memory_format = torch.channels_last
+) -> Callable[[], Tensor]:
+    """What is timed of a slot with one op: its module, of an image of side × side."""
+    module = SlotModule(slot, width, only_op).to(device).to(memory_format=memory_format).eval()
+    image = torch.rand(1, slot.c_in.at(width), side, side, device=device).to(memory_format=memory_format)
+    return partial(module, image)
