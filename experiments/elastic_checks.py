@@ -31,9 +31,9 @@ from ganas.cyclegan.distillation import open_distillation
 from ganas.cyclegan.domains import open_domains
 from ganas.cyclegan.elastic import ElasticNetwork, largest, random_choice
 from ganas.cyclegan.front_search import measured_milliseconds, predicted_milliseconds
-from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, find_layout
 from ganas.cyclegan.networks import open_gan
+from ganas.cyclegan.result_cache import ResultCache
 from ganas.cyclegan.translate import Translator
 from ganas.cyclegan.validation import open_validation
 from ganas.data.loaders import center_crops, to_network
@@ -62,7 +62,7 @@ def latency(arguments: argparse.Namespace) -> None:
     """Predict and measure, and print how far they are apart."""
     file, width, side = arguments.out / "latency.jsonl", arguments.width, arguments.side
     network = ElasticNetwork(LAYOUT, width)
-    kept = Kept(arguments.out / f"slots-{width:g}-{side}.jsonl", machine())
+    kept = ResultCache(arguments.out / f"slots-{width:g}-{side}.jsonl", machine())
     done = {(row["width"], row["side"], row["number"]) for row in read(file)}
     for number, architecture in choices(arguments.count):
         if (width, side, number) in done:

@@ -20,10 +20,10 @@ from ganas.cyclegan import front_search as fronts
 from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import SearchConfig
 from ganas.cyclegan.elastic import Ops, largest, smallest
-from ganas.cyclegan.front import Front, Translator, open_point, read_front
+from ganas.cyclegan.front import Front, Subnetwork, open_point, read_front
 from ganas.cyclegan.front_search import draw_point, find_front
-from ganas.cyclegan.kept import Kept
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, ElasticLayout
+from ganas.cyclegan.result_cache import ResultCache
 from ganas.cyclegan.search import search
 from ganas.cyclegan.size import parameters
 from ganas.cyclegan.train import train
@@ -181,7 +181,7 @@ def test_an_evolution_that_is_killed_scores_nothing_twice_and_finds_the_same(
     front = None
     while front is None:
         try:
-            front = find_front(gan, a, b, config, Kept(kept, {"images": 0}))
+            front = find_front(gan, a, b, config, ResultCache(kept, {"images": 0}))
         except Killed:
             lives += 1
             assert lives < 30, "it gets no further"
@@ -190,11 +190,11 @@ def test_an_evolution_that_is_killed_scores_nothing_twice_and_finds_the_same(
     assert lives > 3
     assert [count for _, count in scored.most_common(lives + 1)][-1] == 1 and max(scored.values()) <= 2
     assert sum(count - 1 for count in scored.values()) == lives, "only what was being scored is scored again"
-    assert find_front(gan, a, b, config, Kept(kept, {"images": 0})) == front
+    assert find_front(gan, a, b, config, ResultCache(kept, {"images": 0})) == front
 
     monkeypatch.setattr(fronts._Direction, "_distance", distance)
     names = {name for line in kept.read_text().splitlines()[1:] for name in json.loads(line)}
-    times = Kept(tmp_path / "other.jsonl", {"images": 0})  # an evolution that was not killed, on the same clock
+    times = ResultCache(tmp_path / "other.jsonl", {"images": 0})  # an evolution that was not killed, on the same clock
     for line in kept.read_text().splitlines()[1:]:
         for name, value in json.loads(line).items():
             if not name.startswith("distance"):
@@ -205,11 +205,11 @@ def test_an_evolution_that_is_killed_scores_nothing_twice_and_finds_the_same(
 
 
 def test_what_is_kept_of_other_supernets_is_not_used(tmp_path: Path) -> None:
-    one = Kept(tmp_path / "kept", {"images": 4})
+    one = ResultCache(tmp_path / "kept", {"images": 4})
     assert one.value("x", lambda: 1) == one.value("x", lambda: 2) == 1
-    assert Kept(tmp_path / "kept", {"images": 4}).value("x", lambda: 2) == 1
-    assert Kept(tmp_path / "kept", {"images": 8}).value("x", lambda: 3) == 3
-    assert Kept(tmp_path / "kept", {"images": 8}).count("x") == 1
+    assert ResultCache(tmp_path / "kept", {"images": 4}).value("x", lambda: 2) == 1
+    assert ResultCache(tmp_path / "kept", {"images": 8}).value("x", lambda: 3) == 3
+    assert ResultCache(tmp_path / "kept", {"images": 8}).count("x") == 1
 
 
 def test_subnetworks_are_ranked_by_their_distance_to_the_teacher(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_subnetworks_are_ranked_by_their_distance_to_the_teacher(tmp_path: Path)
     layout = gan.generator_ab.layout
     like = {"generator_ab": smallest(layout), "generator_ba": largest(layout)}
     teachers = {name: gan.network(name).cut_out(ops) for name, ops in like.items()}
-    found = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}), teachers=teachers)
+    found = find_front(gan, a, b, config, ResultCache(tmp_path / "kept", {}), teachers=teachers)
     assert all(point.generator_ab.ops == smallest(layout) for point in found.points), "nothing larger is closer"
     assert found.points[-1].generator_ab.distance == pytest.approx(0, abs=1e-6)
     assert found.points[-1].generator_ba.ops == largest(layout)
@@ -235,12 +235,12 @@ def test_the_best_few_are_chosen_by_their_score(tmp_path: Path, capsys: pytest.C
         judged[name, size] += 1
         return "psnr@rgb-native-32", -float(size), 0.5
 
-    plain = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}))
-    found = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}), judge=judge, reporter=Reporter())
+    plain = find_front(gan, a, b, config, ResultCache(tmp_path / "kept", {}))
+    found = find_front(gan, a, b, config, ResultCache(tmp_path / "kept", {}), judge=judge, reporter=Reporter())
     assert "measuring the scores of the best" in capsys.readouterr().err
     assert set(judged.values()) == {1}
     for name in GENERATORS:
-        chosen: list[Translator] = [getattr(point, name) for point in found.points]
+        chosen: list[Subnetwork] = [getattr(point, name) for point in found.points]
         assert all(one.score == -one.parameters and one.error == 0.5 for one in chosen)
         assert min(one.parameters for one in chosen) <= min(getattr(point, name).parameters for point in plain.points)
         sizes = [size for judge_of, size in judged if judge_of == name]
@@ -257,16 +257,16 @@ def test_a_front_keeps_its_limit(tmp_path: Path, unit: str, monkeypatch: pytest.
     monkeypatch.setattr(fronts, "predicted_milliseconds", predicted)
     config = small_config("elastic", SearchConfig(**SMALL))
     gan, (a, b) = small_gan(config), noise(config)
-    take: dict[str, Callable[[Translator], float]] = {
+    take: dict[str, Callable[[Subnetwork], float]] = {
         "params": lambda one: one.parameters,
         "macs": lambda one: one.macs,
         "ms": lambda one: one.milliseconds,
     }
-    free = find_front(gan, a, b, config, Kept(tmp_path / "free", {}))
+    free = find_front(gan, a, b, config, ResultCache(tmp_path / "free", {}))
     least, most = (take[unit](free.points[end].generator_ba) for end in (0, -1))
     limit = (least + most) / 3
     limited = small_config("elastic", SearchConfig(**SMALL, budget=unit, budget_ba=limit))
-    found = find_front(gan, a, b, limited, Kept(tmp_path / "limited", {}))
+    found = find_front(gan, a, b, limited, ResultCache(tmp_path / "limited", {}))
     assert max(take[unit](point.generator_ba) for point in found.points) <= limit
     names = [name for line in (tmp_path / "limited").read_text().splitlines()[1:] for name in json.loads(line)]
     prefix, layout = "distance generator_ba ", gan.generator_ba.layout
@@ -286,7 +286,7 @@ def test_a_front_without_scores_is_read(tmp_path: Path) -> None:
     """As earlier versions wrote them."""
     config = small_config("elastic", SearchConfig(**SMALL))
     gan, (a, b) = small_gan(config), noise(config)
-    front = find_front(gan, a, b, config, Kept(tmp_path / "kept", {}))
+    front = find_front(gan, a, b, config, ResultCache(tmp_path / "kept", {}))
     document = json.loads(front.to_json())
     for point in document["points"]:
         for name in GENERATORS:
@@ -316,7 +316,7 @@ def test_milliseconds_of_a_whole_network_and_of_its_slots(tmp_path: Path, monkey
     """On the true clock: the largest takes longer than the smallest, by both."""
     monkeypatch.undo()
     config = small_config("elastic", SearchConfig(**SMALL))
-    network, kept = small_gan(config).generator_ab, Kept(tmp_path / "kept", {})
+    network, kept = small_gan(config).generator_ab, ResultCache(tmp_path / "kept", {})
     both = [smallest(network.layout), largest(network.layout)]
     for measure in (
         lambda ops: fronts.measured_milliseconds(network, ops, 128),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganas.cyclegan.architecture import Architecture, random_architecture
 from ganas.cyclegan.config import RunConfig
-from ganas.cyclegan.front import Front, Point, Translator
+from ganas.cyclegan.front import Front, Point, Subnetwork
 from ganas.cyclegan.layout import GENERATORS, LAYOUTS, NETWORKS
 from ganas.growing.candidates import Spec
 from ganas.growing.children import uniform
@@ -106,7 +106,7 @@ def write_front(folder: Path, text: str = "", *, pictures: int = 3) -> Run:
         found = random_architecture(layout, number)
         translators = []
         for direction, name in enumerate(GENERATORS):
-            measured = Translator(found.ops(name), 5.0 + 10 * number + direction, 6.0, 10**9, 10**5, 0.3 - number / 10)
+            measured = Subnetwork(found.ops(name), 5.0 + 10 * number + direction, 6.0, 10**9, 10**5, 0.3 - number / 10)
             scored = replace(measured, metric=f"psnr@rgb-native-{SIDE}{text}", score=20.0 + number, error=0.5)
             translators.append(scored)
         points.append(Point(6.0 + 10 * number, *translators))

@@ -19,7 +19,7 @@ from ganas.store import Run
 
 
 @dataclass(frozen=True)
-class Translator:
+class Subnetwork:
     """One generator of a point."""
 
     ops: tuple[str, ...]
@@ -39,8 +39,8 @@ class Point:
     """The best translator of each direction within a number of milliseconds."""
 
     limit: float  # milliseconds
-    generator_ab: Translator
-    generator_ba: Translator
+    generator_ab: Subnetwork
+    generator_ba: Subnetwork
 
     @property
     def architecture(self) -> Architecture:
@@ -99,8 +99,8 @@ class Front:
         ]
 
 
-def _translator(document: Mapping[str, Any]) -> Translator:
-    return Translator(**{**document, "ops": tuple(document["ops"])})
+def _translator(document: Mapping[str, Any]) -> Subnetwork:
+    return Subnetwork(**{**document, "ops": tuple(document["ops"])})
 
 
 def read_front(run: Run) -> Front:

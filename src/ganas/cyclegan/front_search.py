@@ -23,11 +23,11 @@ from ganas.cyclegan.build import Network
 from ganas.cyclegan.config import RunConfig, SearchConfig
 from ganas.cyclegan.elastic import ElasticNetwork, Ops, largest, random_choice, smallest
 from ganas.cyclegan.evolution import Evolution
-from ganas.cyclegan.front import Front, Point, Translator, fine_tuning, read_front
-from ganas.cyclegan.kept import Kept
+from ganas.cyclegan.front import Front, Point, Subnetwork, fine_tuning, read_front
 from ganas.cyclegan.latency import REPEATS, WARM_UP, slot_call
 from ganas.cyclegan.layout import GENERATORS, ElasticLayout, Slot, find_layout
 from ganas.cyclegan.model import CycleGAN
+from ganas.cyclegan.result_cache import ResultCache
 from ganas.cyclegan.size import input_sides, macs, parameters
 from ganas.errors import ConfigError
 from ganas.learning.timing import median_seconds
@@ -45,9 +45,9 @@ FINALISTS = 3  # within each limit, which are compared by the real score
 BATCH = 8  # images that are translated at once
 
 
-def open_evolution(run: Run, images: int, *, writes: bool = True) -> Kept:
+def open_evolution(run: Run, images: int, *, writes: bool = True) -> ResultCache:
     """What the evolution of supernets computed that had seen so many pairs; the times of another CPU begin anew."""
-    return Kept(run.evolution, {"images": images, "cpu": cpu()}, writes=writes)
+    return ResultCache(run.evolution, {"images": images, "cpu": cpu()}, writes=writes)
 
 
 def draw_point(run: StrPath, number: int, seed: int) -> tuple[Architecture, Values]:
@@ -126,7 +126,7 @@ def find_front(
     a: Tensor,
     b: Tensor,
     config: RunConfig,
-    kept: Kept,
+    kept: ResultCache,
     *,
     teachers: Mapping[str, Translate] | None = None,  # of both generators: what they should translate like
     judge: Judge | None = None,  # (generator, subnetwork) -> key, score, error; None: distances have to do
@@ -154,11 +154,11 @@ def find_front(
     return Front(tuple(reversed(different.values())), config.search.latency_resolution, config.total_images)
 
 
-def _within(translators: Sequence[Translator], limit: float) -> list[Translator]:
+def _within(translators: Sequence[Subnetwork], limit: float) -> list[Subnetwork]:
     return [one for one in translators if one.milliseconds <= limit * (1 + 1e-9)]
 
 
-def _best(translators: Sequence[Translator]) -> Translator:
+def _best(translators: Sequence[Subnetwork]) -> Subnetwork:
     """The best score of those that have one, else the least distance."""
     scored = [one for one in translators if one.metric]
     if scored:
@@ -169,11 +169,11 @@ def _best(translators: Sequence[Translator]) -> Translator:
 def _judged(
     name: str,
     network: ElasticNetwork,
-    translators: Sequence[Translator],
+    translators: Sequence[Subnetwork],
     limits: Sequence[float],
-    kept: Kept,
+    kept: ResultCache,
     judge: Judge,
-) -> list[Translator]:
+) -> list[Subnetwork]:
     """Score the `FINALISTS` closest ones within each limit."""
     finalists = {
         one.ops
@@ -181,7 +181,7 @@ def _judged(
         for one in sorted(_within(translators, limit), key=lambda one: one.distance)[:FINALISTS]
     }
 
-    def score(one: Translator) -> Translator:
+    def score(one: Subnetwork) -> Subnetwork:
         measure = partial(judge, name, network.cut_out(one.ops))
         key, value, error = kept.value(f"score {name} {_text(one.ops)}", measure)
         return replace(one, metric=key, score=None if isnan(value) else value, error=error)
@@ -198,7 +198,7 @@ class _Direction:
         network: ElasticNetwork,
         images: Tensor,
         config: RunConfig,
-        kept: Kept,
+        kept: ResultCache,
         teacher: Translate | None,
         bar: Bar,
     ) -> None:
@@ -208,7 +208,7 @@ class _Direction:
         self._side = config.search.latency_resolution
         self._teacher = teacher or (lambda images: _translate(network, largest(network.layout), images))
 
-    def evolve(self, seed: int) -> list[Translator]:
+    def evolve(self, seed: int) -> list[Subnetwork]:
         """The front, the fastest first, with measured milliseconds."""
         layout, kept, wanted = self._network.layout, self._kept, self._wanted()
         predicted = cache(self._predicted)
@@ -230,7 +230,7 @@ class _Direction:
                 evolution.tell(ops, kept.value(f"distance {self._name} {_text(ops)}", distance))
                 self._bar.update(kept.count("distance"))
         translators = [
-            Translator(
+            Subnetwork(
                 ops,
                 kept.value(f"milliseconds {self._name} {_text(ops)}", partial(self._measured, ops)),
                 predicted(ops),
@@ -242,7 +242,7 @@ class _Direction:
             for ops in evolution.front()
         ]
         measured = {one.ops: one.milliseconds for one in translators}
-        best, front = inf, list[Translator]()
+        best, front = inf, list[Subnetwork]()
         for one in sorted(translators, key=lambda one: one.milliseconds):
             fits = takes(one.ops, milliseconds=measured.__getitem__) <= limit
             # the smallest did fit when the search began (`check_limits`); measured again, it can take a little longer
@@ -276,7 +276,7 @@ def _translate(network: ElasticNetwork, ops: Ops, images: Tensor) -> Tensor:
         network.ops = usual
 
 
-def predicted_milliseconds(layout: ElasticLayout, width: float, ops: Ops, side: int, kept: Kept) -> float:
+def predicted_milliseconds(layout: ElasticLayout, width: float, ops: Ops, side: int, kept: ResultCache) -> float:
     """The sum over a subnetwork's slots, for an image of side × side; equal slots are measured once, by themselves."""
     final, total = layout.final(ops), 0.0
     for slot, inner in zip(final.slots, input_sides(final, side), strict=True):

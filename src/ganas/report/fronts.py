@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganas.cyclegan.front import Front, Translator
+from ganas.cyclegan.front import Front, Subnetwork
 from ganas.cyclegan.layout import DIRECTIONS, GENERATORS
 from ganas.metrics.measurement import CONFIDENCE, higher_is_better
 from ganas.records import RunRecord, Sample
@@ -23,7 +23,7 @@ def front_blocks(record: RunRecord) -> list[Block]:
     return [_chart(front), _table(front), *_pictures(record.front_pictures), _choices(front)]
 
 
-def _translators(front: Front) -> list[tuple[int, str, Translator]]:
+def _translators(front: Front) -> list[tuple[int, str, Subnetwork]]:
     """Every point's translators, direction by direction."""
     return [(number, name, getattr(point, name)) for name in GENERATORS for number, point in enumerate(front.points)]
 

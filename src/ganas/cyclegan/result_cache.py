@@ -9,7 +9,7 @@ from typing import Any
 from ganas.store import write_atomically
 
 
-class Kept:
+class ResultCache:
     """JSON values by name, one line each, behind a line that says what they are of."""
 
     def __init__(self, file: Path, of: Mapping[str, Any], *, writes: bool = True) -> None:
