@@ -69,7 +69,9 @@ def _draw_fronts(recipe: Recipe, rows: Sequence[Row]) -> Figure:
             same = [*zip(*seeds.values(), strict=False)]  # points of the same number, of all seeds
             means = [[fmean(point[aim] for point in points) for points in same] for aim in (0, 1)]
             axes.plot(means[0], [sign * y for y in means[1]], "-", color=GROUP_COLORS[group], label=group)
+        low, high = axes.get_ylim()
         axes.axhline(sign * one.reference[1], color="grey", linestyle="--", linewidth=0.8)
+        axes.set_ylim(low, high)  # a line far away would press all fronts into one
         axes.axvline(one.reference[0], color="grey", linestyle=":", linewidth=0.8)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
