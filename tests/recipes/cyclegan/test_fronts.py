@@ -87,7 +87,7 @@ ROWS = [
 
 
 def test_a_comparison_by_hand() -> None:
-    """Two seeds. Equal generators take equally long, and the front of the taught ends with their teacher."""
+    """Two seeds. Equal generators take equally long, and the front of the distilled ones ends with their teacher."""
     (found,) = compare_fronts(made(), ROWS)
     assert found.reference == (80, -10)
     assert found.fronts[ALONE] == {0: [(10.5, -20), (40, -22), (80, -24)], 1: [(11.5, -21), (40, -22), (80, -25)]}

@@ -5,8 +5,8 @@ space. The number in a variant's name is its width (C16, N16); scales other than
 have the total size of the C of the same number. Each generator of C' has the size of that of N.
 
 Fronts: S0, S1, … are the points that a search found, R0, R1, … random choices of about the same time from the same
-supernets, D is C taught by the widest C, as S and R are, T is D with three residual cells instead of nine, and Z is D
-without any.
+supernets, D is C distilled from the widest C, as S and R are, T is D with three residual cells instead of nine, and Z
+is D without any.
 """
 
 import hashlib
@@ -156,10 +156,10 @@ class Recipe:
         return [*{job.id: job for job in (*self.searches, *(j for v in self.variants for j in v.jobs))}.values()]
 
 
-def _applies(setting: str, kind: str, *, taught: bool) -> bool:
+def _applies(setting: str, kind: str, *, distilled: bool) -> bool:
     """Whether runs of this kind have the key; only trainings can choose their discriminator."""
     key = split_setting(setting)[0]
-    if key.startswith("distillation.") and not taught:
+    if key.startswith("distillation.") and not distilled:
         return False
     ignored = (*IGNORED_KEYS[kind], *(["nets.discriminator"] if kind == "search" else []))
     return not any(key == name or key.startswith(f"{name}.") for name in ignored)
@@ -181,7 +181,7 @@ class FigureBuilder:
     def _job(
         self, kind: Literal["search", "train"], name: str, seed: int, *values: ConfigItem, **more: Any
     ) -> RecipeJob:
-        settings = tuple(setting for setting in self.settings if _applies(setting, kind, taught="teacher" in more))
+        settings = tuple(setting for setting in self.settings if _applies(setting, kind, distilled="teacher" in more))
         # every seed gets the same split into training and held-out images, otherwise scores would not be comparable
         values = (("data.split_seed", self.seed), *values)
         return RecipeJob(kind, name, self.dataset, self.scale.preset, seed, values, settings, **more)
@@ -304,12 +304,12 @@ def _front(build: FigureBuilder) -> list[Variant]:
         return train(f"{letter}{width:g}", group, images, jobs, ("nets.width", width))
 
     alone = [hand_made("C", ALONE, width, {}) for width in scale.widths]
-    taught = {
+    teachers = {
         seed: {"teacher": f"{JOB_PREFIX}{teacher.id}"} for seed, teacher in zip(seeds, alone[-1].jobs, strict=True)
     }
-    distilled = [hand_made("D", DISTILLED, width, taught) for width in scale.widths[:-1]]
-    shallow = [hand_made("T", SHALLOW_DISTILLED, width, taught, SHALLOW) for width in scale.widths]
-    bare = [hand_made("Z", BARE_DISTILLED, width, taught, BARE) for width in scale.widths]
+    distilled = [hand_made("D", DISTILLED, width, teachers) for width in scale.widths[:-1]]
+    shallow = [hand_made("T", SHALLOW_DISTILLED, width, teachers, SHALLOW) for width in scale.widths]
+    bare = [hand_made("Z", BARE_DISTILLED, width, teachers, BARE) for width in scale.widths]
     values: list[ConfigItem] = [("nets.layout", "elastic"), ("search.strategy", "sampled")]
     values += [("nets.width", scale.widths[-1]), ("search.points", scale.points)]
     values += [("search.latency_resolution", scale.timed), *_length(scale.search_images)]
@@ -317,9 +317,9 @@ def _front(build: FigureBuilder) -> list[Variant]:
     values += [("data.load_scale", 1)] if paired else []
     found = {}
     for seed in seeds:
-        job = build._job("search", "front", seed, *values, **common, **taught[seed])
+        job = build._job("search", "front", seed, *values, **common, **teachers[seed])
         build.searches[job.id] = job
-        found[seed] = {"architecture": f"{JOB_PREFIX}{job.id}", **taught[seed]}
+        found[seed] = {"architecture": f"{JOB_PREFIX}{job.id}", **teachers[seed]}
     points = range(scale.points)
     searched = [
         train(f"S{point}", SEARCHED, scale.train_images, {seed: {**found[seed], "point": point} for seed in seeds})

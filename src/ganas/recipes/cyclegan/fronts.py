@@ -103,7 +103,7 @@ def _times_of_equals(rows: Sequence[Row]) -> dict[tuple[int, float, int], float]
 
 
 def fronts_of(recipe: Recipe, rows: Sequence[Row], key: str) -> dict[str, Fronts]:
-    """The points of each group and seed, the fastest first; the front of the taught ends with their teacher.
+    """The points of each group and seed, the fastest first; the front of the distilled ones ends with their teacher.
 
     Without seeds that lack a point: a front of fewer points would be a worse one.
     """
