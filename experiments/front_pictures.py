@@ -4,8 +4,8 @@
 
 RECIPE is the folder of `ganas reproduce front` on a task of `ganas data task`. Four photographs of scikit-image are
 reduced to squares of 128 pixels and damaged as the task does it; each column of the picture is a translator of the
-harder direction, a searched (S), a distilled (D) or a hand-made one (C), fastest first, with its milliseconds and its mean
-PSNR on these four.
+harder direction, a searched (S), a distilled (D) or a hand-made one (C), fastest first, with its milliseconds and its
+mean PSNR on these four.
 """
 
 import argparse
