@@ -23,7 +23,7 @@ from ganas.evaluation import evaluate_run
 from ganas.metrics.cache import Cache
 from ganas.metrics.measurement import loss_of
 from ganas.recipes.cyclegan.configs import training_config, with_images
-from ganas.recipes.cyclegan.figures import BARE_DISTILLED, DISTILLED, SHALLOW_DISTILLED
+from ganas.recipes.cyclegan.figures import ALONE, BARE_DISTILLED, DISTILLED, SHALLOW_DISTILLED
 from ganas.recipes.cyclegan.fronts import loss_at
 from ganas.recipes.cyclegan.jobs import RecipeFolder, RecipeJob
 from ganas.recipes.cyclegan.rows import Row
@@ -76,12 +76,13 @@ def compare(found: dict[str, Any], rows: list[Row]) -> list[str]:
         here = [row for row in rows if row.direction == direction and found["seed"] in row.seeds]
         point = next(row for row in here if row.variant == found["point"])
         milliseconds = at_seed(point, point.milliseconds, found["seed"])
+        teacher = max((row for row in here if row.group == ALONE), key=lambda row: row.width)
         for key, score in found[direction].items():
             for group in (DISTILLED, SHALLOW_DISTILLED, BARE_DISTILLED):
                 front = [
                     (at_seed(row, row.milliseconds, found["seed"]), loss_of(key, score_of(row, key, found["seed"])))
                     for row in here
-                    if row.group == group
+                    if row.group == group or (group == DISTILLED and row is teacher)
                 ]
                 theirs = loss_at(front, milliseconds)
                 gain = "no such time" if theirs is None else f"better by {theirs - loss_of(key, score):.3f}"

@@ -103,10 +103,10 @@ def search(
         own = Path(f"{named(out)}-teacher")
         flags["distillation.teacher"] = own
     elif teacher != "none":
-        flags["distillation.teacher"] = teacher and Path(teacher)
+        flags["distillation.teacher"] = Path(teacher) if teacher else None
     config = make_config("search", preset=preset, flags=flags, settings=settings or ())
     needed: list[str] = []  # before the search
-    if own:
+    if own and config.distillation.teacher == own:  # else --set named one
         config, needed = _with_trained(own, config, out, common, preset, settings or (), dry_run)
     if dry_run:
         resolved, lines = run_dry(config, out, repeats=repeats)

@@ -127,7 +127,8 @@ def refuse_ignored(strategy: str | None, keys: Iterable[str]) -> None:
 
 def finds_front(strategy: str | None) -> bool:
     """Whether a strategy trains subnetworks, among which it finds a front."""
-    return strategy in STRATEGIES and STRATEGIES[strategy].sandwich
+    known = STRATEGIES.get((strategy or "").strip())  # as given: --set keeps spaces
+    return known is not None and known.sandwich
 
 
 IGNORED_KEYS = {  # keys that a kind of run ignores
