@@ -12,7 +12,7 @@ from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.config import RunConfig
 from ganas.cyclegan.layout import GENERATORS
 from ganas.document import parsing, read_record, write_record
-from ganas.errors import ConfigError, RunError
+from ganas.errors import ConfigError, RunError, counted
 from ganas.paths import StrPath
 from ganas.settings import Values
 from ganas.store import Run
@@ -123,7 +123,7 @@ def open_point(run: StrPath, number: int | None, milliseconds: float | None) -> 
     elif number is not None and number < len(front.points):
         point = front.points[number]
     else:
-        raise ConfigError(f"--point {number}: {str(folder.path)!r} has points 0 to {len(front.points) - 1}")
+        raise ConfigError(f"--point {number}: {str(folder.path)!r} has {counted(len(front.points), 'point')}, from 0")
     return point.architecture, fine_tuning(
         folder, load_config(RunConfig, folder.config.read_bytes(), str(folder.config))
     )

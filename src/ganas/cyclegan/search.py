@@ -31,7 +31,7 @@ from ganas.cyclegan.translate import Translator
 from ganas.cyclegan.validation import Validation, open_validation
 from ganas.data.loaders import center_crops, to_images, to_network
 from ganas.data.sources import check_halves
-from ganas.errors import ConfigError, Stopped
+from ganas.errors import ConfigError, Stopped, counted
 from ganas.learning.loop import Event
 from ganas.learning.trackers import check_trackers
 from ganas.learning.trainer import Trainer
@@ -67,7 +67,7 @@ class SearchResult:
         """One line on whether to trust the architecture: only agreement between seeds says that."""
         if self.front:
             first, last = self.front.points[0].limit, self.front.points[-1].limit
-            return f"a front of {len(self.front.points)} points, from {first:.1f} to {last:.1f} ms an image"
+            return f"a front of {counted(len(self.front.points), 'point')}, from {first:.1f} to {last:.1f} ms an image"
         if self.agreement:
             return str(self.agreement)
         return (

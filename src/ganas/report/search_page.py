@@ -6,6 +6,7 @@ from typing import Any
 from ganas.cyclegan.architecture import Architecture
 from ganas.cyclegan.layout import GENERATORS, NETWORKS, find_layout
 from ganas.cyclegan.size import generator_sizes
+from ganas.errors import counted
 from ganas.records import RunRecord
 from ganas.report.blocks import Block, Fact, Page, Section, Table
 from ganas.report.charts import convergence, heat_map, losses, network_name, progress, scores
@@ -159,7 +160,7 @@ def _outcome(record: RunRecord, found: Architecture | None) -> Fact:
     if record.front:
         count = len(record.front.points)
         lines = tuple(record.front.lines())
-        return Fact("What came out?", f"a front of {count} points", "good", lines)
+        return Fact("What came out?", f"a front of {counted(count, 'point')}", "good", lines)
     sizes = generator_sizes(found, config.nets, config.data.resolution)
     details = [
         f"{network_name(size.network)}: {size.parameters:,} parameters, {size.macs / 1e9:.3f} GMACs" for size in sizes
